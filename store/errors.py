@@ -1,0 +1,29 @@
+"""The errors the library raises: every message is one line that says what is wrong, where, and what to do.
+
+They live in the lowest room of the house so that every other room can raise them; `pipeline.py` turns them into a
+message and an exit code. Anything else that escapes is a bug and keeps its traceback.
+"""
+
+
+class Head2ToeError(Exception):
+    """Something failed that a user can understand and mend."""
+
+    exit_code = 1
+
+
+class BadRequest(Head2ToeError):
+    """What was asked for does not exist or makes no sense (an unknown task, backbone or option value)."""
+
+    exit_code = 2
+
+
+class DataError(Head2ToeError):
+    """Images, labels or features are unusable (a corrupt image, an empty class, NaN in a layer)."""
+
+
+class StoreError(Head2ToeError):
+    """A feature store is incomplete, damaged, foreign, or can't be written."""
+
+
+class MissingExtra(Head2ToeError):
+    """An optional dependency is needed; the message names the extra that brings it."""
