@@ -1,0 +1,190 @@
+"""Durable, atomic files: the few file-system operations that the store's crash safety is made of.
+
+Whatever the operating system refuses becomes a one-line `StoreError` naming the file and the remedy.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+from head2toe.store.errors import StoreError
+
+PARTIAL = ".partial"
+_CRC_CHUNK = 4 << 20
+_NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
+_REMEDIES = {
+    errno.ENOSPC: f"no space left on its disk: free some, or {_ANOTHER_ROOT}",
+    errno.EDQUOT: f"the disk quota is used up: free some space, or {_ANOTHER_ROOT}",
+    errno.EFBIG: f"the file would be larger than allowed here: raise `ulimit -f`, or {_ANOTHER_ROOT}",
+    errno.EROFS: f"the file system is read-only: {_ANOTHER_ROOT}",
+    errno.EACCES: f"permission denied: ask for access, or {_ANOTHER_ROOT}",
+    errno.EPERM: f"operation not permitted: {_ANOTHER_ROOT}",
+    errno.EMFILE: "too many open files: raise `ulimit -n`",
+    errno.ENOENT: "no such file or folder: was the store removed meanwhile? run `head2toe store ls`",
+    errno.EIO: f"the disk failed to read or write: check the disk, or {_ANOTHER_ROOT}",
+}
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an `OSError` raised inside into a one-line `StoreError` about `path` (or the file the error names)."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else path
+        what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+        raise StoreError(f"{where}: {what}") from error
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and links inside a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's bytes durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def partial_name(path: Path) -> Path:
+    """A fresh name beside `path` for writing; nothing but a rename ever gives it its final name."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+
+
+def preallocate(fd: int, nbytes: int) -> None:
+    """Reserve the bytes now, so that a full disk is an error here and not a SIGBUS in a mapped write later."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, nbytes)
+        return
+    zeros = bytes(1 << 20)  # pragma: no cover - macOS has no posix_fallocate
+    for start in range(0, nbytes, len(zeros)):  # pragma: no cover
+        os.pwrite(fd, zeros[: nbytes - start], start)
+
+
+def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
+    """Write a file atomically and durably.
+
+    Parameters
+    ----------
+    exclusive
+        If the name exists already, leave it alone and return False (`link`, which never replaces); otherwise replace.
+    """
+    partial = partial_name(path)
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if exclusive:
+            try:
+                os.link(partial, path)
+            except FileExistsError:
+                return False
+        else:
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
+    """Write a mapping as JSON, atomically and durably; see `write_bytes`."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_bytes(path, text.encode() + b"\n", exclusive=exclusive)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; anything else is a `StoreError` that names the file."""
+    with explained(path):
+        content = path.read_bytes()
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged (not JSON); run `head2toe store verify --repair`") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path}: damaged (not a JSON object); run `head2toe store verify --repair`")
+    return value
+
+
+def crc32c(path: Path, progress: Any = None) -> int:
+    """CRC-32C of a whole file, read in large pieces (never mapped: a file that shrinks must not kill the process)."""
+    crc = 0
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_CRC_CHUNK):
+            crc = google_crc32c.extend(crc, piece)
+            if progress is not None:
+                progress(len(piece))
+    return crc
+
+
+class NoFlock(StoreError):
+    """The file system knows no `flock`."""
+
+
+class Lock:
+    """An advisory `flock`, which the kernel frees when its process dies: there are no stale locks to break.
+
+    `flock` rather than `lockf`: the latter grants the same lock twice inside one process.
+    """
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self._fd = fd
+        self.path = path
+
+    @classmethod
+    def take(cls, path: Path, *, shared: bool = False, wait: bool = False, create: bool = True) -> "Lock | None":
+        """Take the lock, or return None if another holds it (never with `wait`).
+
+        Raises
+        ------
+        StoreError
+            The file can't be opened, or the file system has no flock.
+        """
+        with explained(path):
+            fd = os.open(path, (os.O_RDWR | os.O_CREAT) if create else os.O_RDONLY, 0o666)
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except OSError as error:
+            os.close(fd)
+            if error.errno in _NO_FLOCK:
+                raise NoFlock(
+                    f"{path}: this file system has no flock, so writers can't keep apart: write the store on a local "
+                    "disk (--store DIR) and copy it here when it is complete"
+                ) from error
+            raise StoreError(f"{path}: can't be locked: {error.strerror}") from error
+        return cls(fd, path)
+
+    def release(self) -> None:
+        """Give the lock back; doing it twice is harmless."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def __del__(self) -> None:
+        self.release()
