@@ -1,0 +1,156 @@
+"""The regularisation path of all row sets together: from λ_max down, one stream over the design per pass."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from head2toe.select.arrays import Arrays
+from head2toe.select.datafits import Datafit, Multinomial
+from head2toe.select.normalize import moments
+from head2toe.select.penalties import GroupL21, Penalty
+from head2toe.select.rowset import RowSet, Solution
+from head2toe.select.stream import dual_norms
+from head2toe.store.design import Design
+from head2toe.store.errors import BadRequest, DataError
+
+MAX_ROUNDS = 15  # passes per λ
+SATURATED = 0.999  # explained deviance at which classes separate and a smaller λ says nothing new (as glmnet's devmax)
+
+
+@dataclass(frozen=True)
+class PathPoint:
+    """All row sets at one λ."""
+
+    ratio: float
+    lambdas: np.ndarray  # (K,)
+    solutions: tuple[Solution, ...]  # one per row set
+    scores: np.ndarray  # (K, d) float32, for ranking: see RowSet.scores
+    stopped: str = ""  # why the path ends here, if it ends before the last ratio
+
+
+def path(
+    design: Design,
+    y: np.ndarray,
+    masks: np.ndarray,
+    *,
+    n_classes: int,
+    ratios: Sequence[float] | np.ndarray,
+    standardize: bool = False,
+    tol: float = 1e-2,
+    arrays: Arrays,
+    datafit: Datafit | None = None,
+    penalty: Penalty | None = None,
+) -> Iterator[PathPoint]:
+    """Solve min F(XW + 1bᵀ) + λΩ(W) on K row sets for falling λ, each to a certified relative duality gap.
+
+    Parameters
+    ----------
+    design : Design
+        n rows, d features.
+    y : ndarray of int (n,)
+        Classes 0 .. n_classes - 1.
+    masks : ndarray of bool (K, n)
+        The training rows of every set: folds and, usually last, all rows.
+    n_classes : int
+        C; a class that a row set lacks gets no weight there.
+    ratios : sequence of float
+        λ = ratio · λ_max, λ_max being each row set's own; not rising.
+    standardize : bool
+        Scale every feature to unit variance on the rows of the set. (Centring changes nothing: there is an intercept.)
+    tol : float
+        Relative duality gap to reach.
+    arrays : Arrays
+        Where to compute.
+    datafit, penalty
+        The data term and the penalty; by default `Multinomial()` and `GroupL21()`.
+
+    Yields
+    ------
+    PathPoint
+        One per ratio, until the ratios end or the classes separate; `stopped` then says so.
+
+    Raises
+    ------
+    BadRequest
+        Shapes, ratios or tolerance make no sense.
+    DataError
+        NaN or inf in the features; fewer than two classes in a row set; all features constant.
+    """
+    datafit, penalty = datafit or Multinomial(), penalty or GroupL21()
+    y, masks, ratios = _checked(design, y, masks, ratios, n_classes, tol)
+    n, _ = design.shape
+    centre = moments(design, masks, arrays.xp, arrays.device)
+    if not standardize:
+        centre = centre.without_scaling()
+    sets = []
+    for k, mask in enumerate(masks):
+        rows = np.flatnonzero(mask)
+        if len(np.unique(y[rows])) < 2:
+            raise DataError(f"row set {k} has {len(np.unique(y[rows]))} class: at least two are needed to tell apart")
+        sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, datafit, penalty, arrays))
+    norms = dual_norms(design, [s.residual(n) for s in sets], list(centre.scale), penalty, arrays)
+    for k, s in enumerate(sets):
+        s.lam_max = s.lam = float(norms[k].max())
+        if not s.lam_max > 0:
+            raise DataError(f"every feature is constant on the rows of set {k}: there is nothing to select from")
+    for ratio in ratios:
+        _solve_all(design, sets, norms, float(ratio), tol)
+        explained = min(s.datafit.explained(s.fit, s.null) for s in sets)
+        stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > SATURATED else ""
+        yield PathPoint(
+            ratio=float(ratio),
+            lambdas=np.array([s.lam for s in sets]),
+            solutions=tuple(s.solution() for s in sets),
+            scores=np.stack([s.scores(norms[k]) for k, s in enumerate(sets)]),
+            stopped=stopped,
+        )
+        if stopped:
+            return
+
+
+def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio: float, tol: float) -> None:
+    """Bring all row sets to λ = ratio · λ_max; `norms` (K, d) holds the last λ's dual norms and is updated."""
+    n, _ = design.shape
+    for k, s in enumerate(sets):
+        last, lam = s.lam, ratio * s.lam_max
+        s.begin(lam, tol)
+        s.screen(norms[k], last)
+    todo = list(range(len(sets)))
+    for _ in range(MAX_ROUNDS):
+        union = np.unique(np.concatenate([sets[k].working for k in todo]))
+        features = design.columns(union)
+        for k in todo:
+            sets[k].solve(features[np.searchsorted(union, sets[k].working)])
+        norms[todo] = dual_norms(
+            design, [sets[k].residual(n) for k in todo], [sets[k].scale for k in todo], sets[0].penalty, sets[0].arrays
+        )
+        for k in todo:
+            sets[k].certify(norms[k])
+        todo = [k for k in todo if not sets[k].converged]
+        if not todo:
+            return
+        for k in todo:
+            sets[k].extend(norms[k].copy())
+
+
+def _checked(
+    design: Design, y: np.ndarray, masks: np.ndarray, ratios: Sequence[float] | np.ndarray, n_classes: int, tol: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Refuse what makes no sense before anything is computed."""
+    n, d = design.shape
+    y, masks, ratios = np.asarray(y), np.asarray(masks), np.asarray(ratios, dtype=float)
+    if n < 1 or d < 1:
+        raise DataError(f"the design is empty: {n} rows, {d} features")
+    if y.shape != (n,):
+        raise BadRequest(f"{n} rows need {n} labels, not an array of shape {y.shape}")
+    if masks.ndim != 2 or masks.shape[1] != n or masks.dtype != bool or not len(masks):
+        raise BadRequest(f"row sets are boolean masks of shape (K, {n}), not {masks.dtype} {masks.shape}")
+    if not masks.any(axis=1).all():
+        raise BadRequest(f"row set {int(np.argmin(masks.any(axis=1)))} is empty")
+    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= n_classes:
+        raise BadRequest(f"labels must be integers in 0 .. {n_classes - 1}")
+    if ratios.ndim != 1 or not len(ratios) or not (ratios > 0).all() or (np.diff(ratios) > 0).any():
+        raise BadRequest("ratios of λ_max must be positive and not rise")
+    if not 0 < tol < 1:
+        raise BadRequest(f"a relative duality gap of {tol} can't be asked for: give one between 0 and 1")
+    return y, masks, ratios

@@ -1,0 +1,122 @@
+"""The path's answers are optimal: by the optimality conditions, by their gap, and beside another solver."""
+
+import numpy as np
+import pytest
+from head2toe.select.path import path
+from head2toe.store.design import ArrayDesign
+
+
+def solve(X, y, masks=None, *, ratios=(1.0, 0.5, 0.2, 0.1), C=None, arrays, **settings):
+    masks = np.ones((1, len(y)), bool) if masks is None else masks
+    C = int(y.max()) + 1 if C is None else C
+    return list(path(ArrayDesign(X), y, masks, n_classes=C, ratios=ratios, arrays=arrays, **settings))
+
+
+def standardized(X, mask):
+    mean, deviation = X[mask].mean(axis=0, dtype=float), X[mask].std(axis=0, dtype=float)
+    return (X - mean) / np.where(deviation > 0, deviation, 1), deviation
+
+
+@pytest.mark.parametrize("C", [2, 3, 10, 100, 397])
+def test_the_gap_holds_and_the_subdifferential_is_met(C, cpu, make_data, softmax_loss):
+    """-X_jᵀG = λ W_j / ||W_j|| on the support, ||X_jᵀG|| <= λ off it; and the stated objective and gap are true."""
+    X, y = make_data(n=max(60, C + 40), d=300, C=C)
+    for point in solve(X, y, arrays=cpu, tol=1e-6):
+        solution, lam = point.solutions[0], point.lambdas[0]
+        assert solution.converged
+        assert solution.gap <= 1e-6
+        loss, G = softmax_loss(X[:, solution.columns].astype(float), y, solution.coef, solution.intercept)
+        lengths = np.linalg.norm(solution.coef, axis=1)
+        assert solution.objective == pytest.approx(loss + lam * lengths.sum(), rel=1e-5)
+        gradient = X.astype(float).T @ G
+        assert np.abs(G.sum(axis=0)).max() < 1e-6
+        assert np.linalg.norm(gradient, axis=1).max() <= lam * (1 + 1e-3)
+        inside = gradient[solution.columns] + lam * solution.coef / lengths[:, None]
+        assert np.linalg.norm(inside, axis=1).max(initial=0) <= 0.03 * lam
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_an_independent_solver_agrees(standardize, cpu, make_data, split_masks, slow_solution):
+    X, y = make_data()
+    masks = split_masks(len(y), 3)
+    points = solve(X, y, masks, arrays=cpu, tol=1e-6, standardize=standardize)
+    for k, mask in enumerate(masks):
+        for point in points:
+            Xs, deviation = standardized(X, mask)
+            if not standardize:
+                Xs = Xs * deviation
+
+            def shrink(V, t):
+                length = np.linalg.norm(V, axis=1, keepdims=True)
+                return V * np.maximum(1 - t / np.maximum(length, 1e-300), 0)
+
+            objective, W = slow_solution(
+                Xs[mask], y[mask], point.lambdas[k], 3, shrink, lambda W: np.linalg.norm(W, axis=1).sum()
+            )
+            solution = point.solutions[k]
+            assert solution.objective == pytest.approx(objective, rel=2e-6)
+            ours = np.zeros_like(W)
+            ours[solution.columns] = solution.coef * (deviation[solution.columns, None] if standardize else 1)
+            assert np.abs(ours - W).max() < 2e-2 * max(np.abs(W).max(), 1e-2)
+
+
+def test_above_lambda_max_the_model_is_zero(cpu, make_data, split_masks):
+    X, y = make_data()
+    above, at, below = solve(X, y, split_masks(len(y), 2), ratios=(1.5, 1.0, 0.98), arrays=cpu, tol=1e-4)
+    for point in (above, at):
+        for solution in point.solutions:
+            assert solution.converged
+            assert len(solution.columns) == 0
+    assert all(len(solution.columns) > 0 for solution in below.solutions)
+    prior = np.bincount(y) / len(y)
+    assert np.exp(above.solutions[-1].intercept) / np.exp(above.solutions[-1].intercept).sum() == pytest.approx(prior)
+
+
+def test_row_sets_do_not_see_each_other(cpu, make_data, split_masks):
+    X, y = make_data()
+    masks = split_masks(len(y), 3)
+    together = solve(X, y, masks, arrays=cpu, tol=1e-6)
+    for k in range(len(masks)):
+        alone = solve(X[masks[k]], y[masks[k]], arrays=cpu, tol=1e-6)
+        for one, other in zip(together, alone, strict=True):
+            assert one.solutions[k].objective == pytest.approx(other.solutions[0].objective, rel=3e-6)
+
+
+def test_namespaces_agree(arrays, cpu, make_data, split_masks):
+    X, y = make_data()
+    masks = split_masks(len(y), 2)
+    for ours, theirs in zip(
+        solve(X, y, masks, arrays=arrays, tol=1e-5), solve(X, y, masks, arrays=cpu, tol=1e-5), strict=True
+    ):
+        for one, other in zip(ours.solutions, theirs.solutions, strict=True):
+            assert one.converged
+            assert one.objective == pytest.approx(other.objective, rel=2e-5)
+        np.testing.assert_allclose(ours.scores, theirs.scores, atol=0.02)
+
+
+def test_the_same_call_gives_the_same_bits(cpu, make_data, split_masks):
+    X, y = make_data()
+    first, second = (solve(X, y, split_masks(len(y), 2), arrays=cpu) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert np.array_equal(one.scores, other.scores)
+
+
+def test_scores_rank_the_support_first_and_the_tail_by_its_dual_norm(cpu, make_data, softmax_loss):
+    X, y = make_data()
+    point = solve(X, y, arrays=cpu, tol=1e-5)[-1]
+    solution, scores = point.solutions[0], point.scores[0]
+    inside = np.zeros(len(scores), bool)
+    inside[solution.columns] = True
+    assert scores.dtype == np.float32
+    assert (scores[inside] > 1).all()
+    assert (scores[~inside] <= 1).all()
+    _, G = softmax_loss(X[:, solution.columns].astype(float), y, solution.coef, solution.intercept)
+    tail = np.linalg.norm(X.astype(float).T @ G, axis=1) / point.lambdas[0]
+    np.testing.assert_allclose(scores[~inside], np.minimum(tail, 1)[~inside], atol=1e-3)
+
+
+def test_gradual_tolerances_are_kept(cpu, make_data):
+    X, y = make_data(n=80, d=400, C=5)
+    for tol in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
+        for point in solve(X, y, arrays=cpu, tol=tol):
+            assert point.solutions[0].gap <= tol
