@@ -2,62 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
+from head2toe.store.array_design import ArrayDesign
 from head2toe.store.errors import BadRequest
 from head2toe.store.index import LayerIndex
 from head2toe.store.key import labels
+from head2toe.store.protocol import DEFAULT_BYTES, Block, Design, Panel, PanelDesign, checked_indices, read_only
 from head2toe.store.reader import FeatureStore
 from head2toe.store.rowmap import RowMap, Segment, as_slice
-from head2toe.store.upcast import assign
+from head2toe.store.upcast import upcast
 
-_DEFAULT_BYTES = 1 << 26
+__all__ = ["ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign"]
+
+_BUFFER_BYTES = 8 << 20  # what has to be copied is copied in pieces that stay in the cache until they are used,
+_BUFFER_FEATURES = 64  # but not in so few features at once that matrix products become slow
 _DENSE = 0.25  # from this share of a layer's features on, its blocks are read as a whole
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some features of all rows.
-
-    Attributes
-    ----------
-    start, stop
-        Columns of the design matrix, within one layer.
-    values
-        (stop - start, n) float32, read-only, valid until the next block is asked for.
-    """
-
-    start: int
-    stop: int
-    values: np.ndarray
-
-
-class Design(Protocol):
-    """n examples by d features, read by features.
-
-    Attributes
-    ----------
-    shape
-        (n, d).
-    layers
-        Which columns belong to which layer.
-    """
-
-    @property
-    def shape(self) -> tuple[int, int]: ...
-
-    @property
-    def layers(self) -> LayerIndex: ...
-
-    def stream(self, *, max_bytes: int = _DEFAULT_BYTES) -> Iterator[Block]:
-        """All features in column order, in blocks of at most `max_bytes` that never cross a layer boundary."""
-
-    def columns(self, indices: np.ndarray) -> np.ndarray:
-        """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
-
-    def take(self, rows: np.ndarray) -> "Design":
-        """A view on some rows, in any order, repeats allowed."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +31,33 @@ class _Part:
     @classmethod
     def of(cls, store: FeatureStore, rows: np.ndarray) -> "_Part":
         return cls(store, rows, RowMap.of(rows, store.spec.rows_per_block))
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Features [start, stop) of a layer of a store, whose first column in the design matrix is `offset`.
+
+    `segments` are the row blocks it is read from.
+    """
+
+    part: _Part
+    layer: int
+    offset: int
+    start: int
+    stop: int
+    segments: tuple[Segment, ...]
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        return self.offset + self.start, self.offset + self.stop
+
+    def read_ahead(self) -> None:
+        for segment in self.segments:
+            self.part.store.read_ahead(self.layer, segment.block, self.start, self.stop)
+
+    def values(self, segment: Segment) -> np.ndarray:
+        """(stop - start, rows) in the dtype stored; a view, if the segment's rows lie as they are wanted."""
+        return _rows(self.part.store.block(self.layer, segment.block)[self.start : self.stop], segment)
 
 
 class DesignMatrix:
@@ -110,31 +97,35 @@ class DesignMatrix:
         parts = [_Part.of(part.store, part.rows[chosen]) for part in self._parts]
         return DesignMatrix(parts, self.layers, len(chosen))
 
-    def stream(self, *, max_bytes: int = _DEFAULT_BYTES) -> Iterator[Block]:
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Block]:
         """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer.
 
-        Zero-copy where a float32 layer's rows lie as wanted in one row block; otherwise blocks are put together in one
-        buffer, which the next block reuses. The next block is being fetched from disk while the caller uses this one.
+        Zero-copy where a float32 layer's rows lie as wanted in one row block; otherwise a block is put together in a
+        buffer, which the next one reuses: with many row blocks, `panels` is cheaper. What comes next is fetched from
+        disk while the caller is busy.
         """
-        if self._n_rows == 0:
-            return
-        at_once = max(1, max_bytes // (4 * self._n_rows))
-        work = list(self._tiles(at_once))
-        buffer = np.empty(0, np.float32)
-        _read_ahead(work[0])
-        for tile, following in zip(work, [*work[1:], None], strict=True):
-            if following is not None:
-                _read_ahead(following)
+        buffer = _Buffer()
+        for tile in _ahead(self._stream_tiles(max_bytes)):
             values = _as_it_lies(tile)
             if values is None:
-                size = (tile.stop - tile.start) * self._n_rows
-                if buffer.size < size:
-                    buffer = np.empty(size, np.float32)
-                values = buffer[:size].reshape(-1, self._n_rows)
-                _put_together(tile, values)
-                values = values.view()
-                values.flags.writeable = False
-            yield Block(tile.offset + tile.start, tile.offset + tile.stop, values)
+                values = buffer.get(tile.stop - tile.start, self._n_rows)
+                for segment in tile.segments:
+                    _assign(values, segment, tile.values(segment))
+            yield Block(*tile.columns, read_only(values))
+
+    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
+        """All features of all rows, row block by row block: zero-copy for float32 whatever the number of rows.
+
+        Column ranges come in order, and all panels of a range one after the other; see `PanelDesign`.
+        """
+        buffer = _Buffer()
+        for tile in _ahead(self._panel_tiles(max_bytes)):
+            (segment,) = tile.segments
+            values = tile.values(segment)
+            if values.dtype == np.float16:
+                narrow, values = values, buffer.get(*values.shape)
+                upcast(narrow, values)
+            yield Panel(*tile.columns, segment.target, read_only(values))
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
@@ -154,49 +145,78 @@ class DesignMatrix:
                 out[lines] = values
         return out
 
-    def _tiles(self, at_once: int) -> Iterator["_Tile"]:
+    def _stream_tiles(self, max_bytes: int) -> Iterator[_Tile]:
+        """All rows of so many features at once."""
         for number, (part, layer) in enumerate(self._owners):
-            width = self.layers.widths[number]
-            for start in range(0, width, at_once):
-                yield _Tile(part, layer, int(self.layers.offsets[number]), start, min(start + at_once, width))
+            copied = part.where.source is None or part.store.dtypes[layer] != "float32"
+            for start, stop in _ranges(self.layers.widths[number], self._n_rows, max_bytes, copied):
+                yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, part.where.segments)
+
+    def _panel_tiles(self, max_bytes: int) -> Iterator[_Tile]:
+        """One row block of so many features at once."""
+        for number, (part, layer) in enumerate(self._owners):
+            copied = part.store.dtypes[layer] != "float32"
+            rows = part.store.spec.rows_per_block
+            for start, stop in _ranges(self.layers.widths[number], rows, max_bytes, copied):
+                for segment in part.where.segments:
+                    yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, (segment,))
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """Features [start, stop) of a layer of a store, whose first column in the design matrix is `offset`."""
+class _Buffer:
+    """Memory that is used again and again: fresh pages would cost more than what is done with them."""
 
-    part: _Part
-    layer: int
-    offset: int
-    start: int
-    stop: int
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.float32)
+
+    def get(self, n_features: int, n_rows: int) -> np.ndarray:
+        """(features, rows) float32 of arbitrary content."""
+        size = n_features * n_rows
+        if self._memory.size < size:
+            self._memory = np.empty(size, np.float32)
+        return self._memory[:size].reshape(n_features, n_rows)
 
 
-def _read_ahead(tile: _Tile) -> None:
-    for segment in tile.part.where.segments:
-        tile.part.store.read_ahead(tile.layer, segment.block, tile.start, tile.stop)
+def _ranges(width: int, n_rows: int, max_bytes: int, copied: bool) -> Iterator[tuple[int, int]]:
+    """Column ranges of a layer whose values fit `max_bytes`, and the cache if they have to be copied."""
+    stride = 4 * max(1, n_rows)
+    room = min(max_bytes, max(_BUFFER_BYTES, _BUFFER_FEATURES * stride)) if copied else max_bytes
+    at_once = max(1, room // stride)
+    for start in range(0, width, at_once):
+        yield start, min(start + at_once, width)
+
+
+def _ahead(tiles: Iterator[_Tile]) -> Iterator[_Tile]:
+    """The same tiles, each being fetched from disk while the one before it is used."""
+    current = next(tiles, None)
+    if current is not None:
+        current.read_ahead()
+    while current is not None:
+        following = next(tiles, None)
+        if following is not None:
+            following.read_ahead()
+        yield current
+        current = following
 
 
 def _as_it_lies(tile: _Tile) -> np.ndarray | None:
     """The tile as a view of the mapped file, if that is what it takes."""
-    source = tile.part.where.source
-    if source is None or tile.part.store.dtypes[tile.layer] != "float32":
+    if tile.part.where.source is None or tile.part.store.dtypes[tile.layer] != "float32":
         return None
-    block, rows = source
-    return tile.part.store.block(tile.layer, block)[tile.start : tile.stop, rows]
+    return tile.values(tile.segments[0])
 
 
-def _put_together(tile: _Tile, out: np.ndarray) -> None:
-    """Copy a tile out of all its row blocks, upcasting where it is stored as float16."""
-    for segment in tile.part.where.segments:
-        values = tile.part.store.block(tile.layer, segment.block)[tile.start : tile.stop]
-        _copy(values, segment, out)
-
-
-def _copy(values: np.ndarray, segment: Segment, out: np.ndarray) -> None:
+def _rows(values: np.ndarray, segment: Segment) -> np.ndarray:
+    """The segment's rows of a row block: a view if they are a slice of it."""
     rows = segment.source
-    values = values[:, rows] if isinstance(rows, slice) else values.take(rows, axis=1)
-    assign(out, segment.target, values)
+    return values[:, rows] if isinstance(rows, slice) else values.take(rows, axis=1)
+
+
+def _assign(out: np.ndarray, segment: Segment, values: np.ndarray) -> None:
+    """Put a segment's values, of whatever dtype, where they belong in `out` (features, all rows)."""
+    if values.dtype == np.float16 and isinstance(segment.target, slice):
+        upcast(values, out[:, segment.target])
+    else:
+        out[:, segment.target] = values
 
 
 def _gather(part: _Part, layer: int, features: np.ndarray, out: np.ndarray) -> None:
@@ -206,71 +226,4 @@ def _gather(part: _Part, layer: int, features: np.ndarray, out: np.ndarray) -> N
     for segment in part.where.segments:
         block = part.store.block(layer, segment.block, sparse=sparse)
         values = block[which] if isinstance(which, slice) else block.take(which, axis=0)
-        _copy(values, segment, out)
-
-
-class ArrayDesign:
-    """A design matrix in memory: for tests, for estimators, for small things.
-
-    Parameters
-    ----------
-    X
-        (n, d); converted to float32 if it isn't.
-    layers
-        Which columns belong to which layer; one layer "x" unless told.
-    """
-
-    def __init__(self, X: np.ndarray, layers: LayerIndex | None = None, *, rows: np.ndarray | None = None) -> None:
-        X = np.asarray(X, dtype=np.float32)
-        if X.ndim != 2 or X.shape[1] < 1:
-            raise BadRequest(f"a design matrix has two dimensions and at least one column, not shape {X.shape}")
-        self.layers = LayerIndex(("x",), (X.shape[1],)) if layers is None else layers
-        if self.layers.n_features != X.shape[1]:
-            raise BadRequest(f"the layers have {self.layers.n_features} columns, the array {X.shape[1]}")
-        self._by_feature = X.T
-        self._rows = np.arange(len(X)) if rows is None else rows
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, d)."""
-        return len(self._rows), self.layers.n_features
-
-    def take(self, rows: np.ndarray) -> "ArrayDesign":
-        """A view on some rows, in any order, repeats allowed."""
-        return ArrayDesign(
-            self._by_feature.T, self.layers, rows=self._rows[checked_indices(rows, len(self._rows), "row")]
-        )
-
-    def stream(self, *, max_bytes: int = _DEFAULT_BYTES) -> Iterator[Block]:
-        """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer."""
-        at_once = max(1, max_bytes // max(1, 4 * len(self._rows)))
-        where = as_slice(self._rows)
-        for first, last in zip(self.layers.offsets[:-1], self.layers.offsets[1:], strict=True):
-            for start in range(int(first), int(last), at_once):
-                stop = min(start + at_once, int(last))
-                values = self._by_feature[start:stop, where].view()
-                values.flags.writeable = False
-                yield Block(start, stop, values)
-
-    def columns(self, indices: np.ndarray) -> np.ndarray:
-        """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
-        wanted = checked_indices(indices, self.layers.n_features, "column")
-        return np.array(self._by_feature[wanted][:, as_slice(self._rows)], order="C")
-
-
-def checked_indices(indices: np.ndarray | Sequence[int] | slice, size: int, what: str) -> np.ndarray:
-    """Indices (or a boolean mask, or a slice) as int64, all in [0, size); raises `BadRequest` otherwise."""
-    if isinstance(indices, slice):
-        return np.arange(size)[indices]
-    given = np.asarray(indices)
-    if given.dtype == bool:
-        if given.shape != (size,):
-            raise BadRequest(f"a mask of {given.shape} for {size} {what}s")
-        return np.flatnonzero(given)
-    if given.size == 0:
-        return np.empty(0, np.int64)
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise BadRequest(f"{what}s are chosen by a list of integers, not {given.dtype} of shape {given.shape}")
-    if given.min() < 0 or given.max() >= size:
-        raise BadRequest(f"{what}s {given.min()} to {given.max()} asked for, but there are {size}")
-    return given.astype(np.int64)
+        _assign(out, segment, _rows(values, segment))

@@ -126,8 +126,7 @@ class FeatureStore:
         """Have features [start, stop) of a layer's row block fetched in the background."""
         place = self.commits[block].places[layer]
         stride = self.spec.rows_per_block * (2 if place.dtype == "float16" else 4)
-        file, nbytes = self.path / place.file, self._sizes[block][place.file]
-        mapping.read_ahead(file, nbytes, place.offset + start * stride, place.offset + stop * stride)
+        mapping.read_ahead(self.path / place.file, place.offset + start * stride, place.offset + stop * stride)
 
 
 def read_commits(path: Path, spec: Spec) -> list[Commit]:

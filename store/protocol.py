@@ -1,0 +1,112 @@
+"""What a design matrix is to stage two, whatever lies behind it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from head2toe.store.errors import BadRequest
+from head2toe.store.index import LayerIndex
+from head2toe.store.rowmap import Where
+
+DEFAULT_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some features of all rows.
+
+    Attributes
+    ----------
+    start, stop
+        Columns of the design matrix, within one layer.
+    values
+        (stop - start, n) float32, read-only, valid until the next block is asked for.
+    """
+
+    start: int
+    stop: int
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Some features of some rows: those that lie together on disk.
+
+    Attributes
+    ----------
+    start, stop
+        Columns of the design matrix, within one layer.
+    rows
+        Which rows of the design matrix these are: a slice, or row numbers.
+    values
+        (stop - start, number of rows) float32, read-only, valid until the next panel is asked for.
+    """
+
+    start: int
+    stop: int
+    rows: Where
+    values: np.ndarray
+
+
+class Design(Protocol):
+    """n examples by d features, read by features.
+
+    Attributes
+    ----------
+    shape
+        (n, d).
+    layers
+        Which columns belong to which layer.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def layers(self) -> LayerIndex: ...
+
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Block]:
+        """All features in column order, in blocks of at most `max_bytes` that never cross a layer boundary."""
+
+    def columns(self, indices: np.ndarray) -> np.ndarray:
+        """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
+
+    def take(self, rows: np.ndarray) -> "Design":
+        """A view on some rows, in any order, repeats allowed."""
+
+
+class PanelDesign(Design, Protocol):
+    """A design that can also be read as it lies on disk, which costs no copying however many rows there are."""
+
+    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
+        """All features of all rows, in panels: column ranges in order, and all panels of a range one after the other.
+
+        ``X @ W`` is the sum over panels of ``values.T @ W[start:stop]`` into ``rows``, ``(X.T @ G)[start:stop]`` that
+        of ``values @ G[rows]``.
+        """
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    """The same values, not to be written to through this view."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
+def checked_indices(indices: np.ndarray | Sequence[int] | slice, size: int, what: str) -> np.ndarray:
+    """Indices (or a boolean mask, or a slice) as int64, all in [0, size); raises `BadRequest` otherwise."""
+    if isinstance(indices, slice):
+        return np.arange(size)[indices]
+    given = np.asarray(indices)
+    if given.dtype == bool:
+        if given.shape != (size,):
+            raise BadRequest(f"a mask of {given.shape} for {size} {what}s")
+        return np.flatnonzero(given)
+    if given.size == 0:
+        return np.empty(0, np.int64)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise BadRequest(f"{what}s are chosen by a list of integers, not {given.dtype} of shape {given.shape}")
+    if given.min() < 0 or given.max() >= size:
+        raise BadRequest(f"{what}s {given.min()} to {given.max()} asked for, but there are {size}")
+    return given.astype(np.int64)
