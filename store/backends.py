@@ -26,8 +26,8 @@ class Backend(Protocol):
     def block_files(self, spec: Spec, block: int) -> tuple[str, ...]:
         """Names, relative to the store, of all files a block may consist of."""
 
-    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> None:
-        """Write the metadata that lets any other reader of the format open the store. The last step of sealing."""
+    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
+        """Write the metadata that lets any other reader of the format open the store; returns the files' names."""
 
     def unindex(self, path: Path, spec: Spec) -> None:
         """Take the metadata away again, so that no other reader takes a store under repair for a whole one."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from head2toe.store.backends import backend
-from head2toe.store.commits import BlockFile, Place
+from head2toe.store.commits import BlockFile, Commit, Place
 from head2toe.store.files import crc32c, partial_name, preallocate, sync_folder
 from head2toe.store.layout import Spec
 
@@ -14,7 +14,14 @@ _TILE_BYTES = 4 << 20
 
 
 def write_block(
-    path: Path, spec: Spec, block: int, dtypes: Sequence[str], layer: Callable[[str], np.ndarray], *, suffix: str = ""
+    path: Path,
+    spec: Spec,
+    block: int,
+    dtypes: Sequence[str],
+    layer: Callable[[str], np.ndarray],
+    *,
+    suffix: str = "",
+    instead_of: Commit | None = None,
 ) -> tuple[tuple[BlockFile, ...], tuple[Place, ...]]:
     """Write a block's files durably.
 
@@ -26,6 +33,8 @@ def write_block(
         Gives a layer's (width, rows) values by its name.
     suffix
         Appended to the files' final names; the records returned leave it out.
+    instead_of
+        What the block is now: files that would come out the same are not written again.
 
     Raises
     ------
@@ -41,15 +50,17 @@ def write_block(
         places = backend(spec.format).place(spec, block, dtypes, partial)
         for name in dict.fromkeys(place.file for place in places):
             inside = [(place, own) for place, own in zip(places, spec.layers.names, strict=True) if place.file == name]
-            _write_file(partial(name), spec.rows_per_block, inside, layer)
-        files = tuple(BlockFile(name, file.stat().st_size, crc32c(file)) for name, file in partials.items())
+            if instead_of is None or instead_of.places_of(name) != [place for place, _ in inside]:
+                _write_file(partial(name), spec.rows_per_block, inside, layer)
+        written = [BlockFile(name, file.stat().st_size, crc32c(file)) for name, file in partials.items()]
         for name, file in partials.items():
             file.replace(path / (name + suffix))
     finally:
         for file in partials.values():
             file.unlink(missing_ok=True)
-    sync_folders(path / file.path for file in files)
-    return files, places
+    sync_folders(path / file.path for file in written)
+    kept = [] if instead_of is None else [file for file in instead_of.files if file.path not in partials]
+    return (*kept, *written), places
 
 
 def sync_folders(files: Iterable[Path]) -> None:

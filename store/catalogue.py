@@ -15,6 +15,7 @@ from head2toe.store.index import LayerIndex
 from head2toe.store.key import DTYPES, canonical, differing_fields, rows_per_block, store_key, unique
 from head2toe.store.layout import Spec, check_images, folder_name, read_spec_json, seal_file, spec_file, store_path
 from head2toe.store.reader import FeatureStore
+from head2toe.store.space import remaining, require_space
 from head2toe.store.writer import StoreWriter
 
 ENVIRONMENT = "HEAD2TOE_STORE"
@@ -80,7 +81,7 @@ class Catalogue:
         best: tuple[tuple[int, int, str], FeatureStore, tuple[str, ...]] | None = None
         for path in self.paths():
             try:
-                store = FeatureStore.open(path)
+                store = FeatureStore.open(path, mark_used=False)
             except StoreError:  # an unfinished, damaged or newer store is no neighbour to point at
                 continue
             lacking = len(wanted - store.row_by_image.keys())
@@ -130,8 +131,12 @@ class Catalogue:
             raise StoreError(
                 f"{path}: has other layers than asked for, under the same identity: remove it and extract again"
             )
-        siblings = [] if seal_file(path).is_file() else list(self._siblings(identity, spec))
-        return StoreWriter(path, there, siblings)
+        if seal_file(path).is_file():
+            FeatureStore.open(path)  # a damaged one is reported, not written over
+            return StoreWriter(path, there)
+        writer = StoreWriter(path, there, list(self._siblings(identity, spec)))
+        require_space(self.root, [remaining(there, writer.pending())])
+        return writer
 
     def _complete(self, identity: Mapping[str, Any]) -> Iterator[Path]:
         """Complete stores with this identity."""

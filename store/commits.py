@@ -50,6 +50,15 @@ class Commit:
     generation: int = 0
     reused: int = 0
 
+    def places_of(self, file: str) -> list[Place]:
+        """Where the layers in one file lie."""
+        return [place for place in self.places if place.file == file]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return sum(file.nbytes for file in self.files)
+
     def to_json(self, spec: Spec) -> dict[str, Any]:
         """The record as it is written."""
         rows = spec.block_rows(self.block)

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import google_crc32c
 from head2toe.store.errors import StoreError
 
 PARTIAL = ".partial"
+Progress = Callable[[int, int], None]  # called with what is done and what there is to do
 _CRC_CHUNK = 4 << 20
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
@@ -105,13 +106,14 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
-    """Write a mapping as JSON, atomically and durably; see `write_bytes`."""
+    """Write a mapping as JSON, atomically and durably, with a checksum of itself; see `write_bytes`."""
+    content = {**content, "crc32c": _json_crc(content)}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     return write_bytes(path, text.encode() + b"\n", exclusive=exclusive)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; anything else is a `StoreError` that names the file."""
+    """Read a JSON object and check its checksum; anything else is a `StoreError` that names the file."""
     with explained(path):
         content = path.read_bytes()
     try:
@@ -120,10 +122,17 @@ def read_json(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path}: damaged (not JSON); run `head2toe store verify --repair`") from error
     if not isinstance(value, dict):
         raise StoreError(f"{path}: damaged (not a JSON object); run `head2toe store verify --repair`")
+    if value.pop("crc32c", None) not in (None, _json_crc(value)):
+        raise StoreError(f"{path}: damaged (not what was written); run `head2toe store verify --repair`")
     return value
 
 
-def crc32c(path: Path, progress: Any = None) -> int:
+def _json_crc(content: Mapping[str, Any]) -> int:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return int(google_crc32c.value(text.encode()))
+
+
+def crc32c(path: Path, progress: Callable[[int], None] | None = None) -> int:
     """CRC-32C of a whole file, read in large pieces (never mapped: a file that shrinks must not kill the process)."""
     crc = 0
     with path.open("rb", buffering=0) as file:

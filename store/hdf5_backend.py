@@ -41,6 +41,7 @@ class Hdf5Backend:
                 creation.set_layout(h5py.h5d.CONTIGUOUS)
                 creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
                 creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+                creation.set_obj_track_times(False)  # the same features give the same bytes
                 space = h5py.h5s.create_simple((width, spec.rows_per_block))
                 kind = h5py.h5t.py_create(np.dtype(dtype).newbyteorder("<"))
                 dataset = h5py.h5d.create(file.id, folder_name(layer).encode(), kind, space, creation)
@@ -51,7 +52,7 @@ class Hdf5Backend:
         """One file holds all layers."""
         return (f"{BLOCKS}/{block}.h5",)
 
-    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> None:
+    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
         """Write index.h5: per layer a virtual (width, N) dataset over the blocks."""
         dtypes = layer_dtypes(spec, commits)
         target = path / INDEX
@@ -68,6 +69,7 @@ class Hdf5Backend:
             sync_file(partial)
             partial.replace(target)
             sync_folder(target.parent)
+        return (INDEX,)
 
     def unindex(self, path: Path, spec: Spec) -> None:  # noqa: ARG002
         """Remove index.h5."""

@@ -1,6 +1,8 @@
 """A complete feature store, open for reading: immutable, mapped, checked."""
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from head2toe.store.commits import Commit
 from head2toe.store.errors import DataError, StoreError
 from head2toe.store.files import Lock, NoFlock
 from head2toe.store.index import LayerIndex
-from head2toe.store.layout import Spec, damaged, read_spec_json, seal_file, spec_file
+from head2toe.store.layout import Spec, commit_file, damaged, read_spec_json, seal_file, spec_file
 
 
 class FeatureStore:
@@ -42,8 +44,15 @@ class FeatureStore:
         self._sizes = [{file.path: file.nbytes for file in commit.files} for commit in commits]
 
     @classmethod
-    def open(cls, path: Path) -> "FeatureStore":
+    def open(cls, path: Path, *, mark_used: bool = True) -> "FeatureStore":
         """Open a complete store; the size of every file is checked first.
+
+        Parameters
+        ----------
+        path
+            The store's folder.
+        mark_used
+            Note the time as that of its last use, by which `gc` goes.
 
         Raises
         ------
@@ -61,6 +70,9 @@ class FeatureStore:
             )
         for commit in commits:
             commit.check_sizes(path)
+        if mark_used:
+            with suppress(OSError):  # a read-only store is read all the same
+                os.utime(seal_file(path))
         return cls(path, spec, commits, lock)
 
     @property
@@ -86,7 +98,7 @@ class FeatureStore:
     @property
     def nbytes(self) -> int:
         """Bytes of features on disk."""
-        return sum(file.nbytes for commit in self.commits for file in commit.files)
+        return sum(commit.nbytes for commit in self.commits)
 
     @property
     def fallbacks(self) -> dict[str, str]:
@@ -133,6 +145,8 @@ def read_commits(path: Path, spec: Spec) -> list[Commit]:
     """All commit records of a store; raises `StoreError` saying how many are missing."""
     commits = [Commit.read(path, spec, block) for block in range(spec.n_blocks)]
     absent = [block for block, commit in enumerate(commits) if commit is None]
+    if absent and seal_file(path).is_file():
+        raise damaged(commit_file(path, absent[0]), "missing, though the store was complete")
     if absent:
         raise StoreError(
             f"{path}: not finished ({len(absent)} of {spec.n_blocks} row blocks missing, the first is {absent[0]}); "

@@ -28,7 +28,9 @@ class Reuse:
             for i in np.flatnonzero(sibling < 0):
                 if (found := known.get(spec.images[i])) is not None:
                     sibling[i], row[i] = number, found
-        return cls(tuple(siblings), sibling, row)
+        used, renumbered = np.unique(sibling[sibling >= 0], return_inverse=True)
+        sibling[sibling >= 0] = renumbered
+        return cls(tuple(siblings[number] for number in used), sibling, row)  # the others aren't kept open
 
     @property
     def total(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from head2toe.store.backends import backend
 from head2toe.store.blockfile import sync_folders, write_block
 from head2toe.store.commits import Commit
-from head2toe.store.files import Lock, explained, write_json
+from head2toe.store.files import Lock, crc32c, explained, write_json
 from head2toe.store.key import FORMAT_VERSION
 from head2toe.store.layout import Spec, lock_file, seal_file
 from head2toe.store.mapping import view
@@ -41,8 +41,8 @@ def seal(path: Path, spec: Spec) -> None:
             commits = read_commits(path, spec)
             for commit in commits:
                 commit.check_sizes(path)
-            backend(spec.format).index(path, spec, commits)
-            write_json(seal_file(path), _summary(spec, commits))
+            index = backend(spec.format).index(path, spec, commits)
+            write_json(seal_file(path), _summary(path, spec, commits, index))
 
 
 def _needing_width(commits: Sequence[Commit]) -> list[tuple[Commit, list[str]]]:
@@ -68,7 +68,7 @@ def _widen(path: Path, spec: Spec, commit: Commit, dtypes: list[str]) -> None:
         shape = (widths[name], spec.rows_per_block)
         return view(path / place.file, sizes[place.file], place.offset, shape, place.dtype)[:, :n_rows]
 
-    files, wide = write_block(path, spec, commit.block, dtypes, layer, suffix=_WIDE)
+    files, wide = write_block(path, spec, commit.block, dtypes, layer, suffix=_WIDE, instead_of=commit)
     after = replace(commit, files=files, places=wide, generation=commit.generation + 1)
     after.write(path, spec, exclusive=False)
     _finish_widening(path, [after])
@@ -92,13 +92,14 @@ def _finish_widening(path: Path, commits: Sequence[Commit]) -> None:
         sync_folders(renamed)
 
 
-def _summary(spec: Spec, commits: Sequence[Commit]) -> dict[str, object]:
-    """What complete.json says: nothing that isn't in the commit records, but handier."""
+def _summary(path: Path, spec: Spec, commits: Sequence[Commit], index: Sequence[str]) -> dict[str, object]:
+    """What complete.json says: the metadata files with size and CRC-32C, and the commits' facts in a handier form."""
     dtypes = [place.dtype for place in commits[0].places]
     return {
         "format_version": FORMAT_VERSION,
         "key": spec.key,
         "layers": dict(zip(spec.layers.names, dtypes, strict=True)),
         "float32_because": {name: why for commit in commits for name, why in commit.reasons.items()},
+        "index": [[name, (path / name).stat().st_size, crc32c(path / name)] for name in index],
         "reused": sum(commit.reused for commit in commits),
     }

@@ -37,12 +37,14 @@ class ZarrBackend:
         """One chunk a layer."""
         return tuple(f"{GROUP}/{folder_name(name)}/c.{block}.0" for name in spec.layers.names)
 
-    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> None:
+    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
         """Write every array's zarr.json, and the group's last: before that, nobody can open it."""
         files = describe(spec, layer_dtypes(spec, commits))
+        names = sorted(files, key=len, reverse=True)
         with explained(path / GROUP):
-            for name in sorted(files, key=len, reverse=True):
+            for name in names:
                 write_bytes(path / GROUP / name, files[name])
+        return tuple(f"{GROUP}/{name}" for name in names)
 
     def unindex(self, path: Path, spec: Spec) -> None:
         """Remove the group's zarr.json first, then those of the arrays."""

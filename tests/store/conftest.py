@@ -1,6 +1,7 @@
 """Small stores of known content, in both formats."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +60,12 @@ def fill(writer: Any, extract: Callable[..., dict[str, np.ndarray]] = features_o
                 extracted += len(rows)
             claimed.commit()
     return extracted
+
+
+@pytest.fixture(autouse=True)
+def _disk_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test pulls the plug; that `fsync` is called where it must be is a test of its own (test_durability.py)."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
 
 
 @pytest.fixture(params=["zarr", "hdf5"])
