@@ -1,0 +1,74 @@
+# One thin line around the command `head2toe` for each target. `make` alone prints this help.
+#
+#   make demo                        the whole way on embedded images: install, extract, select, probe
+#   make test                        install what the tests need and run them
+#   make run TASK=path/to/folder     extract, select and probe a task
+#   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
+#   make bench                       print the benchmarks' ratios
+#   make check                       ruff and mypy
+#   make clean                       remove builds, caches and results (never feature stores)
+#
+# Variables, passed on where given: TASK BACKBONE WEIGHTS TAPS INPUT_SIZE TARGET_SIZE (several in quotes) STORE OUTPUT
+# DEVICE BATCH_SIZE SEED, and ARGS for anything else the command takes. PYTHON is the interpreter that makes .venv.
+
+PYTHON ?= python3
+TASK ?= digits
+VENV := .venv
+BIN := $(VENV)/bin
+
+OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(TAPS),--taps '$(TAPS)') \
+  $(if $(INPUT_SIZE),--input-size $(INPUT_SIZE)) $(foreach size,$(TARGET_SIZE),--target-size $(size)) \
+  $(if $(STORE),--store $(STORE)) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(DEVICE),--device $(DEVICE)) \
+  $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check bench bench-% extract select probe run clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+demo: $(VENV)/demo
+	$(BIN)/head2toe run digits --input-size 96 --target-size 512
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/dev
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/dev .cache/typing/head2toe
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p head2toe.extract -p head2toe.probe -p head2toe.select -p head2toe.store -m head2toe.pipeline
+
+extract select probe run: $(VENV)/demo
+	$(BIN)/head2toe $@ $(TASK) $(OPTIONS)
+
+bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py))
+
+bench-%: $(VENV)/dev
+	$(BIN)/python benchmarks/$*.py $(ARGS)
+
+clean:
+	rm -rf build dist results *.egg-info .pytest_cache .mypy_cache .ruff_cache .cache/typing
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# A file in .venv stands for an install that was done; pyproject.toml being newer makes it again.
+$(VENV)/demo: pyproject.toml
+	$(call install,.[demo])
+
+$(VENV)/dev: pyproject.toml
+	$(call install,.[demo$(,)dev])
+
+, := ,
+define install
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	rm -rf build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(1)'
+	touch $@
+endef
+
+# mypy reads the package under its own name through this link.
+.cache/typing/head2toe:
+	mkdir -p .cache/typing
+	ln -sfn ../.. $@

@@ -1,0 +1,148 @@
+"""Stage one's loop: images through the backbone once, pooled features of every tap into the stores."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from head2toe.extract.backbones import Backbone
+from head2toe.extract.images import ImageSource
+from head2toe.extract.pooling import pool
+from head2toe.extract.preprocess import Preprocessing
+from head2toe.extract.taps import Point, Tap, first_tensor, hooked
+from head2toe.store.errors import DataError
+from head2toe.store.index import LayerIndex
+from head2toe.store.progress import Progress
+from head2toe.store.writer import StoreWriter
+
+Features = dict[str, np.ndarray]
+"""Layer name to (rows, width) float32."""
+
+
+class FeatureReader:
+    """Runs the backbone on a batch and returns the pooled features of every tap, for every target size."""
+
+    def __init__(self, backbone: Backbone, taps: Sequence[Tap], target_sizes: Sequence[int]) -> None:
+        self._backbone = backbone
+        self._taps = {(tap.side, tap.module, tap.call): tap for tap in taps}
+        self._points: list[Point] = [("", side, path) for side, path in {(t.side, t.module): None for t in taps}]
+        self._target_sizes = tuple(target_sizes)
+        self._indices = {size: layer_index(taps, size) for size in target_sizes}
+
+    def __call__(self, batch: torch.Tensor) -> dict[int, Features]:
+        """(n, 3, s, s) uint8 to target size -> layer -> (n, width) float32."""
+        pooled: dict[int, dict[str, torch.Tensor]] = {size: {} for size in self._target_sizes}
+
+        def read(point: Point, call: int, value: Any) -> None:
+            tap = self._taps.get((point[1], point[2], call))
+            if tap is None:
+                return
+            tensor = first_tensor(value)
+            assert tensor is not None, f"tap {tap.name} gave a tensor when it was discovered"
+            for size, layers in pooled.items():
+                # Pooled at once: a later layer may work in place, and memory stays bounded by one batch.
+                layers[tap.name] = pool(tensor, size, layout=tap.layout)
+
+        model, device = self._backbone.model, self._backbone.device
+        with torch.inference_mode(), hooked(model, self._points, read):
+            images = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
+            model(self._backbone.preprocessing.normalize(images))
+        return {size: _to_host(self._indices[size], layers) for size, layers in pooled.items()}
+
+
+def layer_index(taps: Sequence[Tap], target_size: int) -> LayerIndex:
+    """Which layer holds which columns after pooling to `target_size`."""
+    return LayerIndex(tuple(tap.name for tap in taps), tuple(tap.width(target_size) for tap in taps))
+
+
+def run(
+    images: Sequence[ImageSource],
+    digests: Sequence[str],
+    backbone: Backbone,
+    taps: Sequence[Tap],
+    writers: Mapping[int, StoreWriter],
+    *,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> int:
+    """Fill the stores of all target sizes in one pass; returns how many images went through the backbone.
+
+    Blocks that another process is writing are left to it; if it dies, they are taken over. Nothing is sealed here.
+
+    Raises
+    ------
+    DataError
+        An image can't be read, or a layer came out NaN or infinite; blocks committed so far are kept.
+    """
+    source = dict(zip(digests, images, strict=True))
+    reader = FeatureReader(backbone, taps, tuple(writers))
+    extracted, total = 0, len(source) - min((w.reused for w in writers.values()), default=0)
+    while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
+        claimed = 0
+        for block in blocks:
+            with ExitStack() as stack:
+                claims = {
+                    size: stack.enter_context(claim)
+                    for size, writer in writers.items()
+                    if (claim := writer.claim(block)) is not None
+                }
+                claimed += len(claims)
+                wanted = {size: {writers[size].images[r]: r for r in c.missing} for size, c in claims.items()}
+                todo = list(dict.fromkeys(digest for rows in wanted.values() for digest in rows))
+                for names, batch in batches(todo, source, backbone.preprocessing, batch_size):
+                    for size, features in reader(batch).items():
+                        if size not in claims:
+                            continue
+                        mine = [i for i, name in enumerate(names) if name in wanted[size]]
+                        rows = [wanted[size][names[i]] for i in mine]
+                        claims[size].put(rows, {layer: values[mine] for layer, values in features.items()})
+                    extracted += len(names)
+                    if progress:
+                        progress(extracted, total)
+                for claim in claims.values():
+                    claim.commit()
+        if not claimed:
+            time.sleep(0.5)  # all that is left is in other processes' hands
+    return extracted
+
+
+def batches(
+    digests: Sequence[str], source: Mapping[str, ImageSource], preprocessing: Preprocessing, batch_size: int
+) -> Iterator[tuple[list[str], torch.Tensor]]:
+    """Decoded and resized batches; threads stay two batches ahead of the backbone (PIL works outside the GIL)."""
+    resize = preprocessing.resizer()
+    groups = [list(digests[i : i + batch_size]) for i in range(0, len(digests), batch_size)]
+    ahead: deque[list[Future[torch.Tensor]]] = deque()
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool_:
+        try:
+            for i, group in enumerate(groups):
+                for coming in groups[i + len(ahead) : i + 3]:
+                    ahead.append([pool_.submit(lambda d: resize(source[d].load()), digest) for digest in coming])
+                yield group, torch.stack([future.result() for future in ahead.popleft()])
+        finally:
+            pool_.shutdown(wait=False, cancel_futures=True)
+
+
+def unreadable(images: Sequence[ImageSource]) -> dict[int, str]:
+    """Rows of the images that can't be decoded, and why; what `--on-error skip` leaves out."""
+
+    def fault(image: ImageSource) -> str | None:
+        try:
+            image.load()
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool_:
+        return {row: why for row, why in enumerate(pool_.map(fault, images)) if why}
+
+
+def _to_host(index: LayerIndex, layers: Mapping[str, torch.Tensor]) -> Features:
+    """One transfer for all layers, then views."""
+    everything = torch.cat([layers[name] for name in index.names], dim=1).cpu().numpy()
+    return {name: everything[:, index.columns(name)] for name in index.names}

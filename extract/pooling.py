@@ -1,0 +1,92 @@
+"""Pooling an activation to about `target_size` numbers, window for window as the original code does.
+
+Source: google-research/head2toe, models/finetune.py, `flatten_and_concat`; Evci et al. 2022, section 3.
+"""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+Layout = Literal["NCHW", "NHWC", "NLC", "NC"]
+
+
+def pool(activation: torch.Tensor, target_size: int, *, layout: Layout) -> torch.Tensor:
+    """Pool each example's activation to one vector of about `target_size` entries.
+
+    Maps (`NCHW`, `NHWC`) are averaged over square windows that do not overlap; what does not fill a window at the
+    right and bottom edge is dropped; the result is flattened in (height, width, channel) order. Sequences (`NLC`) are
+    averaged over windows of tokens, the class token being pooled with the rest. Vectors (`NC`) pass unchanged.
+
+    Parameters
+    ----------
+    activation : torch.Tensor
+        (n, c, h, w), (n, h, w, c), (n, l, c) or (n, c), any floating dtype.
+    target_size : int
+        Wished number of features; with c channels the windows are chosen so that about this many remain.
+    layout : {"NCHW", "NHWC", "NLC", "NC"}
+        Which axis is what; never guessed from the shape.
+
+    Returns
+    -------
+    torch.Tensor
+        (n, width) float32 in memory of its own, so that a layer working in place later can't change it.
+    """
+    x = activation.float()
+    if layout == "NCHW":
+        pooled = _pool_map(x, target_size)
+    elif layout == "NHWC":
+        pooled = _pool_map(x.permute(0, 3, 1, 2), target_size)
+    elif layout == "NLC":
+        pooled = _pool_sequence(x, target_size)
+    else:
+        pooled = x
+    return pooled.clone() if _shares_memory(pooled, activation) else pooled
+
+
+def map_window(channels: int, width: int, target_size: int) -> int:
+    """Side of the square window for a map, 0 for the global mean.
+
+    0 also results where more cells are wished for than the map is wide: the original falls back to the mean there.
+    """
+    if channels >= target_size:
+        return 0
+    return width // int(math.sqrt(target_size // channels))
+
+
+def sequence_window(channels: int, length: int, target_size: int) -> int:
+    """Number of tokens in a window, 0 for the mean over all of them."""
+    if channels >= target_size:
+        return 0
+    return int(length / (target_size / channels))
+
+
+def pooled_width(shape: tuple[int, ...], target_size: int, layout: Layout) -> int:
+    """Number of features that `pool` makes of an activation with this `shape` (without the batch axis)."""
+    return pool(torch.empty((1, *shape), device="meta"), target_size, layout=layout).shape[1]
+
+
+def _pool_map(x: torch.Tensor, target_size: int) -> torch.Tensor:
+    _, channels, height, width = x.shape
+    window = map_window(channels, width, target_size)
+    if window == 0:
+        return x.mean((2, 3))
+    if window > 1:
+        # The window's side comes from the width alone; on a flat map it must not outgrow the height.
+        x = F.avg_pool2d(x, (min(window, height), window))
+    return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def _pool_sequence(x: torch.Tensor, target_size: int) -> torch.Tensor:
+    _, length, channels = x.shape
+    window = sequence_window(channels, length, target_size)
+    if window == 0:
+        return x.mean(1)
+    if window > 1:
+        x = F.avg_pool1d(x.transpose(1, 2), window).transpose(1, 2)
+    return x.flatten(1)
+
+
+def _shares_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return not a.is_meta and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

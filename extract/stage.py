@@ -1,0 +1,143 @@
+"""Stage one as a whole: a task's images through a backbone, into one complete store for each target size."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from head2toe.extract import loop
+from head2toe.extract.backbones import Backbone, load_backbone
+from head2toe.extract.taps import Tap, discover
+from head2toe.extract.tasks import Task
+from head2toe.store.catalogue import Catalogue
+from head2toe.store.progress import progress
+from head2toe.store.reader import FeatureStore
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """What stage one leaves.
+
+    Attributes
+    ----------
+    task : Task
+        Without the images that were skipped.
+    backbone : dict
+        Name, weights' origin and hash, input size, device.
+    stores : dict
+        Target size to its store.
+    digests : tuple of str
+        Content hash of every row's image, in the task's order: how its rows are found in a store.
+    images_extracted, images_reused : int
+        How many went through the backbone now, and how many rows other stores already held.
+    skipped : tuple of str
+        Why each unreadable image was left out.
+    """
+
+    task: Task
+    backbone: dict[str, Any]
+    stores: Mapping[int, FeatureStore]
+    digests: tuple[str, ...]
+    images_extracted: int
+    images_reused: int
+    skipped: tuple[str, ...]
+    seconds: float
+
+    @property
+    def store(self) -> FeatureStore:
+        """The first target size's store."""
+        return next(iter(self.stores.values()))
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "task": self.task.name,
+            "source": self.task.source,
+            "backbone": self.backbone,
+            "store": str(self.store.path),
+            "stores": {str(size): str(store.path) for size, store in self.stores.items()},
+            "rows": len(self.digests),
+            "layers": len(self.store.layers),
+            "features": sum(store.layers.n_features for store in self.stores.values()),
+            "bytes": sum(store.nbytes for store in self.stores.values()),
+            "images_extracted": self.images_extracted,
+            "images_reused": self.images_reused,
+            "skipped": list(self.skipped),
+            "seconds": self.seconds,
+        }
+
+
+def extract_task(
+    task: Task,
+    *,
+    backbone: str,
+    weights: str | None,
+    taps: str,
+    input_size: int | None,
+    target_sizes: Sequence[int],
+    root: Path | None,
+    device: str,
+    batch_size: int,
+    dtype: str,
+    seed: int,
+    on_error: str,
+    versions: Mapping[str, str],
+) -> Extraction:
+    """Extract what no store holds yet. The parameters are those of `head2toe.pipeline.Options`.
+
+    Raises
+    ------
+    Head2ToeError
+        One line saying what is wrong with the request, the images, the weights or the store.
+    """
+    start = time.perf_counter()
+    skipped: dict[int, str] = {}
+    if on_error == "skip" and (skipped := loop.unreadable(task.images)):
+        task = task.without(list(skipped))
+    digests = tuple(image.digest() for image in task.images)
+    network = load_backbone(backbone, weights=weights, input_size=input_size, device=device, seed=seed)
+    points = discover(network, taps)
+    catalogue = Catalogue(root)
+    stores, writers = {}, {}
+    for size in dict.fromkeys(target_sizes):
+        identity = store_identity(network, points, size, dtype)
+        if (store := catalogue.find(identity, digests)) is not None:
+            stores[size] = store
+        else:
+            provenance = {"weights": network.weights, "source": task.source, "versions": dict(versions)}
+            layers = loop.layer_index(points, size)
+            writers[size] = catalogue.writer(identity, digests, layers, provenance=provenance)
+    extracted = 0
+    if writers:
+        with progress("extracting", unit="img") as report:
+            extracted = loop.run(task.images, digests, network, points, writers, batch_size=batch_size, progress=report)
+        stores |= {size: writer.seal() for size, writer in writers.items()}
+    return Extraction(
+        task=task,
+        backbone={
+            "name": backbone,
+            "weights": network.weights,
+            "weights_sha256": network.weights_sha256,
+            "input_size": network.input_size,
+            "device": str(network.device),
+        },
+        stores={size: stores[size] for size in dict.fromkeys(target_sizes)},
+        digests=digests,
+        images_extracted=extracted,
+        images_reused=max((writer.reused for writer in writers.values()), default=0),
+        skipped=tuple(skipped.values()),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def store_identity(backbone: Backbone, taps: Sequence[Tap], target_size: int, dtype: str) -> dict[str, Any]:
+    """Everything but the images that determines the numbers in a store: what its key is made of."""
+    return {
+        "backbone": {"architecture": backbone.architecture, "weights_sha256": backbone.weights_sha256},
+        "preprocessing": backbone.preprocessing.describe(),
+        "taps": [tap.name for tap in taps],
+        "target_size": target_size,
+        "tokens": "paper",
+        "dtype": dtype,
+    }

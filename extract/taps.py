@@ -1,0 +1,204 @@
+"""Taps: the points of a network where an activation is read, found by running it once.
+
+Presets
+-------
+h2t     the paper's: the input of every convolution, every post-activation output; in transformers what enters and
+        leaves attention and MLP; the stem, the last feature map, `pre_logits` and `logits`
+blocks  the residual stream: the output of every block, `pre_logits` and `logits`
+all     everything above
+or glob patterns over the names of `all`, separated by commas: `blocks.*.attn,pre_logits`
+"""
+
+import fnmatch
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from head2toe.extract.backbones import Backbone
+from head2toe.extract.pooling import Layout, pooled_width
+from head2toe.extract.roles import candidates, classifier_path
+from head2toe.store.errors import BadRequest
+from torch import nn
+
+PRESETS = {
+    "h2t": frozenset({"conv", "act", "attention", "stem", "final", "head"}),
+    "blocks": frozenset({"block", "head"}),
+    "all": frozenset({"conv", "act", "attention", "stem", "final", "head", "block"}),
+}
+LAST_LAYER = "pre_logits"
+"""The pooled features that the network's own classifier reads: what a linear probe is trained on."""
+
+Point = tuple[str, str, str]
+"""(role, side, module path)"""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One point where an activation is read.
+
+    Attributes
+    ----------
+    name : str
+        `pre_logits`, `logits`, or the module's path, with `.in` where its input is read and `@k` for its k-th repeat.
+    module, side, call : str, {"in", "out"}, int
+        Which tensor: input or output of a module ("" is the whole network) at its `call`-th call of a forward pass.
+    shape : tuple of int
+        Shape of one example's activation.
+    layout : Layout
+        Which of its axes is what.
+    """
+
+    name: str
+    module: str
+    side: str
+    call: int
+    shape: tuple[int, ...]
+    layout: Layout = "NC"
+
+    def width(self, target_size: int) -> int:
+        """Number of features that pooling to `target_size` leaves."""
+        return pooled_width(self.shape, target_size, self.layout)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A tap as one run showed it. Holding on to `tensor` keeps its address from being used for another."""
+
+    tap: Tap
+    role: str
+    tensor: torch.Tensor
+    version: int
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        # The version tells a tensor from itself after an activation in place.
+        return (self.tensor.data_ptr(), self.version, self.tensor.shape, self.tensor.stride())
+
+
+def discover(backbone: Backbone, taps: str = "h2t") -> tuple[Tap, ...]:
+    """Find the taps of a preset or of glob patterns, in the order in which the network computes them.
+
+    A tensor that two taps would read is read once, under its first name. Activations that are not batches of floats
+    (windows of Swin's attention, say) are left out.
+
+    Raises
+    ------
+    BadRequest
+        A pattern matches nothing; the message says so and gives some names.
+    """
+    roles = PRESETS.get(taps, PRESETS["all"])
+    readings = _unique(r for r in _run(backbone, backbone.input_size) if r.role in roles)
+    if taps not in PRESETS:
+        readings = _matching(readings, [pattern.strip() for pattern in taps.split(",")])
+    larger = _shapes_at_a_larger_size(backbone)
+    nhwc = getattr(backbone.model, "output_fmt", "NCHW") == "NHWC"
+    return tuple(replace(r.tap, layout=_layout(r.tap.shape, larger.get(r.tap.name), nhwc)) for r in readings)
+
+
+def points(model: nn.Module) -> Iterator[Point]:
+    """Every point to hook: the candidates, what the classifier reads and what the network returns."""
+    yield from candidates(model)
+    if (head := classifier_path(model)) is not None:
+        yield "head", "in", head
+    yield "head", "out", ""
+
+
+def tap_name(role: str, side: str, path: str, *, has_classifier: bool) -> str:
+    """The name of a point (see `Tap.name`). What a network without a classifier returns is its last layer."""
+    if role == "head":
+        return "logits" if side == "out" and has_classifier else LAST_LAYER
+    return f"{path}.in" if side == "in" else path
+
+
+@contextmanager
+def hooked(model: nn.Module, at: Iterable[Point], read: Callable[[Point, int, Any], None]) -> Iterator[None]:
+    """Call `read(point, call number, value)` whenever a point is passed in a forward pass."""
+    calls: dict[Point, int] = {}
+
+    def reader(point: Point) -> Callable[..., None]:
+        def hook(_: nn.Module, args: Any, output: Any = None) -> None:
+            call = calls[point] = calls.get(point, -1) + 1
+            read(point, call, args if point[1] == "in" else output)
+
+        return hook
+
+    handles = []
+    for point in at:
+        module = model.get_submodule(point[2])
+        register = module.register_forward_pre_hook if point[1] == "in" else module.register_forward_hook
+        handles.append(register(reader(point)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def first_tensor(value: Any) -> torch.Tensor | None:
+    """The first floating tensor of a module's inputs or outputs, which may be tuples, lists or dicts."""
+    if isinstance(value, torch.Tensor):
+        return value if value.is_floating_point() else None
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+    return next((tensor for tensor in map(first_tensor, items) if tensor is not None), None)
+
+
+def _run(backbone: Backbone, size: int) -> list[_Reading]:
+    """One forward pass with every point hooked. Gradients are off but versions on (inference mode has none)."""
+    batch = 3  # neither 1 nor 2: an axis of windows or of two tokens must not pass for the batch
+    image = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(backbone.device)
+    has_classifier = classifier_path(backbone.model) is not None
+    readings: list[_Reading] = []
+
+    def read(point: Point, call: int, value: Any) -> None:
+        tensor = first_tensor(value)
+        if tensor is None or tensor is image or tensor.shape[0] != batch or not 2 <= tensor.ndim <= 4:
+            return
+        role, side, path = point
+        name = tap_name(role, side, path, has_classifier=has_classifier) + (f"@{call}" if call else "")
+        tap = Tap(name, path, side, call, tuple(tensor.shape[1:]))
+        readings.append(_Reading(tap, role, tensor, tensor._version))
+
+    with torch.no_grad(), hooked(backbone.model, points(backbone.model), read):
+        backbone.model(image)
+    return readings
+
+
+def _unique(readings: Iterable[_Reading]) -> list[_Reading]:
+    """Without the later readings of the same tensor; a head keeps its own name."""
+    kept: dict[tuple[Any, ...], _Reading] = {}
+    for reading in readings:
+        if reading.identity not in kept or reading.role == "head":
+            kept[reading.identity] = reading
+    return list(kept.values())
+
+
+def _matching(readings: Sequence[_Reading], patterns: Sequence[str]) -> list[_Reading]:
+    names = [r.tap.name for r in readings]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            some = ", ".join(names[:: max(1, len(names) // 4)][:4])
+            raise BadRequest(f"taps {pattern!r} match nothing: use h2t, blocks, all or patterns over names like {some}")
+    return [r for r in readings if any(fnmatch.fnmatchcase(r.tap.name, pattern) for pattern in patterns)]
+
+
+def _shapes_at_a_larger_size(backbone: Backbone) -> dict[str, tuple[int, ...]]:
+    """Shapes of the same taps for a larger image: the axis that does not grow holds the channels."""
+    try:
+        return {r.tap.name: r.tap.shape for r in _run(backbone, backbone.input_size + 64)}
+    except (AssertionError, RuntimeError, ValueError):
+        return {}  # built for one size (position embeddings, windows): `_layout` asks timm instead
+
+
+def _layout(shape: tuple[int, ...], larger: tuple[int, ...] | None, nhwc: bool) -> Layout:
+    """Which axis is what, from the shapes at two sizes; `nhwc` is timm's word for the whole network."""
+    if len(shape) < 3:
+        return "NC" if len(shape) == 1 else "NLC"
+    if larger is not None and len(larger) == 3:
+        fixed = [axis for axis in range(3) if shape[axis] == larger[axis]]
+        if fixed in ([0], [2]):
+            return "NCHW" if fixed == [0] else "NHWC"
+    if (shape[0] == shape[1]) != (shape[1] == shape[2]):  # square maps of a network built for one size
+        return "NHWC" if shape[0] == shape[1] else "NCHW"
+    return "NHWC" if nhwc else "NCHW"
