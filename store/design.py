@@ -15,7 +15,7 @@ from head2toe.store.upcast import upcast
 
 __all__ = ["ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign"]
 
-_BUFFER_BYTES = 8 << 20  # what has to be copied is copied in pieces that stay in the cache until they are used,
+_BUFFER_BYTES = 4 << 20  # what has to be copied is copied in pieces that stay in the cache until they are used,
 _BUFFER_FEATURES = 64  # but not in so few features at once that matrix products become slow
 _DENSE = 0.25  # from this share of a layer's features on, its blocks are read as a whole
 

@@ -12,7 +12,7 @@ import numpy as np
 from head2toe.store.backends import backend
 from head2toe.store.blockfile import sync_folders, write_block
 from head2toe.store.commits import Commit
-from head2toe.store.files import Lock, crc32c, explained, write_json
+from head2toe.store.files import PARTIAL, Lock, crc32c, explained, write_json
 from head2toe.store.key import FORMAT_VERSION
 from head2toe.store.layout import Spec, lock_file, seal_file
 from head2toe.store.mapping import view
@@ -35,6 +35,8 @@ def seal(path: Path, spec: Spec) -> None:
         with lock:
             if seal_file(path).is_file():
                 return
+            for leftover in path.rglob(f"*{PARTIAL}"):  # all blocks are there: nobody is writing any more
+                leftover.unlink(missing_ok=True)
             _finish_widening(path, read_commits(path, spec))
             for narrow, dtypes in _needing_width(read_commits(path, spec)):
                 _widen(path, spec, narrow, dtypes)

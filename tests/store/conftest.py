@@ -65,7 +65,7 @@ def fill(writer: Any, extract: Callable[..., dict[str, np.ndarray]] = features_o
 @pytest.fixture(autouse=True)
 def _disk_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test pulls the plug; that `fsync` is called where it must be is a test of its own (test_durability.py)."""
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture(params=["zarr", "hdf5"])

@@ -18,7 +18,7 @@ def test_contents_then_names_then_the_record(toy: SimpleNamespace, monkeypatch: 
     unsynced_folders: set[Path] = set()
 
     def fsync(fd: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        path = Path(f"/proc/self/fd/{fd}").readlink()
         synced.append(path)
         unsynced_folders.discard(path)
 
