@@ -1,16 +1,42 @@
-"""The files of one row block: written under partial names, made durable, renamed. The commit record comes after."""
+"""One row block on its way to disk: gathered in float32, then written to its files.
 
+Files are written under partial names, made durable, and renamed; the commit record comes after.
+"""
+
+import mmap
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from head2toe.store.backends import backend
 from head2toe.store.commits import BlockFile, Commit, Place
-from head2toe.store.files import crc32c, partial_name, preallocate, sync_folder
+from head2toe.store.files import crc32c, explained, partial_name, preallocate, sync_folder
+from head2toe.store.index import LayerIndex
 from head2toe.store.layout import Spec
 
 _TILE_BYTES = 4 << 20
+
+
+class Staging:
+    """The features of one row block, feature-major, mapped from an unlinked file beside the store.
+
+    Memory stays bounded by what the kernel cares to cache, however wide the layers are; a killed writer leaves nothing.
+    """
+
+    def __init__(self, folder: Path, layers: LayerIndex, n_rows: int) -> None:
+        self._layers = layers
+        self._n_rows = n_rows
+        with explained(folder), tempfile.TemporaryFile(dir=folder) as file:
+            nbytes = layers.n_features * n_rows * 4
+            preallocate(file.fileno(), nbytes)
+            self._map = mmap.mmap(file.fileno(), nbytes)
+        self._values = np.frombuffer(self._map, np.float32).reshape(layers.n_features, n_rows)
+
+    def layer(self, name: str) -> np.ndarray:
+        """(width, rows) float32 of a layer, writable."""
+        return self._values[self._layers.columns(name)]
 
 
 def write_block(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.errors import StoreError
-from head2toe.store.files import read_json, write_json
+from head2toe.store.files import read_record, write_record
 from head2toe.store.key import DTYPES, FORMAT_VERSION
 from head2toe.store.layout import Spec, commit_file, damaged
 
@@ -76,7 +76,7 @@ class Commit:
 
     def write(self, path: Path, spec: Spec, *, exclusive: bool = True) -> bool:
         """Make the block committed; False if it was already (and `exclusive`)."""
-        return write_json(commit_file(path, self.block), self.to_json(spec), exclusive=exclusive)
+        return write_record(commit_file(path, self.block), self.to_json(spec), exclusive=exclusive)
 
     @classmethod
     def read(cls, path: Path, spec: Spec, block: int) -> "Commit | None":
@@ -90,7 +90,7 @@ class Commit:
         file = commit_file(path, block)
         if not file.is_file():
             return None
-        content = read_json(file)
+        content = read_record(file)
         rows = spec.block_rows(block)
         try:
             if (content["key"], content["block"], content["rows"]) != (spec.key, block, [rows.start, rows.stop]):

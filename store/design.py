@@ -4,14 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from head2toe.store.array_design import ArrayDesign
 from head2toe.store.errors import BadRequest
+from head2toe.store.half import upcast
 from head2toe.store.index import LayerIndex
 from head2toe.store.key import labels
-from head2toe.store.protocol import DEFAULT_BYTES, Block, Design, Panel, PanelDesign, checked_indices, read_only
+from head2toe.store.protocol import (
+    DEFAULT_BYTES,
+    ArrayDesign,
+    Block,
+    Design,
+    Panel,
+    PanelDesign,
+    checked_indices,
+    read_only,
+)
 from head2toe.store.reader import FeatureStore
 from head2toe.store.rowmap import RowMap, Segment, as_slice
-from head2toe.store.upcast import upcast
 
 __all__ = ["ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign"]
 

@@ -19,6 +19,8 @@ from head2toe.store.errors import StoreError
 PARTIAL = ".partial"
 Progress = Callable[[int, int], None]  # called with what is done and what there is to do
 _CRC_CHUNK = 4 << 20
+_ANEW = "remove it, and it will be made anew"
+_REPAIR = "run `head2toe store verify --repair`"
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
 _REMEDIES = {
@@ -106,24 +108,34 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
-    """Write a mapping as JSON, atomically and durably, with a checksum of itself; see `write_bytes`."""
-    content = {**content, "crc32c": _json_crc(content)}
+    """Write a mapping as JSON, atomically and durably; see `write_bytes`."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     return write_bytes(path, text.encode() + b"\n", exclusive=exclusive)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object and check its checksum; anything else is a `StoreError` that names the file."""
+def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
+    """Read a JSON object; anything else is a `StoreError` that names the file."""
     with explained(path):
         content = path.read_bytes()
     try:
         value = json.loads(content)
     except ValueError as error:
-        raise StoreError(f"{path}: damaged (not JSON); run `head2toe store verify --repair`") from error
+        raise StoreError(f"{path}: damaged (not JSON): {remedy}") from error
     if not isinstance(value, dict):
-        raise StoreError(f"{path}: damaged (not a JSON object); run `head2toe store verify --repair`")
+        raise StoreError(f"{path}: damaged (not a JSON object): {remedy}")
+    return value
+
+
+def write_record(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
+    """Write a record of the store as JSON with a checksum of itself; see `write_bytes`."""
+    return write_json(path, {**content, "crc32c": _json_crc(content)}, exclusive=exclusive)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record of the store; raises `StoreError` if it isn't what was written."""
+    value = read_json(path, remedy=_REPAIR)
     if value.pop("crc32c", None) not in (None, _json_crc(value)):
-        raise StoreError(f"{path}: damaged (not what was written); run `head2toe store verify --repair`")
+        raise StoreError(f"{path}: damaged (not what was written): {_REPAIR}")
     return value
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import google_crc32c
 from head2toe.store.errors import BadRequest, StoreError
-from head2toe.store.files import explained, read_json, write_bytes, write_json
+from head2toe.store.files import explained, read_record, write_bytes, write_record
 from head2toe.store.index import LayerIndex
 from head2toe.store.key import FORMAT_VERSION, store_key
 
@@ -122,7 +122,7 @@ class Spec:
             "layers": layers,
             "provenance": self.provenance,
         }
-        write_json(spec_file(path), content)
+        write_record(spec_file(path), content)
 
     @classmethod
     def read(cls, path: Path) -> "Spec":
@@ -164,7 +164,7 @@ def read_spec_json(path: Path) -> dict[str, Any]:
     file = spec_file(path)
     if not file.is_file():
         raise StoreError(f"{path}: not a feature store (no spec.json); `head2toe store ls` lists those there are")
-    content = read_json(file)
+    content = read_record(file)
     if content.get("format_name") != FORMAT_NAME:
         raise StoreError(f"{file}: not a feature store's; `head2toe store ls` lists those there are")
     version = content.get("format_version")

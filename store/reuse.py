@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from head2toe.store.blockfile import Staging
 from head2toe.store.layout import Spec
 from head2toe.store.reader import FeatureStore
 from head2toe.store.rowmap import RowMap
-from head2toe.store.staging import Staging
 
 
 @dataclass(frozen=True)

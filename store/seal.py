@@ -12,7 +12,7 @@ import numpy as np
 from head2toe.store.backends import backend
 from head2toe.store.blockfile import sync_folders, write_block
 from head2toe.store.commits import Commit
-from head2toe.store.files import PARTIAL, Lock, crc32c, explained, write_json
+from head2toe.store.files import PARTIAL, Lock, crc32c, explained, write_record
 from head2toe.store.key import FORMAT_VERSION
 from head2toe.store.layout import Spec, lock_file, seal_file
 from head2toe.store.mapping import view
@@ -44,7 +44,7 @@ def seal(path: Path, spec: Spec) -> None:
             for commit in commits:
                 commit.check_sizes(path)
             index = backend(spec.format).index(path, spec, commits)
-            write_json(seal_file(path), _summary(path, spec, commits, index))
+            write_record(seal_file(path), _summary(path, spec, commits, index))
 
 
 def _needing_width(commits: Sequence[Commit]) -> list[tuple[Commit, list[str]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from head2toe.store.backends import backend
 from head2toe.store.commits import BlockFile, Commit
 from head2toe.store.errors import StoreError
-from head2toe.store.files import Lock, Progress, crc32c, explained, read_json, sync_folder
+from head2toe.store.files import Lock, Progress, crc32c, explained, read_record, sync_folder
 from head2toe.store.layout import Spec, commit_file, seal_file, spec_file
 from head2toe.store.reader import lock_in_use
 from head2toe.store.seal import seal
@@ -126,7 +126,7 @@ def _check(path: Path, spec: Spec, progress: Progress | None) -> Verification:
 
 def _index_files(path: Path) -> list[BlockFile]:
     """The metadata files that sealing wrote."""
-    content = read_json(seal_file(path))
+    content = read_record(seal_file(path))
     try:
         return [BlockFile(str(name), int(size), int(crc)) for name, size, crc in content["index"]]
     except (KeyError, TypeError, ValueError) as error:

@@ -10,17 +10,16 @@ from types import TracebackType
 
 import numpy as np
 from head2toe.store.backends import backend
-from head2toe.store.blockfile import write_block
+from head2toe.store.blockfile import Staging, write_block
 from head2toe.store.commits import Commit
 from head2toe.store.errors import DataError, StoreError
 from head2toe.store.files import PARTIAL, Lock, explained
+from head2toe.store.half import float32_because
 from head2toe.store.layout import Spec, commit_file, lock_file
-from head2toe.store.precision import float32_because
 from head2toe.store.reader import FeatureStore, lock_in_use
 from head2toe.store.reuse import Reuse
 from head2toe.store.rowmap import as_slice
 from head2toe.store.seal import seal
-from head2toe.store.staging import Staging
 
 
 class NonFinite(DataError):

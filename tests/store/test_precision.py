@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from head2toe.store.design import DesignMatrix
-from head2toe.store.precision import float32_because
+from head2toe.store.half import float32_because
 
 
 @pytest.fixture
@@ -95,7 +95,12 @@ def test_sealing_can_be_killed_anywhere(toy: SimpleNamespace, monkeypatch: pytes
         writer = toy.catalogue.writer(identity, images, toy.layers, format=toy.format, rows_per_block=4)
         toy.fill(writer, overflowing(toy, images[9]))
         with monkeypatch.context() as patch:
-            for module, name in ((files, "sync_folder"), (seal, "write_block"), (seal, "write_json"), (seal, "_widen")):
+            for module, name in (
+                (files, "sync_folder"),
+                (seal, "write_block"),
+                (seal, "write_record"),
+                (seal, "_widen"),
+            ):
                 original = getattr(module, name)
 
                 def wrapped(

@@ -1,7 +1,7 @@
 """Upcasting agrees with numpy on every finite float16 there is."""
 
 import numpy as np
-from head2toe.store.upcast import upcast
+from head2toe.store.half import upcast
 
 
 def test_every_finite_float16() -> None:
