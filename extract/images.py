@@ -75,7 +75,7 @@ class ImageArray:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL mode to 8-bit RGB; 16-bit greys are scaled to 8 bit, for PIL's own conversion would clip them to white."""
+    """Any PIL mode to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
         scale = 255 / 65535 if grey.max(initial=0) > 255 else 1.0

@@ -103,10 +103,7 @@ def _from_folder(path: Path, name: str, seed: int) -> Task:
     listing = folders.read(path)
     n_train = len(listing.train)
     labels = np.array([label for _, label in listing.train + listing.test], dtype=np.int64)
-    if listing.fixed_order:
-        folds = contiguous_folds(n_train)
-    else:
-        folds = stratified_folds(labels[:n_train], seed)
+    folds = contiguous_folds(n_train) if listing.fixed_order else stratified_folds(labels[:n_train], seed)
     return Task(
         name=name,
         classes=listing.classes,

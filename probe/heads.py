@@ -4,6 +4,8 @@ The objective is scikit-learn's, so that its C transfers (one head, n training r
 
     min_{W, b}  C * sum_i CE(softmax(W^T x_i + b), y_i) + 1/2 ||W||_F^2
 
+(With two classes scikit-learn keeps one weight vector instead of two: its C is twice ours.)
+
 Rows are first rotated into the eigenbasis of their Gram matrix. With fewer rows than features that turns d unknowns a
 class into at most n, loses nothing (the optimal W lies in the span of the rows), and serves every C. There the Hessian
 is close to diagonal, so Newton-CG with a diagonal preconditioner needs few steps. All folds are solved side by side as

@@ -95,7 +95,7 @@ def linear(problem: Problem) -> Iterator[Candidate]:
 
 
 def head2toe(problem: Problem) -> Iterator[Candidate]:
-    """The top fraction F of all layers' features by l2,1 relevance, each fold by its own ranking (Evci et al., eq. 2)."""
+    """The top fraction F of all layers' features by l2,1 relevance, each fold by its own ranking (eq. 2)."""
     n_folds = int(problem.folds.max()) + 1
     for size, selection in problem.selections.items():
         for ratio in selection.ratios:

@@ -1,0 +1,86 @@
+"""What all tests share: small tasks made on the spot, stores and results in a folder of the test's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEAD2TOE_STORE", str(tmp_path / "stores"))
+    monkeypatch.delenv("HEAD2TOE_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs CUDA where there is none, saying so."""
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDeviceCount()
+    except ImportError:
+        reason = "CuPy is not installed (extra cuda12 or cuda13)"
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        reason = f"no CUDA device: {error}"
+    else:
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real image tasks; not part of the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real tasks in {SHARED_DATA}")
+    return SHARED_DATA
+
+
+def striped(rng: np.random.Generator, label: int, size: int = 24) -> Image.Image:
+    """A noisy picture whose class is the direction of its stripes."""
+    y, x = np.mgrid[:size, :size]
+    wave = np.sin((x, y, x + y)[label % 3] * 0.9 + rng.uniform(0, 6)) * 60
+    pixels = 128 + wave[..., None] + rng.normal(0, 20, (size, size, 3))
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """An ImageFolder task: 3 classes, 12 training and 5 test images each."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 5)):
+        for label, name in enumerate(("across", "down", "slant")):
+            folder = tmp_path / "stripes" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                striped(rng, label).save(folder / f"{i:02d}.png")
+    return tmp_path / "stripes"
+
+
+@pytest.fixture
+def vtab_folder(tmp_path: Path, image_folder: Path) -> Callable[[], Path]:
+    """The same images with VTAB-1k's lists."""
+
+    def make() -> Path:
+        root = tmp_path / "vtab"
+        root.mkdir()
+        names = sorted(p.name for p in (image_folder / "train").iterdir())
+        train, test = [], []
+        for label, name in enumerate(names):
+            train += [f"../stripes/train/{name}/{i:02d}.png {label}" for i in range(12)]
+            test += [f"../stripes/test/{name}/{i:02d}.png {label}" for i in range(5)]
+        order = np.random.default_rng(1).permutation(len(train))
+        shuffled = [train[i] for i in order]
+        (root / "train800.txt").write_text("\n".join(shuffled[:28]) + "\n")
+        (root / "val200.txt").write_text("\n".join(shuffled[28:]) + "\n")
+        (root / "test.txt").write_text("\n".join(test) + "\n")
+        (root / "classes.txt").write_text("\n".join(names) + "\n")
+        return root
+
+    return make

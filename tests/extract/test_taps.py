@@ -1,0 +1,111 @@
+"""Taps: the paper's counts, and a contract that every family of backbones must keep."""
+
+import re
+
+import pytest
+import torch
+from head2toe.extract.backbones import Backbone, load_backbone
+from head2toe.extract.loop import FeatureReader
+from head2toe.extract.taps import LAST_LAYER, discover
+from head2toe.store.errors import BadRequest
+
+FAMILIES = [
+    ("resnet18", 64),
+    ("resnetv2_50", 64),
+    ("regnetx_002", 64),
+    ("tf_efficientnet_lite0", 64),
+    ("mobilenetv3_small_050", 64),
+    ("convnext_atto", 64),
+    ("densenet121", 64),
+    ("vgg11_bn", 64),
+    ("vit_tiny_patch16_224", 64),
+    ("deit_tiny_distilled_patch16_224", 64),
+    ("swin_tiny_patch4_window7_224", None),
+    ("mixer_s32_224", None),
+]
+
+
+def build(name: str, size: int | None) -> Backbone:
+    return load_backbone(name, weights="random", input_size=size, device="cpu")
+
+
+@pytest.mark.parametrize(("name", "count"), [("resnet50", 52), ("resnetv2_50", 52), ("vit_base_patch16_224", 53)])
+def test_h2t_has_as_many_taps_as_the_paper(name: str, count: int) -> None:
+    assert len(discover(build(name, 64), "h2t")) == count
+
+
+@pytest.mark.parametrize(("name", "size"), FAMILIES)
+def test_contract(name: str, size: int | None) -> None:
+    backbone = build(name, size)
+    taps = discover(backbone, "all")
+    assert discover(backbone, "all") == taps, "the same taps every time"
+    names = [tap.name for tap in taps]
+    assert len(set(names)) == len(names)
+    assert {LAST_LAYER, "logits"} <= set(names)
+    numbers = [int(m[1]) for n in names if (m := re.match(r"blocks\.(\d+)\.", n))]
+    assert numbers == sorted(numbers), "in the order of the computation: blocks.11 after blocks.3"
+
+    side = backbone.input_size
+    images = torch.randint(0, 256, (4, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        plain = backbone.model(backbone.preprocessing.normalize(images))
+    reader = FeatureReader(backbone, taps, [512])
+    features = reader(images)[512]
+    assert {n: v.shape[1] for n, v in features.items()} == {t.name: t.width(512) for t in taps}
+    assert all(torch.isfinite(torch.from_numpy(v)).all() for v in features.values())
+    torch.testing.assert_close(torch.from_numpy(features["logits"]), plain, rtol=1e-4, atol=1e-4)
+    alone = reader(images[:1])[512]
+    for layer, values in features.items():
+        torch.testing.assert_close(
+            torch.from_numpy(alone[layer][0]), torch.from_numpy(values[0]), rtol=1e-3, atol=1e-4, msg=layer
+        )
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224", "convnext_atto"])
+def test_blocks_equal_forward_intermediates(name: str) -> None:
+    """The residual stream, read by hooks, is what timm itself calls the intermediate features."""
+    backbone = build(name, 64)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    features = FeatureReader(backbone, discover(backbone, "blocks"), [1])(images)[1]
+    options = {"return_prefix_tokens": True} if name.startswith("vit") else {}
+    with torch.inference_mode():
+        normal = backbone.preprocessing.normalize(images)
+        stages = backbone.model.forward_intermediates(normal, intermediates_only=True, **options)
+    for stage in stages[1:] if name.startswith("resnet") else stages:  # a ResNet's first is its stem, which is no block
+        patches, prefix = stage if isinstance(stage, tuple) else (stage, stage[:, :0, 0, 0, None])
+        tokens = patches.flatten(2).transpose(1, 2)
+        mean = (torch.cat((prefix, tokens), 1) if options else tokens).mean(1)
+        alike = [torch.from_numpy(v) for v in features.values() if v.shape == mean.shape]
+        assert min(float((mean - v).abs().max()) for v in alike) < 1e-4
+
+
+def test_activations_in_place_do_not_reach_what_was_read_before() -> None:
+    """A ResNet adds and rectifies in place: a block's input must be read as it was, not as it became."""
+    backbone = build("resnet18", 64)
+    assert any(getattr(m, "inplace", False) for m in backbone.model.modules())
+    taps = [t for t in discover(backbone, "all") if t.name == "layer1.1.conv1.in" or t.name == "layer1.0.act2"]
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    got = FeatureReader(backbone, taps, [1])(images)[1][taps[0].name]
+    model = backbone.model
+    with torch.inference_mode():
+        x = model.maxpool(model.act1(model.bn1(model.conv1(backbone.preprocessing.normalize(images)))))
+        expected = model.layer1[0](x).clone().mean((2, 3))
+    torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_globs_choose_by_name_and_unknown_ones_say_so() -> None:
+    backbone = build("vit_tiny_patch16_224", 64)
+    names = [tap.name for tap in discover(backbone, "blocks.*.attn, pre_logits")]
+    assert names == [*(f"blocks.{i}.attn" for i in range(12)), "pre_logits"]
+    with pytest.raises(BadRequest, match="'nothing' match nothing"):
+        discover(backbone, "blocks.*.attn,nothing")
+
+
+def test_layouts_are_read_from_two_sizes() -> None:
+    taps = {t.name: t for t in discover(build("convnext_atto", 64), "all")}
+    assert {t.layout for n, t in taps.items() if n.endswith("mlp.act")} <= {"NCHW", "NHWC"}
+    for tap in taps.values():
+        if tap.layout == "NCHW":
+            assert tap.shape[1] == tap.shape[2]
+        if tap.layout == "NHWC":
+            assert tap.shape[0] == tap.shape[1]

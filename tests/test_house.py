@@ -1,0 +1,76 @@
+"""The rules of the house that a reader can't see at a glance, and a test can."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from head2toe.pipeline import main
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("extract", "select", "probe", "store")
+MAY_IMPORT = {
+    "store": {"store"},
+    "select": {"select", "store"},
+    "extract": {"extract", "store"},
+    "probe": {"probe", "select", "store"},
+}
+HOME = {  # the only places where these may be imported
+    "torch": {"extract"},
+    "timm": {"extract"},
+    "zarr": {"store"},
+    "h5py": {"store"},
+    "click": {"pipeline.py"},
+    "cupy": {"select"},
+}
+SOURCES = [file for room in ROOMS for file in sorted((ROOT / room).glob("*.py"))] + [ROOT / "pipeline.py"]
+
+
+def imports(file: Path) -> set[str]:
+    """Every module a file imports, dotted, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f"{f.parent.name}/{f.name}")
+def test_imports_point_one_way(file: Path) -> None:
+    room = file.parent.name if file.parent != ROOT else "pipeline.py"
+    for module in imports(file):
+        parts = module.split(".")
+        if parts[0] == "head2toe" and len(parts) > 1 and room in MAY_IMPORT:
+            assert parts[1] in MAY_IMPORT[room], f"{room} must not import {module}"
+        if parts[0] in HOME:
+            assert room in HOME[parts[0]], f"{parts[0]} belongs to {HOME[parts[0]]}, not to {room}"
+
+
+def test_no_folder_shadows_the_standard_library() -> None:
+    assert not [p for p in ROOT.rglob("__init__.py") if ".venv" not in p.parts]
+    for file in SOURCES:
+        assert file.stem not in sys.stdlib_module_names or file.stem == "select", f"{file} is named like a stdlib module"
+
+
+def test_the_pipeline_is_the_only_module_in_the_root() -> None:
+    assert [p.name for p in ROOT.glob("*.py")] == ["pipeline.py"]
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f"{f.parent.name}/{f.name}")
+def test_every_module_says_what_it_is(file: Path) -> None:
+    assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def test_docs_and_commands_agree() -> None:
+    """Every command is shown in the README, and every command the README shows exists."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^(?:\$ )?head2toe ([a-z]+)", text, flags=re.MULTILINE))
+    assert shown <= set(main.commands)
+    assert set(main.commands) - shown <= {"store"} | shown
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    targets |= {"extract", "select", "probe", "run"}
+    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets | {"bench-store", "bench-select"}

@@ -1,0 +1,189 @@
+"""The whole way as a user goes it: as functions and on the command line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from head2toe.pipeline import Options, extract, main, probe, run, select
+from head2toe.store.errors import DataError
+
+SMALL = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
+FLAGS = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
+ROOT = Path(__file__).parents[1]
+
+
+def call(*args: str) -> Result:
+    return CliRunner().invoke(main, args)
+
+
+def document(*args: str) -> dict[str, Any]:
+    result = call(*args, "--json")
+    assert result.exit_code == 0, result.output
+    parsed = json.loads(result.stdout)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def test_run_documents_everything_and_the_second_run_extracts_nothing(image_folder: Path) -> None:
+    first = document("run", str(image_folder), *FLAGS)
+    assert first["images_extracted"] == 51
+    assert first["task"] == "stripes"
+    assert first["backbone"]["weights"] == "random:0"
+    assert Path(first["store"]).is_dir()
+    assert [m["name"] for m in first["methods"]] == ["linear", "head2toe"]
+    for method in first["methods"]:
+        assert 0 <= method["cv_accuracy"] <= 1
+        assert 0 <= method["test_accuracy"] <= 1
+        assert method["cv_stderr"] >= 0
+        assert 0 < method["features_kept"] <= method["features_total"]
+        assert sum(method["kept_by_layer"].values()) == method["features_kept"]
+        assert {"settings", "seconds"} <= set(method)
+    assert {"head2toe", "torch", "timm", "zarr"} <= set(first["versions"])
+    assert first["seed"] == 0
+    assert json.loads(Path(first["result"]).read_text())["methods"] == first["methods"]
+
+    second = document("run", str(image_folder), *FLAGS)
+    assert second["images_extracted"] == 0
+    assert second["methods"] == first["methods"]
+    shown = call("run", str(image_folder), *FLAGS).stdout
+    assert "nothing to extract" in shown
+    assert "recalled" in shown
+
+    fresh = document("run", str(image_folder), *FLAGS, "--fresh")
+    timeless = [[{k: v for k, v in m.items() if k != "seconds"} for m in d["methods"]] for d in (first, fresh)]
+    assert timeless[0] == timeless[1], "the same settings give the same result"
+
+
+def test_the_method_finds_what_is_there(image_folder: Path) -> None:
+    """Stripes' direction is easy for early layers, even of a random network; both methods are far above chance."""
+    result = run(str(image_folder), **SMALL)
+    assert all(m.test_accuracy > 0.6 for m in result.methods)
+
+
+def test_extract_documents_the_store(image_folder: Path) -> None:
+    extracted = document("extract", str(image_folder), *FLAGS, "--target-size", "256")
+    assert extracted["rows"] == 51 == extracted["images_extracted"]
+    assert set(extracted["stores"]) == {"64", "256"}
+    assert extracted["layers"] > 10
+    assert extracted["features"] > extracted["layers"]
+
+
+def test_select_extracts_first_and_recalls_afterwards(image_folder: Path) -> None:
+    selected = document("select", str(image_folder), *FLAGS)
+    assert selected["images_extracted"] == 51
+    assert not selected["recalled"]
+    (selection,) = selected["selections"]
+    assert all(point["converged"] and point["gap"] <= 1e-2 for point in selection["path"])
+    assert Path(selection["file"]).is_file()
+    assert document("select", str(image_folder), *FLAGS)["recalled"]
+
+
+def test_layouts_of_the_same_images_share_a_store(image_folder: Path, vtab_folder: Callable[[], Path]) -> None:
+    first = extract(str(image_folder), **SMALL)
+    second = extract(str(vtab_folder()), **SMALL)
+    assert second.images_extracted == 0
+    assert second.store.path == first.store.path
+
+
+def test_a_method_alone(image_folder: Path) -> None:
+    result = probe(str(image_folder), Options(**SMALL), methods=["linear"])  # type: ignore[arg-type]
+    assert [m.name for m in result.methods] == ["linear"]
+    assert result.methods[0].features_kept == 512
+
+
+def test_selection_never_sees_held_out_labels(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fold 0's ranking stays the same when the labels of the rows it holds out are changed."""
+    from dataclasses import replace
+
+    from head2toe.extract import tasks
+
+    before = select(str(image_folder), **SMALL).selections[64]
+    plain = tasks.load_task
+
+    def relabelled(task: str, *, seed: int = 0) -> tasks.Task:
+        loaded = plain(task, seed=seed)
+        labels = loaded.labels.copy()
+        held = np.flatnonzero(loaded.folds == 0)
+        labels[held] = (labels[held] + 1) % 3
+        return replace(loaded, labels=labels)
+
+    monkeypatch.setattr(tasks, "load_task", relabelled)
+    after = select(str(image_folder), **SMALL).selections[64]
+    assert np.array_equal(before.rankings[:, 0], after.rankings[:, 0])
+    assert not np.array_equal(before.rankings[:, -1], after.rankings[:, -1])
+
+
+def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path) -> None:
+    bad = image_folder / "train" / "down" / "03.png"
+    bad.write_bytes(b"broken")
+    stopped = call("extract", str(image_folder), *FLAGS)
+    assert stopped.exit_code == 1
+    assert str(bad) in stopped.stderr
+    assert not list(Path.cwd().glob("stores/*/*/data.zarr/*/zarr.json")), "nothing that reads as a store is left"
+    skipped = document("run", str(image_folder), *FLAGS, "--on-error", "skip")
+    assert skipped["images_extracted"] == 50
+    assert str(bad) in skipped["skipped"][0]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["run", "digts"], 2, "did you mean digits"),
+        (["run", "no/such/folder"], 2, "no task or folder"),
+        (["run", "."], 1, "no task in"),
+        (["run", "dtd"], 1, "no data for task dtd"),
+        (["run", "digits", "--backbone", "resnet5O"], 2, "did you mean resnet50"),
+        (["run", "digits", "--weights", "none.pth"], 2, "no weights"),
+        (["run", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
+        (["run", "digits", "--target-size", "0"], 2, "must be 1 or more"),
+        (["layers", "resnet18", "--taps", "x*"], 2, "match nothing"),
+        (["extract", "digits", "--store", "/dev/null/x", *FLAGS], 1, "/dev/null"),
+    ],
+)
+def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, says: str) -> None:
+    result = call(*args)
+    assert result.exit_code == code, result.output
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+
+
+def test_debug_shows_the_traceback() -> None:
+    result = CliRunner().invoke(main, ["--debug", "run", "dtd"])
+    assert isinstance(result.exception, DataError)
+
+
+def test_layers_lists_taps_and_sizes() -> None:
+    listed = document("layers", "resnet18", "--taps", "blocks", "--input-size", "32", "--images", "10")
+    assert [layer["name"] for layer in listed["layers"]][:2] == ["layer1.0", "layer1.1"]
+    assert listed["bytes"]["512"] == 20 * listed["features"]["512"]
+    assert "pre_logits" in call("layers", "resnet18").stdout
+
+
+def test_tasks_lists_the_embedded_and_vtab() -> None:
+    assert {"digits", "dtd", "smallnorb_ele"} <= {task["name"] for task in document("tasks")["tasks"]}
+
+
+@pytest.mark.parametrize("command", [[str(ROOT / "pipeline.py")], ["-m", "head2toe.pipeline"]])
+def test_the_file_and_the_module_are_the_command(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage:" in done.stdout
+    assert all(name in done.stdout for name in ("tasks", "layers", "extract", "select", "probe", "run"))
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, head2toe.pipeline; print(sorted({'torch', 'timm', 'zarr', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_shows_an_example(command: str) -> None:
+    text = call(command, "--help").stdout
+    assert f"head2toe {command}" in text
