@@ -57,14 +57,16 @@ class Catalogue:
         found: list[FeatureStore] = []
         for path in [exact] if seal_file(exact).is_file() else self._complete(identity):
             try:
-                store = FeatureStore.open(path)
+                store = FeatureStore.open(path, mark_used=False)
             except StoreError as error:
                 problems.append(error)
                 continue
             if store.holds(images):
                 found.append(store)
         if found:
-            return min(found, key=lambda store: (store.n_rows, store.key))
+            smallest = min(found, key=lambda store: (store.n_rows, store.key))
+            smallest.mark_used()
+            return smallest
         if problems:
             raise problems[0]
         return None

@@ -70,10 +70,15 @@ class FeatureStore:
             )
         for commit in commits:
             commit.check_sizes(path)
+        store = cls(path, spec, commits, lock)
         if mark_used:
-            with suppress(OSError):  # a read-only store is read all the same
-                os.utime(seal_file(path))
-        return cls(path, spec, commits, lock)
+            store.mark_used()
+        return store
+
+    def mark_used(self) -> None:
+        """Note the time as that of the store's last use."""
+        with suppress(OSError):  # a read-only store is read all the same
+            os.utime(seal_file(self.path))
 
     @property
     def identity(self) -> Mapping[str, Any]:

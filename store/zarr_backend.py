@@ -13,6 +13,7 @@ from head2toe.store.backends import layer_dtypes
 from head2toe.store.commits import Commit, Place
 from head2toe.store.files import explained, sync_folder, write_bytes
 from head2toe.store.layout import Spec, folder_name
+from zarr.abc.buffer import Buffer
 from zarr.codecs import TransposeCodec
 from zarr.storage import MemoryStore
 
@@ -55,9 +56,9 @@ class ZarrBackend:
 
 def describe(spec: Spec, dtypes: Sequence[str]) -> dict[str, bytes]:
     """The zarr.json files of a store by their path in the group, as zarr-python itself writes them."""
-    memory = MemoryStore()
+    written: dict[str, Buffer] = {}
     attributes = {"key": spec.key, "identity": dict(spec.identity), "layers": list(spec.layers.names)}
-    group = zarr.create_group(memory, zarr_format=3, attributes=attributes)
+    group = zarr.create_group(MemoryStore(written), zarr_format=3, attributes=attributes)
     for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
         group.create_array(
             folder_name(name),
@@ -72,4 +73,4 @@ def describe(spec: Spec, dtypes: Sequence[str]) -> dict[str, bytes]:
             attributes={"layer": name},
             config={"write_empty_chunks": True},
         )
-    return {name: buffer.to_bytes() for name, buffer in memory._store_dict.items()}
+    return {name: buffer.to_bytes() for name, buffer in written.items()}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from head2toe.store.design import DesignMatrix
 from head2toe.store.errors import BadRequest, DataError, StoreError
+from head2toe.store.files import Lock
 from head2toe.store.index import LayerIndex
 from head2toe.store.reader import FeatureStore
 from head2toe.store.writer import NonFinite
@@ -175,6 +176,20 @@ def test_a_block_is_claimed_once(toy: SimpleNamespace) -> None:
         block.put(block.missing, toy.features(images[:4]))
         block.commit()
     assert one.claim(0) is None
+
+
+def test_committed_between_the_look_and_the_lock(toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [toy.image(i) for i in range(4)]
+    slow, fast = (toy.catalogue.writer(toy.identity(), images, toy.layers, format=toy.format) for _ in "ab")
+    take = Lock.take
+
+    def delayed(*arguments: object, **options: object) -> Lock | None:
+        monkeypatch.setattr(Lock, "take", take)
+        toy.fill(fast)  # while `slow` has seen no record, and has no lock yet
+        return take(*arguments, **options)
+
+    monkeypatch.setattr(Lock, "take", delayed)
+    assert slow.claim(0) is None
 
 
 def test_non_finite_features_are_refused_by_name(toy: SimpleNamespace) -> None:
