@@ -3,6 +3,8 @@
 Everything else in `select/` runs on the array-API namespace it is handed (`Arrays.xp`), whatever that is.
 """
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,19 +98,16 @@ def scalar(array: Array) -> float:
     return float(array) if isinstance(array, np.ndarray | np.generic | float) else float(to_numpy(array))
 
 
-def spd_inverse(matrix: Array, xp: Any) -> Array:
-    """Inverse of a symmetric positive definite matrix (..., m, m).
+def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
+    """Solve with a symmetric positive definite matrix (m, m), many times: by Cholesky where LAPACK is at hand.
 
-    As an explicit inverse, because it is applied as one GEMM to a whole block of right-hand sides some dozens of times,
-    which beats triangular solves everywhere; the array API has no triangular solve either.
+    The array API has no triangular solve; elsewhere an explicit inverse is applied as a GEMM.
     """
-    if isinstance(matrix, np.ndarray) and matrix.ndim == 2:
-        from scipy.linalg import get_lapack_funcs  # type: ignore[import-untyped]
+    if isinstance(matrix, np.ndarray):
+        from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 
-        potrf, potri = get_lapack_funcs(("potrf", "potri"), (matrix,))
-        factor, info = potrf(matrix, lower=True, clean=True)
-        if info == 0:
-            lower, info = potri(factor, lower=True, overwrite_c=True)
-            if info == 0:
-                return lower + np.tril(lower, -1).T
-    return xp.linalg.inv(matrix)  # LU; also where rounding has made the matrix indefinite
+        with contextlib.suppress(np.linalg.LinAlgError):  # rounding made it indefinite: LU, below, doesn't mind
+            factor = cho_factor(matrix, lower=True, check_finite=False)
+            return lambda rhs: cho_solve(factor, rhs, check_finite=False)
+    inverse = xp.linalg.inv(matrix)
+    return lambda rhs: inverse @ rhs

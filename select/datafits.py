@@ -23,6 +23,10 @@ class Fit:
 class Datafit(Protocol):
     """What a solver asks of a data term. `Z` excludes the intercept `b` only in `intercept` and `evaluate`."""
 
+    @property
+    def curvature(self) -> float:
+        """Upper bound on n times the eigenvalues of the Hessian in prediction space."""
+
     def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:
         """Which of the outputs take part, given the targets of the training rows."""
 
@@ -44,7 +48,7 @@ class Datafit(Protocol):
     def weights(self, mean: Array, xp: Any) -> Array:
         """Average diagonal of that Hessian per row (n,): the same weighted Gram matrix then serves all outputs."""
 
-    def dual(self, fit: Fit, Y: Array, scale: float, xp: Any) -> float:
+    def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
         """The dual -F*(Θ) at Θ = scale · G, which is feasible where 1ᵀG = 0 and the penalty accepts X ᵀΘ."""
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:
@@ -64,6 +68,8 @@ def softmax(Z: Array, xp: Any) -> tuple[Array, Array]:
 
 class Multinomial:
     """F = (1/n) Σ_i [logsumexp(z_i) - z_{i, y_i}]: cross-entropy after softmax; with C = 2, logistic regression."""
+
+    curvature = 0.5  # of diag(p) - ppᵀ, reached where two classes share all probability
 
     def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:
         """Return the classes present: an absent one has its optimum at b_c = -inf, W_c = 0, and is dropped."""
@@ -123,9 +129,9 @@ class Multinomial:
         n, C = mean.shape
         return xp.sum(mean * (1 - mean), axis=1) / (n * (C - 1))
 
-    def dual(self, fit: Fit, Y: Array, scale: float, xp: Any) -> float:
-        """Mean entropy of q = y + scale (p - y), a distribution for every scale in [0, 1]."""
-        q = xp.clip(Y + scale * (fit.mean - Y), 0.0, 1.0)
+    def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
+        """Mean entropy of q = y + scale · n G, for a residual G = (p - y) / n: a distribution for every scale <= 1."""
+        q = xp.clip(Y + (scale * Y.shape[0]) * G, 0.0, 1.0)
         return -scalar(xp.sum(q * xp.log(xp.where(q > 0, q, 1.0)))) / Y.shape[0]
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:

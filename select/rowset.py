@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from head2toe.select import newton
+from head2toe.select import inner
 from head2toe.select.arrays import Array, Arrays, to_numpy
 from head2toe.select.datafits import Datafit, Fit
 from head2toe.select.penalties import Penalty
-from head2toe.select.problem import Problem, duality_gap
+from head2toe.select.problem import Problem, feasible_scale
 
 SMALLEST_WORKING_SET = 200
 SLACK = 0.4  # the inner tolerance as a share of the outer one, so that features outside the working set have room
@@ -59,6 +59,7 @@ class RowSet:
         self.b: Array = datafit.intercept(Z, self.Y, None, xp)
         self.null: Fit = datafit.evaluate(Z, self.b, self.Y, xp)
         self.fit = self.null
+        self.dual_residual = self.null.residual
         self.support = np.empty(0, np.int64)
         self.W = np.empty((0, len(self.classes)))  # rows of the support, standardised units, on the host
         self.working = np.empty(0, np.int64)
@@ -73,7 +74,6 @@ class RowSet:
         """Start on a new λ from the last solution."""
         self.lam, self.tol, self.slack = lam, tol, SLACK
         self.objective, self.gap, self.iterations = np.nan, np.inf, 0
-        self.tail = -1.0
 
     @property
     def converged(self) -> bool:
@@ -108,34 +108,35 @@ class RowSet:
         W = np.zeros((len(self.working), len(self.classes)))
         W[np.searchsorted(self.working, self.support)] = self.W
         problem = Problem(X, self.Y, self.lam, self.datafit, self.penalty, xp)
-        inner = newton.solve(problem, arrays.put(W), self.b, self.tol * self.slack, self.step)
-        W = to_numpy(inner.W)
+        found = inner.solve(
+            problem, arrays.put(W), self.b, self.tol * self.slack, step=self.step, residual=self.dual_residual
+        )
+        W = to_numpy(found.W)
         alive = np.any(W != 0, axis=1)
-        self.support, self.W, self.b, self.fit = self.working[alive], W[alive], inner.b, inner.fit
-        self.working_norms, self.step = to_numpy(inner.norms), inner.step
-        self.iterations += inner.iterations
+        self.support, self.W, self.b, self.fit = self.working[alive], W[alive], found.b, found.fit
+        self.dual_residual, self.working_norms = found.dual.residual, to_numpy(found.dual.norms)
+        self.objective, self.step = found.objective, found.step
+        self.iterations += found.iterations
 
     def certify(self, norms: np.ndarray) -> None:
-        """Compute the duality gap over all features from their dual norms (d,) at the current residual.
+        """Compute the duality gap over all features from their dual norms (d,) at the dual point.
 
         The working set's own norms, in the inner solver's precision, take the place of the streamed float32 ones.
         """
         norms[self.working] = self.working_norms
-        xp = self.arrays.xp
-        W = self.arrays.put(self.W)
-        problem = Problem(W, self.Y, self.lam, self.datafit, self.penalty, xp)
-        penalised = self.penalty.value(W, self.lam, xp)
-        self.objective, self.gap = duality_gap(problem, self.fit, penalised, float(norms.max(initial=0.0)))
+        scale = feasible_scale(self.lam, float(norms.max(initial=0.0)))
+        dual = self.datafit.dual(self.dual_residual, self.Y, scale, self.arrays.xp)
+        self.gap = max(self.objective - dual, 0.0) / max(self.objective, 1e-300)
 
     # -- what comes out ----------------------------------------------------------------------------------------------
 
     def residual(self, n: int) -> np.ndarray:
-        """G (n, C_k) float32 over all rows of the design, zero outside this set, with columns that sum to zero.
+        """The dual point's G (n, C_k) in float32 over all rows of the design, with columns that sum to zero.
 
         Rounding to float32 leaves a sum of about 1e-7 ||G||₁, which a feature's mean would multiply; one row takes
         it up.
         """
-        exact = to_numpy(self.fit.residual)
+        exact = to_numpy(self.dual_residual)
         G = exact.astype(np.float32)
         for _ in range(2):
             largest_row = np.abs(G).argmax(axis=0)
@@ -145,8 +146,11 @@ class RowSet:
         return out
 
     def scores(self, norms: np.ndarray) -> np.ndarray:
-        """Relevance for ranking: 1 + ||W_j|| on the support, min(1, dual norm / λ) <= 1 elsewhere."""
-        out = np.minimum(norms / np.float32(self.lam), np.float32(1))
+        """Relevance for ranking: 1 + ||W_j|| on the support, elsewhere ||X_jᵀΘ|| / λ <= 1, Θ the feasible dual point.
+
+        Most features have W_j = 0, and are ranked by how near they are to entering.
+        """
+        out = norms / np.float32(max(self.lam, norms.max(initial=0.0)))
         out[self.support] = 1 + np.linalg.norm(self.W, axis=1)
         return out
 

@@ -24,6 +24,9 @@ def arrays(request):
     return Arrays(array_api_strict, array_api_strict.Device("device1"), "strict")
 
 
+torch.set_num_threads(1)  # spinning threads only get in each other's way on matrices this small
+
+
 def _make_data(n=60, d=120, C=3, seed=0, noise=1.0, correlation=0.6):
     """Correlated features, some of which tell the classes apart; unequal means and scales; every class present."""
     rng = np.random.default_rng(seed)

@@ -41,10 +41,10 @@ def test_the_dual_never_exceeds_the_primal_and_meets_it_without_penalty(setting)
     datafit, Y, Z, _, arrays = setting
     b = datafit.intercept(Z, Y, None, arrays.xp)
     fit = datafit.evaluate(0 * Z, datafit.intercept(0 * Z, Y, None, arrays.xp), Y, arrays.xp)
-    assert datafit.dual(fit, Y, 1.0, arrays.xp) == pytest.approx(fit.value)
+    assert datafit.dual(fit.residual, Y, 1.0, arrays.xp) == pytest.approx(fit.value)
     fit = datafit.evaluate(Z, b, Y, arrays.xp)
     for s in (0.0, 0.3, 1.0):
-        assert datafit.dual(fit, Y, s, arrays.xp) <= np.log(4)
+        assert datafit.dual(fit.residual, Y, s, arrays.xp) <= np.log(4)
 
 
 def test_the_prox_is_a_minimum(arrays):
