@@ -1,6 +1,7 @@
 """A complete feature store, open for reading: immutable, mapped, checked."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -15,6 +16,8 @@ from head2toe.store.errors import DataError, StoreError
 from head2toe.store.files import Lock, NoFlock
 from head2toe.store.index import LayerIndex
 from head2toe.store.layout import Spec, commit_file, damaged, read_spec_json, seal_file, spec_file
+
+_PATIENCE, _PAUSE = 40, 0.05  # tries, seconds
 
 
 class FeatureStore:
@@ -166,7 +169,10 @@ def lock_in_use(path: Path) -> Lock | None:
     None on a file system without flock: a store there can be read, and looked after by nobody.
     """
     try:
-        lock = Lock.take(spec_file(path), shared=True, create=False)
+        for _ in range(_PATIENCE):
+            if (lock := Lock.take(spec_file(path), shared=True, create=False)) is not None:
+                break
+            time.sleep(_PAUSE)  # `gc` takes every store's lock for a moment, to look for leftovers
     except NoFlock:
         return None
     if lock is None:

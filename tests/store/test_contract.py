@@ -1,13 +1,16 @@
 """What every store backend must do: write, seal, find, and give back the numbers it was given."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from head2toe.store.catalogue import _create
 from head2toe.store.design import DesignMatrix
 from head2toe.store.errors import BadRequest, DataError, StoreError
 from head2toe.store.files import Lock
 from head2toe.store.index import LayerIndex
+from head2toe.store.layout import Spec
 from head2toe.store.reader import FeatureStore
 from head2toe.store.writer import NonFinite
 
@@ -190,6 +193,16 @@ def test_committed_between_the_look_and_the_lock(toy: SimpleNamespace, monkeypat
 
     monkeypatch.setattr(Lock, "take", delayed)
     assert slow.claim(0) is None
+
+
+def test_who_loses_the_race_to_create_uses_the_winners(toy: SimpleNamespace) -> None:
+    images = [toy.image(i) for i in range(4)]
+    writer = toy.catalogue.writer(toy.identity(), images, toy.layers, format=toy.format)
+    toy.fill(writer)
+    _create(toy.catalogue.root, writer.path, replace(writer.spec, images=tuple(images[::-1])))
+    assert Spec.read(writer.path).images == tuple(images)
+    assert writer.pending() == []
+    assert not list(toy.catalogue.root.glob("tmp.*"))
 
 
 def test_non_finite_features_are_refused_by_name(toy: SimpleNamespace) -> None:

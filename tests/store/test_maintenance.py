@@ -1,18 +1,20 @@
 """Listing, describing, removing, collecting."""
 
 import os
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from head2toe.store import reader
 from head2toe.store.catalogue import ENVIRONMENT, Catalogue
 from head2toe.store.errors import BadRequest, StoreError
 from head2toe.store.key import rows_per_block
 from head2toe.store.maintenance import collect, entries, folder_bytes, info, remove, resolve
 from head2toe.store.reader import FeatureStore
 from head2toe.store.space import estimate, readable
-from head2toe.store.verify import verify
+from head2toe.store.verify import exclusive, verify
 
 
 def unused_for(path: Path, days: float) -> None:
@@ -80,6 +82,20 @@ def test_rm_never_removes_what_is_in_use(toy: SimpleNamespace) -> None:
     nbytes = folder_bytes(path)
     assert remove(path) == nbytes
     with pytest.raises(StoreError, match="not a feature store"):
+        FeatureStore.open(path)
+
+
+def test_gc_looking_for_leftovers_disturbs_no_reader(toy: SimpleNamespace) -> None:
+    path = toy.write(5).path
+    lock = exclusive(path)
+    threading.Timer(0.2, lock.release).start()
+    assert FeatureStore.open(path).n_rows == 5
+
+
+def test_a_store_being_removed_is_not_opened(toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = toy.write(5).path
+    monkeypatch.setattr(reader, "_PATIENCE", 2)
+    with exclusive(path), pytest.raises(StoreError, match="being removed or repaired"):
         FeatureStore.open(path)
 
 
