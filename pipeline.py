@@ -7,10 +7,7 @@
 Torch, timm and scikit-learn are imported inside the functions that need them: `head2toe --help` answers at once.
 """
 
-import hashlib
-import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
@@ -18,16 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from head2toe.store.commands import json_option, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
 
 if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
     from head2toe.probe.methods import ProbeResult
-    from head2toe.select.selection import Selection
+    from head2toe.select.stage import Selected
 
 METHODS = ("linear", "head2toe")
-LAMBDA_RATIOS = (0.3, 0.1, 0.03)
-TOLERANCE = 1e-2
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
 
@@ -55,6 +51,8 @@ class Options:
         Images that go through the backbone at once; changes speed and memory, not results.
     dtype : str
         What is stored: `float16`, wherever that is safe, or `float32`.
+    format : str
+        How a new store is written: `zarr` or `hdf5`. One that is there is read in whatever format it has.
     seed : int
         Draws the folds where the task brings none, and random weights.
     on_error : str
@@ -73,6 +71,7 @@ class Options:
     device: str = "auto"
     batch_size: int = 32
     dtype: str = "float16"
+    format: str = "zarr"
     seed: int = 0
     on_error: str = "stop"
     fresh: bool = False
@@ -88,14 +87,11 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Selected:
-    """What `select` leaves: a selection for each target size, and the file each is kept in."""
+class SelectResult:
+    """What `select` leaves: the stores it read, and a selection for each."""
 
     extraction: "Extraction"
-    selections: Mapping[int, "Selection"]
-    files: Mapping[int, Path]
-    recalled: bool
-    seconds: float
+    selected: "Selected"
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -103,17 +99,9 @@ class Selected:
             "task": self.extraction.task.name,
             "store": str(self.extraction.store.path),
             "images_extracted": self.extraction.images_extracted,
-            "selections": [
-                {
-                    "target_size": size,
-                    "file": str(self.files[size]),
-                    "features": selection.n_features,
-                    "path": [asdict(certificate) for certificate in selection.certificates],
-                }
-                for size, selection in self.selections.items()
-            ],
-            "recalled": self.recalled,
-            "seconds": self.seconds,
+            "selections": self.selected.document(),
+            "recalled": self.selected.recalled,
+            "seconds": self.selected.seconds,
         }
 
 
@@ -121,7 +109,8 @@ class Selected:
 class RunResult:
     """What `probe` and `run` leave: a result for each method, and the file they were written to."""
 
-    selected: Selected
+    extraction: "Extraction"
+    selected: "Selected"
     methods: tuple["ProbeResult", ...]
     options: Options
     file: Path
@@ -130,17 +119,16 @@ class RunResult:
 
     def document(self) -> dict[str, Any]:
         """As JSON; what `result.json` holds."""
-        extraction = self.selected.extraction
         return {
-            "task": extraction.task.name,
-            "source": extraction.task.source,
-            "backbone": extraction.backbone,
-            "store": str(extraction.store.path),
-            "stores": {str(size): store.key for size, store in extraction.stores.items()},
-            "images_extracted": extraction.images_extracted,
-            "skipped": list(extraction.skipped),
+            "task": self.extraction.task.name,
+            "source": self.extraction.task.source,
+            "backbone": self.extraction.backbone,
+            "store": str(self.extraction.store.path),
+            "stores": {str(size): store.key for size, store in self.extraction.stores.items()},
+            "images_extracted": self.extraction.images_extracted,
+            "skipped": list(self.extraction.skipped),
             "methods": [asdict(method) for method in self.methods],
-            "selection": self.selected.document()["selections"],
+            "selections": self.selected.document(),
             "result": str(self.file),
             "key": self.key,
             "options": self.options.document(),
@@ -182,13 +170,14 @@ def extract(task: str, options: Options | None = None, **changes: Any) -> "Extra
         device=o.device,
         batch_size=o.batch_size,
         dtype=o.dtype,
+        format=o.format,
         seed=o.seed,
         on_error=o.on_error,
         versions=versions(),
     )
 
 
-def select(task: str, options: Options | None = None, **changes: Any) -> Selected:
+def select(task: str, options: Options | None = None, **changes: Any) -> SelectResult:
     """Stage two, first half: rank all features by l2,1 relevance for every fold and λ. Extracts first if need be.
 
     A selection is kept beside the results under a name made of everything it depends on (this code included), and
@@ -196,44 +185,24 @@ def select(task: str, options: Options | None = None, **changes: Any) -> Selecte
     """
     from head2toe.probe.methods import FRACTIONS
     from head2toe.select.arrays import namespace
-    from head2toe.select.selection import Selection, rank_features
-    from head2toe.store.design import DesignMatrix
-    from head2toe.store.progress import progress
+    from head2toe.select.stage import select_features
 
     o = replace(options or Options(), **changes)
     extraction = extract(task, o)
-    start = time.perf_counter()
-    loaded, arrays = extraction.task, namespace(o.device)
-    train = extraction.digests[: loaded.n_train]
-    selections, files, recalled = {}, {}, True
-    for size, store in extraction.stores.items():
-        settings = {
-            "store": store.key,
-            "rows": fingerprint([train, loaded.train_labels.tolist(), loaded.folds.tolist()]),
-            "ratios": LAMBDA_RATIOS,
-            "tol": TOLERANCE,
-            "top": max(FRACTIONS),
-            "code": code_fingerprint("select"),
-        }
-        files[size] = o.output / "selections" / f"{loaded.name}-{fingerprint(settings)[:16]}.npz"
-        if files[size].is_file() and not o.fresh:
-            selections[size] = Selection.load(files[size])
-            continue
-        recalled = False
-        with progress(f"selecting from target size {size}", unit="λ") as report:
-            selections[size] = rank_features(
-                DesignMatrix.of([store], train),
-                loaded.train_labels,
-                loaded.folds,
-                len(loaded.classes),
-                ratios=LAMBDA_RATIOS,
-                top=max(FRACTIONS),
-                tol=TOLERANCE,
-                arrays=arrays,
-                progress=report,
-            )
-        selections[size].save(files[size], settings)
-    return Selected(extraction, selections, files, recalled, time.perf_counter() - start)
+    loaded = extraction.task
+    selected = select_features(
+        loaded.name,
+        extraction.stores,
+        extraction.digests[: loaded.n_train],
+        loaded.train_labels,
+        loaded.folds,
+        len(loaded.classes),
+        top=max(FRACTIONS),
+        folder=o.output / "selections",
+        fresh=o.fresh,
+        arrays=namespace(o.device),
+    )
+    return SelectResult(extraction, selected)
 
 
 def probe(task: str, options: Options | None = None, *, methods: Sequence[str] = METHODS, **changes: Any) -> RunResult:
@@ -249,19 +218,20 @@ def probe(task: str, options: Options | None = None, *, methods: Sequence[str] =
     from head2toe.store.design import DesignMatrix
     from head2toe.store.files import read_json, write_json
     from head2toe.store.progress import progress
+    from head2toe.store.recall import code_fingerprint, fingerprint
 
     o = replace(options or Options(), **changes)
     if unknown := sorted(set(methods) - set(METHODS)):
         raise BadRequest(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
-    selected = select(task, o)
-    extraction, loaded = selected.extraction, selected.extraction.task
+    stage = select(task, o)
+    extraction, selected, loaded = stage.extraction, stage.selected, stage.extraction.task
     rows = [extraction.digests, loaded.labels.tolist(), loaded.folds.tolist()]
     ranked = sorted(file.name for file in selected.files.values())
     key = fingerprint([*rows, ranked, list(methods), code_fingerprint("select", "probe")])
     file = o.output / f"{loaded.name}-{o.backbone}-{key[:8]}" / "result.json"
     if file.is_file() and not o.fresh and (earlier := read_json(file)).get("key") == key:
         recalled = tuple(map(ProbeResult.of, earlier["methods"]))
-        return RunResult(selected, recalled, o, file, key, recalled=True)
+        return RunResult(extraction, selected, recalled, o, file, key, recalled=True)
     problem = Problem(
         designs={size: DesignMatrix.of([store], extraction.digests) for size, store in extraction.stores.items()},
         labels=loaded.labels,
@@ -273,7 +243,7 @@ def probe(task: str, options: Options | None = None, *, methods: Sequence[str] =
     for method in methods:
         with progress(f"probing {method}", unit="setting") as report:
             results.append(evaluate(method, problem, arrays, report))
-    result = RunResult(selected, tuple(results), o, file, key, recalled=False)
+    result = RunResult(extraction, selected, tuple(results), o, file, key, recalled=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, result.document())
     return result
@@ -287,19 +257,6 @@ def run(task: str, options: Options | None = None, **changes: Any) -> RunResult:
 def versions() -> dict[str, str]:
     """Of the packages that numbers depend on."""
     return {name: version(name) for name in PACKAGES}
-
-
-def code_fingerprint(*folders: str) -> str:
-    """Hash of the source of some of the house's rooms: a result is recalled only by the code that made it."""
-    here = Path(__file__).parent
-    return fingerprint(
-        [file.read_text(encoding="utf-8") for name in folders for file in sorted(here.glob(f"{name}/*.py"))]
-    )
-
-
-def fingerprint(value: Any) -> str:
-    """Sha256 (hex) of a JSON-able value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 # --------------------------------------------------------------------------------------------------- the command line
@@ -357,6 +314,7 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", default=default.device, show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--batch-size", type=int, default=default.batch_size, show_default=True),
         click.option("--dtype", type=click.Choice(["float16", "float32"]), default=default.dtype, show_default=True),
+        click.option("--format", type=click.Choice(["zarr", "hdf5"]), default=default.format, show_default=True),
         click.option("--seed", type=int, default=default.seed, show_default=True),
         click.option(
             "--on-error",
@@ -368,7 +326,7 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--fresh", is_flag=True, help="Select and probe again what an earlier run left; stores are reused."
         ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
+        json_option,
     ]
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -378,11 +336,6 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def options_of(given: Mapping[str, Any]) -> Options:
     """The shared options out of a command's parameters."""
     return Options(**{field.name: given[field.name] for field in fields(Options)})
-
-
-def show(document: Mapping[str, Any]) -> None:
-    """Print the one JSON document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -398,14 +351,14 @@ def main(debug: bool) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+@json_option
 def tasks(as_json: bool) -> None:
     """List the tasks that have a name.
 
     Example: head2toe tasks
     """
     from head2toe.extract.tasks import registered
-    from head2toe.probe.report import table
+    from head2toe.store.listing import table
 
     found = registered()
     if as_json:
@@ -421,7 +374,7 @@ def tasks(as_json: bool) -> None:
 @click.option("--input-size", type=int, help="Pixels.  [default: the model's own]")
 @click.option("--target-size", "target_sizes", type=int, multiple=True, default=(512,), show_default=True)
 @click.option("--images", type=int, default=1000, show_default=True, help="Count the bytes for this many.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+@json_option
 def layers(
     backbone: str, taps: str, input_size: int | None, target_sizes: tuple[int, ...], images: int, as_json: bool
 ) -> None:
@@ -431,7 +384,7 @@ def layers(
     """
     from head2toe.extract.backbones import load_backbone
     from head2toe.extract.taps import discover
-    from head2toe.probe.report import table
+    from head2toe.store.listing import table
 
     # Shapes do not depend on the weights, so none are fetched.
     found = discover(load_backbone(backbone, weights="random", input_size=input_size, device="cpu"), taps)
@@ -483,27 +436,27 @@ def select_command(task: str, as_json: bool, **given: Any) -> None:
 
     Example: head2toe select digits --input-size 96
     """
-    from head2toe.probe.report import table
+    from head2toe.store.listing import table
 
-    selected = select(task, options_of(given))
+    result = select(task, options_of(given))
     if as_json:
-        show(selected.document())
+        show(result.document())
         return
-    echo_extraction(selected.extraction)
+    echo_extraction(result.extraction)
     rows = [
         (
             str(size),
             f"{c.ratio:g}",
-            f"{c.active[-1]:,} of {s.n_features:,}",
+            f"{c.active[-1]:,} of {selection.n_features:,}",
             f"{c.gap:.1e}",
             "yes" if c.converged else "NO",
         )
-        for size, s in selected.selections.items()
-        for c in s.certificates
+        for size, selection in result.selected.selections.items()
+        for c in selection.certificates
     ]
     click.echo(table(("target size", "λ / λ_max", "features with W ≠ 0", "duality gap", "converged"), rows))
-    for file in selected.files.values():
-        click.echo(f"selection  {file}{'  (recalled)' if selected.recalled else ''}")
+    for file in result.selected.files.values():
+        click.echo(f"selection  {file}{'  (recalled)' if result.selected.recalled else ''}")
 
 
 @main.command("probe")
@@ -534,8 +487,10 @@ def echo_extraction(extraction: "Extraction") -> None:
     reused = f", {extraction.images_reused} reused" if extraction.images_reused else ""
     click.echo(f"task       {extraction.task.name}: {rows} images, {len(extraction.task.classes)} classes")
     click.echo(f"extract    {how}{reused} ({extraction.seconds:.1f} s)")
-    for size, store in extraction.stores.items():
-        click.echo(f"store      {store.path}  (target size {size}: {store.layers.n_features:,} features)")
+    for note in extraction.notes:
+        click.echo(f"note       {note}")
+    for size, written in extraction.stores.items():
+        click.echo(f"store      {written.path}  (target size {size}: {written.layers.n_features:,} features)")
     for reason in extraction.skipped:
         click.echo(f"skipped    {reason}", err=True)
 
@@ -547,12 +502,15 @@ def echo_result(result: RunResult, as_json: bool) -> None:
     if as_json:
         show(result.document())
         return
-    echo_extraction(result.selected.extraction)
+    echo_extraction(result.extraction)
     click.echo(f"select     {'recalled' if result.selected.recalled else f'{result.selected.seconds:.1f} s'}")
     click.echo(f"\n{method_table(result.methods)}\n")
     for method in result.methods:
         click.echo(f"chosen     {settings_line(method)}")
     click.echo(f"result     {result.file}{'  (recalled: --fresh computes it again)' if result.recalled else ''}")
+
+
+main.add_command(store)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from head2toe.extract.tasks import Task
 from head2toe.store.catalogue import Catalogue
 from head2toe.store.progress import progress
 from head2toe.store.reader import FeatureStore
+from head2toe.store.space import remaining, require_space
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class Extraction:
         How many went through the backbone now, and how many rows other stores already held.
     skipped : tuple of str
         Why each unreadable image was left out.
+    notes : tuple of str
+        What a user may wonder about: how the nearest store differs where none fitted, layers that stayed float32.
     """
 
     task: Task
@@ -42,6 +45,7 @@ class Extraction:
     images_extracted: int
     images_reused: int
     skipped: tuple[str, ...]
+    notes: tuple[str, ...]
     seconds: float
 
     @property
@@ -64,6 +68,7 @@ class Extraction:
             "images_extracted": self.images_extracted,
             "images_reused": self.images_reused,
             "skipped": list(self.skipped),
+            "notes": list(self.notes),
             "seconds": self.seconds,
         }
 
@@ -80,6 +85,7 @@ def extract_task(
     device: str,
     batch_size: int,
     dtype: str,
+    format: str,
     seed: int,
     on_error: str,
     versions: Mapping[str, str],
@@ -99,20 +105,24 @@ def extract_task(
     network = load_backbone(backbone, weights=weights, input_size=input_size, device=device, seed=seed)
     points = discover(network, taps)
     catalogue = Catalogue(root)
-    stores, writers = {}, {}
+    stores, writers, notes = {}, {}, []
     for size in dict.fromkeys(target_sizes):
         identity = store_identity(network, points, size, dtype)
         if (store := catalogue.find(identity, digests)) is not None:
             stores[size] = store
         else:
             provenance = {"weights": network.weights, "source": task.source, "versions": dict(versions)}
+            notes += nearest_note(catalogue, identity, digests)
             layers = loop.layer_index(points, size)
-            writers[size] = catalogue.writer(identity, digests, layers, provenance=provenance)
+            writers[size] = catalogue.writer(identity, digests, layers, format=format, provenance=provenance)
     extracted = 0
     if writers:
+        # Each writer asked for its own room; all target sizes together need theirs.
+        require_space(catalogue.root, [remaining(w.spec, w.pending()) for w in writers.values()])
         with progress("extracting", unit="img") as report:
             extracted = loop.run(task.images, digests, network, points, writers, batch_size=batch_size, progress=report)
         stores |= {size: writer.seal() for size, writer in writers.items()}
+        notes += [float32_note(stores[size]) for size in writers if stores[size].fallbacks]
     return Extraction(
         task=task,
         backbone={
@@ -127,6 +137,7 @@ def extract_task(
         images_extracted=extracted,
         images_reused=max((writer.reused for writer in writers.values()), default=0),
         skipped=tuple(skipped.values()),
+        notes=tuple(notes),
         seconds=time.perf_counter() - start,
     )
 
@@ -141,3 +152,19 @@ def store_identity(backbone: Backbone, taps: Sequence[Tap], target_size: int, dt
         "tokens": "paper",
         "dtype": dtype,
     }
+
+
+def nearest_note(catalogue: Catalogue, identity: Mapping[str, Any], digests: Sequence[str]) -> list[str]:
+    """Why there is no store yet, as far as the nearest one tells; nothing if there is none at all."""
+    nearest = catalogue.nearest(identity, digests)
+    if nearest is None:
+        return []
+    store, fields = nearest
+    return [f"no store holds these features yet; the nearest, {store.key[:12]}, differs in {', '.join(fields)}"]
+
+
+def float32_note(store: FeatureStore) -> str:
+    """Which layers float16 would have harmed."""
+    layers = list(store.fallbacks)
+    more = f" and {len(layers) - 3} more" if len(layers) > 3 else ""
+    return f"{len(layers)} layers stay float32, which float16 would have harmed: {', '.join(layers[:3])}{more}"

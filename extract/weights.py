@@ -2,10 +2,14 @@
 
 import importlib.util
 import pickle
+import socket
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import safetensors.torch
 import timm
 import torch
@@ -92,18 +96,33 @@ def _from_hub(name: str, options: Mapping[str, Any]) -> tuple[torch.nn.Module, s
     cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if cfg is None or not (cfg.hf_hub_id or cfg.url):
         raise BadRequest(f"timm has no pretrained weights for {name!r}: pass --weights FILE, or --weights random")
+    remedy = "pass --weights FILE or package:<name>, or go online once to fill the cache"
+    overlay = {}
+    if cfg.hf_hub_id and not _resolves(huggingface_hub.constants.ENDPOINT):
+        # The hub's client would try for a minute before it looked into its cache.
+        cached = huggingface_hub.try_to_load_from_cache(cfg.hf_hub_id, "model.safetensors")
+        if not isinstance(cached, str):
+            raise DataError(
+                f"can't get the weights of {name!r}: the hub is out of reach, and not in its cache; {remedy}"
+            )
+        overlay = {"pretrained_cfg_overlay": {"file": cached}}
     try:
-        model = _create(name, options, pretrained=True)
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # no network, not in the local cache; requests' and the hub's errors are OSErrors
+        model = _create(name, {**options, **overlay}, pretrained=True)
+    except (OSError, RuntimeError) as error:  # what requests and the hub raise are OSErrors
         reason = str(error).partition("\n")[0]
-        raise DataError(
-            f"can't get the weights of {name!r} from the hub ({reason}): "
-            "pass --weights FILE or package:<name>, or go online once to fill the cache"
-        ) from error
+        raise DataError(f"can't get the weights of {name!r} from the hub ({reason}): {remedy}") from error
     return model, f"hub:{cfg.hf_hub_id or cfg.url}"
+
+
+def _resolves(url: str) -> bool:
+    """Whether the host's name can be looked up; behind a proxy that is the proxy's business."""
+    if urllib.request.getproxies():
+        return True
+    try:
+        socket.getaddrinfo(urllib.parse.urlsplit(url).hostname, 443)
+    except socket.gaierror:
+        return False
+    return True
 
 
 def _classes_of(name: str, state: State) -> dict[str, int]:

@@ -1,21 +1,9 @@
-"""Results as text: the table of methods, and where the kept features come from."""
+"""Results as text: the table of methods, and the settings that were chosen."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from head2toe.probe.methods import ProbeResult
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Plain columns: the first aligned left, the others right."""
-    lines = [tuple(header), *map(tuple, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+from head2toe.store.listing import table
 
 
 def method_table(methods: Iterable[ProbeResult]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from head2toe.pipeline import Options, extract, main, probe, run, select
 from head2toe.store.errors import DataError
+from PIL import Image
 
 SMALL = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
 FLAGS = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
@@ -103,7 +104,7 @@ def test_selection_never_sees_held_out_labels(image_folder: Path, monkeypatch: p
 
     from head2toe.extract import tasks
 
-    before = select(str(image_folder), **SMALL).selections[64]
+    before = select(str(image_folder), **SMALL).selected.selections[64]
     plain = tasks.load_task
 
     def relabelled(task: str, *, seed: int = 0) -> tasks.Task:
@@ -114,7 +115,7 @@ def test_selection_never_sees_held_out_labels(image_folder: Path, monkeypatch: p
         return replace(loaded, labels=labels)
 
     monkeypatch.setattr(tasks, "load_task", relabelled)
-    after = select(str(image_folder), **SMALL).selections[64]
+    after = select(str(image_folder), **SMALL).selected.selections[64]
     assert np.array_equal(before.rankings[:, 0], after.rankings[:, 0])
     assert not np.array_equal(before.rankings[:, -1], after.rankings[:, -1])
 
@@ -187,3 +188,69 @@ def test_help_does_not_wait_for_torch() -> None:
 def test_every_command_shows_an_example(command: str) -> None:
     text = call(command, "--help").stdout
     assert f"head2toe {command}" in text
+
+
+def test_another_size_says_how_the_nearest_store_differs(image_folder: Path) -> None:
+    extract(str(image_folder), **SMALL)
+    notes = document("extract", str(image_folder), *FLAGS[:-3], "48", "--target-size", "64")["notes"]
+    assert any("differs in preprocessing.input_size" in note for note in notes)
+
+
+def test_new_images_reuse_the_rows_of_the_old(image_folder: Path) -> None:
+    extract(str(image_folder), **SMALL)
+    for i, image in enumerate(sorted((image_folder / "test" / "down").iterdir())[:3]):
+        pixels = np.asarray(Image.open(image))[::-1]
+        Image.fromarray(pixels).save(image_folder / "train" / "down" / f"new{i}.png")
+    grown = document("extract", str(image_folder), *FLAGS)
+    assert (grown["images_reused"], grown["images_extracted"]) == (51, 3)
+
+
+def test_hdf5_gives_the_same_result(image_folder: Path, tmp_path: Path) -> None:
+    zarr = run(str(image_folder), **SMALL)
+    hdf5 = run(str(image_folder), **SMALL, format="hdf5", store=tmp_path / "others", output=tmp_path / "out")
+    assert hdf5.extraction.store.format == "hdf5"
+    assert [m.cv_accuracy for m in zarr.methods] == [m.cv_accuracy for m in hdf5.methods]
+    assert [m.test_accuracy for m in zarr.methods] == [m.test_accuracy for m in hdf5.methods]
+
+
+def test_a_disk_too_small_is_an_error_up_front(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from head2toe.store import space
+
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    result = call("extract", str(image_folder), *FLAGS)
+    assert result.exit_code == 1
+    assert "needed, 1.0 kB free" in result.stderr
+
+
+def test_store_commands_look_after_what_extract_wrote(image_folder: Path, tmp_path: Path) -> None:
+    extracted = document("extract", str(image_folder), *FLAGS)
+    key = Path(extracted["store"]).name
+    (listed,) = document("store", "ls")["stores"]
+    assert (listed["key"], listed["state"], listed["rows"]) == (key, "complete", 51)
+    fields = document("store", "info", key[:6])["fields"]
+    assert fields["backbone.architecture"] == "resnet18"
+    assert fields["target_size"] == 64
+    for shown in (call("store", "ls"), call("store", "info", key[:6])):
+        assert key[:12] in shown.stdout
+    archive = tmp_path / "kept"
+    assert document("store", "export", key[:6], str(archive))["bytes"] > 0
+    assert document("store", "rm", key[:6])["removed"]
+    assert document("store", "import", str(archive))["key"] == key
+    assert document("extract", str(image_folder), *FLAGS)["images_extracted"] == 0
+    assert "no problems" in call("store", "verify").stdout
+    assert document("store", "gc")["removed"] == []
+
+    chunk = next(p for p in Path(extracted["store"]).rglob("*") if p.is_file() and p.stat().st_size > 4096)
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 1
+    chunk.write_bytes(content)
+    bad = call("store", "verify", key[:6], "--repair")
+    assert bad.exit_code == 1
+    assert str(chunk) in bad.stdout
+    assert document("extract", str(image_folder), *FLAGS)["images_extracted"] == 51
+    assert call("store", "verify").exit_code == 0
+    unknown = call("store", "info", "no-such-store")
+    assert unknown.exit_code == 2
+    assert "no store 'no-such-store'" in unknown.stderr

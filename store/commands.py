@@ -1,0 +1,191 @@
+"""The commands `head2toe store …`: thin lines around the catalogue, its maintenance and its archive.
+
+They stand here and not in `pipeline.py`, so that what that file shows is the way through, and what this room can do is
+read in this room. Like there, zarr and NumPy are imported only by the command that needs them.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """Print the one JSON document of a command."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that all store commands share."""
+    folder = click.Path(path_type=Path, file_okay=False)
+    option = click.option(
+        "--store", "root", type=folder, help="Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache]"
+    )
+    return option(json_option(command))
+
+
+@click.group()
+def store() -> None:
+    """Look after feature stores. A store is named by its path or the beginning of its key.
+
+    Example: head2toe store ls
+    """
+
+
+@store.command("ls")
+@root_option
+def store_ls(root: Path | None, as_json: bool) -> None:
+    """List all stores: backbone, size, last use, state.
+
+    Example: head2toe store ls
+    """
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.listing import entries_text, entry_document
+    from head2toe.store.maintenance import entries
+
+    found = entries(Catalogue(root))
+    if as_json:
+        show({"root": str(Catalogue(root).root), "stores": [entry_document(entry) for entry in found]})
+    else:
+        click.echo(entries_text(found) if found else f"no stores below {Catalogue(root).root}")
+
+
+@store.command("info")
+@click.argument("name")
+@root_option
+def store_info(name: str, root: Path | None, as_json: bool) -> None:
+    """Show every field of a store's key, and what was recorded beside it.
+
+    Example: head2toe store info 3fa9
+    """
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.listing import info_document, info_text
+    from head2toe.store.maintenance import info, resolve
+
+    found = info(resolve(Catalogue(root), name))
+    if as_json:
+        show(info_document(found))
+    else:
+        click.echo(info_text(found))
+
+
+@store.command("verify")
+@click.argument("names", nargs=-1)
+@click.option("--repair", is_flag=True, help="Mark bad blocks: the next extraction writes them anew.")
+@root_option
+def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_json: bool) -> None:
+    """Read every byte and compare it with the records; all stores if none is named. Exit code 1 if something is wrong.
+
+    Example: head2toe store verify --repair
+    """
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.listing import verification_document, verification_text
+    from head2toe.store.maintenance import resolve
+    from head2toe.store.progress import progress
+    from head2toe.store.verify import verify
+
+    catalogue, found = Catalogue(root), []
+    for path in [resolve(catalogue, name) for name in names] or list(catalogue.paths()):
+        with progress(f"verifying {path.name[:12]}", unit="B") as report:
+            found.append(verify(path, repair=repair, progress=report))
+    if as_json:
+        show({"stores": [verification_document(one) for one in found]})
+    else:
+        click.echo("\n".join(map(verification_text, found)) or f"no stores below {catalogue.root}")
+    if any(one.problems for one in found):
+        sys.exit(1)
+
+
+@store.command("gc")
+@click.option("--older-than", type=float, metavar="DAYS", help="Also remove stores last used longer ago.")
+@click.option("--max-size", type=float, metavar="GB", help="Also remove the least recently used, down to this size.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed.")
+@root_option
+def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, root: Path | None, as_json: bool) -> None:
+    """Remove what killed processes left and, on request, whole stores; never one in use.
+
+    Example: head2toe store gc --max-size 50 --dry-run
+    """
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.listing import collected_document, collected_text
+    from head2toe.store.maintenance import collect
+
+    done = collect(
+        Catalogue(root),
+        older_than=None if older_than is None else older_than * 86400,
+        max_bytes=None if max_size is None else int(max_size * 1e9),
+        dry_run=dry_run,
+    )
+    if as_json:
+        show(collected_document(done))
+    else:
+        click.echo(collected_text(done, dry_run=dry_run))
+
+
+@store.command("rm")
+@click.argument("names", nargs=-1, required=True)
+@root_option
+def store_rm(names: tuple[str, ...], root: Path | None, as_json: bool) -> None:
+    """Remove stores. One that is in use stays.
+
+    Example: head2toe store rm 3fa9
+    """
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.maintenance import remove, resolve
+    from head2toe.store.space import readable
+
+    catalogue = Catalogue(root)
+    paths = [resolve(catalogue, name) for name in names]
+    freed = {str(path): remove(path) for path in dict.fromkeys(paths)}
+    if as_json:
+        show({"removed": freed})
+    else:
+        click.echo("\n".join(f"removed {path} ({readable(nbytes)})" for path, nbytes in freed.items()))
+
+
+@store.command("export")
+@click.argument("name")
+@click.argument("target", type=click.Path(path_type=Path))
+@root_option
+def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> None:
+    """Write a compressed, sharded copy of a store, for an archive or object storage.
+
+    Example: head2toe store export 3fa9 digits.archive
+    """
+    from head2toe.store.archive import export_store
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.maintenance import resolve
+    from head2toe.store.progress import progress
+    from head2toe.store.space import readable
+
+    with progress("exporting", unit="layer") as report:
+        nbytes = export_store(resolve(Catalogue(root), name), target, progress=report)
+    if as_json:
+        show({"target": str(target), "bytes": nbytes})
+    else:
+        click.echo(f"exported {target} ({readable(nbytes)})")
+
+
+@store.command("import")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@root_option
+def store_import(source: Path, root: Path | None, as_json: bool) -> None:
+    """Put an exported store back, byte for byte.
+
+    Example: head2toe store import digits.archive
+    """
+    from head2toe.store.archive import import_store
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.progress import progress
+
+    with progress("importing", unit="layer") as report:
+        imported = import_store(Catalogue(root), source, progress=report)
+    if as_json:
+        show({"key": imported.key, "store": str(imported.path)})
+    else:
+        click.echo(f"imported {imported.path}")
