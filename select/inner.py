@@ -11,7 +11,7 @@ from head2toe.select.arrays import Array
 from head2toe.select.datafits import Fit
 from head2toe.select.newton import newton_step
 from head2toe.select.problem import DualPoint, Problem, best_dual, scatter_rows, support
-from head2toe.select.proxgrad import STEPS, burst, smoothness
+from head2toe.select.proxgrad import LONG, SHORT, burst, smoothness
 
 MOST_ROUNDS = 60
 FLOAT32_GAP = 1e-4  # below this relative gap, rounding in float32 products shows
@@ -74,10 +74,12 @@ def solve(problem: Problem, W: Array, b: Array, tol: float, *, residual: Array, 
             # (The first round leaves a warm start's support alone: Newton moves it to the new λ first.)
             near = xp.nonzero(xp.any(W != 0, axis=1) | (penalty.norms(gradient, xp) > problem.lam))[0]
             W_near, g_near = xp.take(W, near, axis=0), xp.take(gradient, near, axis=0)
-            end = burst(problem.rows(near), W_near, Z, b, fit, g_near, step, shortest)
+            held = support(W, xp).shape[0]
+            steps = LONG if near.shape[0] > 1.1 * held else SHORT  # few rows are left that may enter or leave
+            end = burst(problem.rows(near), W_near, Z, b, fit, g_near, step, shortest, steps)
             W, Z, step = scatter_rows(end.W, near, W.shape[0], xp), end.Z, end.step
             fit = problem.datafit.evaluate(Z, b, problem.Y, xp)
-            iterations += STEPS
+            iterations += steps
         W, Z, b = newton_step(problem, W, Z, b, fit)
         iterations += 1
     return Inner(W, b, fit, dual, objective, gap, iterations, step)

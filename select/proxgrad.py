@@ -7,7 +7,7 @@ from head2toe.select.arrays import Array, scalar
 from head2toe.select.datafits import Fit
 from head2toe.select.problem import Problem
 
-STEPS = 10  # in one burst
+LONG, SHORT = 10, 3  # steps of a burst while the support still moves, and once it hardly does
 LONGER, SHORTER = 1.2, 0.6  # the step length is tried so much longer every time, and shortened so where refused
 
 
@@ -38,7 +38,7 @@ def smoothness(problem: Problem) -> float:
 
 
 def burst(
-    problem: Problem, W: Array, Z: Array, b: Array, fit: Fit, gradient: Array, step: float, shortest: float
+    problem: Problem, W: Array, Z: Array, b: Array, fit: Fit, gradient: Array, step: float, shortest: float, steps: int
 ) -> Burst:
     """Take a few FISTA steps at fixed intercept, with restarts and a step length that follows the local curvature.
 
@@ -48,7 +48,7 @@ def burst(
     xp, datafit, penalty = problem.xp, problem.datafit, problem.penalty
     W = Y = problem.low(W)
     Z_Y, theta = Z, 1.0
-    for i in range(STEPS):
+    for i in range(steps):
         if i:
             fit = datafit.evaluate(Z_Y, b, problem.Y, xp)
             gradient = problem.gradient(fit.residual)
