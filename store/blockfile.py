@@ -27,7 +27,6 @@ class Staging:
 
     def __init__(self, folder: Path, layers: LayerIndex, n_rows: int) -> None:
         self._layers = layers
-        self._n_rows = n_rows
         with explained(folder), tempfile.TemporaryFile(dir=folder) as file:
             nbytes = layers.n_features * n_rows * 4
             preallocate(file.fileno(), nbytes)
@@ -104,7 +103,6 @@ def _write_file(
         for place, name in places:
             values = layer(name)
             stride = rows_per_block * np.dtype(place.dtype).itemsize
-            preallocate(fd, place.offset + len(values) * stride)
             for start, tile in _tiles(values, rows_per_block, place.dtype):
                 _write_all(fd, tile, place.offset + start * stride)
         os.fsync(fd)

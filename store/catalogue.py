@@ -55,7 +55,7 @@ class Catalogue:
         exact = store_path(self.root, store_key(identity, images))
         problems: list[StoreError] = []
         found: list[FeatureStore] = []
-        for path in [exact] if seal_file(exact).is_file() else self._complete(identity):
+        for path in sorted(self._complete(identity), key=lambda path: path != exact):
             try:
                 store = FeatureStore.open(path, mark_used=False)
             except StoreError as error:
@@ -63,6 +63,8 @@ class Catalogue:
                 continue
             if store.holds(images):
                 found.append(store)
+            if path == exact:
+                break
         if found:
             smallest = min(found, key=lambda store: (store.n_rows, store.key))
             smallest.mark_used()

@@ -72,13 +72,15 @@ def partial_name(path: Path) -> Path:
 
 
 def preallocate(fd: int, nbytes: int) -> None:
-    """Reserve the bytes now, so that a full disk is an error here and not a SIGBUS in a mapped write later."""
-    if hasattr(os, "posix_fallocate"):
+    """Reserve an empty file's bytes, so that a full disk is an error now and not a SIGBUS in a mapped write later."""
+    try:
         os.posix_fallocate(fd, 0, nbytes)
-        return
-    zeros = bytes(1 << 20)  # pragma: no cover - macOS has no posix_fallocate
-    for start in range(0, nbytes, len(zeros)):  # pragma: no cover
-        os.pwrite(fd, zeros[: nbytes - start], start)
+    except (AttributeError, OSError) as error:  # macOS and some file systems have none: zeros do as well
+        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        zeros = bytes(1 << 20)
+        for start in range(0, nbytes, len(zeros)):
+            os.pwrite(fd, zeros[: nbytes - start], start)
 
 
 def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:

@@ -1,7 +1,7 @@
 """Checking a store against its records, and marking what is bad for extraction anew."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from head2toe.store.backends import backend
@@ -84,7 +84,7 @@ def verify(path: Path, *, repair: bool = False, progress: Progress | None = None
             _mark(path, spec, found)
         if found.complete and not found.bad_blocks:
             seal(path, spec)  # nothing but the format's metadata was bad
-    return Verification(**{**vars(found), "repaired": True})
+    return replace(found, repaired=True)
 
 
 def exclusive(path: Path) -> Lock:

@@ -249,6 +249,21 @@ def test_a_file_system_without_flock(toy: SimpleNamespace, monkeypatch: pytest.M
     assert FeatureStore.open(store.path).n_rows == 10
 
 
+def test_a_damaged_store_is_passed_over_for_a_whole_one(toy: SimpleNamespace) -> None:
+    small, large = toy.write(6), toy.write(9)
+    data_file(small).unlink()
+    for images in (small.images, small.images[:5]):
+        assert toy.catalogue.find(toy.identity(), images).key == large.key
+
+
+def test_a_file_system_without_fallocate(toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", refuse(errno.EOPNOTSUPP))
+    store = toy.write(6)
+    monkeypatch.delattr(os, "posix_fallocate")
+    other = toy.write(7)
+    assert verify(store.path).problems == verify(other.path).problems == ()
+
+
 def test_a_store_that_was_sealed_is_not_written_over(toy: SimpleNamespace) -> None:
     store = toy.write(10)
     data_file(store).unlink()

@@ -232,6 +232,15 @@ def test_incomplete_or_misshapen_blocks_are_refused(toy: SimpleNamespace) -> Non
             block.commit()
 
 
+def test_many_layers_with_long_names(toy: SimpleNamespace) -> None:
+    layers = LayerIndex(tuple(f"backbone.stages.{i}.blocks/åø {'x' * 100}" for i in range(700)), (1,) * 700)
+    store = toy.write(3, layers=layers, taps=list(layers.names))
+    np.testing.assert_array_equal(
+        DesignMatrix.of([store], store.images).columns([699])[0],
+        toy.features(store.images, layers)[layers.names[-1]][:, 0],
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
