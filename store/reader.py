@@ -118,6 +118,14 @@ class FeatureStore:
         """Row number by image."""
         return {image: row for row, image in enumerate(self.images)}
 
+    def version_changes(self, current: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Libraries that aren't of the version that extracted this store: name to (then, now).
+
+        Versions are recorded in ``provenance["versions"]`` and not part of the key: worth a warning, not a new store.
+        """
+        then = self.provenance.get("versions", {})
+        return {name: (then[name], now) for name, now in current.items() if name in then and then[name] != now}
+
     def rows_of(self, images: Sequence[str]) -> np.ndarray:
         """Row number of each image, int64; repeats allowed. Raises `DataError` naming one that isn't there."""
         rows = self.row_by_image

@@ -135,6 +135,16 @@ def test_the_key_depends_on_the_set_of_images_and_on_every_field(toy: SimpleName
     assert other.key != writer.key
 
 
+def test_versions_are_recorded_and_not_part_of_the_key(toy: SimpleNamespace) -> None:
+    request = (toy.identity(), [toy.image(0)], toy.layers)
+    writer = toy.catalogue.writer(*request, format=toy.format, provenance={"versions": {"torch": "2.9", "timm": "1.0"}})
+    assert toy.catalogue.writer(*request, provenance={"versions": {"torch": "3.0"}}).key == writer.key
+    toy.fill(writer)
+    store = writer.seal()
+    assert store.version_changes({"torch": "2.9", "timm": "1.0", "numpy": "2.4"}) == {}
+    assert store.version_changes({"torch": "3.0", "timm": "1.0"}) == {"torch": ("2.9", "3.0")}
+
+
 def test_the_nearest_store_and_what_differs(toy: SimpleNamespace) -> None:
     assert toy.catalogue.nearest(toy.identity(), [toy.image(0)]) is None
     store = toy.write(5)
