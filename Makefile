@@ -4,7 +4,8 @@
 #   make test                        install what the tests need and run them
 #   make run TASK=path/to/folder     extract, select and probe a task
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
-#   make bench                       print the benchmarks' ratios
+#   make bench                       print the benchmarks' ratios (bench-store: the store's alone)
+#   make torture                     kill writers of a store at random moments, for minutes; nothing may be lost
 #   make check                       ruff and mypy
 #   make clean                       remove builds, caches and results (never feature stores)
 #
@@ -22,7 +23,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights $(W
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-% extract select probe run clean
+.PHONY: help demo test test-slow check bench bench-store torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -44,10 +45,13 @@ check: $(VENV)/dev .cache/typing/head2toe
 extract select probe run: $(VENV)/demo
 	$(BIN)/head2toe $@ $(TASK) $(OPTIONS)
 
-bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/*.py))
+bench: bench-store
 
-bench-%: $(VENV)/dev
-	$(BIN)/python benchmarks/$*.py $(ARGS)
+bench-store: $(VENV)/bench
+	$(BIN)/python benchmarks/store.py $(ARGS)
+
+torture: $(VENV)/dev
+	$(BIN)/python benchmarks/torture.py $(ARGS)
 
 clean:
 	rm -rf build dist results *.egg-info .pytest_cache .mypy_cache .ruff_cache .cache/typing
@@ -59,6 +63,9 @@ $(VENV)/demo: pyproject.toml
 
 $(VENV)/dev: pyproject.toml
 	$(call install,.[demo$(,)dev])
+
+$(VENV)/bench: pyproject.toml
+	$(call install,.[demo$(,)bench])
 
 , := ,
 define install

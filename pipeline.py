@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from head2toe.select.stage import Selected
 
 METHODS = ("linear", "head2toe")
+CHOICES = {
+    "preprocess": ("whole", "timm", "h2t", "imagenet", "raw"),
+    "tokens": ("paper", "cls", "cls+paper", "mean", "cls+mean"),
+    "dtype": ("float16", "float32"),
+    "format": ("zarr", "hdf5"),
+    "on_error": ("stop", "skip"),
+}
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
 
@@ -41,6 +48,13 @@ class Options:
         `h2t` (the paper's), `blocks`, `all`, or glob patterns separated by commas.
     input_size : int, optional
         Pixels; the model's own by default.
+    preprocess : str
+        `whole` (the model's mean, std and interpolation on the whole image), `timm` (the model's own to the letter,
+        centre crop included), `h2t` (the paper's), `imagenet` or `raw`.
+    tokens : str
+        What is kept of a sequence of tokens: `paper`, `cls`, `cls+paper`, `mean` or `cls+mean`.
+    include_input : bool
+        Whether the image itself is a layer, too.
     target_sizes : tuple of int
         About how many features a layer is pooled to; of several, the folds choose.
     store, output : Path, optional
@@ -65,6 +79,9 @@ class Options:
     weights: str | None = None
     taps: str = "h2t"
     input_size: int | None = None
+    preprocess: str = "whole"
+    tokens: str = "paper"
+    include_input: bool = False
     target_sizes: tuple[int, ...] = (512,)
     store: Path | None = None
     output: Path = Path("results")
@@ -80,6 +97,9 @@ class Options:
         numbers = (*self.target_sizes, self.batch_size, self.input_size or 1)
         if not self.target_sizes or min(numbers) < 1:
             raise BadRequest("target size, batch size and input size must be 1 or more")
+        for option, choices in CHOICES.items():
+            if (value := getattr(self, option)) not in choices:
+                raise BadRequest(f"unknown {option} {value!r}: choose from {', '.join(choices)}")
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -165,6 +185,9 @@ def extract(task: str, options: Options | None = None, **changes: Any) -> "Extra
         weights=o.weights,
         taps=o.taps,
         input_size=o.input_size,
+        preprocess=o.preprocess,
+        tokens=o.tokens,  # type: ignore[arg-type]
+        include_input=o.include_input,
         target_sizes=o.target_sizes,
         root=o.store,
         device=o.device,
@@ -291,6 +314,21 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--taps", default=default.taps, show_default=True, help="h2t, blocks, all, or globs: 'blocks.*'."),
         click.option("--input-size", type=int, help="Pixels.  [default: the model's own]"),
         click.option(
+            "--preprocess",
+            type=click.Choice(CHOICES["preprocess"]),
+            default=default.preprocess,
+            show_default=True,
+            help="How an image becomes the backbone's input.",
+        ),
+        click.option(
+            "--tokens",
+            type=click.Choice(CHOICES["tokens"]),
+            default=default.tokens,
+            show_default=True,
+            help="What is kept of a transformer's tokens.",
+        ),
+        click.option("--include-input", is_flag=True, help="The image itself is a layer, too."),
+        click.option(
             "--target-size",
             "target_sizes",
             type=int,
@@ -313,12 +351,12 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--device", default=default.device, show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--batch-size", type=int, default=default.batch_size, show_default=True),
-        click.option("--dtype", type=click.Choice(["float16", "float32"]), default=default.dtype, show_default=True),
-        click.option("--format", type=click.Choice(["zarr", "hdf5"]), default=default.format, show_default=True),
+        click.option("--dtype", type=click.Choice(CHOICES["dtype"]), default=default.dtype, show_default=True),
+        click.option("--format", type=click.Choice(CHOICES["format"]), default=default.format, show_default=True),
         click.option("--seed", type=int, default=default.seed, show_default=True),
         click.option(
             "--on-error",
-            type=click.Choice(["stop", "skip"]),
+            type=click.Choice(CHOICES["on_error"]),
             default=default.on_error,
             show_default=True,
             help="What an unreadable image does.",

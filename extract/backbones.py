@@ -8,7 +8,7 @@ from typing import Any
 import timm
 import torch
 from head2toe.extract import weights as w
-from head2toe.extract.preprocess import Preprocessing
+from head2toe.extract.preprocess import PRESETS, Preprocessing
 from head2toe.store.errors import BadRequest
 from timm.data import resolve_model_data_config
 
@@ -47,6 +47,7 @@ def load_backbone(
     *,
     weights: str | None = None,
     input_size: int | None = None,
+    preprocess: str = "whole",
     device: str = "auto",
     seed: int = 0,
 ) -> Backbone:
@@ -61,6 +62,8 @@ def load_backbone(
         this model's weights if it is installed, else timm's hub. Never silently random.
     input_size : int, optional
         In pixels; the model's own by default.
+    preprocess : str
+        A preset of `Preprocessing.of_model`.
     device : str
         `auto`, `cpu`, `cuda` or `cuda:<n>`.
     seed : int
@@ -78,11 +81,13 @@ def load_backbone(
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them."
         raise BadRequest(f"unknown backbone {name!r}: {hint}")
+    if preprocess not in PRESETS:
+        raise BadRequest(f"unknown preprocessing {preprocess!r}: {', '.join(PRESETS)}")
     target = torch_device(device)
     torch.manual_seed(seed)
     model, origin = w.build(name, weights, build_options(architecture, input_size), seed)
     model.eval().requires_grad_(requires_grad=False)
-    preprocessing = Preprocessing.of_model(resolve_model_data_config(model), input_size)
+    preprocessing = Preprocessing.of_model(resolve_model_data_config(model), input_size, preprocess)
     digest = state_sha256(model.state_dict())
     # Channels-last is the layout that convolutions are fastest in, on CPUs as on GPUs.
     model = model.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]

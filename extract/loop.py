@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from head2toe.extract.backbones import Backbone
 from head2toe.extract.images import ImageSource
-from head2toe.extract.pooling import pool
+from head2toe.extract.pooling import Tokens
 from head2toe.extract.preprocess import Preprocessing
 from head2toe.extract.taps import Point, Tap, first_tensor, hooked
 from head2toe.store.errors import DataError
@@ -27,12 +27,15 @@ Features = dict[str, np.ndarray]
 class FeatureReader:
     """Runs the backbone on a batch and returns the pooled features of every tap, for every target size."""
 
-    def __init__(self, backbone: Backbone, taps: Sequence[Tap], target_sizes: Sequence[int]) -> None:
+    def __init__(
+        self, backbone: Backbone, taps: Sequence[Tap], target_sizes: Sequence[int], tokens: Tokens = "paper"
+    ) -> None:
         self._backbone = backbone
         self._taps = {(tap.side, tap.module, tap.call): tap for tap in taps}
         self._points: list[Point] = [("", side, path) for side, path in {(t.side, t.module): None for t in taps}]
         self._target_sizes = tuple(target_sizes)
-        self._indices = {size: layer_index(taps, size) for size in target_sizes}
+        self._tokens: Tokens = tokens
+        self._indices = {size: layer_index(taps, size, tokens) for size in target_sizes}
 
     def __call__(self, batch: torch.Tensor) -> dict[int, Features]:
         """(n, 3, s, s) uint8 to target size -> layer -> (n, width) float32."""
@@ -46,7 +49,7 @@ class FeatureReader:
             assert tensor is not None, f"tap {tap.name} gave a tensor when it was discovered"
             for size, layers in pooled.items():
                 # Pooled at once: a later layer may work in place, and memory stays bounded by one batch.
-                layers[tap.name] = pool(tensor, size, layout=tap.layout)
+                layers[tap.name] = tap.pool(tensor, size, self._tokens)
 
         model, device = self._backbone.model, self._backbone.device
         with torch.inference_mode(), hooked(model, self._points, read):
@@ -55,9 +58,9 @@ class FeatureReader:
         return {size: _to_host(self._indices[size], layers) for size, layers in pooled.items()}
 
 
-def layer_index(taps: Sequence[Tap], target_size: int) -> LayerIndex:
+def layer_index(taps: Sequence[Tap], target_size: int, tokens: Tokens = "paper") -> LayerIndex:
     """Which layer holds which columns after pooling to `target_size`."""
-    return LayerIndex(tuple(tap.name for tap in taps), tuple(tap.width(target_size) for tap in taps))
+    return LayerIndex(tuple(tap.name for tap in taps), tuple(tap.width(target_size, tokens) for tap in taps))
 
 
 def run(
@@ -67,6 +70,7 @@ def run(
     taps: Sequence[Tap],
     writers: Mapping[int, StoreWriter],
     *,
+    tokens: Tokens = "paper",
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> int:
@@ -80,7 +84,7 @@ def run(
         An image can't be read, or a layer came out NaN or infinite; blocks committed so far are kept.
     """
     source = dict(zip(digests, images, strict=True))
-    reader = FeatureReader(backbone, taps, tuple(writers))
+    reader = FeatureReader(backbone, taps, tuple(writers), tokens)
     extracted, total = 0, len(source) - min((w.reused for w in writers.values()), default=0)
     while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
         claimed = 0

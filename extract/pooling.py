@@ -10,14 +10,17 @@ import torch
 import torch.nn.functional as F
 
 Layout = Literal["NCHW", "NHWC", "NLC", "NC"]
+Tokens = Literal["paper", "cls", "cls+paper", "mean", "cls+mean"]
 
 
-def pool(activation: torch.Tensor, target_size: int, *, layout: Layout) -> torch.Tensor:
+def pool(
+    activation: torch.Tensor, target_size: int, *, layout: Layout, tokens: Tokens = "paper", prefix: int = 1
+) -> torch.Tensor:
     """Pool each example's activation to one vector of about `target_size` entries.
 
     Maps (`NCHW`, `NHWC`) are averaged over square windows that do not overlap; what does not fill a window at the
-    right and bottom edge is dropped; the result is flattened in (height, width, channel) order. Sequences (`NLC`) are
-    averaged over windows of tokens, the class token being pooled with the rest. Vectors (`NC`) pass unchanged.
+    right and bottom edge is dropped; the result is flattened in (height, width, channel) order. Vectors (`NC`) pass
+    unchanged. Sequences (`NLC`) are averaged over windows of tokens, as `tokens` says.
 
     Parameters
     ----------
@@ -27,6 +30,12 @@ def pool(activation: torch.Tensor, target_size: int, *, layout: Layout) -> torch
         Wished number of features; with c channels the windows are chosen so that about this many remain.
     layout : {"NCHW", "NHWC", "NLC", "NC"}
         Which axis is what; never guessed from the shape.
+    tokens : {"paper", "cls", "cls+paper", "mean", "cls+mean"}
+        `paper` pools the class token with the rest (the original's `normal`), `cls` keeps it alone (`only_cls`),
+        `cls+paper` keeps it apart and pools the rest (`nopool_cls`), `mean` is the mean of the patches alone,
+        `cls+mean` both. Without a class token, `cls` is the mean.
+    prefix : int
+        How many tokens stand before the patches: the class token first, then distillation and register tokens.
 
     Returns
     -------
@@ -39,7 +48,7 @@ def pool(activation: torch.Tensor, target_size: int, *, layout: Layout) -> torch
     elif layout == "NHWC":
         pooled = _pool_map(x.permute(0, 3, 1, 2), target_size)
     elif layout == "NLC":
-        pooled = _pool_sequence(x, target_size)
+        pooled = _pool_tokens(x, target_size, tokens, prefix)
     else:
         pooled = x
     return pooled.clone() if _shares_memory(pooled, activation) else pooled
@@ -62,9 +71,12 @@ def sequence_window(channels: int, length: int, target_size: int) -> int:
     return int(length / (target_size / channels))
 
 
-def pooled_width(shape: tuple[int, ...], target_size: int, layout: Layout) -> int:
+def pooled_width(
+    shape: tuple[int, ...], target_size: int, layout: Layout, tokens: Tokens = "paper", prefix: int = 1
+) -> int:
     """Number of features that `pool` makes of an activation with this `shape` (without the batch axis)."""
-    return pool(torch.empty((1, *shape), device="meta"), target_size, layout=layout).shape[1]
+    nothing = torch.empty((1, *shape), device="meta")
+    return pool(nothing, target_size, layout=layout, tokens=tokens, prefix=prefix).shape[1]
 
 
 def _pool_map(x: torch.Tensor, target_size: int) -> torch.Tensor:
@@ -76,6 +88,16 @@ def _pool_map(x: torch.Tensor, target_size: int) -> torch.Tensor:
         # The window's side comes from the width alone; on a flat map it must not outgrow the height.
         x = F.avg_pool2d(x, (min(window, height), window))
     return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def _pool_tokens(x: torch.Tensor, target_size: int, tokens: Tokens, prefix: int) -> torch.Tensor:
+    if tokens == "paper":
+        return _pool_sequence(x, target_size)
+    first, patches = x[:, 0], x[:, prefix:]
+    rest = _pool_sequence(patches, target_size) if tokens == "cls+paper" else patches.mean(1)
+    if prefix == 0 or tokens == "mean":
+        return rest
+    return first if tokens == "cls" else torch.cat((first, rest), dim=1)
 
 
 def _pool_sequence(x: torch.Tensor, target_size: int) -> torch.Tensor:

@@ -1,37 +1,68 @@
 """From an image to the backbone's input: resize on the CPU, normalise on the device."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from PIL import Image
-from timm.data import create_transform
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_transform
+
+PRESETS = ("whole", "timm", "h2t", "imagenet", "raw")
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """What is done to an image before the backbone sees it; part of a store's key.
 
-    The whole image is resized to a square (as the paper does), not cut: in tasks about counts and positions the
-    border matters. Mean, standard deviation and interpolation are the model's own.
+    Attributes
+    ----------
+    input_size : int
+        Height and width in pixels.
+    interpolation : str
+        `bicubic` or `bilinear`.
+    mean, std : tuple of float
+        Of the channels, for pixel values between 0 and 1.
+    crop_mode : str
+        `squash` resizes the whole image to a square; `center` (timm's usual) resizes its shorter side to
+        input_size / crop_pct and cuts the middle out; `border` pads.
+    crop_pct : float
     """
 
     input_size: int
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    resize: str = "squash"
+    crop_mode: str = "squash"
+    crop_pct: float = 1.0
 
     @classmethod
-    def of_model(cls, data_config: Mapping[str, Any], input_size: int | None) -> "Preprocessing":
-        """The model's own preprocessing (timm's `resolve_model_data_config`), at another size on request."""
-        return cls(
+    def of_model(
+        cls, data_config: Mapping[str, Any], input_size: int | None = None, preset: str = "whole"
+    ) -> "Preprocessing":
+        """A preset, for a model with this configuration (timm's `resolve_model_data_config`).
+
+        `whole` is the model's own mean, std and interpolation on the whole image, nothing cut away: in tasks about
+        counts and positions the border matters, and it is how the paper and VTAB resize. `timm` is the model's own to
+        the letter, centre crop included. `h2t` is the paper's (bilinear, [-1, 1]), `imagenet` what most of the
+        literature on VTAB-1k uses (bicubic, ImageNet's mean and std), `raw` leaves values between 0 and 1.
+        """
+        own = cls(
             input_size=input_size or data_config["input_size"][-1],
             interpolation=data_config["interpolation"],
             mean=tuple(data_config["mean"]),
             std=tuple(data_config["std"]),
         )
+        if preset == "timm":
+            return replace(own, crop_mode=data_config["crop_mode"], crop_pct=data_config["crop_pct"])
+        if preset == "h2t":
+            return replace(own, interpolation="bilinear", mean=(0.5,) * 3, std=(0.5,) * 3)
+        if preset == "imagenet":
+            return replace(own, interpolation="bicubic", mean=IMAGENET_DEFAULT_MEAN, std=IMAGENET_DEFAULT_STD)
+        if preset == "raw":
+            return replace(own, mean=(0.0,) * 3, std=(1.0,) * 3)
+        assert preset == "whole", preset
+        return own
 
     def describe(self) -> dict[str, Any]:
         """As JSON, for a store's key."""
@@ -55,15 +86,11 @@ class Resizer:
         self._transform = create_transform(
             input_size=(3, preprocessing.input_size, preprocessing.input_size),
             interpolation=preprocessing.interpolation,
-            crop_pct=1.0,
-            crop_mode=preprocessing.resize,
+            crop_pct=preprocessing.crop_pct,
+            crop_mode=preprocessing.crop_mode,
             normalize=False,
         )
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """(3, s, s) uint8."""
         return self._transform(image)
-
-    def stack(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """(n, 3, s, s) uint8."""
-        return torch.stack([self(image) for image in images])

@@ -8,6 +8,7 @@ from typing import Any
 
 from head2toe.extract import loop
 from head2toe.extract.backbones import Backbone, load_backbone
+from head2toe.extract.pooling import Tokens
 from head2toe.extract.taps import Tap, discover
 from head2toe.extract.tasks import Task
 from head2toe.store.catalogue import Catalogue
@@ -80,6 +81,9 @@ def extract_task(
     weights: str | None,
     taps: str,
     input_size: int | None,
+    preprocess: str,
+    tokens: Tokens,
+    include_input: bool,
     target_sizes: Sequence[int],
     root: Path | None,
     device: str,
@@ -102,18 +106,21 @@ def extract_task(
     if on_error == "skip" and (skipped := loop.unreadable(task.images)):
         task = task.without(list(skipped))
     digests = tuple(image.digest() for image in task.images)
-    network = load_backbone(backbone, weights=weights, input_size=input_size, device=device, seed=seed)
-    points = discover(network, taps)
+    network = load_backbone(
+        backbone, weights=weights, input_size=input_size, preprocess=preprocess, device=device, seed=seed
+    )
+    points = discover(network, taps, include_input=include_input)
     catalogue = Catalogue(root)
     stores, writers, notes = {}, {}, []
     for size in dict.fromkeys(target_sizes):
-        identity = store_identity(network, points, size, dtype)
+        identity = store_identity(network, points, size, tokens, dtype)
         if (store := catalogue.find(identity, digests)) is not None:
             stores[size] = store
+            notes += version_note(store, versions)
         else:
             provenance = {"weights": network.weights, "source": task.source, "versions": dict(versions)}
             notes += nearest_note(catalogue, identity, digests)
-            layers = loop.layer_index(points, size)
+            layers = loop.layer_index(points, size, tokens)
             writers[size] = catalogue.writer(identity, digests, layers, format=format, provenance=provenance)
     extracted = 0
     if writers:
@@ -142,14 +149,16 @@ def extract_task(
     )
 
 
-def store_identity(backbone: Backbone, taps: Sequence[Tap], target_size: int, dtype: str) -> dict[str, Any]:
+def store_identity(
+    backbone: Backbone, taps: Sequence[Tap], target_size: int, tokens: Tokens, dtype: str
+) -> dict[str, Any]:
     """Everything but the images that determines the numbers in a store: what its key is made of."""
     return {
         "backbone": {"architecture": backbone.architecture, "weights_sha256": backbone.weights_sha256},
         "preprocessing": backbone.preprocessing.describe(),
         "taps": [tap.name for tap in taps],
         "target_size": target_size,
-        "tokens": "paper",
+        "tokens": tokens,
         "dtype": dtype,
     }
 
@@ -161,6 +170,12 @@ def nearest_note(catalogue: Catalogue, identity: Mapping[str, Any], digests: Seq
         return []
     store, fields = nearest
     return [f"no store holds these features yet; the nearest, {store.key[:12]}, differs in {', '.join(fields)}"]
+
+
+def version_note(store: FeatureStore, versions: Mapping[str, str]) -> list[str]:
+    """Libraries that have changed since the store was written; they are no part of its key."""
+    changes = [f"{name} {then} (now {now})" for name, (then, now) in store.version_changes(versions).items()]
+    return [f"store {store.key[:12]} was extracted with {', '.join(changes)}"] if changes else []
 
 
 def float32_note(store: FeatureStore) -> str:

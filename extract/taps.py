@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from head2toe.extract.backbones import Backbone
-from head2toe.extract.pooling import Layout, pooled_width
+from head2toe.extract.pooling import Layout, Tokens, pool, pooled_width
 from head2toe.extract.roles import candidates, classifier_path
 from head2toe.store.errors import BadRequest
 from torch import nn
@@ -48,6 +48,8 @@ class Tap:
         Shape of one example's activation.
     layout : Layout
         Which of its axes is what.
+    prefix : int
+        How many tokens stand before the patches (class, distillation, registers), where it is a sequence.
     """
 
     name: str
@@ -56,10 +58,15 @@ class Tap:
     call: int
     shape: tuple[int, ...]
     layout: Layout = "NC"
+    prefix: int = 0
 
-    def width(self, target_size: int) -> int:
+    def width(self, target_size: int, tokens: Tokens = "paper") -> int:
         """Number of features that pooling to `target_size` leaves."""
-        return pooled_width(self.shape, target_size, self.layout)
+        return pooled_width(self.shape, target_size, self.layout, tokens, self.prefix)
+
+    def pool(self, activation: torch.Tensor, target_size: int, tokens: Tokens = "paper") -> torch.Tensor:
+        """Pool a batch of this tap's activations; see `head2toe.extract.pooling.pool`."""
+        return pool(activation, target_size, layout=self.layout, tokens=tokens, prefix=self.prefix)
 
 
 @dataclass(frozen=True)
@@ -77,10 +84,11 @@ class _Reading:
         return (self.tensor.data_ptr(), self.version, self.tensor.shape, self.tensor.stride())
 
 
-def discover(backbone: Backbone, taps: str = "h2t") -> tuple[Tap, ...]:
+def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = False) -> tuple[Tap, ...]:
     """Find the taps of a preset or of glob patterns, in the order in which the network computes them.
 
-    A tensor that two taps would read is read once, under its first name. Activations that are not batches of floats
+    A tensor that two taps would read is read once, under its first name; `include_input` adds the preprocessed image
+    itself as the layer `input`. Activations that are not batches of floats
     (windows of Swin's attention, say) are left out.
 
     Raises
@@ -94,7 +102,10 @@ def discover(backbone: Backbone, taps: str = "h2t") -> tuple[Tap, ...]:
         readings = _matching(readings, [pattern.strip() for pattern in taps.split(",")])
     larger = _shapes_at_a_larger_size(backbone)
     nhwc = getattr(backbone.model, "output_fmt", "NCHW") == "NHWC"
-    return tuple(replace(r.tap, layout=_layout(r.tap.shape, larger.get(r.tap.name), nhwc)) for r in readings)
+    found = (replace(r.tap, layout=_layout(r.tap.shape, larger.get(r.tap.name), nhwc)) for r in readings)
+    inner = tuple(replace(tap, prefix=_prefix(tap, backbone.model)) for tap in found)
+    side = backbone.input_size
+    return (Tap("input", "", "in", 0, (3, side, side), "NCHW"), *inner) if include_input else inner
 
 
 def points(model: nn.Module) -> Iterator[Point]:
@@ -202,3 +213,11 @@ def _layout(shape: tuple[int, ...], larger: tuple[int, ...] | None, nhwc: bool) 
     if (shape[0] == shape[1]) != (shape[1] == shape[2]):  # square maps of a network built for one size
         return "NHWC" if shape[0] == shape[1] else "NCHW"
     return "NHWC" if nhwc else "NCHW"
+
+
+def _prefix(tap: Tap, model: nn.Module) -> int:
+    """Tokens before the patches. What holds patches alone (the patch embedding's output) has as many as the grid."""
+    patches = getattr(getattr(model, "patch_embed", None), "num_patches", None)
+    if tap.layout != "NLC" or tap.shape[0] == patches:
+        return 0
+    return int(getattr(model, "num_prefix_tokens", 0))

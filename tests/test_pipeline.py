@@ -1,8 +1,10 @@
 """The whole way as a user goes it: as functions and on the command line."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from head2toe.pipeline import Options, extract, main, probe, run, select
-from head2toe.store.errors import DataError
+from head2toe.store.errors import BadRequest, DataError
 from PIL import Image
 
 SMALL = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
@@ -155,6 +157,12 @@ def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, sa
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("change", [{"tokens": "all"}, {"dtype": "int8"}, {"target_sizes": ()}, {"preprocess": "x"}])
+def test_bad_options_are_refused_in_python_too(change: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        extract("digits", **change)
+
+
 def test_debug_shows_the_traceback() -> None:
     result = CliRunner().invoke(main, ["--debug", "run", "dtd"])
     assert isinstance(result.exception, DataError)
@@ -176,6 +184,36 @@ def test_the_file_and_the_module_are_the_command(command: list[str]) -> None:
     done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
     assert "Usage:" in done.stdout
     assert all(name in done.stdout for name in ("tasks", "layers", "extract", "select", "probe", "run"))
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "head2toe.pipeline", "extract", "digits", *FLAGS, "--batch-size", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("stores/*/*/spec.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, "")
+    assert err.strip().splitlines()[-1].startswith("interrupted: what was finished is kept")
+    assert "Traceback" not in err
+    (listed,) = document("store", "ls")["stores"]
+    assert listed["state"] == "unfinished"
+    assert not list(tmp_path.glob("stores/**/zarr.json")), "no foreign reader can open it either"
+
+
+def test_make_passes_its_variables_on() -> None:
+    variables = ["TASK=x", "BACKBONE=b", "TARGET_SIZE=512 4096", "STORE=s", "DEVICE=cpu", "ARGS=--json"]
+    dry = subprocess.run(["make", "-n", "select", *variables], cwd=ROOT, capture_output=True, text=True, check=True)
+    words = dry.stdout.splitlines()[-1].split()
+    assert words[1:3] == ["select", "x"]
+    expected = "--backbone b --target-size 512 --target-size 4096 --store s --device cpu --json"
+    assert " ".join(words[3:]) == expected
+
+
+def test_make_alone_prints_the_help() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert all(target in done.stdout for target in ("make demo", "make test", "make clean"))
 
 
 def test_help_does_not_wait_for_torch() -> None:

@@ -38,7 +38,10 @@ def writers(
     digests = [image.digest() for image in images]
     return {
         size: Catalogue().writer(
-            store_identity(backbone, taps, size, "float32"), digests, loop.layer_index(taps, size), rows_per_block=rows
+            store_identity(backbone, taps, size, "paper", "float32"),
+            digests,
+            loop.layer_index(taps, size),
+            rows_per_block=rows,
         )
         for size in sizes
     }

@@ -72,3 +72,20 @@ def test_the_result_never_shares_memory(layout: str, shape: tuple[int, ...]) -> 
 def test_half_precision_is_pooled_in_float32() -> None:
     x = torch.full((1, 4, 4, 2), 40000.0).half()
     assert pool(x, 2, layout="NHWC").tolist() == [[40000.0, 40000.0]]
+
+
+def test_tokens_are_kept_as_asked() -> None:
+    x = torch.randn(2, 2 + 9, 4)  # a class token, a register, nine patches
+    cls, patches = x[:, 0], x[:, 2:]
+
+    def pooled(tokens: str, target: int = 12, prefix: int = 2) -> torch.Tensor:
+        return pool(x, target, layout="NLC", tokens=tokens, prefix=prefix)  # type: ignore[arg-type]
+
+    windows = patches.reshape(2, 3, 3, 4).mean(2).flatten(1)
+    torch.testing.assert_close(pooled("cls"), cls)
+    torch.testing.assert_close(pooled("mean"), patches.mean(1))
+    torch.testing.assert_close(pooled("cls+mean"), torch.cat((cls, patches.mean(1)), 1))
+    torch.testing.assert_close(pooled("cls+paper"), torch.cat((cls, windows), 1))
+    torch.testing.assert_close(pooled("cls", prefix=0), x.mean(1))
+    assert pooled("paper").shape == (2, 12)
+    assert pooled_width((11, 4), 12, "NLC", "cls+paper", 2) == 16

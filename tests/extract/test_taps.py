@@ -109,3 +109,22 @@ def test_layouts_are_read_from_two_sizes() -> None:
             assert tap.shape[1] == tap.shape[2]
         if tap.layout == "NHWC":
             assert tap.shape[0] == tap.shape[1]
+
+
+def test_prefix_tokens_are_the_networks_own() -> None:
+    prefixes = {}
+    for name in ("vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "vit_small_patch14_reg4_dinov2"):
+        backbone = build(name, 56 if "14" in name else 64)
+        taps = {tap.name: tap for tap in discover(backbone, "all")}
+        assert taps["patch_embed"].prefix == 0
+        prefixes[name] = taps["blocks.3.attn"].prefix
+    assert list(prefixes.values()) == [1, 2, 5]
+
+
+def test_the_image_can_be_a_layer() -> None:
+    backbone = build("resnet18", 32)
+    taps = discover(backbone, "blocks", include_input=True)
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    features = FeatureReader(backbone, taps, [12])(images)[12]["input"]
+    cells = backbone.preprocessing.normalize(images).unfold(2, 16, 16).unfold(3, 16, 16).mean((4, 5))
+    torch.testing.assert_close(torch.from_numpy(features), cells.permute(0, 2, 3, 1).flatten(1))
