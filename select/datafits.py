@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from head2toe.select.arrays import Array, Arrays, scalar
+from head2toe.store.errors import BadRequest
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Datafit(Protocol):
     @property
     def curvature(self) -> float:
         """Upper bound on n times the eigenvalues of the Hessian in prediction space."""
+
+    def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
+        """Targets as an array of n rows, or BadRequest."""
 
     def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:
         """Which of the outputs take part, given the targets of the training rows."""
@@ -70,6 +74,15 @@ class Multinomial:
     """F = (1/n) Σ_i [logsumexp(z_i) - z_{i, y_i}]: cross-entropy after softmax; with C = 2, logistic regression."""
 
     curvature = 0.5  # of diag(p) - ppᵀ, reached where two classes share all probability
+
+    def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
+        """One integer in 0 .. n_outputs - 1 for every row."""
+        y = np.asarray(y)
+        if y.shape != (n,):
+            raise BadRequest(f"{n} rows need {n} labels, not an array of shape {y.shape}")
+        if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= n_outputs:
+            raise BadRequest(f"labels must be integers in 0 .. {n_outputs - 1}")
+        return y
 
     def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:
         """Return the classes present: an absent one has its optimum at b_c = -inf, W_c = 0, and is dropped."""
@@ -142,4 +155,59 @@ class Multinomial:
 
     def explained(self, fit: Fit, null: Fit) -> float:
         """1 - loss / loss of the intercept alone."""
+        return 1.0 - fit.value / null.value
+
+
+class Quadratic:
+    """F = ||Z - Y||² / 2n: multi-task least squares on real targets (n, C)."""
+
+    curvature = 1.0
+
+    def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
+        """Real targets (n, n_outputs); (n,) for one output."""
+        y = np.asarray(y, dtype=np.float64)
+        y = y[:, None] if y.ndim == 1 else y
+        if y.shape != (n, n_outputs) or not np.isfinite(y).all():
+            raise BadRequest(f"{n} rows and {n_outputs} outputs need finite targets of that shape, not {y.shape}")
+        return y
+
+    def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:  # noqa: ARG002
+        """All outputs take part."""
+        return np.arange(n_outputs)
+
+    def targets(self, y: np.ndarray, classes: np.ndarray, arrays: Arrays) -> Array:
+        """Y as it is."""
+        return arrays.put(np.ascontiguousarray(y[:, classes]))
+
+    def intercept(self, Z: Array, Y: Array, b: Array | None, xp: Any) -> Array:  # noqa: ARG002
+        """Mean of Y - Z."""
+        return xp.mean(Y - Z, axis=0)
+
+    def evaluate(self, Z: Array, b: Array, Y: Array, xp: Any) -> Fit:
+        """Half the mean squared error, (Z + 1bᵀ - Y) / n, and Z + 1bᵀ."""
+        n, residual = Y.shape[0], Z + b - Y
+        return Fit(scalar(xp.sum(residual * residual)) / (2 * n), residual / n, Z + b)
+
+    def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:
+        """||dZ||² / 2n."""
+        return scalar(xp.sum(dZ * dZ)) / (2 * fit.mean.shape[0])
+
+    def hessian(self, mean: Array, V: Array, xp: Any) -> Array:  # noqa: ARG002
+        """V / n."""
+        return V / mean.shape[0]
+
+    def weights(self, mean: Array, xp: Any) -> Array:
+        """1 / n."""
+        return xp.ones_like(mean[:, 0]) / mean.shape[0]
+
+    def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
+        """-<Θ, Y> - n ||Θ||² / 2."""
+        return -scale * scalar(xp.sum(G * Y)) - Y.shape[0] * scale**2 * scalar(xp.sum(G * G)) / 2
+
+    def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:  # noqa: ARG002
+        """No output is ever absent."""
+        return b
+
+    def explained(self, fit: Fit, null: Fit) -> float:
+        """R²."""
         return 1.0 - fit.value / null.value

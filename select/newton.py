@@ -1,9 +1,10 @@
 """Newton-CG on a fixed support, intercept included, with a preconditioner that all classes share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from head2toe.select.arrays import Array, scalar, spd_solver
 from head2toe.select.datafits import Fit
+from head2toe.select.penalties import LocalModel
 from head2toe.select.problem import Problem, scatter_rows, support
 
 FORCING = 0.5  # CG stops when its last step's decrease, times the number of steps, falls below this share of them all
@@ -18,10 +19,12 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
     """
     xp, penalty, lam = problem.xp, problem.penalty, problem.lam
     A = support(W, xp)
-    if A.shape[0] == 0:
+    W_A = xp.take(W, A, axis=0)
+    model = penalty.local(problem.low(W_A), lam, xp) if A.shape[0] else None
+    if model is None:
         return W, Z, b
-    small, W_A = problem.rows(A), xp.take(W, A, axis=0)
-    direction = NewtonSystem(small, W_A, fit).solve()
+    small = problem.rows(A)
+    direction = NewtonSystem(small, model, fit).solve()
     before, t = penalty.value(W_A, lam, xp), 1.0
     for _ in range(12):
         trial = W_A + t * direction.W
@@ -58,27 +61,27 @@ class NewtonSystem:
     like, and is added. Without this second level CG needs ten times the steps; with it, about five.
     """
 
-    def __init__(self, problem: Problem, W: Array, fit: Fit) -> None:
+    def __init__(self, problem: Problem, model: LocalModel, fit: Fit) -> None:
         xp = self.xp = problem.xp
         X, self.problem, self.mean = problem.X, problem, problem.low(fit.mean)
         self.X1 = xp.concat([X, xp.ones((1, X.shape[1]), dtype=X.dtype, device=X.device)])
-        local = problem.penalty.local(problem.low(W), problem.lam, xp)
-        self.u, self.weight = local.u, local.weight
+        self.model, self.u = model, model.u
         b_gradient = problem.low(xp.sum(fit.residual, axis=0))[None, :]
-        self.gradient = xp.concat([problem.gradient(fit.residual) + local.gradient, b_gradient])
+        self.gradient = xp.concat([problem.gradient(fit.residual) + model.gradient, b_gradient])
         self._factorise(problem.low(problem.datafit.weights(fit.mean, xp)))
 
     def _factorise(self, w: Array) -> None:
-        xp, weight = self.xp, self.weight[:, 0]
+        xp, weight = self.xp, self.model.across[:, 0]
         half = self.X1 * xp.sqrt(w)
         K = half @ half.T
         typical = scalar(xp.mean(xp.linalg.diagonal(K)))
         # Along W_j only the data holds a step back, and with more features than rows not even these: damp it.
-        self.damping = typical * DAMPING["float32" if K.dtype == xp.float32 else "float64"]
+        damping = typical * DAMPING["float32" if K.dtype == xp.float32 else "float64"]
+        self.model = replace(self.model, along=self.model.along + damping)
         eye = xp.eye(K.shape[0], dtype=K.dtype, device=K.device)
         across = xp.concat([weight, xp.zeros_like(weight[:1])]) + 1e-6 * typical
         self.across = spd_solver(K + eye * across[:, None], xp)
-        self.along = spd_solver(K[:-1, :-1] * (self.u @ self.u.T) + eye[:-1, :-1] * self.damping, xp)
+        self.along = spd_solver(K[:-1, :-1] * (self.u @ self.u.T) + eye[:-1, :-1] * self.model.along, xp)
 
     def precondition(self, r: Array) -> Array:
         """Both levels, added."""
@@ -89,8 +92,7 @@ class NewtonSystem:
     def apply(self, V: Array) -> Array:
         """Hessian of the objective times V (m + 1, C), damped along W_j."""
         out = self.X1 @ self.problem.datafit.hessian(self.mean, self.X1.T @ V, self.xp)
-        along = self.xp.linalg.vecdot(self.u, V[:-1, :])[:, None]
-        out[:-1, :] += self.weight * V[:-1, :] + self.u * ((self.damping - self.weight) * along)
+        out[:-1, :] += self.model.hessian(V[:-1, :], self.xp)
         return out
 
     def solve(self) -> Direction:

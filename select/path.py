@@ -1,7 +1,9 @@
 """The regularisation path of all row sets together: from λ_max down, one stream over the design per pass."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from head2toe.select.arrays import Arrays
@@ -12,6 +14,7 @@ from head2toe.select.rowset import RowSet, Solution
 from head2toe.select.stream import dual_norms
 from head2toe.store.design import Design
 from head2toe.store.errors import BadRequest, DataError
+from threadpoolctl import threadpool_info, threadpool_limits
 
 MAX_ROUNDS = 15  # passes per λ
 SATURATED = 0.999  # explained deviance at which classes separate and a smaller λ says nothing new (as glmnet's devmax)
@@ -47,8 +50,8 @@ def path(
     ----------
     design : Design
         n rows, d features.
-    y : ndarray of int (n,)
-        Classes 0 .. n_classes - 1.
+    y : ndarray (n,)
+        Classes 0 .. n_classes - 1; for `Quadratic` real numbers, (n,) or (n, n_classes).
     masks : ndarray of bool (K, n)
         The training rows of every set: folds and, usually last, all rows.
     n_classes : int
@@ -77,7 +80,8 @@ def path(
         NaN or inf in the features; fewer than two classes in a row set; all features constant.
     """
     datafit, penalty = datafit or Multinomial(), penalty or GroupL21()
-    y, masks, ratios = _checked(design, y, masks, ratios, n_classes, tol)
+    masks, ratios = _checked(design, masks, ratios, tol)
+    y = datafit.checked(y, design.shape[0], n_classes)
     n, _ = design.shape
     centre = moments(design, masks, arrays.xp, arrays.device)
     if not standardize:
@@ -86,7 +90,7 @@ def path(
     for k, mask in enumerate(masks):
         rows = np.flatnonzero(mask)
         if len(np.unique(y[rows])) < 2:
-            raise DataError(f"row set {k} has {len(np.unique(y[rows]))} class: at least two are needed to tell apart")
+            raise DataError(f"row set {k} has 1 class only: at least two are needed to tell apart")
         sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, datafit, penalty, arrays))
     norms = dual_norms(design, [s.residual(n) for s in sets], list(centre.scale), penalty, arrays)
     for k, s in enumerate(sets):
@@ -119,8 +123,7 @@ def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio:
     for _ in range(MAX_ROUNDS):
         union = np.unique(np.concatenate([sets[k].working for k in todo]))
         features = design.columns(union)
-        for k in todo:
-            sets[k].solve(features[np.searchsorted(union, sets[k].working)])
+        _in_threads([partial(sets[k].solve, features[np.searchsorted(union, sets[k].working)]) for k in todo])
         norms[todo] = dual_norms(
             design, [sets[k].residual(n) for k in todo], [sets[k].scale for k in todo], sets[0].penalty, sets[0].arrays
         )
@@ -133,24 +136,32 @@ def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio:
             sets[k].extend(norms[k].copy())
 
 
+def _in_threads(jobs: Sequence[Callable[[], None]]) -> None:
+    """Run independent jobs on as many threads as the BLAS may use, each with one: small products don't share well."""
+    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
+    if threads == 1 or len(jobs) == 1:
+        for job in jobs:
+            job()
+        return
+    with threadpool_limits(1), ThreadPoolExecutor(min(threads, len(jobs))) as pool:
+        for result in [pool.submit(job) for job in jobs]:
+            result.result()
+
+
 def _checked(
-    design: Design, y: np.ndarray, masks: np.ndarray, ratios: Sequence[float] | np.ndarray, n_classes: int, tol: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    design: Design, masks: np.ndarray, ratios: Sequence[float] | np.ndarray, tol: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Refuse what makes no sense before anything is computed."""
     n, d = design.shape
-    y, masks, ratios = np.asarray(y), np.asarray(masks), np.asarray(ratios, dtype=float)
+    masks, ratios = np.asarray(masks), np.asarray(ratios, dtype=float)
     if n < 1 or d < 1:
         raise DataError(f"the design is empty: {n} rows, {d} features")
-    if y.shape != (n,):
-        raise BadRequest(f"{n} rows need {n} labels, not an array of shape {y.shape}")
     if masks.ndim != 2 or masks.shape[1] != n or masks.dtype != bool or not len(masks):
         raise BadRequest(f"row sets are boolean masks of shape (K, {n}), not {masks.dtype} {masks.shape}")
     if not masks.any(axis=1).all():
         raise BadRequest(f"row set {int(np.argmin(masks.any(axis=1)))} is empty")
-    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= n_classes:
-        raise BadRequest(f"labels must be integers in 0 .. {n_classes - 1}")
     if ratios.ndim != 1 or not len(ratios) or not (ratios > 0).all() or (np.diff(ratios) > 0).any():
         raise BadRequest("ratios of λ_max must be positive and not rise")
     if not 0 < tol < 1:
         raise BadRequest(f"a relative duality gap of {tol} can't be asked for: give one between 0 and 1")
-    return y, masks, ratios
+    return masks, ratios

@@ -8,18 +8,19 @@ from head2toe.select.arrays import Array, scalar
 
 @dataclass(frozen=True)
 class LocalModel:
-    """λΩ near a W without zero rows, to second order: `gradient` (m, C), and Hessian V -> weight · (V - u (u·V)).
+    """λΩ near a W without zero rows, to second order: `gradient` (m, C), and a Hessian of two eigenvalues a row.
 
-    `weight` (m, 1) is the curvature λ / ||W_j||, and `u` (m, C) the direction of W_j, along which a norm is flat.
+    The Hessian is V_j -> across_j (V_j - u_j (u_j·V_j)) + along u_j (u_j·V_j) with u_j (m, C) the direction of W_j.
     """
 
     gradient: Array
-    weight: Array
     u: Array
+    across: Array  # (m, 1)
+    along: float
 
     def hessian(self, V: Array, xp: Any) -> Array:
         """Apply the Hessian of the penalty."""
-        return self.weight * (V - self.u * xp.sum(self.u * V, axis=1, keepdims=True))
+        return self.across * V + self.u * ((self.along - self.across) * xp.linalg.vecdot(self.u, V)[:, None])
 
 
 class Penalty(Protocol):
@@ -34,8 +35,11 @@ class Penalty(Protocol):
     def norms(self, R: Array, xp: Any) -> Array:
         """Dual norm of every row of R = XᵀG: row j may stay zero while its dual norm is below λ."""
 
-    def local(self, W: Array, lam: float, xp: Any) -> LocalModel:
-        """Second-order model near W, which has no zero rows."""
+    def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
+        """Factor s that makes s·G dual feasible, and the conjugate (λΩ)*(s XᵀG), given all dual norms."""
+
+    def local(self, W: Array, lam: float, xp: Any) -> LocalModel | None:
+        """Second-order model near W, which has no zero rows; None where there is no use in one."""
 
 
 def row_norms(A: Array, xp: Any) -> Array:
@@ -60,8 +64,72 @@ class GroupL21:
         """||R_j||₂: the l2,∞ norm is dual to the l2,1 norm."""
         return row_norms(R, xp)
 
+    def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
+        """The conjugate of a norm is 0 where no dual norm exceeds λ, else infinite: scale down to there."""
+        return _into_ball(norms, lam, xp), 0.0
+
     def local(self, W: Array, lam: float, xp: Any) -> LocalModel:
         """∇||w|| = u = w / ||w||, ∇²||w|| = (I - uuᵀ) / ||w||."""
         length = row_norms(W, xp)[:, None]
         u = W / length
-        return LocalModel(lam * u, lam / length, u)
+        return LocalModel(lam * u, u, lam / length, 0.0)
+
+
+@dataclass(frozen=True)
+class GroupL21Ridge:
+    """Ω(W) = Σ_j ||W_j||₂ + (ridge / 2) Σ_j ||W_j||₂²: correlated features share their weight instead of competing."""
+
+    ridge: float
+
+    def value(self, W: Array, lam: float, xp: Any) -> float:
+        """λ Σ_j (||W_j|| + ridge ||W_j||² / 2)."""
+        length = row_norms(W, xp)
+        return lam * scalar(xp.sum(length + self.ridge / 2 * length * length))
+
+    def prox(self, V: Array, threshold: float, xp: Any) -> Array:
+        """The block soft threshold, shrunk by 1 / (1 + threshold · ridge)."""
+        return GroupL21().prox(V, threshold, xp) / (1 + threshold * self.ridge)
+
+    def norms(self, R: Array, xp: Any) -> Array:
+        """||R_j||₂: a row may stay zero while this is below λ, ridge or not."""
+        return row_norms(R, xp)
+
+    def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
+        """Everything is feasible: the conjugate is Σ_j (||X_jᵀΘ|| - λ)²₊ / (2 λ ridge)."""
+        excess = xp.clip(norms - lam, 0.0, None)
+        return 1.0, scalar(xp.sum(excess * excess)) / (2 * lam * self.ridge)
+
+    def local(self, W: Array, lam: float, xp: Any) -> LocalModel:
+        """The model of `GroupL21`, with the ridge in all directions."""
+        model, rho = GroupL21().local(W, lam, xp), lam * self.ridge
+        return LocalModel(model.gradient + rho * W, model.u, model.across + rho, rho)
+
+
+class L1:
+    """Ω(W) = Σ_jc |W_jc|: single weights, not features, are chosen."""
+
+    def value(self, W: Array, lam: float, xp: Any) -> float:
+        """λ Σ |W_jc|."""
+        return lam * scalar(xp.sum(xp.abs(W)))
+
+    def prox(self, V: Array, threshold: float, xp: Any) -> Array:
+        """Soft threshold."""
+        return xp.sign(V) * xp.clip(xp.abs(V) - threshold, 0.0, None)
+
+    def norms(self, R: Array, xp: Any) -> Array:
+        """max_c |R_jc|."""
+        return xp.max(xp.abs(R), axis=1)
+
+    def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
+        """As for every norm."""
+        return _into_ball(norms, lam, xp), 0.0
+
+    def local(self, W: Array, lam: float, xp: Any) -> None:  # noqa: ARG002
+        """Zeros lie inside the rows, where Newton on whole rows can't hold them: proximal gradient does it alone."""
+        return
+
+
+def _into_ball(norms: Array, lam: float, xp: Any) -> float:
+    """S = min(1, λ / largest dual norm)."""
+    largest = scalar(xp.max(norms)) if norms.shape[0] else 0.0
+    return 1.0 if largest <= lam else lam / largest

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from head2toe.select.arrays import Array, scalar
+from head2toe.select.arrays import Array
 from head2toe.select.datafits import Datafit, Fit
 from head2toe.select.penalties import Penalty
 
@@ -53,7 +53,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class DualPoint:
-    """A dual point Θ = s·G with s = min(1, λ / max_j Ω°(X_jᵀG)), and the dual's value there.
+    """A dual point Θ = s·G, scaled as the penalty needs it, and the dual's value -F*(Θ) - (λΩ)*(XᵀΘ) there.
 
     G needn't be the residual of the primal iterate: any G does whose columns sum to zero.
     """
@@ -67,8 +67,8 @@ class DualPoint:
     def of(cls, problem: Problem, G: Array, gradient: Array) -> "DualPoint":
         """The dual at G, scaled to be feasible for the features of the problem."""
         norms = problem.penalty.norms(gradient, problem.xp)
-        scale = feasible_scale(problem.lam, largest(norms, problem.xp))
-        return cls(G, gradient, norms, problem.datafit.dual(G, problem.Y, scale, problem.xp))
+        scale, conjugate = problem.penalty.dual(norms, problem.lam, problem.xp)
+        return cls(G, gradient, norms, problem.datafit.dual(G, problem.Y, scale, problem.xp) - conjugate)
 
 
 def best_dual(problem: Problem, known: DualPoint | None, G: Array, gradient: Array) -> DualPoint:
@@ -93,19 +93,9 @@ def _value(point: DualPoint) -> float:
     return point.value
 
 
-def feasible_scale(lam: float, largest_norm: float) -> float:
-    """S = min(1, λ / largest dual norm)."""
-    return 1.0 if largest_norm <= lam else lam / largest_norm
-
-
 def support(W: Array, xp: Any) -> Array:
     """Indices of the rows of W that are not zero."""
     return xp.nonzero(xp.any(W != 0, axis=1))[0]
-
-
-def largest(norms: Array, xp: Any) -> float:
-    """Maximum of a vector of norms that may be empty."""
-    return scalar(xp.max(norms)) if norms.shape[0] else 0.0
 
 
 def scatter_rows(rows: Array, at: Array, p: int, xp: Any) -> Array:

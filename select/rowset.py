@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from head2toe.select import inner
-from head2toe.select.arrays import Array, Arrays, to_numpy
+from head2toe.select.arrays import Array, Arrays, numpy_arrays, to_numpy
 from head2toe.select.datafits import Datafit, Fit
 from head2toe.select.penalties import Penalty
-from head2toe.select.problem import Problem, feasible_scale
+from head2toe.select.problem import Problem
 
 SMALLEST_WORKING_SET = 200
 SLACK = 0.4  # the inner tolerance as a share of the outer one, so that features outside the working set have room
@@ -124,8 +124,8 @@ class RowSet:
         The working set's own norms, in the inner solver's precision, take the place of the streamed float32 ones.
         """
         norms[self.working] = self.working_norms
-        scale = feasible_scale(self.lam, float(norms.max(initial=0.0)))
-        dual = self.datafit.dual(self.dual_residual, self.Y, scale, self.arrays.xp)
+        scale, conjugate = self.penalty.dual(norms, self.lam, numpy_arrays().xp)
+        dual = self.datafit.dual(self.dual_residual, self.Y, scale, self.arrays.xp) - conjugate
         self.gap = max(self.objective - dual, 0.0) / max(self.objective, 1e-300)
 
     # -- what comes out ----------------------------------------------------------------------------------------------

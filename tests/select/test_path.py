@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from head2toe.select.datafits import Quadratic
 from head2toe.select.path import path
+from head2toe.select.penalties import L1, GroupL21Ridge
 from head2toe.store.design import ArrayDesign
+from sklearn.linear_model import MultiTaskLasso
+from threadpoolctl import threadpool_limits
 
 
 def solve(X, y, masks=None, *, ratios=(1.0, 0.5, 0.2, 0.1), C=None, arrays, **settings):
@@ -120,3 +124,49 @@ def test_gradual_tolerances_are_kept(cpu, make_data):
     for tol in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
         for point in solve(X, y, arrays=cpu, tol=tol):
             assert point.solutions[0].gap <= tol
+
+
+@pytest.mark.parametrize(
+    ("penalty", "prox", "value"),
+    [
+        (L1(), lambda V, t: np.sign(V) * np.maximum(np.abs(V) - t, 0), lambda W: np.abs(W).sum()),
+        (
+            GroupL21Ridge(0.5),
+            lambda V, t: V * np.maximum(1 - t / np.linalg.norm(V, axis=1, keepdims=True), 0) / (1 + 0.5 * t),
+            lambda W: np.linalg.norm(W, axis=1).sum() + 0.25 * (W**2).sum(),
+        ),
+    ],
+    ids=["l1", "l21+ridge"],
+)
+def test_other_penalties_agree_with_an_independent_solver(penalty, prox, value, cpu, make_data, slow_solution):
+    X, y = make_data(d=60)
+    for point in solve(X, y, arrays=cpu, tol=1e-4, penalty=penalty, standardize=True):
+        solution = point.solutions[0]
+        assert solution.converged
+        Xs, _ = standardized(X, np.ones(len(y), bool))
+        objective, _ = slow_solution(Xs, y, point.lambdas[0], 3, prox, value)
+        assert solution.objective == pytest.approx(objective, rel=1e-4)
+
+
+def test_least_squares_agrees_with_scikit_learn(cpu, make_data):
+    """Multi-task lasso: scikit-learn's objective is the same."""
+    X, _ = make_data(d=80)
+    Y = np.random.default_rng(1).standard_normal((len(X), 4)) + X[:, :4]
+    masks = np.ones((1, len(X)), bool)
+    points = path(ArrayDesign(X), Y, masks, n_classes=4, ratios=(0.5, 0.1), tol=1e-6, arrays=cpu, datafit=Quadratic())
+    for point in points:
+        reference = MultiTaskLasso(alpha=point.lambdas[0], tol=1e-8, max_iter=100_000).fit(X.astype(float), Y)
+        ours = np.zeros((80, 4))
+        ours[point.solutions[0].columns] = point.solutions[0].coef
+        np.testing.assert_allclose(ours, reference.coef_.T, atol=5e-3)
+        np.testing.assert_allclose(point.solutions[0].intercept, reference.intercept_, atol=2e-2)
+
+
+def test_threads_change_nothing(cpu, make_data, split_masks):
+    X, y = make_data()
+    with threadpool_limits(1):
+        alone = solve(X, y, split_masks(len(y), 3), arrays=cpu)
+    with threadpool_limits(2):
+        together = solve(X, y, split_masks(len(y), 3), arrays=cpu)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)

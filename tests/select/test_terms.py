@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 from head2toe.select.arrays import to_numpy
-from head2toe.select.datafits import Multinomial
-from head2toe.select.penalties import GroupL21
+from head2toe.select.datafits import Multinomial, Quadratic
+from head2toe.select.penalties import L1, GroupL21, GroupL21Ridge
 from head2toe.select.scores import rank
 
+PENALTIES = [GroupL21(), GroupL21Ridge(0.7), L1()]
 
-@pytest.fixture
-def setting(arrays):
+
+@pytest.fixture(params=[Multinomial(), Quadratic()], ids=["multinomial", "quadratic"])
+def setting(request, arrays):
     rng = np.random.default_rng(0)
-    y = rng.integers(0, 4, 30)
-    datafit = Multinomial()
+    datafit = request.param
+    y = rng.integers(0, 4, 30) if isinstance(datafit, Multinomial) else rng.standard_normal((30, 4))
     Y = datafit.targets(y, datafit.classes(y, 4), arrays)
     return datafit, Y, arrays.put(rng.standard_normal((30, 4))), arrays.put(rng.standard_normal((30, 4))), arrays
 
@@ -44,12 +46,13 @@ def test_the_dual_never_exceeds_the_primal_and_meets_it_without_penalty(setting)
     assert datafit.dual(fit.residual, Y, 1.0, arrays.xp) == pytest.approx(fit.value)
     fit = datafit.evaluate(Z, b, Y, arrays.xp)
     for s in (0.0, 0.3, 1.0):
-        assert datafit.dual(fit.residual, Y, s, arrays.xp) <= np.log(4)
+        assert datafit.dual(fit.residual, Y, s, arrays.xp) <= datafit.evaluate(0 * Z, 0 * b, Y, arrays.xp).value
 
 
-def test_the_prox_is_a_minimum(arrays):
+@pytest.mark.parametrize("penalty", PENALTIES, ids=lambda p: type(p).__name__)
+def test_the_prox_is_a_minimum(penalty, arrays):
     rng = np.random.default_rng(1)
-    penalty, xp, t = GroupL21(), arrays.xp, 0.7
+    xp, t = arrays.xp, 0.7
     V = rng.standard_normal((6, 3))
     V[0] = 0
     W = penalty.prox(arrays.put(V), t, xp)
@@ -62,10 +65,22 @@ def test_the_prox_is_a_minimum(arrays):
         assert best <= cost(W + arrays.put(0.1 * rng.standard_normal(V.shape))) + 1e-12
 
 
-def test_the_local_model_is_that_of_the_penalty(arrays):
+@pytest.mark.parametrize("penalty", PENALTIES, ids=lambda p: type(p).__name__)
+def test_fenchel_young_holds(penalty, cpu):
+    """<R, W> <= λΩ(W) + (λΩ)*(sR) for the scaled R, with equality somewhere near the prox."""
+    rng = np.random.default_rng(3)
+    xp, lam = cpu.xp, 0.4
+    for _ in range(50):
+        R, W = rng.standard_normal((2, 6, 3))
+        s, conjugate = penalty.dual(penalty.norms(R, xp), lam, xp)
+        assert (s * R * W).sum() <= penalty.value(W, lam, xp) + conjugate + 1e-12
+
+
+@pytest.mark.parametrize("penalty", [GroupL21(), GroupL21Ridge(0.7)], ids=lambda p: type(p).__name__)
+def test_the_local_model_is_that_of_the_penalty(penalty, arrays):
     rng = np.random.default_rng(2)
     W, V = (arrays.put(rng.standard_normal((5, 3))) for _ in range(2))
-    penalty, h = GroupL21(), 1e-6
+    h = 1e-6
     here, ahead, behind = (penalty.local(W + s * h * V, 0.3, arrays.xp) for s in (0, 1, -1))
     np.testing.assert_allclose(
         to_numpy(here.hessian(V, arrays.xp)), to_numpy(ahead.gradient - behind.gradient) / (2 * h), atol=1e-7
