@@ -1,0 +1,170 @@
+"""scikit-learn estimators on the path: `GroupLassoSelector` keeps features, `GroupLassoClassifier` classifies."""
+
+from typing import Any
+
+import numpy as np
+from head2toe.select.arrays import namespace
+from head2toe.select.path import PathPoint, path
+from head2toe.select.scores import rank
+from head2toe.store.design import ArrayDesign
+from head2toe.store.errors import BadRequest, DataError
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.feature_selection import SelectorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+
+class _GroupLasso(BaseEstimator):
+    """The path up to `alpha`, on all rows."""
+
+    def __init__(
+        self,
+        alpha: float = 0.1,
+        *,
+        n_alphas: int = 8,
+        standardize: bool = True,
+        tol: float = 1e-3,
+        device: str = "cpu",
+    ) -> None:
+        self.alpha = alpha
+        self.n_alphas = n_alphas
+        self.standardize = standardize
+        self.tol = tol
+        self.device = device
+
+    def _fit_path(self, X: Any, y: Any) -> None:
+        """Check the data and solve; library errors become ValueError, as scikit-learn has it."""
+        X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"{type(self).__name__} can't be fitted: y has only one class, {self.classes_[0]!r}")
+        if not 0 < self.alpha <= 1:
+            raise ValueError(f"alpha is a share of λ_max, above 0 and at most 1, not {self.alpha}")
+        ratios = np.geomspace(1.0, self.alpha, max(2, self.n_alphas)) if self.alpha < 1 else np.ones(1)
+        try:
+            self.path_: list[PathPoint] = list(
+                path(
+                    ArrayDesign(X),
+                    labels,
+                    np.ones((1, len(X)), bool),
+                    n_classes=len(self.classes_),
+                    ratios=ratios,
+                    standardize=self.standardize,
+                    tol=self.tol,
+                    arrays=namespace(self.device),
+                )
+            )
+        except (BadRequest, DataError) as error:
+            raise ValueError(str(error)) from error
+        last = self.path_[-1]
+        solution = last.solutions[0]
+        self.alphas_ = np.array([point.lambdas[0] for point in self.path_])
+        self.coef_ = np.zeros((len(self.classes_), X.shape[1]))
+        self.coef_[:, solution.columns] = solution.coef.T
+        self.intercept_ = solution.intercept
+        self.dual_gap_ = solution.gap
+        self.n_iter_ = max(1, sum(point.solutions[0].iterations for point in self.path_))
+        self.scores_ = last.scores[0]
+
+
+class GroupLassoClassifier(ClassifierMixin, _GroupLasso):
+    """Multinomial logistic regression with a group lasso on features, solved to a duality gap.
+
+    Parameters
+    ----------
+    alpha : float
+        λ as a share of λ_max, the smallest λ at which no feature is left. The path ends earlier where classes separate.
+    n_alphas : int
+        Number of λ from λ_max down to there.
+    standardize : bool
+        Scale features to unit variance (undone in `coef_`).
+    tol : float
+        Relative duality gap.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+
+    Attributes
+    ----------
+    coef_ : (n_classes, n_features) array
+    intercept_ : (n_classes,) array
+    alphas_ : (n_alphas,) array
+        Every λ of the path.
+    path_ : list of PathPoint
+        Every solution on the way.
+    dual_gap_ : float
+        The certificate of the last one.
+    """
+
+    def fit(self, X: Any, y: Any) -> "GroupLassoClassifier":
+        """Solve the path on X (n, d), y (n,)."""
+        self._fit_path(X, y)
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Logits (n, C); with two classes their difference (n,)."""
+        check_is_fitted(self)
+        Z = validate_data(self, X, dtype=np.float32, reset=False) @ self.coef_.T + self.intercept_
+        return Z[:, 1] - Z[:, 0] if len(self.classes_) == 2 else Z
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Softmax of the logits (n, C)."""
+        Z = self.decision_function(X)
+        Z = np.stack([np.zeros_like(Z), Z], axis=1) if Z.ndim == 1 else Z
+        E = np.exp(Z - Z.max(axis=1, keepdims=True))
+        return E / E.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The likeliest class (n,)."""
+        likeliest = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[likeliest]
+
+
+class GroupLassoSelector(SelectorMixin, _GroupLasso):
+    """Keep the features that the group lasso ranks highest.
+
+    Parameters
+    ----------
+    alpha, n_alphas, standardize, tol, device
+        See `GroupLassoClassifier`.
+    n_features_to_select : int, float or None
+        How many, or which share; None keeps those with nonzero weights.
+
+    Attributes
+    ----------
+    scores_ : (n_features,) array
+        Relevance: 1 + ||W_j|| where not zero, else how near the feature is to entering.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.1,
+        *,
+        n_features_to_select: int | float | None = None,
+        n_alphas: int = 8,
+        standardize: bool = True,
+        tol: float = 1e-3,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(alpha, n_alphas=n_alphas, standardize=standardize, tol=tol, device=device)
+        self.n_features_to_select = n_features_to_select
+
+    def __sklearn_tags__(self) -> Any:
+        """Labels are needed."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def fit(self, X: Any, y: Any) -> "GroupLassoSelector":
+        """Solve the path on X (n, d), y (n,)."""
+        self._fit_path(X, y)
+        return self
+
+    def _get_support_mask(self) -> np.ndarray:
+        check_is_fitted(self)
+        k = self.n_features_to_select
+        if k is None:
+            return np.any(self.coef_ != 0, axis=0)
+        mask = np.zeros(len(self.scores_), bool)
+        mask[rank(self.scores_, max(1, int(k * len(mask))) if isinstance(k, float) else k)] = True
+        return mask
