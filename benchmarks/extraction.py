@@ -1,0 +1,96 @@
+"""Extraction beside a bare forward loop of the same model over the same images: what do taps, pooling and store cost?
+
+    python benchmarks/extraction.py                 # a few minutes on two cores
+    python benchmarks/extraction.py --device cuda --images 2000 --batch-size 128
+
+Both decode the same JPEG files with the same threads; both run in turn, round by round; the figure is the median over
+the rounds of the ratio of images per second (wall time) and of CPU time. Expected: at least 0.90 images per second of
+the bare loop's.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from head2toe.extract.backbones import Backbone, load_backbone
+from head2toe.extract.images import ImageFile
+from head2toe.extract.loop import batches, layer_index, run
+from head2toe.extract.stage import store_identity
+from head2toe.extract.taps import Tap, discover
+from head2toe.store.catalogue import Catalogue
+from PIL import Image
+
+MODELS = ("resnet50", "vit_base_patch16_224", "tf_efficientnet_lite0")
+
+
+def photographs(folder: Path, n: int, side: int = 300) -> list[ImageFile]:
+    """JPEG files with smooth content, so that decoding costs what photographs cost."""
+    rng = np.random.default_rng(0)
+    files = []
+    for i in range(n):
+        small = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+        files.append(ImageFile(folder / f"{i:05d}.jpg"))
+        small.resize((side, side), Image.Resampling.BICUBIC).save(files[-1].path, quality=90)
+    return files
+
+
+def bare(images: Sequence[ImageFile], digests: Sequence[str], backbone: Backbone, batch_size: int) -> None:
+    """Decode, normalise, forward; nothing is kept."""
+    source = dict(zip(digests, images, strict=True))
+    with torch.inference_mode():
+        for _, batch in batches(digests, source, backbone.preprocessing, batch_size):
+            there = batch.to(backbone.device, memory_format=torch.channels_last)
+            backbone.model(backbone.preprocessing.normalize(there)).cpu()
+
+
+def extracted(
+    images: Sequence[ImageFile], digests: Sequence[str], backbone: Backbone, taps: Sequence[Tap], batch_size: int
+) -> None:
+    """The same through `head2toe extract`, into a fresh store."""
+    with tempfile.TemporaryDirectory() as root:
+        identity = store_identity(backbone, taps, 512, "paper", "float16")
+        writer = Catalogue(Path(root)).writer(identity, digests, layer_index(taps, 512))
+        run(images, digests, backbone, taps, {512: writer}, batch_size=batch_size)
+        writer.seal()
+
+
+def timed(task: Callable[[], None]) -> tuple[float, float]:
+    """Wall and CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    task()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def main() -> None:
+    """Parse the command line and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--device", default="auto")
+    o = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        images = photographs(Path(folder), o.images)
+        digests = [image.digest() for image in images]
+        print(f"{'model':24}{'taps':>6}{'bare img/s':>12}{'extract img/s':>15}{'ratio':>8}{'CPU ratio':>11}")
+        for name in o.models:
+            backbone = load_backbone(name, weights="random", device=o.device)
+            taps = discover(backbone, "h2t")
+            rounds = []
+            for i in range(o.rounds + 1):
+                plain = timed(lambda: bare(images, digests, backbone, o.batch_size))  # noqa: B023
+                ours = timed(lambda: extracted(images, digests, backbone, taps, o.batch_size))  # noqa: B023
+                if i:  # the first round warms up
+                    rounds.append((o.images / plain[0], o.images / ours[0], plain[0] / ours[0], plain[1] / ours[1]))
+            a, b, ratio, cpu = map(statistics.median, zip(*rounds, strict=True))
+            print(f"{name:24}{len(taps):6}{a:12.1f}{b:15.1f}{ratio:8.2f}{cpu:11.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
