@@ -56,7 +56,7 @@ def test_vtab_tasks_are_found_below_the_data_root(
     vtab_folder: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HEAD2TOE_DATA", str(tmp_path / "data"))
-    with pytest.raises(DataError, match="no data for task pets: looked in .*oxford_iiit_pet"):
+    with pytest.raises(DataError, match=r"no data for task pets: looked in .*oxford_iiit_pet"):
         load_task("pets")
     (tmp_path / "data" / "vtab-1k").mkdir(parents=True)
     shutil.move(vtab_folder(), tmp_path / "data" / "vtab-1k" / "oxford_iiit_pet")

@@ -32,7 +32,7 @@ def test_probabilities_agree_with_scikit_learn(n: int, k: int, classes: int) -> 
     basis = stack([eigenbasis(X.T, train, np_xp)], [train], np_xp)
     for heads in logistic_path(basis, np.eye(classes)[y], [0.1, 10.0, 1000.0], np_xp, tol=1e-7):
         assert heads.converged
-        # With two classes scikit-learn penalises one weight vector w, the softmax its halves w/2 and -w/2: half as much.
+        # With two classes scikit-learn penalises one vector w, the softmax its halves w/2 and -w/2: half as much.
         C = heads.C if classes > 2 else 2 * heads.C
         peer = LogisticRegression(C=C, tol=1e-10, max_iter=20000).fit(X[train], y[train])
         ours = np.exp(heads.log_probabilities[0])[:, peer.classes_]
