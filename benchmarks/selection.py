@@ -52,7 +52,7 @@ def digits(d: int, n: int = 1000, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2)).reshape(n, 36, 9)
     kernels = rng.standard_normal((9, -(-d // 36)))
     features = np.maximum(windows @ kernels + 0.3 * rng.standard_normal(kernels.shape[1]), 0)
-    return np.ascontiguousarray(features.reshape(n, -1)[:, :d], dtype=np.float32), y
+    return np.asfortranarray(features.reshape(n, -1)[:, :d], dtype=np.float32), y  # feature-major, as a store is
 
 
 def clusters(X: np.ndarray, C: int) -> np.ndarray:
@@ -197,7 +197,7 @@ def main() -> None:
     ratios = np.geomspace(1, 0.01, ARGUMENTS.ratios)
     head = ("solver", "CPU s", "worst relative suboptimality")
     if ARGUMENTS.features:
-        X, y = (np.load(file) for file in ARGUMENTS.features)
+        X, y = np.asfortranarray(np.load(ARGUMENTS.features[0])), np.load(ARGUMENTS.features[1])
         table(f"{ARGUMENTS.features[0]}: n, d = {X.shape}, C = {y.max() + 1}", head, against_peers(X, y, ratios))
         masks = row_sets(y, 5)
         for tol in (1e-2, 1e-3):

@@ -9,7 +9,7 @@ from head2toe.select.datafits import Datafit, Fit
 from head2toe.select.penalties import Penalty
 from head2toe.select.problem import Problem
 
-SMALLEST_WORKING_SET = 200
+SMALLEST_WORKING_SET = 500
 SLACK = 0.4  # the inner tolerance as a share of the outer one, so that features outside the working set have room
 
 
