@@ -425,32 +425,32 @@ def layers(
     from head2toe.store.listing import table
 
     # Shapes do not depend on the weights, so none are fetched.
-    found = discover(load_backbone(backbone, weights="random", input_size=input_size, device="cpu"), taps)
-    widths = [[tap.width(size) for size in target_sizes] for tap in found]
-    total = [sum(column) for column in zip(*widths, strict=True)]
-    nbytes = [2 * images * width for width in total]
+    network = load_backbone(backbone, weights="random", input_size=input_size, device="cpu")
+    discovery = discover(network, taps)
+    widths = [{size: tap.width(size) for size in target_sizes} for tap in discovery.taps]
+    total = {size: sum(width[size] for width in widths) for size in target_sizes}
     if as_json:
+        listed = zip(discovery.taps, widths, strict=True)
         show(
             {
                 "backbone": backbone,
-                "layers": [
-                    {
-                        "name": t.name,
-                        "shape": t.shape,
-                        "layout": t.layout,
-                        "features": dict(zip(target_sizes, w, strict=True)),
-                    }
-                    for t, w in zip(found, widths, strict=True)
-                ],
-                "features": dict(zip(target_sizes, total, strict=True)),
-                "bytes": dict(zip(target_sizes, nbytes, strict=True)),
+                "input_size": network.input_size,
+                "layers": [{"name": t.name, "shape": t.shape, "layout": t.layout, "features": w} for t, w in listed],
+                "features": total,
+                "bytes": {size: 2 * images * features for size, features in total.items()},
+                "untapped": discovery.untapped,
             }
         )
         return
-    rows = [(t.name, " x ".join(map(str, t.shape)), t.layout, *map(str, w)) for t, w in zip(found, widths, strict=True)]
-    sums = [(f"{len(found)} layers", "", "", *(f"{n:,}" for n in total))]
-    megabytes = [(f"{images:,} images, float16", "", "", *(f"{n / 1e6:.1f} MB" for n in nbytes))]
-    click.echo(table(("tap", "shape", "layout", *(f"at {size}" for size in target_sizes)), [*rows, *sums, *megabytes]))
+    rows = [
+        (tap.name, " x ".join(map(str, tap.shape)), tap.layout, *map(str, width.values()))
+        for tap, width in zip(discovery.taps, widths, strict=True)
+    ]
+    rows.append((f"{len(rows)} layers", "", "", *(f"{features:,}" for features in total.values())))
+    rows.append((f"{images:,} images", "float16", "", *(f"{2e-6 * images * n:.1f} MB" for n in total.values())))
+    click.echo(table(("tap", "shape", "layout", *(f"at {size}" for size in target_sizes)), rows))
+    for name, why in discovery.untapped.items():
+        click.echo(f"not tapped: {name}: {why}")
 
 
 @main.command("extract")

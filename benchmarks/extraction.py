@@ -81,7 +81,7 @@ def main() -> None:
         print(f"{'model':24}{'taps':>6}{'bare img/s':>12}{'extract img/s':>15}{'ratio':>8}{'CPU ratio':>11}")
         for name in o.models:
             backbone = load_backbone(name, weights="random", device=o.device)
-            taps = discover(backbone, "h2t")
+            taps = discover(backbone, "h2t").taps
             rounds = []
             for i in range(o.rounds + 1):
                 plain = timed(lambda: bare(images, digests, backbone, o.batch_size))  # noqa: B023

@@ -7,7 +7,7 @@ from torch import nn
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 NOT_ACTIVATIONS = {"Softmax", "LogSoftmax", "Sigmoid", "Hardsigmoid", "HardSigmoid", "MultiheadAttention"}
-GATES = re.compile(r"Squeeze|^SE|^Se[A-Z]|Eca|Cbam|Gather|GlobalContext")
+GATES = re.compile(r"Squeeze|^SE|^Se[A-Z]|Eca|Cbam|^GatherExcite|^GlobalContext$")
 """Class names of modules that only weigh channels (squeeze-and-excite): what flows inside is no feature map."""
 
 
@@ -19,7 +19,7 @@ def candidates(model: nn.Module) -> Iterator[tuple[str, str, str]]:
     """
     modules = dict(model.named_modules())
     gates = tuple(f"{path}." for path, module in modules.items() if GATES.search(type(module).__name__))
-    blocks = innermost_blocks(modules)
+    blocks = innermost_blocks(modules) or stages(model, modules)
     for path, module in modules.items():
         if not path or f"{path}.".startswith(gates):
             continue
@@ -59,10 +59,16 @@ def innermost_blocks(modules: dict[str, nn.Module]) -> list[str]:
     return [path for path in members if not any(other.startswith(f"{path}.") for other in members)]
 
 
+def stages(model: nn.Module, modules: dict[str, nn.Module]) -> list[str]:
+    """Where timm itself reads features: for networks that are no stack of blocks (VGG, Inception)."""
+    return [info["module"] for info in getattr(model, "feature_info", []) if info.get("module") in modules]
+
+
 def classifier_path(model: nn.Module) -> str | None:
-    """Path of the linear layer that makes the logits (the first where a model has several), None without one."""
-    heads = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
-    head = heads[0] if isinstance(heads, (tuple, list)) else heads
-    if not isinstance(head, (nn.Linear, nn.Conv2d)):
+    """Path of the layer that makes the logits (the first where a model has several), None without one."""
+    head = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    while isinstance(head, (tuple, list, nn.ModuleList)):
+        head = head[0]
+    if not isinstance(head, nn.Module) or isinstance(head, nn.Identity):
         return None
     return next(path for path, module in model.named_modules() if module is head)

@@ -109,9 +109,10 @@ def extract_task(
     network = load_backbone(
         backbone, weights=weights, input_size=input_size, preprocess=preprocess, device=device, seed=seed
     )
-    points = discover(network, taps, include_input=include_input)
+    discovery = discover(network, taps, include_input=include_input)
+    points = discovery.taps
     catalogue = Catalogue(root)
-    stores, writers, notes = {}, {}, []
+    stores, writers, notes = {}, {}, untapped_note(discovery.untapped)
     for size in dict.fromkeys(target_sizes):
         identity = store_identity(network, points, size, tokens, dtype)
         if (store := catalogue.find(identity, digests)) is not None:
@@ -170,6 +171,14 @@ def nearest_note(catalogue: Catalogue, identity: Mapping[str, Any], digests: Seq
         return []
     store, fields = nearest
     return [f"no store holds these features yet; the nearest, {store.key[:12]}, differs in {', '.join(fields)}"]
+
+
+def untapped_note(untapped: Mapping[str, str]) -> list[str]:
+    """What the backbone has but can't be read."""
+    if not untapped:
+        return []
+    name, why = next(iter(untapped.items()))
+    return [f"{len(untapped)} points can't be tapped, the first is {name}: {why} (`head2toe layers` lists all)"]
 
 
 def version_note(store: FeatureStore, versions: Mapping[str, str]) -> list[str]:

@@ -84,12 +84,27 @@ class _Reading:
         return (self.tensor.data_ptr(), self.version, self.tensor.shape, self.tensor.stride())
 
 
-def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = False) -> tuple[Tap, ...]:
-    """Find the taps of a preset or of glob patterns, in the order in which the network computes them.
+@dataclass(frozen=True)
+class Discovery:
+    """What was found in a network.
+
+    Attributes
+    ----------
+    taps : tuple of Tap
+        In the order in which the network computes them.
+    untapped : dict
+        Points of the same roles that can't be read, and why.
+    """
+
+    taps: tuple[Tap, ...]
+    untapped: dict[str, str]
+
+
+def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = False) -> Discovery:
+    """Find the taps of a preset or of glob patterns.
 
     A tensor that two taps would read is read once, under its first name; `include_input` adds the preprocessed image
-    itself as the layer `input`. Activations that are not batches of floats
-    (windows of Swin's attention, say) are left out.
+    itself as the layer `input`. What is not a batch of floats (windows of Swin's attention, say) can't be read.
 
     Raises
     ------
@@ -97,15 +112,17 @@ def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = Fal
         A pattern matches nothing; the message says so and gives some names.
     """
     roles = PRESETS.get(taps, PRESETS["all"])
-    readings = _unique(r for r in _run(backbone, backbone.input_size) if r.role in roles)
-    if taps not in PRESETS:
-        readings = _matching(readings, [pattern.strip() for pattern in taps.split(",")])
+    patterns = ["*"] if taps in PRESETS else [pattern.strip() for pattern in taps.split(",")]
+    run = _run(backbone, backbone.input_size)
+    readings = _matching(_unique(r for r in run.readings if r.role in roles), patterns)
+    untapped = {n: why for n, (role, why) in run.untapped.items() if role in roles and _any_match(n, patterns)}
     larger = _shapes_at_a_larger_size(backbone)
     nhwc = getattr(backbone.model, "output_fmt", "NCHW") == "NHWC"
     found = (replace(r.tap, layout=_layout(r.tap.shape, larger.get(r.tap.name), nhwc)) for r in readings)
     inner = tuple(replace(tap, prefix=_prefix(tap, backbone.model)) for tap in found)
     side = backbone.input_size
-    return (Tap("input", "", "in", 0, (3, side, side), "NCHW"), *inner) if include_input else inner
+    image = (Tap("input", "", "in", 0, (3, side, side), "NCHW"),) if include_input else ()
+    return Discovery(image + inner, untapped)
 
 
 def points(model: nn.Module) -> Iterator[Point]:
@@ -155,25 +172,40 @@ def first_tensor(value: Any) -> torch.Tensor | None:
     return next((tensor for tensor in map(first_tensor, items) if tensor is not None), None)
 
 
-def _run(backbone: Backbone, size: int) -> list[_Reading]:
+@dataclass
+class _Run:
+    """What one forward pass showed: readings, and for each point that can't be read its role and why."""
+
+    readings: list[_Reading]
+    untapped: dict[str, tuple[str, str]]
+
+
+def _run(backbone: Backbone, size: int) -> _Run:
     """One forward pass with every point hooked. Gradients are off but versions on (inference mode has none)."""
     batch = 3  # neither 1 nor 2: an axis of windows or of two tokens must not pass for the batch
     image = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(backbone.device)
     has_classifier = classifier_path(backbone.model) is not None
-    readings: list[_Reading] = []
+    run = _Run([], {})
 
     def read(point: Point, call: int, value: Any) -> None:
-        tensor = first_tensor(value)
-        if tensor is None or tensor is image or tensor.shape[0] != batch or not 2 <= tensor.ndim <= 4:
-            return
         role, side, path = point
         name = tap_name(role, side, path, has_classifier=has_classifier) + (f"@{call}" if call else "")
-        tap = Tap(name, path, side, call, tuple(tensor.shape[1:]))
-        readings.append(_Reading(tap, role, tensor, tensor._version))
+        tensor = first_tensor(value)
+        if tensor is image:
+            return  # the image is no activation; `include_input` makes it a layer
+        if tensor is None:
+            run.untapped[name] = (role, "no floating tensor")
+        elif tensor.shape[0] != batch:
+            run.untapped[name] = (role, f"its first axis ({tensor.shape[0]} for {batch} images) is not the batch")
+        elif not 2 <= tensor.ndim <= 4:
+            run.untapped[name] = (role, f"{tensor.ndim} axes")
+        else:
+            tap = Tap(name, path, side, call, tuple(tensor.shape[1:]))
+            run.readings.append(_Reading(tap, role, tensor, tensor._version))
 
     with torch.no_grad(), hooked(backbone.model, points(backbone.model), read):
         backbone.model(image)
-    return readings
+    return run
 
 
 def _unique(readings: Iterable[_Reading]) -> list[_Reading]:
@@ -188,16 +220,20 @@ def _unique(readings: Iterable[_Reading]) -> list[_Reading]:
 def _matching(readings: Sequence[_Reading], patterns: Sequence[str]) -> list[_Reading]:
     names = [r.tap.name for r in readings]
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        if not any(_any_match(name, [pattern]) for name in names):
             some = ", ".join(names[:: max(1, len(names) // 4)][:4])
             raise BadRequest(f"taps {pattern!r} match nothing: use h2t, blocks, all or patterns over names like {some}")
-    return [r for r in readings if any(fnmatch.fnmatchcase(r.tap.name, pattern) for pattern in patterns)]
+    return [r for r in readings if _any_match(r.tap.name, patterns)]
+
+
+def _any_match(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _shapes_at_a_larger_size(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """Shapes of the same taps for a larger image: the axis that does not grow holds the channels."""
     try:
-        return {r.tap.name: r.tap.shape for r in _run(backbone, backbone.input_size + 64)}
+        return {r.tap.name: r.tap.shape for r in _run(backbone, backbone.input_size + 64).readings}
     except (AssertionError, RuntimeError, ValueError):
         return {}  # built for one size (position embeddings, windows): `_layout` asks timm instead
 

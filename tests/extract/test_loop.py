@@ -24,7 +24,7 @@ def backbone() -> Backbone:
 
 @pytest.fixture(scope="module")
 def taps(backbone: Backbone) -> tuple[Tap, ...]:
-    return discover(backbone, "blocks")
+    return discover(backbone, "blocks").taps
 
 
 def pictures(n: int) -> list[ImageSource]:
