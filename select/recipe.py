@@ -82,7 +82,7 @@ def train(
         raise BadRequest("training a head takes at least one step, one setting and one row")
     xp, rng = arrays.xp, np.random.default_rng(seed)
     d, C, K, L = X.shape[1], n_classes, len(row_sets), len(settings)
-    features, labels = arrays.put(X), np.eye(C, dtype=np.float32)[y]
+    features, labels = arrays.put(np.ascontiguousarray(X)), np.eye(C, dtype=np.float32)[y]
     glorot = math.sqrt(6 / (d + C))
     # A row set's L heads lie side by side, (K, d, L·C), and share its batches.
     W = arrays.put(rng.uniform(-glorot, glorot, (K, d, L * C)).astype(np.float32))
