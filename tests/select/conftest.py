@@ -12,11 +12,13 @@ def cpu():
     return namespace("cpu")
 
 
-@pytest.fixture(params=["numpy", "torch", "array_api_strict"])
+@pytest.fixture(params=["numpy", "torch", "array_api_strict", pytest.param("cupy", marks=pytest.mark.gpu)])
 def arrays(request):
     """Every namespace; the strict one on a device from which nothing comes back by accident."""
     if request.param == "numpy":
         return namespace("cpu")
+    if request.param == "cupy":
+        return namespace("cuda")
     if request.param == "torch":
         import array_api_compat.torch as xp
 
