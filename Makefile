@@ -4,7 +4,7 @@
 #   make test                        install what the tests need and run them
 #   make run TASK=path/to/folder     extract, select and probe a task
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
-#   make bench                       print the benchmarks' ratios (bench-store: the store's alone)
+#   make bench                       print the benchmarks' ratios (bench-store, bench-select, bench-extract: one)
 #   make torture                     kill writers of a store at random moments, for minutes; nothing may be lost
 #   make check                       ruff and mypy
 #   make clean                       remove builds, caches and results (never feature stores)
@@ -23,7 +23,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights $(W
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-store torture extract select probe run clean
+.PHONY: help demo test test-slow check bench bench-store bench-select bench-extract torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -45,10 +45,17 @@ check: $(VENV)/dev .cache/typing/head2toe
 extract select probe run: $(VENV)/demo
 	$(BIN)/head2toe $@ $(TASK) $(OPTIONS)
 
-bench: bench-store
+bench: bench-store bench-select bench-extract
 
 bench-store: $(VENV)/bench
 	$(BIN)/python benchmarks/store.py $(ARGS)
+
+# One BLAS thread: what is compared is CPU time.
+bench-select: $(VENV)/bench
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/selection.py $(ARGS)
+
+bench-extract: $(VENV)/bench
+	$(BIN)/python benchmarks/extraction.py $(ARGS)
 
 torture: $(VENV)/dev
 	$(BIN)/python benchmarks/torture.py $(ARGS)
