@@ -55,6 +55,9 @@ class Options:
         What is kept of a sequence of tokens: `paper`, `cls`, `cls+paper`, `mean` or `cls+mean`.
     include_input : bool
         Whether the image itself is a layer, too.
+    amp : bool
+        Whether the backbone computes in half precision (autocast: float16 on CUDA, bfloat16 on a CPU); part of a
+        store's key. The GPU side has not been run yet.
     target_sizes : tuple of int
         About how many features a layer is pooled to; of several, the folds choose.
     store, output : Path, optional
@@ -82,6 +85,7 @@ class Options:
     preprocess: str = "whole"
     tokens: str = "paper"
     include_input: bool = False
+    amp: bool = False
     target_sizes: tuple[int, ...] = (512,)
     store: Path | None = None
     output: Path = Path("results")
@@ -143,6 +147,7 @@ class RunResult:
             "task": self.extraction.task.name,
             "source": self.extraction.task.source,
             "backbone": self.extraction.backbone,
+            "network": self.extraction.network,
             "store": str(self.extraction.store.path),
             "stores": {str(size): store.key for size, store in self.extraction.stores.items()},
             "images_extracted": self.extraction.images_extracted,
@@ -160,7 +165,7 @@ class RunResult:
 # ---------------------------------------------------------------------------------------------------------- the stages
 
 
-def extract(task: str, options: Options | None = None, **changes: Any) -> "Extraction":
+def extract(task: str, options: Options | None = None, *, splits: str = "all", **changes: Any) -> "Extraction":
     """Stage one: a task's images through the backbone, once; what a store already holds is not extracted again.
 
     Parameters
@@ -169,6 +174,8 @@ def extract(task: str, options: Options | None = None, **changes: Any) -> "Extra
         A name that `head2toe tasks` lists, or a folder (VTAB-1k lists, or `train/<class>/*` and `test/<class>/*`).
     options, **changes
         See `Options`; `extract("digits", input_size=96)` changes one of them.
+    splits : {"all", "train"}
+        Which rows; `train` leaves the test rows for later, when they are added without extracting these again.
 
     Raises
     ------
@@ -179,6 +186,8 @@ def extract(task: str, options: Options | None = None, **changes: Any) -> "Extra
     from head2toe.extract.tasks import load_task
 
     o = replace(options or Options(), **changes)
+    if splits not in ("all", "train"):
+        raise BadRequest(f"unknown splits {splits!r}: all or train")
     return extract_task(
         load_task(task, seed=o.seed),
         backbone=o.backbone,
@@ -188,6 +197,8 @@ def extract(task: str, options: Options | None = None, **changes: Any) -> "Extra
         preprocess=o.preprocess,
         tokens=o.tokens,  # type: ignore[arg-type]
         include_input=o.include_input,
+        amp=o.amp,
+        splits=splits,
         target_sizes=o.target_sizes,
         root=o.store,
         device=o.device,
@@ -211,6 +222,7 @@ def select(task: str, options: Options | None = None, **changes: Any) -> SelectR
     from head2toe.select.stage import select_features
 
     o = replace(options or Options(), **changes)
+    arrays = namespace(o.device)  # a device that is not there is said before the backbone runs, not after
     extraction = extract(task, o)
     loaded = extraction.task
     selected = select_features(
@@ -223,7 +235,7 @@ def select(task: str, options: Options | None = None, **changes: Any) -> SelectR
         top=max(FRACTIONS),
         folder=o.output / "selections",
         fresh=o.fresh,
-        arrays=namespace(o.device),
+        arrays=arrays,
     )
     return SelectResult(extraction, selected)
 
@@ -327,6 +339,7 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="What is kept of a transformer's tokens.",
         ),
+        click.option("--amp", is_flag=True, help="Half precision in the backbone (autocast)."),
         click.option("--include-input", is_flag=True, help="The image itself is a layer, too."),
         click.option(
             "--target-size",
@@ -455,12 +468,13 @@ def layers(
 
 @main.command("extract")
 @stage_options
-def extract_command(task: str, as_json: bool, **given: Any) -> None:
+@click.option("--splits", type=click.Choice(["all", "train"]), default="all", help="`train` leaves the test for later.")
+def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None:
     """Run the backbone over TASK's images, once, into the feature store.
 
     Example: head2toe extract digits --input-size 96 --target-size 512 --target-size 4096
     """
-    extraction = extract(task, options_of(given))
+    extraction = extract(task, options_of(given), splits=splits)
     if as_json:
         show(extraction.document())
     else:

@@ -20,6 +20,9 @@ from head2toe.store.index import LayerIndex
 from head2toe.store.progress import Progress
 from head2toe.store.writer import StoreWriter
 
+AMP_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
+"""What autocast computes in; pooling is in float32 all the same."""
+
 Features = dict[str, np.ndarray]
 """Layer name to (rows, width) float32."""
 
@@ -28,13 +31,20 @@ class FeatureReader:
     """Runs the backbone on a batch and returns the pooled features of every tap, for every target size."""
 
     def __init__(
-        self, backbone: Backbone, taps: Sequence[Tap], target_sizes: Sequence[int], tokens: Tokens = "paper"
+        self,
+        backbone: Backbone,
+        taps: Sequence[Tap],
+        target_sizes: Sequence[int],
+        tokens: Tokens = "paper",
+        *,
+        amp: bool = False,
     ) -> None:
         self._backbone = backbone
         self._taps = {(tap.side, tap.module, tap.call): tap for tap in taps}
         self._points: list[Point] = [("", side, path) for side, path in {(t.side, t.module): None for t in taps}]
         self._target_sizes = tuple(target_sizes)
         self._tokens: Tokens = tokens
+        self._autocast = torch.autocast(backbone.device.type, AMP_DTYPES[backbone.device.type], enabled=amp)
         self._indices = {size: layer_index(taps, size, tokens) for size in target_sizes}
 
     def __call__(self, batch: torch.Tensor) -> dict[int, Features]:
@@ -52,7 +62,7 @@ class FeatureReader:
                 layers[tap.name] = tap.pool(tensor, size, self._tokens)
 
         model, device = self._backbone.model, self._backbone.device
-        with torch.inference_mode(), hooked(model, self._points, read):
+        with torch.inference_mode(), self._autocast, hooked(model, self._points, read):
             images = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
             model(self._backbone.preprocessing.normalize(images))
         return {size: _to_host(self._indices[size], layers) for size, layers in pooled.items()}
@@ -71,6 +81,7 @@ def run(
     writers: Mapping[int, StoreWriter],
     *,
     tokens: Tokens = "paper",
+    amp: bool = False,
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> int:
@@ -84,7 +95,7 @@ def run(
         An image can't be read, or a layer came out NaN or infinite; blocks committed so far are kept.
     """
     source = dict(zip(digests, images, strict=True))
-    reader = FeatureReader(backbone, taps, tuple(writers), tokens)
+    reader = FeatureReader(backbone, taps, tuple(writers), tokens, amp=amp)
     extracted, total = 0, len(source) - min((w.reused for w in writers.values()), default=0)
     while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
         claimed = 0

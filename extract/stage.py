@@ -25,12 +25,14 @@ class Extraction:
     ----------
     task : Task
         Without the images that were skipped.
-    backbone : dict
-        Name, weights' origin and hash, input size, device.
+    backbone : str
+        timm's name of the network.
+    network : dict
+        Its weights' origin and hash, preprocessing, and the device it ran on.
     stores : dict
         Target size to its store.
     digests : tuple of str
-        Content hash of every row's image, in the task's order: how its rows are found in a store.
+        Content hash of every extracted row's image, in the task's order: how its rows are found in a store.
     images_extracted, images_reused : int
         How many went through the backbone now, and how many rows other stores already held.
     skipped : tuple of str
@@ -40,7 +42,8 @@ class Extraction:
     """
 
     task: Task
-    backbone: dict[str, Any]
+    backbone: str
+    network: dict[str, Any]
     stores: Mapping[int, FeatureStore]
     digests: tuple[str, ...]
     images_extracted: int
@@ -60,6 +63,7 @@ class Extraction:
             "task": self.task.name,
             "source": self.task.source,
             "backbone": self.backbone,
+            "network": self.network,
             "store": str(self.store.path),
             "stores": {str(size): str(store.path) for size, store in self.stores.items()},
             "rows": len(self.digests),
@@ -84,6 +88,8 @@ def extract_task(
     preprocess: str,
     tokens: Tokens,
     include_input: bool,
+    amp: bool,
+    splits: str,
     target_sizes: Sequence[int],
     root: Path | None,
     device: str,
@@ -105,7 +111,8 @@ def extract_task(
     skipped: dict[int, str] = {}
     if on_error == "skip" and (skipped := loop.unreadable(task.images)):
         task = task.without(list(skipped))
-    digests = tuple(image.digest() for image in task.images)
+    images = task.images if splits == "all" else task.images[: task.n_train]
+    digests = tuple(image.digest() for image in images)
     network = load_backbone(
         backbone, weights=weights, input_size=input_size, preprocess=preprocess, device=device, seed=seed
     )
@@ -114,7 +121,7 @@ def extract_task(
     catalogue = Catalogue(root)
     stores, writers, notes = {}, {}, untapped_note(discovery.untapped)
     for size in dict.fromkeys(target_sizes):
-        identity = store_identity(network, points, size, tokens, dtype)
+        identity = store_identity(network, points, size, tokens, dtype, amp=amp)
         if (store := catalogue.find(identity, digests)) is not None:
             stores[size] = store
             notes += version_note(store, versions)
@@ -128,16 +135,26 @@ def extract_task(
         # Each writer asked for its own room; all target sizes together need theirs.
         require_space(catalogue.root, [remaining(w.spec, w.pending()) for w in writers.values()])
         with progress("extracting", unit="img") as report:
-            extracted = loop.run(task.images, digests, network, points, writers, batch_size=batch_size, progress=report)
+            extracted = loop.run(
+                images,
+                digests,
+                network,
+                points,
+                writers,
+                tokens=tokens,
+                amp=amp,
+                batch_size=batch_size,
+                progress=report,
+            )
         stores |= {size: writer.seal() for size, writer in writers.items()}
         notes += [float32_note(stores[size]) for size in writers if stores[size].fallbacks]
     return Extraction(
         task=task,
-        backbone={
-            "name": backbone,
+        backbone=backbone,
+        network={
             "weights": network.weights,
             "weights_sha256": network.weights_sha256,
-            "input_size": network.input_size,
+            "preprocessing": network.preprocessing.describe(),
             "device": str(network.device),
         },
         stores={size: stores[size] for size in dict.fromkeys(target_sizes)},
@@ -151,7 +168,7 @@ def extract_task(
 
 
 def store_identity(
-    backbone: Backbone, taps: Sequence[Tap], target_size: int, tokens: Tokens, dtype: str
+    backbone: Backbone, taps: Sequence[Tap], target_size: int, tokens: Tokens, dtype: str, *, amp: bool = False
 ) -> dict[str, Any]:
     """Everything but the images that determines the numbers in a store: what its key is made of."""
     return {
@@ -160,6 +177,7 @@ def store_identity(
         "taps": [tap.name for tap in taps],
         "target_size": target_size,
         "tokens": tokens,
+        "precision": f"amp, {backbone.device.type}" if amp else "float32",
         "dtype": dtype,
     }
 

@@ -37,7 +37,8 @@ def test_run_documents_everything_and_the_second_run_extracts_nothing(image_fold
     first = document("run", str(image_folder), *FLAGS)
     assert first["images_extracted"] == 51
     assert first["task"] == "stripes"
-    assert first["backbone"]["weights"] == "random:0"
+    assert first["backbone"] == "resnet18"
+    assert first["network"]["weights"] == "random:0"
     assert Path(first["store"]).is_dir()
     assert [m["name"] for m in first["methods"]] == ["linear", "head2toe"]
     for method in first["methods"]:
@@ -143,7 +144,7 @@ def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path) -> None:
         (["run", "dtd"], 1, "no data for task dtd"),
         (["run", "digits", "--backbone", "resnet5O"], 2, "did you mean resnet50"),
         (["run", "digits", "--weights", "none.pth"], 2, "no weights"),
-        (["run", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
+        (["extract", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
         (["run", "digits", "--target-size", "0"], 2, "must be 1 or more"),
         (["layers", "resnet18", "--taps", "x*"], 2, "match nothing"),
         (["extract", "digits", "--store", "/dev/null/x", *FLAGS], 1, "/dev/null"),
@@ -292,3 +293,36 @@ def test_store_commands_look_after_what_extract_wrote(image_folder: Path, tmp_pa
     unknown = call("store", "info", "no-such-store")
     assert unknown.exit_code == 2
     assert "no store 'no-such-store'" in unknown.stderr
+
+
+def test_the_test_rows_can_wait(image_folder: Path) -> None:
+    assert document("extract", str(image_folder), *FLAGS, "--splits", "train")["rows"] == 36
+    later = document("extract", str(image_folder), *FLAGS)
+    assert (later["rows"], later["images_reused"], later["images_extracted"]) == (51, 36, 15)
+
+
+def test_a_subset_is_a_view_and_extracts_nothing(image_folder: Path) -> None:
+    extract(str(image_folder), **SMALL)
+    for name in ("across", "down", "slant"):
+        (image_folder / "train" / name / "00.png").unlink()
+    assert document("run", str(image_folder), *FLAGS)["images_extracted"] == 0
+
+
+def test_half_precision_has_a_store_of_its_own_and_nearly_the_same_numbers(image_folder: Path) -> None:
+    from head2toe.store.design import DesignMatrix
+
+    plain, half = (extract(str(image_folder), **SMALL, amp=amp) for amp in (False, True))
+    assert plain.store.key != half.store.key
+    a, b = (DesignMatrix.of([e.store], e.digests).columns(np.arange(500)) for e in (plain, half))
+    assert 0 < np.abs(a - b).max() < 0.1 * np.abs(a).max()
+
+
+def test_tokens_reach_the_store(image_folder: Path) -> None:
+    vit = ["--backbone", "vit_tiny_patch16_224", "--weights", "random", "--input-size", "32", "--target-size", "384"]
+    paper, alone = (
+        document("extract", str(image_folder), *vit, "--taps", "blocks.*.attn,pre_logits", *more)
+        for more in ([], ["--tokens", "cls"])
+    )
+    assert paper["store"] != alone["store"]
+    # 5 tokens of 192 numbers: 384 / 192 = 2 windows of int(5 / 2) = 2 tokens in each of 12 blocks, or one token.
+    assert (paper["features"], alone["features"]) == (12 * 384 + 192, 12 * 192 + 192)
