@@ -5,7 +5,7 @@
 
 Both decode the same JPEG files with the same threads; both run in turn, round by round; the figure is the median over
 the rounds of the ratio of images per second (wall time) and of CPU time. A round takes as many images as the bare loop
-does in `--seconds`, so that a fast model is not judged by the milliseconds that creating and sealing a store takes once.
+does in `--seconds`, so that a fast model is not judged by the milliseconds that a store takes once.
 Expected: at least 0.90 images per second of the bare loop's.
 """
 
