@@ -205,7 +205,13 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: P
 
 def test_make_passes_its_variables_on() -> None:
     variables = ["TASK=x", "BACKBONE=b", "TARGET_SIZE=512 4096", "STORE=s", "DEVICE=cpu", "ARGS=--json"]
-    dry = subprocess.run(["make", "-n", "select", *variables], cwd=ROOT, capture_output=True, text=True, check=True)
+    dry = subprocess.run(
+        ["make", "--no-print-directory", "-n", "select", *variables],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     words = dry.stdout.splitlines()[-1].split()
     assert words[1:3] == ["select", "x"]
     expected = "--backbone b --target-size 512 --target-size 4096 --store s --device cpu --json"
