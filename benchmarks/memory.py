@@ -1,4 +1,4 @@
-"""Memory of the path over a store on disk: anonymous memory at its peak, which the mapped pages of the store are not."""
+"""Memory of the path over features on disk: anonymous memory at its peak, without the mapped pages of the file."""
 
 import tempfile
 import threading
@@ -12,7 +12,7 @@ from head2toe.store.design import ArrayDesign
 
 
 def anonymous() -> int:
-    """This process's anonymous memory in bytes (Linux's RssAnon)."""
+    """Anonymous memory of this process in bytes (Linux's RssAnon)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return 1024 * int(line.split()[1])

@@ -1,4 +1,4 @@
-"""Peers of the selection solver, each driven as its users drive it: R's glmnet, adelie, the paper's recipe, a prototype.
+"""Peers of the selection solver, each driven as its users drive it: R's glmnet, adelie, the paper's recipe, a solver.
 
 A peer gets one row set's features, standardised, and λ; it gives CPU seconds (of the fit alone, measured where it runs)
 and its weights, which the caller turns into objectives: nobody's own account of its accuracy is believed.
@@ -22,7 +22,8 @@ GLMNET = """
 suppressMessages(library(glmnet))
 folder <- commandArgs(TRUE)[1]; tol <- as.numeric(commandArgs(TRUE)[2])
 size <- scan(file.path(folder, "size"), quiet = TRUE); n <- size[1]; d <- size[2]
-read <- function(name, what, k) { con <- file(file.path(folder, name), "rb"); on.exit(close(con)); readBin(con, what, k) }
+read <- function(name, what, k) {
+  con <- file(file.path(folder, name), "rb"); on.exit(close(con)); readBin(con, what, k) }
 X <- matrix(read("X", "double", n * d), n, d)
 y <- factor(read("y", "integer", n))
 lambdas <- read("lambdas", "double", size[3])
@@ -84,7 +85,7 @@ def glmnet(X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float) -> Fit
 
 
 def adelie(python: str | None, X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float) -> Fit:
-    """adelie in float64, in the environment of `python`: it needs NumPy < 2."""
+    """Run adelie in float64, in the environment of `python`: it needs NumPy < 2."""
     if not python:
         raise Unavailable("give --adelie PYTHON, the interpreter of an environment that has it (it needs NumPy < 2)")
     return _elsewhere([python, "-c", ADELIE], X, y, lambdas, tol)
@@ -144,7 +145,7 @@ def prototype(file: Path, X: np.ndarray, y: np.ndarray, masks: np.ndarray, ratio
 
 
 def standardized(X: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A row set's features, mean 0 and variance 1 (0 for constant ones), (n_k, d) float32 feature-major; mean; scale."""
+    """A row set's features, mean 0 and variance 1 (0 for constant ones), (n_k, d) float32; mean; scale."""
     out = np.empty((X.shape[1], len(rows)), np.float32)
     mean, scale = np.empty(X.shape[1]), np.empty(X.shape[1])
     for columns in _slices(X.shape[1]):
