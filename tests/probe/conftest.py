@@ -8,7 +8,9 @@ import pytest
 from head2toe.probe.outcome import Outcome, SweepPoint
 from head2toe.probe.results import Run
 
-LAYERS = {f"blocks.{stage}.{i}.{tap}": 512 - 32 * stage for stage in range(6) for i in range(3) for tap in ("in", "act")}
+LAYERS = {
+    f"blocks.{stage}.{i}.{tap}": 512 - 32 * stage for stage in range(6) for i in range(3) for tap in ("in", "act")
+}
 LAYERS |= {"pre_logits": 1280, "logits": 1000}
 SKILLS = {"linear": 1.6, "all-l2": 2.1, "random": 1.7, "head2toe": 2.6}
 
