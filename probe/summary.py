@@ -40,7 +40,7 @@ def settings_line(method: Mapping[str, Any]) -> str:
 
 
 def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The method with the highest accuracy on the test rows (on the folds where there are none); the first of equals."""
+    """The method with the highest accuracy on the test rows (or the folds, if there are none); the first of equals."""
     return max(record["methods"], key=accuracy_of)
 
 

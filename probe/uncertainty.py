@@ -111,7 +111,7 @@ def accuracy_interval(right: np.ndarray, seed: int) -> Interval:
 
 
 def balanced_accuracy_interval(right: np.ndarray, labels: np.ndarray, seed: int) -> Interval:
-    """Bootstrap interval of the mean over classes of their accuracy; a class that a resample lacks is left out there."""
+    """Bootstrap interval of the mean over classes of their accuracy; classes a resample lacks are left out."""
     own = (labels[:, None] == np.unique(labels)[None, :]).astype(np.float64)
     means = bootstrap_means(np.hstack([own, own * right[:, None]]), seed)
     share, hits = np.hsplit(means, 2)
@@ -119,5 +119,5 @@ def balanced_accuracy_interval(right: np.ndarray, labels: np.ndarray, seed: int)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, seed: int) -> Interval:
-    """Bootstrap interval of mean(a) - mean(b) over the same (n,) rows; where it holds 0, the two can't be told apart."""
+    """Bootstrap interval of mean(a) - mean(b) over the same (n,) rows; where it holds 0, they are level."""
     return mean_interval(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), seed)
