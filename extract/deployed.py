@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,6 @@ from head2toe.extract.taps import Point, Tap, first_tensor, hooked
 from head2toe.store.bundle import Bundle
 from head2toe.store.errors import BadRequest, DataError
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class _Done(Exception):  # noqa: N818 - no error: the deepest kept layer was read
@@ -44,6 +43,11 @@ class Deployed(nn.Module):
     backbone : Backbone
         With the weights and the preprocessing that the bundle names (`load` sees to that).
     bundle : Bundle
+
+    Attributes
+    ----------
+    cut : bool
+        Whether the forward pass ends early. An export runs on and drops what has no effect from the graph.
     """
 
     def __init__(self, backbone: Backbone, bundle: Bundle) -> None:
@@ -52,6 +56,7 @@ class Deployed(nn.Module):
         self.classes = bundle.classes
         self.preprocessing = backbone.preprocessing
         self.device = backbone.device
+        self.cut = True
         self.amp = bundle.precision != "float32"
         self._tokens: Tokens = bundle.tokens  # type: ignore[assignment]
         self._unit = bundle.unit
@@ -97,7 +102,7 @@ class Deployed(nn.Module):
             assert tensor is not None, f"tap {readings[0].tap.name} gave a tensor when it was discovered"
             for reading in readings:
                 parts[reading.number] = self._kept(reading, tensor)
-            if len(parts) == self._n_layers:
+            if self.cut and len(parts) == self._n_layers:
                 raise _Done
 
         kind = self.device.type
@@ -170,49 +175,6 @@ def tap_of(name: str, where: Mapping[str, Any]) -> Tap:
 
 def _tuples(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in preprocessing.items()}
-
-
-class _Storages(TorchDispatchMode):
-    """Notes the memory of every tensor that an operation reads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and take notes."""
-        for tensor in _tensors([*args, *(kwargs or {}).values()]):
-            self.seen.add(tensor.untyped_storage().data_ptr())
-        return func(*args, **(kwargs or {}))
-
-
-def _tensors(values: Any) -> Iterator[torch.Tensor]:
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(value)
-
-
-def trim(deployed: Deployed) -> int:
-    """Take out of the module tree what a forward pass never reads; returns how many parameters went.
-
-    What is read is observed, not guessed: modules none of whose tensors any operation touched become `Identity`.
-    """
-    with torch.no_grad(), _Storages() as storages:
-        deployed(torch.zeros(2, 3, deployed.input_size, deployed.input_size, device=deployed.device))
-    before = sum(p.numel() for p in deployed.parameters())
-    _prune(deployed.network, storages.seen)
-    return before - sum(p.numel() for p in deployed.parameters())
-
-
-def _prune(module: nn.Module, seen: set[int]) -> None:
-    for name, child in list(module.named_children()):
-        held = [*child.parameters(), *child.buffers()]
-        if held and not any(t.untyped_storage().data_ptr() in seen for t in held):
-            setattr(module, name, nn.Identity())
-        else:
-            _prune(child, seen)
 
 
 @dataclass(frozen=True)
