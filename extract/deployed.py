@@ -65,7 +65,9 @@ class Deployed(nn.Module):
             tap = tap_of(layer.name, layer.tap)
             reading = _Reading(number, tap, layer.target_size, layer.dtype == "float16")
             self._readings.setdefault((tap.side, tap.module, tap.call), []).append(reading)
-            self.register_buffer(f"columns_{number}", torch.from_numpy(bundle.features_by_layer[number].astype("int64")))
+            self.register_buffer(
+                f"columns_{number}", torch.from_numpy(bundle.features_by_layer[number].astype("int64"))
+            )
         self._points: list[Point] = [("", side, module) for side, module in {key[:2]: None for key in self._readings}]
         self._n_layers = len(bundle.layers)
         # The scale is folded into the coefficients. The centre is not: far from zero it would cancel digits.
@@ -119,9 +121,7 @@ class Deployed(nn.Module):
 
     def _kept(self, reading: _Reading, activation: torch.Tensor) -> torch.Tensor:
         tap = reading.tap
-        pooled = pool_view(
-            activation, reading.target_size, layout=tap.layout, tokens=self._tokens, prefix=tap.prefix
-        )
+        pooled = pool_view(activation, reading.target_size, layout=tap.layout, tokens=self._tokens, prefix=tap.prefix)
         # What is gathered is a copy: a later layer may work in place.
         kept = pooled.index_select(1, self.get_buffer(f"columns_{reading.number}"))
         if reading.rounded:
