@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from head2toe.store.errors import BadRequest, DataError
 from torch import nn
 
 
-class _Done(Exception):  # noqa: N818 - no error: the deepest kept layer was read
-    """Ends a forward pass of the backbone."""
+class _Done(Exception):
+    """No error: the deepest kept layer was read, which ends a forward pass of the backbone."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Deployed(nn.Module):
     cut : bool
         Whether the forward pass ends early. An export runs on and drops what has no effect from the graph.
     """
+
+    centre: torch.Tensor
+    coef: torch.Tensor
+    intercept: torch.Tensor
 
     def __init__(self, backbone: Backbone, bundle: Bundle) -> None:
         super().__init__()
@@ -110,11 +114,8 @@ class Deployed(nn.Module):
         kind = self.device.type
         autocast = torch.autocast(kind, AMP_DTYPES[kind]) if self.amp else nullcontext()
         x = self.preprocessing.normalize(images * 255 if images.is_floating_point() else images)
-        with autocast, hooked(self.network, self._points, read):
-            try:
-                self.network(x)
-            except _Done:
-                pass
+        with autocast, hooked(self.network, self._points, read), suppress(_Done):
+            self.network(x)
         if len(parts) < self._n_layers:
             raise DataError("the backbone does not pass all taps of the model: is timm another version?")
         return torch.cat([parts[number] for number in range(self._n_layers)], dim=1)

@@ -95,8 +95,15 @@ def _write_onnx(program: Any, file: Path) -> Runner:
     import onnxruntime
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    names = {"input_names": ["images"], "output_names": ["probabilities"]}
-    torch.onnx.export(program, f=file, dynamo=True, external_data=False, verbose=False, **names)
+    torch.onnx.export(
+        program,
+        f=file,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        input_names=["images"],
+        output_names=["probabilities"],
+    )
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
 

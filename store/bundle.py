@@ -4,7 +4,7 @@
     head.safetensors   kept columns, mean, scale, coefficients, intercept
     README.md          the model card
 
-It is written and read without torch, and needs no feature store. `docs/model-format.md` says it field by field.
+It is written and read without torch, and needs no feature store. `docs/deploy.md` says it field by field.
 """
 
 import hashlib
