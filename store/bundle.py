@@ -167,9 +167,10 @@ class Bundle:
 
     @classmethod
     def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":
-        plain = {name: document[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
-        layers = tuple(KeptLayer(**layer) for layer in document["layers"])
-        return cls(**(plain | {"layers": layers, "classes": tuple(document["classes"])}), **arrays)
+        values: dict[str, Any] = {name: document[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
+        values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
+        values["classes"] = tuple(document["classes"])
+        return cls(**values, **arrays)  # type: ignore[arg-type]
 
 
 def _read_head(file: Path, digest: str) -> dict[str, np.ndarray]:

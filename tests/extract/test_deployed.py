@@ -207,6 +207,20 @@ def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path) 
     assert Bundle.load(Path("copy")).classes == extraction.task.classes
 
 
+def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path) -> None:
+    extraction = extract(str(image_folder), **RESNET)
+    bundle = packed(extraction, head_on(extraction, unit=True)[0])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text("{}")
+    bundle.save(tmp_path / "run" / "models" / "head2toe")
+    for source in ("run", "run/result.json"):
+        assert call("export", source, "-o", "kept").exit_code == 0
+        assert Bundle.load(Path("kept")).method == "head2toe"
+    absent = call("export", "run", "--method", "linear", "-o", "other")
+    assert absent.exit_code == 2
+    assert "there: head2toe" in absent.stderr
+
+
 def test_bad_requests_get_one_line(tmp_path: Path) -> None:
     for args in (["predict", "nowhere", "x.png"], ["info", str(tmp_path)], ["export", "nowhere", "-o", "x"]):
         result = call(*args)
