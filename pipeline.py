@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from head2toe.extract.commands import export_command, info, predict
 from head2toe.store.commands import json_option, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
 
@@ -563,6 +564,9 @@ def echo_result(result: RunResult, as_json: bool) -> None:
 
 
 main.add_command(store)
+main.add_command(predict)
+main.add_command(info)
+main.add_command(export_command)
 
 
 if __name__ == "__main__":
