@@ -36,9 +36,9 @@ def read(folder: Path) -> Listing:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"can't read the dataset in {folder}: {str(error).partition(chr(10))[0]}") from error
     parts = dict(saved) if isinstance(saved, datasets.DatasetDict) else {TRAIN: saved}
-    sides: dict[str, list[tuple[EncodedImage, str]]] = {TRAIN: [], TEST: []}
+    rows: list[tuple[str, EncodedImage, str]] = []
     names: list[str] | None = None
-    for split, table in parts.items():
+    for split, table in sorted(parts.items(), key=lambda part: listing.split_of(part[0]) == TEST):
         side = listing.split_of(split)
         if side is None:
             raise DataError(f"split {split!r} in {folder} is none of {', '.join(listing.SPLITS)}")
@@ -49,12 +49,15 @@ def read(folder: Path) -> Listing:
             if value is None or (names is not None and value == -1):  # -1: how ClassLabel says that there is none
                 raise DataError(f"row {row} of split {split!r} in {folder} has no label")
             name = f"{folder}/{split}[{row}]"
-            sides[side].append((EncodedImage(name, partial(_bytes, encoded, image, row, folder)), str(value)))
-    rows = sides[TRAIN] + sides[TEST]
-    classes, labels = listing.coded((value for _, value in rows), names, str(folder))
-    coded = [(source, label) for (source, _), label in zip(rows, labels, strict=True)]
-    n = len(sides[TRAIN])
-    return Listing(f"Hugging Face datasets folder {folder.resolve()}", classes, coded[:n], coded[n:])
+            rows.append((side, EncodedImage(name, partial(_bytes, encoded, image, row, folder)), str(value)))
+    classes, labels = listing.coded((value for _, _, value in rows), names, str(folder))
+    coded = ((side, image, label) for (side, image, _), label in zip(rows, labels, strict=True))
+    return Listing(
+        layout="Hugging Face datasets",
+        source=f"Hugging Face datasets folder {folder.resolve()}",
+        classes=classes,
+        **listing.divided(coded),
+    )
 
 
 def _columns(features: Any, datasets: Any, folder: Path) -> tuple[str, str]:

@@ -1,11 +1,11 @@
 """Reading a task from a manifest: a CSV or Parquet table `path,label[,split,fold,group]`, one row an image."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from head2toe.extract import listing, splits
+from head2toe.extract import listing
 from head2toe.extract.images import ImageFile
 from head2toe.extract.listing import TEST, TRAIN, Listing
 from head2toe.store.errors import DataError, MissingExtra
@@ -30,20 +30,24 @@ def read(path: Path) -> Listing:
     classes, labels = listing.coded((row["label"] for row in rows), listing.class_file(path.parent), str(path))
     sides = [_side(row, path, number) for number, row in enumerate(rows, start=1)]
     images = [ImageFile(_image(row, path, number)) for number, row in enumerate(rows, start=1)]
-    train = [i for i, side in enumerate(sides) if side == TRAIN]
-    test = [i for i, side in enumerate(sides) if side == TEST]
+    train = [i for i, side in enumerate(sides) if side != TEST]
     groups = _column(rows, "group", range(len(rows)), path)
-    if groups and (both := {groups[i] for i in train} & {groups[i] for i in test}):
-        raise DataError(f"group {min(both)!r} in {path} has training and test rows: a group must be on one side")
+    if groups:
+        _check_groups({groups[i] for i in train}, {groups[i] for i, side in enumerate(sides) if side == TEST}, path)
     folds = _column(rows, "fold", train, path)
     return Listing(
+        layout="manifest",
         source=f"manifest {path.resolve()}",
         classes=classes,
-        train=[(images[i], labels[i]) for i in train],
-        test=[(images[i], labels[i]) for i in test],
         folds=None if folds is None else _folds(folds, path),
         groups=None if groups is None else tuple(groups[i] for i in train),
+        **listing.divided(zip(sides, images, labels, strict=True)),
     )
+
+
+def _check_groups(train: set[str], test: set[str], path: Path) -> None:
+    if both := train & test:
+        raise DataError(f"group {min(both)!r} in {path} has training and test rows: a group must be on one side")
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
@@ -101,7 +105,7 @@ def _image(row: Mapping[str, str], path: Path, number: int) -> Path:
     return image
 
 
-def _column(rows: list[dict[str, str]], name: str, wanted: range | list[int], path: Path) -> list[str] | None:
+def _column(rows: list[dict[str, str]], name: str, wanted: Sequence[int], path: Path) -> list[str] | None:
     """An optional column: values for all wanted rows, or for none of them."""
     values = [rows[i][name] for i in wanted]
     if not any(values):
@@ -113,8 +117,9 @@ def _column(rows: list[dict[str, str]], name: str, wanted: range | list[int], pa
 
 def _folds(values: list[str], path: Path) -> np.ndarray:
     """The column `fold`, whatever its numbers or names, as 0, 1, 2, …"""
-    folds = splits.numbered(np.array([float(v) for v in values] if _numbers(values) else values))
-    if folds.max() < 1:
+    keys = np.array([float(value) for value in values] if _numbers(values) else values)
+    folds = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+    if folds.max(initial=0) < 1:
         raise DataError(f"the column fold in {path} has one value: cross-validation needs two or more")
     return folds
 

@@ -2,13 +2,69 @@
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from head2toe.store.errors import DataError
+from head2toe.extract.listing import Listing
+from head2toe.store.errors import BadRequest, DataError
 
 N_FOLDS = 5
 HOLD_OUT = 0.2
 """The fraction of the images of a task without test images that become its test."""
+NEVER = -1
+"""The fold of a row that is never held out."""
+FOLDS = ("auto", "vtab5", "stratified", "validation")
+"""
+auto        the folds that the task brings; else vtab5 where the order of its rows is part of it, else stratified
+vtab5       five contiguous slices of the training rows, the paper's
+stratified  five folds, every class dealt out evenly; with groups, each of them whole in one fold
+validation  one fold, the rows that the task itself sets apart (VTAB-1k's 800/200 split)
+"""
+
+
+def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
+    """Folds (n_train,) int64 for a listing's training rows, in one of the ways of `FOLDS`.
+
+    Raises
+    ------
+    BadRequest
+        The listing has not what this way needs, or its groups forbid it.
+    """
+    groups, n = listing.groups, len(listing.train)
+    if how == "auto" and listing.folds is not None:
+        folds = numbered(listing.folds)
+    elif how == "validation":
+        if listing.validation is None:
+            raise BadRequest(f"--folds validation: {listing.source} sets no validation rows apart; try another --folds")
+        folds = np.where(listing.validation, 0, NEVER)
+    elif how == "vtab5" or (how == "auto" and listing.ordered and groups is None):
+        folds = contiguous_folds(n)
+    elif groups is not None:
+        return grouped_folds(listing.train_labels, groups, seed)
+    else:
+        return stratified_folds(listing.train_labels, seed)
+    if groups is not None:
+        _check_groups(folds, groups, listing.source)
+    return folds
+
+
+def hold_out_test(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Listing:
+    """The listing with a test: its own, or a part of its training rows, which a note says."""
+    if listing.test or not listing.train:
+        return listing
+    out = hold_out(listing.train_labels, listing.groups, seed, fraction)
+    kept = np.flatnonzero(~out)
+    how = f"groups whole, seed {seed}" if listing.groups else f"stratified, seed {seed}"
+    note = f"no test images: {out.sum()} of {len(out)} rows are held out as the test ({how})"
+    return replace(
+        listing,
+        train=[listing.train[i] for i in kept],
+        test=[listing.train[i] for i in np.flatnonzero(out)],
+        validation=None if listing.validation is None or not listing.validation[kept].any() else listing.validation[kept],
+        folds=None if listing.folds is None else listing.folds[kept],
+        groups=None if listing.groups is None else tuple(listing.groups[i] for i in kept),
+        notes=(*listing.notes, note),
+    )
 
 
 def contiguous_folds(n: int) -> np.ndarray:
@@ -29,21 +85,21 @@ def stratified_folds(labels: np.ndarray, seed: int) -> np.ndarray:
     return folds
 
 
-def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int) -> np.ndarray:
-    """Five folds, as even in classes as they can be with every group (a patient, a scene) whole in one of them.
+def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> np.ndarray:
+    """Folds, as even in classes as they can be with every group (a patient, a scene) whole in one of them.
 
     Raises
     ------
     DataError
-        There are fewer than five groups.
+        There are fewer groups than folds, or no class has as many images.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    if (n_groups := len(set(groups))) < N_FOLDS:
-        raise DataError(f"{n_groups} groups of images: {N_FOLDS} folds need {N_FOLDS} groups at least")
-    if (largest := int(np.bincount(labels).max(initial=0))) < N_FOLDS:
-        raise DataError(f"the largest class has {largest} images: {N_FOLDS} folds need a class of {N_FOLDS} at least")
-    splitter = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
+    if (n_groups := len(set(groups))) < n_folds:
+        raise DataError(f"{n_groups} groups of images: {n_folds} folds need {n_folds} groups at least")
+    if (largest := int(np.bincount(labels).max(initial=0))) < n_folds:
+        raise DataError(f"the largest class has {largest} images: {n_folds} folds need a class of {n_folds} at least")
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     folds = np.empty(len(labels), dtype=np.int64)
     with warnings.catch_warnings():
         # It warns of classes with fewer rows than folds: those can't be even, whatever the folds.
@@ -54,21 +110,33 @@ def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int) -> np.nd
 
 
 def numbered(folds: np.ndarray) -> np.ndarray:
-    """Folds of any numbering as 0, 1, 2, … in the same order."""
-    return np.unique(folds, return_inverse=True)[1].astype(np.int64)
+    """Folds of any numbering as 0, 1, 2, … in the same order; `NEVER` stays."""
+    found = np.setdiff1d(folds, [NEVER])
+    return np.where(folds == NEVER, NEVER, np.searchsorted(found, folds)).astype(np.int64)
 
 
-def hold_out(labels: np.ndarray, groups: Sequence[str] | None, seed: int) -> np.ndarray:
-    """Mask (n,) of the rows that become the test: a fifth of every class, or about a fifth with whole groups.
+def hold_out(labels: np.ndarray, groups: Sequence[str] | None, seed: int, fraction: float = HOLD_OUT) -> np.ndarray:
+    """Mask (n,) of the rows that become the test: a fraction of every class, or about as much with whole groups.
 
-    At least one row of every class with two or more is held out, and at least one is left; a class with a single row
-    stays with the training rows.
+    Of a class with three or more rows at least one is held out, and at least two are left to learn from and to judge
+    on; a smaller class stays with the training rows.
     """
     if groups is not None:
-        return grouped_folds(labels, groups, seed) == 0
+        return grouped_folds(labels, groups, seed, max(2, round(1 / fraction))) == 0
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
-        held_out[rows[: max(1, round(HOLD_OUT * len(rows))) if len(rows) > 1 else 0]] = True
+        held_out[rows[: min(max(1, round(fraction * len(rows))), max(0, len(rows) - 2))]] = True
     return held_out
+
+
+def _check_groups(folds: np.ndarray, groups: Sequence[str], source: str) -> None:
+    """No group on both sides of a fold. Raises DataError that names one."""
+    fold_of: dict[str, int] = {}
+    for group, fold in zip(groups, folds.tolist(), strict=True):
+        if fold_of.setdefault(group, fold) != fold:
+            raise DataError(
+                f"group {group!r} in {source} has rows in several folds: a group must be whole in one; "
+                "--folds stratified draws such folds"
+            )

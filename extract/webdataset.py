@@ -12,7 +12,7 @@ from pathlib import Path
 
 from head2toe.extract import listing
 from head2toe.extract.images import EncodedImage, read_slice
-from head2toe.extract.listing import TEST, TRAIN, Listing
+from head2toe.extract.listing import TRAIN, Listing
 from head2toe.store.errors import DataError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
@@ -20,8 +20,8 @@ LABELS = ".cls"
 
 
 def shards(folder: Path) -> list[Path]:
-    """The tar files of a folder, in the order of their names; those of its subfolders too (`train/0.tar`)."""
-    return sorted(path for path in folder.rglob("*.tar") if path.is_file())
+    """The tar files of a folder and of its subfolders (`train/0.tar`), in the order of their names."""
+    return sorted(path for pattern in ("*.tar", "*/*.tar") for path in folder.glob(pattern) if path.is_file())
 
 
 def read(path: Path) -> Listing:
@@ -41,12 +41,13 @@ def read(path: Path) -> Listing:
     if not rows:
         raise DataError(f"no samples in {path}: expected <key>.jpg (or .png, .webp) and <key>.cls")
     classes, labels = listing.coded((label for _, _, label in rows), listing.class_file(root), str(path))
-    sides = {
-        side: [(image, label) for (where, image, _), label in zip(rows, labels, strict=True) if where == side]
-        for side in (TRAIN, TEST)
-    }
     count = f"{len(files)} shard{'' if len(files) == 1 else 's'}"
-    return Listing(f"WebDataset {path.resolve()} ({count})", classes, sides[TRAIN], sides[TEST])
+    return Listing(
+        layout="WebDataset",
+        source=f"WebDataset {path.resolve()} ({count})",
+        classes=classes,
+        **listing.divided((side, image, label) for (side, image, _), label in zip(rows, labels, strict=True)),
+    )
 
 
 def _split(shard: Path) -> str | None:
@@ -76,9 +77,9 @@ def _samples(shard: Path) -> Iterator[tuple[EncodedImage, str]]:
                 elif extension == LABELS:
                     labels[key] = read_slice(shard, member.offset_data, member.size).decode().strip()
     except (OSError, tarfile.TarError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"can't read shard {shard} ({str(error).partition(chr(10))[0]}): expected a tar file that is whole and not compressed"
-        ) from error
-    for key, what in [(k, "image") for k in labels.keys() - images] + [(k, "label (.cls)") for k in images.keys() - labels]:
-        raise DataError(f"sample {key!r} in {shard} has no {what}")
+        why = str(error).partition(chr(10))[0]
+        raise DataError(f"can't read shard {shard} ({why}): expected a whole tar file, not compressed") from error
+    for missing, what in ((labels.keys() - images, "image"), (images.keys() - labels, "label (.cls)")):
+        if missing:
+            raise DataError(f"sample {min(missing)!r} in {shard} has no {what}")
     return ((image, labels[key]) for key, image in images.items())
