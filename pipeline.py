@@ -30,6 +30,7 @@ CHOICES = {
     "dtype": ("float16", "float32"),
     "format": ("zarr", "hdf5"),
     "on_error": ("stop", "skip"),
+    "folds": ("auto", "vtab5", "stratified"),
 }
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
@@ -71,7 +72,10 @@ class Options:
     format : str
         How a new store is written: `zarr` or `hdf5`. One that is there is read in whatever format it has.
     seed : int
-        Draws the folds where the task brings none, and random weights.
+        Draws the folds where the task brings none, the test where it has none, and random weights.
+    folds : str
+        `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
+        `stratified`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
     fresh : bool
@@ -94,6 +98,7 @@ class Options:
     dtype: str = "float16"
     format: str = "zarr"
     seed: int = 0
+    folds: str = "auto"
     on_error: str = "stop"
     fresh: bool = False
 
@@ -146,12 +151,14 @@ class RunResult:
         return {
             "task": self.extraction.task.name,
             "source": self.extraction.task.source,
+            "provenance": dict(self.extraction.task.provenance),
             "backbone": self.extraction.backbone,
             "network": self.extraction.network,
             "store": str(self.extraction.store.path),
             "stores": {str(size): store.key for size, store in self.extraction.stores.items()},
             "images_extracted": self.extraction.images_extracted,
             "skipped": list(self.extraction.skipped),
+            "notes": list(self.extraction.notes),
             "methods": [asdict(method) for method in self.methods],
             "selections": self.selected.document(),
             "result": str(self.file),
@@ -171,7 +178,8 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     Parameters
     ----------
     task : str
-        A name that `head2toe tasks` lists, or a folder (VTAB-1k lists, or `train/<class>/*` and `test/<class>/*`).
+        A name that `head2toe tasks` lists, or the path of images: VTAB-1k lists, an ImageFolder, a manifest (CSV, TSV,
+        Parquet), a Hugging Face datasets folder, WebDataset shards.
     options, **changes
         See `Options`; `extract("digits", input_size=96)` changes one of them.
     splits : {"all", "train"}
@@ -189,7 +197,7 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
     return extract_task(
-        load_task(task, seed=o.seed),
+        load_task(task, seed=o.seed, folds=o.folds),
         backbone=o.backbone,
         weights=o.weights,
         taps=o.taps,
@@ -367,6 +375,13 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dtype", type=click.Choice(CHOICES["dtype"]), default=default.dtype, show_default=True),
         click.option("--format", type=click.Choice(CHOICES["format"]), default=default.format, show_default=True),
         click.option("--seed", type=int, default=default.seed, show_default=True),
+        click.option(
+            "--folds",
+            type=click.Choice(CHOICES["folds"]),
+            default=default.folds,
+            show_default=True,
+            help="How training rows are dealt into folds.",
+        ),
         click.option(
             "--on-error",
             type=click.Choice(CHOICES["on_error"]),

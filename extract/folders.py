@@ -6,11 +6,7 @@ from head2toe.extract import listing
 from head2toe.extract.images import ImageFile, extension
 from head2toe.extract.listing import TEST, TRAIN, VALIDATION, Listing, Row
 from head2toe.store.errors import DataError
-from head2toe.store.files import read_json
 from PIL import Image
-
-ORIGIN = "SOURCE.json"
-"""Beside the lists of a copy of VTAB-1k that was made here: where it comes from."""
 
 
 def has_lists(folder: Path) -> bool:
@@ -35,13 +31,11 @@ def read_lists(folder: Path, n_classes: int | None = None) -> Listing:
     if (folder / "train800val200.txt").is_file() and not all((folder / name).is_file() for _, name in parts):
         parts = [(TRAIN, "train800val200.txt")]
     rows = [(split, *row) for split, name in [*parts, (TEST, "test.txt")] for row in _read_list(folder / name)]
-    origin = read_json(folder / ORIGIN, remedy="remove it") if (folder / ORIGIN).is_file() else {}
     return Listing(
         layout="VTAB-1k lists",
-        source=f"VTAB-1k folder {folder.resolve()}" + (f" ({origin['copy']})" if origin else ""),
+        source=f"VTAB-1k folder {folder.resolve()}",
         classes=_class_names(folder, max(label for _, _, label in rows), n_classes),
         ordered=True,
-        provenance=origin,
         **listing.divided(rows),
     )
 

@@ -49,7 +49,8 @@ def read(folder: Path) -> Listing:
             if value is None or (names is not None and value == -1):  # -1: how ClassLabel says that there is none
                 raise DataError(f"row {row} of split {split!r} in {folder} has no label")
             name = f"{folder}/{split}[{row}]"
-            rows.append((side, EncodedImage(name, partial(_bytes, encoded, image, row, folder)), str(value)))
+            word = str(value if names is None else names[value])
+            rows.append((side, EncodedImage(name, partial(_bytes, encoded, image, row, folder)), word))
     classes, labels = listing.coded((value for _, _, value in rows), names, str(folder))
     coded = ((side, image, label) for (side, image, _), label in zip(rows, labels, strict=True))
     return Listing(

@@ -25,7 +25,14 @@ BROKEN = (
 """What PIL's readers of single formats let through when a file is damaged (found by damaging files at random)."""
 LOSSY = frozenset({"jpg", "webp", "avif"})
 """Formats that change pixels when an image is saved (WebP and AVIF unless told not to)."""
-MAGIC = (("jpg", b"\xff\xd8\xff"), ("png", b"\x89PNG"), ("gif", b"GIF8"), ("bmp", b"BM"), ("tif", b"II*\0"), ("tif", b"MM\0*"))
+MAGIC = (
+    ("jpg", b"\xff\xd8\xff"),
+    ("png", b"\x89PNG"),
+    ("gif", b"GIF8"),
+    ("bmp", b"BM"),
+    ("tif", b"II*\0"),
+    ("tif", b"MM\0*"),
+)
 SPELLINGS = {"jpeg": "jpg", "jpe": "jpg", "tiff": "tif"}
 
 

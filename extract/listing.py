@@ -1,7 +1,7 @@
 """What every reader of a task returns: its images and labels as they were found, before folds are drawn."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,6 @@ class Listing:
         Names in label order.
     train, test : list of (ImageSource, int)
         Rows. Without any test rows, a part of the training rows is held out as the test.
-    validation : (n_train,) bool array, optional
-        The training rows that the source itself sets apart for choosing settings.
     folds : (n_train,) int64 array, optional
         Where the source says in which fold each training row is held out; else they are drawn.
     groups : tuple of str, optional
@@ -47,8 +45,6 @@ class Listing:
         Whether the order of the training rows is part of the task (VTAB's folds are slices of it).
     notes : tuple of str
         What was decided while reading that a user may wonder about.
-    provenance : dict
-        What is known of where the copy comes from, as JSON.
     """
 
     layout: str
@@ -56,12 +52,10 @@ class Listing:
     classes: tuple[str, ...]
     train: list[Row]
     test: list[Row]
-    validation: np.ndarray | None = None
     folds: np.ndarray | None = None
     groups: tuple[str, ...] | None = None
     ordered: bool = False
     notes: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def train_labels(self) -> np.ndarray:
@@ -126,6 +120,8 @@ def coded(values: Iterable[str], names: Sequence[str] | None, where: str) -> tup
     """
     values = list(values)
     numeric = all(value.isdecimal() for value in values)
+    if names is not None and (twice := sorted({name for name in names if list(names).count(name) > 1})):
+        raise DataError(f"class {twice[0]!r} stands twice among the class names of {where}")
     if names is None:
         names = sorted(set(values), key=int) if numeric else sorted(set(values))
     number = {name: label for label, name in enumerate(names)}
@@ -139,9 +135,10 @@ def coded(values: Iterable[str], names: Sequence[str] | None, where: str) -> tup
 
 
 def divided(rows: Iterable[tuple[str, ImageSource, int]]) -> dict[str, Any]:
-    """Rows (split, image, label) as the fields `train`, `test` and `validation` of a Listing; order is kept."""
+    """Rows (split, image, label) as the fields `train` and `test` of a Listing; order is kept.
+
+    Validation rows are training rows: settings are chosen by cross-validation over all of them.
+    """
     rows = list(rows)
     train = [(image, label) for split, image, label in rows if split != TEST]
-    test = [(image, label) for split, image, label in rows if split == TEST]
-    validation = np.array([split == VALIDATION for split, _, _ in rows if split != TEST], dtype=bool)
-    return {"train": train, "test": test, "validation": validation if validation.any() else None}
+    return {"train": train, "test": [(image, label) for split, image, label in rows if split == TEST]}

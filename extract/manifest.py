@@ -8,6 +8,7 @@ import numpy as np
 from head2toe.extract import listing
 from head2toe.extract.images import ImageFile
 from head2toe.extract.listing import TEST, TRAIN, Listing
+from head2toe.extract.splits import numbered
 from head2toe.store.errors import DataError, MissingExtra
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -117,8 +118,7 @@ def _column(rows: list[dict[str, str]], name: str, wanted: Sequence[int], path: 
 
 def _folds(values: list[str], path: Path) -> np.ndarray:
     """The column `fold`, whatever its numbers or names, as 0, 1, 2, …"""
-    keys = np.array([float(value) for value in values] if _numbers(values) else values)
-    folds = np.unique(keys, return_inverse=True)[1].astype(np.int64)
+    folds = numbered(np.array([float(value) for value in values] if _numbers(values) else values))
     if folds.max(initial=0) < 1:
         raise DataError(f"the column fold in {path} has one value: cross-validation needs two or more")
     return folds

@@ -11,14 +11,11 @@ from head2toe.store.errors import BadRequest, DataError
 N_FOLDS = 5
 HOLD_OUT = 0.2
 """The fraction of the images of a task without test images that become its test."""
-NEVER = -1
-"""The fold of a row that is never held out."""
-FOLDS = ("auto", "vtab5", "stratified", "validation")
+FOLDS = ("auto", "vtab5", "stratified")
 """
 auto        the folds that the task brings; else vtab5 where the order of its rows is part of it, else stratified
 vtab5       five contiguous slices of the training rows, the paper's
 stratified  five folds, every class dealt out evenly; with groups, each of them whole in one fold
-validation  one fold, the rows that the task itself sets apart (VTAB-1k's 800/200 split)
 """
 
 
@@ -28,17 +25,17 @@ def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
     Raises
     ------
     BadRequest
-        The listing has not what this way needs, or its groups forbid it.
+        There is no such way.
+    DataError
+        The listing's groups forbid it.
     """
-    groups, n = listing.groups, len(listing.train)
+    if how not in FOLDS:
+        raise BadRequest(f"unknown folds {how!r}: choose from {', '.join(FOLDS)}")
+    groups = listing.groups
     if how == "auto" and listing.folds is not None:
         folds = numbered(listing.folds)
-    elif how == "validation":
-        if listing.validation is None:
-            raise BadRequest(f"--folds validation: {listing.source} sets no validation rows apart; try another --folds")
-        folds = np.where(listing.validation, 0, NEVER)
-    elif how == "vtab5" or (how == "auto" and listing.ordered and groups is None):
-        folds = contiguous_folds(n)
+    elif how == "vtab5" or (how == "auto" and listing.ordered):
+        folds = contiguous_folds(len(listing.train))
     elif groups is not None:
         return grouped_folds(listing.train_labels, groups, seed)
     else:
@@ -60,7 +57,6 @@ def hold_out_test(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Li
         listing,
         train=[listing.train[i] for i in kept],
         test=[listing.train[i] for i in np.flatnonzero(out)],
-        validation=None if listing.validation is None or not listing.validation[kept].any() else listing.validation[kept],
         folds=None if listing.folds is None else listing.folds[kept],
         groups=None if listing.groups is None else tuple(listing.groups[i] for i in kept),
         notes=(*listing.notes, note),
@@ -110,9 +106,8 @@ def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int, n_folds:
 
 
 def numbered(folds: np.ndarray) -> np.ndarray:
-    """Folds of any numbering as 0, 1, 2, … in the same order; `NEVER` stays."""
-    found = np.setdiff1d(folds, [NEVER])
-    return np.where(folds == NEVER, NEVER, np.searchsorted(found, folds)).astype(np.int64)
+    """Folds of any numbering as 0, 1, 2, … in the same order, none of them empty."""
+    return np.unique(folds, return_inverse=True)[1].astype(np.int64)
 
 
 def hold_out(labels: np.ndarray, groups: Sequence[str] | None, seed: int, fraction: float = HOLD_OUT) -> np.ndarray:
