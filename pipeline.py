@@ -430,7 +430,7 @@ def tasks(as_json: bool) -> None:
     if as_json:
         show({"tasks": [asdict(task) for task in found]})
     else:
-        rows = [(t.name, t.group, str(t.n_classes), t.where) for t in found]
+        rows = [(t.name, t.group, str(t.n_classes or ""), t.where) for t in found]
         click.echo(table(("task", "group", "classes", "where"), rows))
 
 

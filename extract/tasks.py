@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.extract import formats, vtab
+from head2toe.extract import formats, shapes, task_files, vtab
 from head2toe.extract.images import LOSSY, ImageArray, ImageSource
 from head2toe.extract.listing import Listing
 from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, numbered
@@ -80,16 +80,18 @@ class Task:
 
 
 def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
-    """Find a task by its registered name or by the path of its images.
+    """Find a task by its registered name, by its task file, or by the path of its images.
+
+    A task file comes first: one that is called `dtd.yaml` says where `dtd` is.
 
     Parameters
     ----------
     task : str
         A name that `head2toe tasks` lists, or a path in any format of `head2toe.extract.formats`.
     seed : int
-        Draws the folds where the task brings none, and the test where it has none.
+        Draws (unless a task file names another) the folds where the task brings none, and the test where it has none.
     folds : str
-        One of `head2toe.extract.splits.FOLDS`.
+        One of `head2toe.extract.splits.FOLDS`; what is said here comes before what a task file says.
 
     Raises
     ------
@@ -100,6 +102,11 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
     MissingExtra
         Its format needs a package that is not installed.
     """
+    if (file := task_files.find(task)) is not None:
+        said = task_files.load(file)
+        seed = seed if said.seed is None else said.seed
+        folds = said.folds or folds if folds == "auto" else folds
+        return from_listing(said.read(), said.name, group=said.group, seed=seed, folds=folds)
     if (embedded := EMBEDDED.get(task)) is not None:
         return from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
     if (entry := vtab.find(task)) is not None:
@@ -108,7 +115,7 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
     if path.exists():
         whole = path.resolve()
         return from_listing(formats.read(path), whole.stem if path.is_file() else whole.name, seed=seed, folds=folds)
-    names = [*EMBEDDED, *vtab.NAMES]
+    names = [*EMBEDDED, *vtab.NAMES, *(file.stem for file in task_files.every())]
     near = difflib.get_close_matches(task, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`head2toe tasks` lists the names."
     raise BadRequest(f"no task or folder {task!r}: {hint}")
@@ -193,20 +200,37 @@ class Embedded:
     group: str | None = None
 
 
-EMBEDDED = {"digits": Embedded(digits, 10, "scikit-learn")}
+EMBEDDED = {
+    "digits": Embedded(digits, 10, "scikit-learn"),
+    "shapes_count": Embedded(shapes.count, shapes.MOST, "drawn here", "structured"),
+    "shapes_location": Embedded(shapes.location, shapes.GRID**2, "drawn here", "structured"),
+    "shapes_orientation": Embedded(shapes.orientation, shapes.TURNS, "drawn here", "structured"),
+}
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A task that has a name, for `head2toe tasks`."""
+    """A task that has a name, for `head2toe tasks`; a task file need not say how many classes there are."""
 
     name: str
     group: str
-    n_classes: int
+    n_classes: int | None
     where: str
 
 
 def registered() -> list[Registered]:
     """All tasks that have a name, and whether their data is there."""
     embedded = [Registered(name, e.group or "embedded", e.n_classes, e.where) for name, e in EMBEDDED.items()]
-    return embedded + [Registered(t.name, t.group, t.n_classes, vtab.whereabouts(t)) for t in vtab.TASKS]
+    named = [_registered(file) for file in task_files.every()]
+    taken = {task.name for task in named}
+    vtabs = [Registered(t.name, t.group, t.n_classes, vtab.whereabouts(t)) for t in vtab.TASKS]
+    return named + [task for task in embedded + vtabs if task.name not in taken]
+
+
+def _registered(file: Path) -> Registered:
+    """What a task file says without its images being read; a fault in it is shown and hides no other task."""
+    try:
+        said = task_files.load(file)
+    except DataError as error:
+        return Registered(file.stem, "", None, str(error))
+    return Registered(file.stem, said.group or "own", len(said.classes) if said.classes else None, str(file))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract import vtab
 from head2toe.extract.splits import contiguous_folds, stratified_folds
 from head2toe.extract.tasks import load_task, registered
 from head2toe.store.errors import BadRequest, DataError
@@ -64,11 +63,6 @@ def test_vtab_tasks_are_found_below_the_data_root(
     shutil.copytree(tmp_path / "stripes", tmp_path / "data" / "vtab-1k" / "stripes")
     assert load_task("pets").name == load_task("oxford_iiit_pet").name == "pets"
     assert next(t for t in registered() if t.name == "pets").where.endswith("oxford_iiit_pet")
-
-
-def test_vtab_has_nineteen_tasks_in_three_groups() -> None:
-    groups = [task.group for task in vtab.TASKS]
-    assert (groups.count("natural"), groups.count("specialised"), groups.count("structured")) == (7, 4, 8)
 
 
 def test_an_unknown_task_gets_the_nearest_names() -> None:
