@@ -54,12 +54,7 @@ def _check_groups(train: set[str], test: set[str], path: Path) -> None:
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     """The table's rows with the columns known here, as words; an absent or empty value is ''."""
     table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    for number, row in enumerate(table, start=1):
-        if number == 1 and (missing := [column for column in COLUMNS[:2] if column not in row]):
-            raise DataError(
-                f"no column {missing[0]!r} in {path} (there are {', '.join(map(str, row))}): "
-                "expected path,label and, if you like, split, fold, group"
-            )
+    for row in table:
         known = {column: row.get(column) for column in COLUMNS}
         yield {column: "" if value is None else str(value).strip() for column, value in known.items()}
 
@@ -72,7 +67,9 @@ def _csv(path: Path) -> Iterator[Mapping[str, object]]:
             file.seek(0)
             tabs = path.suffix.lower() == ".tsv" or ("\t" in header and "," not in header)
             semicolons = ";" in header and "," not in header
-            yield from csv.DictReader(file, delimiter="\t" if tabs else ";" if semicolons else ",")
+            table = csv.DictReader(file, delimiter="\t" if tabs else ";" if semicolons else ",")
+            _check_columns(table.fieldnames or (), path)
+            yield from table
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"can't read the manifest {path}: {error}") from error
 
@@ -84,10 +81,19 @@ def _parquet(path: Path) -> Iterator[Mapping[str, object]]:
     except ImportError as error:
         raise MissingExtra(f"reading {path} needs pyarrow: pip install 'head2toe[parquet]'") from error
     try:
-        names = [name for name in parquet.read_schema(path).names if name in COLUMNS]
-        yield from parquet.read_table(path, columns=names).to_pylist()
+        names = parquet.read_schema(path).names
+        _check_columns(names, path)
+        yield from parquet.read_table(path, columns=[name for name in names if name in COLUMNS]).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"can't read the manifest {path}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _check_columns(names: Sequence[str], path: Path) -> None:
+    if missing := [column for column in COLUMNS[:2] if column not in names]:
+        raise DataError(
+            f"no column {missing[0]!r} in {path} (there are {', '.join(names) or 'none'}): "
+            "expected path,label and, if you like, split, fold, group"
+        )
 
 
 def _side(row: Mapping[str, str], path: Path, number: int) -> str:

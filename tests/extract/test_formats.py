@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 import tarfile
 from collections.abc import Callable
@@ -228,8 +229,12 @@ def test_bad_columns_of_a_manifest_are_named(rows: Rows, tmp_path: Path) -> None
     with pytest.raises(DataError, match="no fold, but other rows have one"):
         load_task(str(write_csv(tmp_path / "m.csv", train)))
     unlabelled = [{"path": row["path"], "class": row["label"]} for row in rows]
-    with pytest.raises(DataError, match=r"no column 'label' in .* \(there are path, class\)"):
-        load_task(str(write_csv(tmp_path / "m.csv", unlabelled)))
+    for path in (write_csv(tmp_path / "m.csv", unlabelled), write_parquet(tmp_path / "m.parquet", unlabelled)):
+        with pytest.raises(DataError, match=r"no column 'label' in .* \(there are path, class\)"):
+            load_task(str(path))
+    (tmp_path / "m.csv").write_text("")
+    with pytest.raises(DataError, match=r"no column 'path' in .* \(there are none\)"):
+        load_task(str(tmp_path / "m.csv"))
     (tmp_path / "m.csv").write_text("path,label\n")
     with pytest.raises(DataError, match="has no rows"):
         load_task(str(tmp_path / "m.csv"))
@@ -356,3 +361,22 @@ def test_unreadable_images_are_skipped_in_every_format(format: str, rows: Rows, 
         extract(str(path), **small)
     skipped = extract(str(path), **small, on_error="skip")
     assert (skipped.images_extracted, len(skipped.skipped)) == (50, 1)
+
+
+def test_three_folds_and_a_hold_out_go_the_whole_way(rows: Rows, tmp_path: Path) -> None:
+    """What was decided for the task stands in the result and in the output of the command."""
+    from click.testing import CliRunner
+    from head2toe.pipeline import main
+
+    manifest = write_csv(
+        tmp_path / "m.csv", [row | {"split": "train", "fold": str(i % 3)} for i, row in enumerate(rows)]
+    )
+    flags = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
+    done = CliRunner().invoke(main, ["run", str(manifest), *flags, "--json"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert {len(method["fold_accuracies"]) for method in document["methods"]} == {3}
+    assert document["notes"][0].startswith("no test images: 9 of 51 rows are held out")
+    assert document["provenance"] == {"layout": "manifest", "formats": {"png": 51}, "lossy": False}
+    shown = CliRunner().invoke(main, ["extract", str(manifest), *flags, "--folds", "stratified"])
+    assert "note       no test images: 9 of 51 rows" in shown.stdout
