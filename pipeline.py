@@ -35,6 +35,7 @@ CHOICES = {
     "format": ("zarr", "hdf5"),
     "on_error": ("stop", "skip"),
     "standardize": ("none", "unit", "feature", "unit+feature"),
+    "folds": ("auto", "vtab5", "stratified"),
 }
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
@@ -79,7 +80,10 @@ class Options:
         How features are normalised before selection: `feature` (unit variance over the fold's training rows), `unit`
         (every layer of every example at unit norm, as the paper does), `unit+feature` or `none`.
     seed : int
-        Draws the folds where the task brings none, and random weights.
+        Draws the folds where the task brings none, the test where it has none, and random weights.
+    folds : str
+        `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
+        `stratified`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
     fresh : bool
@@ -103,6 +107,7 @@ class Options:
     format: str = "zarr"
     standardize: str = "feature"
     seed: int = 0
+    folds: str = "auto"
     on_error: str = "stop"
     fresh: bool = False
 
@@ -207,7 +212,8 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     Parameters
     ----------
     task : str
-        A name that `head2toe tasks` lists, or a folder (VTAB-1k lists, or `train/<class>/*` and `test/<class>/*`).
+        A name that `head2toe tasks` lists, or the path of images: VTAB-1k lists, an ImageFolder, a manifest (CSV, TSV,
+        Parquet), a Hugging Face datasets folder, WebDataset shards.
     options, **changes
         See `Options`; `extract("digits", input_size=96)` changes one of them.
     splits : {"all", "train"}
@@ -227,7 +233,7 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
     return extract_task(
-        load_task(task, seed=o.seed),
+        load_task(task, seed=o.seed, folds=o.folds),
         backbone=o.backbones[0],
         weights=o.weights,
         taps=o.taps,
@@ -331,13 +337,15 @@ def probe(
     _save_models(extractions, outcomes, file.parent)
     notes = {
         "store": str(first.store.path),
+        "provenance": dict(loaded.provenance),
         "skipped": list(first.skipped),
+        "notes": list(loaded.notes),
         "selections": {recipe: selection.document() for recipe, selection in selected.items()},
     }
     run_ = results.Run(
         task=loaded.name,
         argument=task,
-        group=getattr(loaded, "group", None),
+        group=loaded.group,
         source=loaded.source,
         classes=loaded.classes,
         ids=[image.name for image in loaded.images],
@@ -531,6 +539,13 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--seed", type=int, default=default.seed, show_default=True),
         click.option(
+            "--folds",
+            type=click.Choice(CHOICES["folds"]),
+            default=default.folds,
+            show_default=True,
+            help="How training rows are dealt into folds.",
+        ),
+        click.option(
             "--on-error",
             type=click.Choice(CHOICES["on_error"]),
             default=default.on_error,
@@ -616,7 +631,7 @@ def tasks(as_json: bool) -> None:
     if as_json:
         show({"tasks": [asdict(task) for task in found]})
     else:
-        rows = [(t.name, t.group, str(t.n_classes), t.where) for t in found]
+        rows = [(t.name, t.group, str(t.n_classes or ""), t.where) for t in found]
         click.echo(table(("task", "group", "classes", "where"), rows))
 
 
