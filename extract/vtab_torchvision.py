@@ -1,13 +1,13 @@
 """Tasks of VTAB-1k whose datasets torchvision can download, written into the VTAB-1k folder layout.
 
 The images are the original ones, but the 1000 training rows are **not VTAB-1k's own**: those are defined by TensorFlow
-Datasets' order, which torchvision's datasets don't have. They are drawn here with a fixed seed, and results are near the
-published ones without being comparable row by row. KITTI is left out though torchvision has it: it doesn't say which
-frames belong to one drive, and neighbouring frames, nearly the same picture, would stand on both sides of the split.
+Datasets' order, which torchvision's datasets don't have. They are drawn here with a fixed seed, and results are near
+the published ones without being comparable row by row. KITTI is left out though torchvision has it: it doesn't say
+which frames belong to one drive, and neighbouring frames, nearly the same picture, would stand on both sides of the
+split.
 """
 
 import http.client
-import importlib
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -142,8 +142,8 @@ def materialise(task: VtabTask, root: Path) -> Path:
         return folder
     if not offers(task):
         raise BadRequest(
-            f"torchvision has no dataset for task {task.name} (it has {', '.join(OFFERS)}): put VTAB-1k's folder at "
-            f"{folder}, or use TensorFlow Datasets (pip install 'head2toe[tfds]')"
+            f"no download of task {task.name} through torchvision (there is for {', '.join(OFFERS)}): put VTAB-1k's "
+            f"folder at {folder}, or use TensorFlow Datasets (pip install 'head2toe[tfds]')"
         )
     offer = OFFERS[task.name]
     train = _opened(task, root, offer.train)
@@ -190,7 +190,8 @@ def _opened(task: VtabTask, root: Path, arguments: Mapping[str, Any]) -> Split:
     name, where = OFFERS[task.name].dataset, root / "torchvision"
     try:
         where.mkdir(parents=True, exist_ok=True)
-        datasets = importlib.import_module("torchvision.datasets")
+        from torchvision import datasets  # late, for it takes a second
+
         dataset = getattr(datasets, name)(str(where), download=True, **arguments)
         if name == "Caltech101":  # its class leaves out the background, which VTAB counts as the 102nd class
             dataset = datasets.ImageFolder(str(Path(dataset.root) / "101_ObjectCategories"))
@@ -204,6 +205,8 @@ def _opened(task: VtabTask, root: Path, arguments: Mapping[str, Any]) -> Split:
 
 
 def _provenance(offer: Offer) -> dict[str, Any]:
+    import torchvision
+
     return {
         "source": "torchvision",
         "rows": "not VTAB's own rows: drawn with a fixed seed",
@@ -211,5 +214,5 @@ def _provenance(offer: Offer) -> dict[str, Any]:
         "test": OFFICIAL if offer.test is not None else HELD_OUT,
         "lossless": True,
         "dataset": offer.dataset,
-        "version": str(importlib.import_module("torchvision").__version__),
+        "version": str(torchvision.__version__),
     }
