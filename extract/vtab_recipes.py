@@ -121,17 +121,17 @@ def _smallnorb(feature: str) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "cifar100": _tail_of_train("cifar100:3.*.*", 90),
+    "cifar": _tail_of_train("cifar100:3.*.*", 90),
     "caltech101": _tail_of_train("caltech101:3.*.*", 90),
     "dtd": _official("dtd:3.*.*"),
-    "flowers102": _official("oxford_flowers102:2.*.*"),
-    "pets": _tail_of_train("oxford_iiit_pet:3.*.*", 80),
+    "oxford_flowers102": _official("oxford_flowers102:2.*.*"),
+    "oxford_iiit_pet": _tail_of_train("oxford_iiit_pet:3.*.*", 80),
     "svhn": _tail_of_train("svhn_cropped:3.*.*", 90),
     "sun397": _official("sun397/tfds:4.*.*"),
-    "camelyon": _official("patch_camelyon:2.*.*"),
+    "patch_camelyon": _official("patch_camelyon:2.*.*"),
     "eurosat": _all_from_train("eurosat/rgb:2.*.*", 60, 80),
     "resisc45": _all_from_train("resisc45:3.*.*", 60, 80),
-    "retinopathy": _official("diabetic_retinopathy_detection/btgraham-300:3.*.*"),
+    "diabetic_retinopathy": _official("diabetic_retinopathy_detection/btgraham-300:3.*.*"),
     "clevr_count": _tail_of_train(
         "clevr:3.*.*",
         90,
@@ -162,4 +162,4 @@ RECIPES: dict[str, Recipe] = {
     "smallnorb_azi": _smallnorb("label_azimuth"),
     "smallnorb_ele": _smallnorb("label_elevation"),
 }
-"""By the task's name."""
+"""By the task's folder in the shared layout, the name of a task that all agree on."""

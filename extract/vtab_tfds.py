@@ -44,7 +44,7 @@ def materialise(task: VtabTask, root: Path, *, data_dir: Path | None = None) -> 
     if folder.is_dir():
         return folder
     tfds = _tensorflow_datasets(task)
-    recipe = RECIPES[task.name]
+    recipe = RECIPES[task.folder]
     builder = _prepared(tfds, recipe, task, data_dir)
     sizes = {name: int(split.num_examples) for name, split in builder.info.splits.items()}
     try:

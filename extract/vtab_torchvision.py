@@ -51,17 +51,17 @@ def _three(dataset: str) -> Offer:
 
 
 OFFERS: dict[str, Offer] = {
-    "cifar100": Offer("CIFAR100", {"train": True}, {"train": False}),
+    "cifar": Offer("CIFAR100", {"train": True}, {"train": False}),
     "caltech101": Offer("Caltech101"),
     "dtd": _three("DTD"),
-    "flowers102": _three("Flowers102"),
-    "pets": Offer("OxfordIIITPet", {"split": "trainval"}, {"split": "test"}),
+    "oxford_flowers102": _three("Flowers102"),
+    "oxford_iiit_pet": Offer("OxfordIIITPet", {"split": "trainval"}, {"split": "test"}),
     "svhn": Offer("SVHN", {"split": "train"}, {"split": "test"}),
     "sun397": Offer("SUN397"),
-    "camelyon": _three("PCAM"),
+    "patch_camelyon": _three("PCAM"),
     "eurosat": Offer("EuroSAT"),
 }
-"""By the task's name."""
+"""By the task's folder in the shared layout, the name of a task that all agree on."""
 
 
 class Split:
@@ -111,7 +111,7 @@ def _files(dataset: Any) -> list[tuple[Path, int]] | None:
 
 def offers(task: VtabTask) -> bool:
     """Whether torchvision can download the task."""
-    return task.name in OFFERS
+    return task.folder in OFFERS
 
 
 def materialise(task: VtabTask, root: Path) -> Path:
@@ -145,7 +145,7 @@ def materialise(task: VtabTask, root: Path) -> Path:
             f"no download of task {task.name} through torchvision (there is for {', '.join(OFFERS)}): put VTAB-1k's "
             f"folder at {folder}, or use TensorFlow Datasets (pip install 'head2toe[tfds]')"
         )
-    offer = OFFERS[task.name]
+    offer = OFFERS[task.folder]
     train = _opened(task, root, offer.train)
     classes = tuple(getattr(train.dataset, "classes", None) or map(str, range(task.n_classes)))
     if len(classes) != task.n_classes:
@@ -158,7 +158,7 @@ def materialise(task: VtabTask, root: Path) -> Path:
 
 def _parts(task: VtabTask, root: Path, train: Split) -> dict[str, Part]:
     """The three splits: 800 and 200 rows drawn with the seed, and all rows of the test."""
-    offer = OFFERS[task.name]
+    offer = OFFERS[task.folder]
     rng = np.random.default_rng(SEED)
     pool = np.arange(len(train))
     if offer.test is not None:
@@ -187,7 +187,7 @@ def _parts(task: VtabTask, root: Path, train: Split) -> dict[str, Part]:
 
 def _opened(task: VtabTask, root: Path, arguments: Mapping[str, Any]) -> Split:
     """A dataset's split, downloaded if need be."""
-    name, where = OFFERS[task.name].dataset, root / "torchvision"
+    name, where = OFFERS[task.folder].dataset, root / "torchvision"
     try:
         where.mkdir(parents=True, exist_ok=True)
         from torchvision import datasets  # late, for it takes a second
