@@ -17,6 +17,7 @@ from head2toe.extract.vtab_recipes import RECIPES, Cut
 from head2toe.extract.vtab_writer import Part, Picture, png, write_task
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
 from PIL import Image
+from scipy.io import savemat
 
 BY_FOLDER = {task.folder: task for task in vtab.TASKS}
 
@@ -281,7 +282,8 @@ def test_tfds_task_is_written_and_read(folder: str, tmp_path: Path, fake_tfds: C
             else:
                 assert content == example["image"]
 
-    source = json.loads((made / "SOURCE.json").read_text())
+    source = vtab_writer.source_of(made)
+    assert source is not None
     assert source["source"] == "TensorFlow Datasets"
     assert source["lossless"] is True
     assert source["version"] == "9.9.9"
@@ -371,6 +373,8 @@ def test_bytes_stay_and_pixels_become_png(tmp_path: Path) -> None:
     assert lines(made, "val200") == [("images/train800val200/000002.png", 0)]
     assert np.asarray(Image.open(made / "images/test/000002.png")).tolist() == [[[2] * 3] * 3] * 2
     assert (made / "classes.txt").read_text() == "a\nb\n"
+    assert vtab_writer.source_of(made) == {"source": "here"}
+    assert vtab_writer.source_of(tmp_path) is None
     assert [p.name for p in tmp_path.iterdir()] == ["t"]
 
 
@@ -540,18 +544,31 @@ def plant_pets(root: Path) -> None:
         (base / "annotations" / f"{split}.txt").write_text(text)
 
 
+def plant_flowers(root: Path) -> None:
+    """1020 images each for training and validation as in the original, and 102 for the test."""
+    base = root / "flowers-102"
+    (base / "jpg").mkdir(parents=True)
+    ids = np.arange(1, 2143)
+    for i in ids:
+        (base / "jpg" / f"image_{i:05d}.jpg").write_bytes(jpeg(int(i)))
+    savemat(base / "imagelabels.mat", {"labels": (ids - 1) % 102 + 1})
+    savemat(base / "setid.mat", {"trnid": ids[:1020], "valid": ids[1020:2040], "tstid": ids[2040:]})
+
+
 PLANTED = {
     "eurosat": (plant_eurosat, 260),
     "caltech101": (plant_caltech, 102 * 3),
     "sun397": (plant_sun, 397),
     "dtd": (plant_dtd, 47 * 3),
     "oxford_iiit_pet": (plant_pets, 74),
+    "oxford_flowers102": (plant_flowers, 102),
 }
 
 
 @pytest.mark.parametrize("folder", PLANTED)
-def test_torchvision_files(folder: str, tmp_path: Path) -> None:
+def test_torchvision_files(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torchvision's own classes on trees as their archives unpack: they find them, and download nothing."""
+    monkeypatch.setattr(torchvision.datasets.Flowers102, "_check_integrity", lambda _: True)  # it wants checksums
     plant_it, n_test = PLANTED[folder]
     plant_it(tmp_path / "torchvision")
     task = BY_FOLDER[folder]
