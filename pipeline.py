@@ -12,11 +12,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import export_command, info, predict
+from head2toe.probe.commands import report_command, results_command
 from head2toe.store.commands import json_option, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
     from head2toe.select.stage import Selected
     from head2toe.store.design import DesignMatrix
+    from PIL.Image import Image
 
 METHODS = ("linear", "knn", "layerwise", "random", "all-l2", "l21", "head2toe", "head2toe-paper")
 DEFAULT_METHODS = ("linear", "l21", "head2toe")
@@ -447,6 +450,36 @@ def command_line(task: str, o: Options, methods: Sequence[str], metric: str, rul
     return shlex.join(words)
 
 
+def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
+    """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
+    from head2toe.extract.tasks import load_task
+
+    try:
+        images = {image.name: image for image in load_task(record["argument"], seed=record["seed"]).images}
+    except (Head2ToeError, OSError):
+        images = {}  # moved or removed since: the report says so
+
+    def thumbnail(name: str) -> bytes | None:
+        try:
+            return None if name not in images else small_jpeg(images[name].load())
+        except Head2ToeError:
+            return None
+
+    return thumbnail
+
+
+def small_jpeg(image: "Image", side: int = 176) -> bytes:
+    """At most `side` pixels wide and high; what is tiny is enlarged pixel by pixel."""
+    from PIL.Image import Resampling
+
+    if (times := side // max(image.size)) > 1:
+        image = image.resize((times * image.width, times * image.height), Resampling.NEAREST)
+    image.thumbnail((side, side))
+    sink = BytesIO()
+    image.save(sink, "JPEG", quality=82)
+    return sink.getvalue()
+
+
 def versions() -> dict[str, str]:
     """Of the packages that numbers depend on."""
     return {name: version(name) for name in PACKAGES}
@@ -824,6 +857,8 @@ main.add_command(store)
 main.add_command(predict)
 main.add_command(info)
 main.add_command(export_command)
+main.add_command(report_command(thumbnails))
+main.add_command(results_command)
 
 
 if __name__ == "__main__":
