@@ -123,7 +123,7 @@ def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio:
     for _ in range(MAX_ROUNDS):
         union = np.unique(np.concatenate([sets[k].working for k in todo]))
         features = design.columns(union)
-        with workers() as (_, run):
+        with workers(sets[0].arrays) as (_, run):
             run([partial(sets[k].solve, features[np.searchsorted(union, sets[k].working)]) for k in todo])
         norms[todo] = dual_norms(
             design, [sets[k].residual(n) for k in todo], [sets[k].scale for k in todo], sets[0].penalty, sets[0].arrays

@@ -114,7 +114,7 @@ def feature_scores(
 def _by_themselves(score: Score, design: Design, y: np.ndarray, masks: np.ndarray) -> np.ndarray:
     seeds = range(score.seed, score.seed + (score.runs if score.name in BY_CHANCE else 1))
     runs = [[filter_scores(score.name, design, y, np.flatnonzero(mask), seed=seed) for mask in masks] for seed in seeds]
-    return np.mean(runs, axis=0, dtype=np.float64)
+    return np.asarray(np.mean(runs, axis=0, dtype=np.float64))
 
 
 def _of_trained(
