@@ -51,7 +51,7 @@ def test_the_gap_holds_and_the_subdifferential_is_met(C, cpu, make_data, softmax
 
 @pytest.fixture(scope="session")
 def real_features(shared_data):
-    """500 photographs of cifar100, standardised: pixels, and what 400 random filters see on average; and their classes."""
+    """500 photographs of cifar100, standardised: pixels, and means of 400 random filters; and their classes."""
     root = shared_data / "cifar100"
     names, labels = zip(*(line.split() for line in (root / "train800.txt").read_text().splitlines()[:500]), strict=True)
     images = np.stack([np.asarray(Image.open(root / name).convert("RGB"), np.float32) / 255 for name in names])
