@@ -24,6 +24,11 @@ class Arrays:
     device: Any
     name: str
 
+    def enter(self) -> None:
+        """Make the calling thread compute on this device: CuPy's current device is each thread's own."""
+        if self.name.startswith("cuda"):  # never run: there was no GPU
+            self.device.use()
+
     def put(self, array: np.ndarray, dtype: Any = None) -> Array:
         """Bring a host array to the device, as `dtype` (default: its own). On the CPU it may be shared, not copied."""
         if array_api_compat.is_torch_namespace(self.xp) and not array.flags.writeable:
@@ -68,10 +73,11 @@ def namespace(device: str = "auto") -> Arrays:
         if device == "auto":
             return numpy_arrays()
         raise BadRequest(f"device {device!r} does not exist: CuPy sees {count} GPUs; use --device cpu")
-    cupy.cuda.Device(index).use()
     import array_api_compat.cupy as xp
 
-    return Arrays(xp, cupy.cuda.Device(index), f"cuda:{index}")
+    arrays = Arrays(xp, cupy.cuda.Device(index), f"cuda:{index}")
+    arrays.enter()
+    return arrays
 
 
 def numpy_arrays() -> Arrays:

@@ -87,21 +87,24 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
     average = arrays.put((masks / masks.sum(axis=1, keepdims=True)).T.astype(np.float32))  # (n, K)
     mean = np.empty((len(masks), design.shape[1]), np.float32)
     scale = np.empty_like(mean)
-    for block in design.stream():
-        X = arrays.put(block.values)
-        centre = xp.mean(X, axis=1, keepdims=True)
-        X = X - centre
-        shift = X @ average
-        variance = to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None))
-        columns = slice(block.start, block.stop)
-        mean[:, columns] = to_numpy(centre + shift).T
-        if not np.isfinite(variance).all():
-            name = design.layers.names[_layer(design, block)]
-            raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
-        deviation = np.sqrt(variance).T
-        # Constant, up to the rounding of the values themselves.
-        dead = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
-        scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~dead)
+    with np.errstate(over="ignore", invalid="ignore"):  # it is said below, in one line
+        for block in design.stream():
+            X = arrays.put(block.values)
+            centre = xp.mean(X, axis=1, keepdims=True)
+            X = X - centre
+            shift = X @ average
+            variance = to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None))
+            columns = slice(block.start, block.stop)
+            mean[:, columns] = to_numpy(centre + shift).T
+            if not np.isfinite(variance).all():
+                name = design.layers.names[_layer(design, block)]
+                raise DataError(
+                    f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out"
+                )
+            deviation = np.sqrt(variance).T
+            # Constant, up to the rounding of the values themselves.
+            dead = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
+            scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~dead)
     return Moments(mean, scale)
 
 

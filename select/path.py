@@ -29,6 +29,18 @@ class PathPoint:
     scores: np.ndarray  # (K, d) float32, for ranking: see RowSet.scores
     stopped: str = ""  # why the path ends here, if it ends before the last ratio
 
+    @property
+    def note(self) -> str:
+        """What a user should hear about this λ; empty, if there is nothing to say."""
+        unsolved = [f"{k} (gap {s.gap:.1e})" for k, s in enumerate(self.solutions) if not s.converged]
+        if unsolved:
+            return f"not converged on row sets {', '.join(unsolved)}: their gaps are above the tolerance"
+        if self.stopped:
+            return self.stopped
+        return (
+            "" if any(len(s.columns) for s in self.solutions) else "no feature is left at this λ: it is λ_max or above"
+        )
+
 
 def path(
     design: Design,
@@ -123,7 +135,7 @@ def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio:
     for _ in range(MAX_ROUNDS):
         union = np.unique(np.concatenate([sets[k].working for k in todo]))
         features = design.columns(union)
-        with workers() as (_, run):
+        with workers(sets[0].arrays) as (_, run):
             run([partial(sets[k].solve, features[np.searchsorted(union, sets[k].working)]) for k in todo])
         norms[todo] = dual_norms(
             design, [sets[k].residual(n) for k in todo], [sets[k].scale for k in todo], sets[0].penalty, sets[0].arrays

@@ -51,7 +51,7 @@ def dual_norms(
         for k, (first, last) in enumerate(pairwise(edges)):
             out[k, columns] = to_numpy(penalty.norms(R[:, int(first) : int(last)], arrays.xp)) * scales[k][columns]
 
-    with workers() as (threads, run):
+    with workers(arrays) as (threads, run):
         for block in design.stream(max_bytes=max_bytes):
             size = max(SMALLEST_PART, -(-len(block.values) // threads))
             starts = range(0, len(block.values), size)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from head2toe.select.normalize import UnitRows
 from head2toe.select.path import path
 from head2toe.store.design import ArrayDesign
 from head2toe.store.errors import BadRequest, DataError, Head2ToeError
@@ -18,8 +19,11 @@ def solve(X, y, masks=None, *, C=None, layers=None, ratios=(1.0, 0.3, 0.1), arra
 def test_nan_and_inf_name_their_layer(bad, cpu, make_data):
     X, y = make_data()
     X[7, 100] = bad
-    with np.errstate(all="ignore"), pytest.raises(DataError, match="layer deep holds NaN or inf"):
-        solve(X, y, layers=LayerIndex(("early", "deep"), (50, 70)), arrays=cpu)
+    design = ArrayDesign(X, LayerIndex(("early", "deep"), (50, 70)))
+    for features in (design, UnitRows.of(design)):
+        with pytest.raises(DataError, match="layer deep holds NaN or inf") as caught:
+            list(path(features, y, np.ones((1, len(y)), bool), n_classes=3, ratios=(1.0,), arrays=cpu))
+        assert "\n" not in str(caught.value)
 
 
 def test_one_class_is_refused(cpu, make_data):
@@ -66,7 +70,15 @@ def test_classes_that_separate_end_the_path_and_say_so(cpu, make_data):
     points = solve(X, y, ratios=np.geomspace(1, 1e-6, 30), arrays=cpu)
     assert len(points) < 30
     assert "separate" in points[-1].stopped
+    assert points[-1].note == points[-1].stopped
     assert all(point.solutions[0].converged for point in points)
+
+
+def test_above_lambda_max_no_feature_is_left_and_it_is_said(cpu, make_data):
+    X, y = make_data()
+    above, below = solve(X, y, ratios=(3.0, 0.5), arrays=cpu)
+    assert "no feature is left" in above.note
+    assert below.note == ""
 
 
 def test_one_feature(cpu, make_data):
@@ -108,9 +120,10 @@ def test_not_converged_is_said(cpu, monkeypatch, make_data):
     monkeypatch.setattr("head2toe.select.path.MAX_ROUNDS", 1)
     monkeypatch.setattr("head2toe.select.rowset.SMALLEST_WORKING_SET", 1)
     X, y = make_data(d=400, C=5)
-    solution = solve(X, y, ratios=(0.05,), arrays=cpu, tol=1e-4)[0].solutions[0]
-    assert not solution.converged
-    assert solution.gap > 1e-4
+    (point,) = solve(X, y, ratios=(0.05,), arrays=cpu, tol=1e-4)
+    assert not point.solutions[0].converged
+    assert point.solutions[0].gap > 1e-4
+    assert "not converged on row sets 0" in point.note
 
 
 def test_errors_are_the_library_s_own():

@@ -84,5 +84,5 @@ def test_a_design_that_does_not_fit(digits):
 def test_bad_data_is_a_value_error(digits):
     X, y = digits
     X[3, 3] = np.nan
-    with np.errstate(all="ignore"), pytest.raises(ValueError, match="layer x holds NaN or inf"):
+    with pytest.raises(ValueError, match="layer x holds NaN or inf"):
         GroupLassoClassifier().fit(ArrayDesign(X), y)

@@ -6,6 +6,7 @@ from head2toe.select.datafits import Quadratic
 from head2toe.select.path import path
 from head2toe.select.penalties import L1, GroupL21Ridge
 from head2toe.store.design import ArrayDesign
+from PIL import Image
 from sklearn.linear_model import MultiTaskLasso
 from threadpoolctl import threadpool_limits
 
@@ -21,12 +22,14 @@ def standardized(X, mask):
     return (X - mean) / np.where(deviation > 0, deviation, 1), deviation
 
 
-@pytest.mark.parametrize("C", [2, 3, 10, 100, 397])
-def test_the_gap_holds_and_the_subdifferential_is_met(C, cpu, make_data, softmax_loss):
-    """-X_jᵀG = λ W_j / ||W_j|| on the support, ||X_jᵀG|| <= λ off it; and the stated objective and gap are true."""
-    X, y = make_data(n=max(60, C + 40), d=300, C=C)
-    for point in solve(X, y, arrays=cpu, tol=1e-6):
+def assert_optimal(X, y, points, softmax_loss):
+    """-X_jᵀG = λ W_j / ||W_j|| on the support, ||X_jᵀG|| <= λ off it; and what is said of λ, objective, gap is true."""
+    prior = np.bincount(y) / len(y)
+    start = X.astype(float).T @ (prior - np.eye(len(prior))[y]) / len(y)
+    lam_max = np.linalg.norm(start, axis=1).max()
+    for point in points:
         solution, lam = point.solutions[0], point.lambdas[0]
+        assert lam == pytest.approx(point.ratio * lam_max, rel=1e-4)
         assert solution.converged
         assert solution.gap <= 1e-6
         loss, G = softmax_loss(X[:, solution.columns].astype(float), y, solution.coef, solution.intercept)
@@ -37,6 +40,36 @@ def test_the_gap_holds_and_the_subdifferential_is_met(C, cpu, make_data, softmax
         assert np.linalg.norm(gradient, axis=1).max() <= lam * (1 + 1e-3)
         inside = gradient[solution.columns] + lam * solution.coef / lengths[:, None]
         assert np.linalg.norm(inside, axis=1).max(initial=0) <= 0.03 * lam
+        assert (len(solution.columns) == 0) == (point.ratio == 1)
+
+
+@pytest.mark.parametrize("C", [2, 3, 10, 100, 397])
+def test_the_gap_holds_and_the_subdifferential_is_met(C, cpu, make_data, softmax_loss):
+    X, y = make_data(n=max(60, C + 40), d=300, C=C)
+    assert_optimal(X, y, solve(X, y, arrays=cpu, tol=1e-6), softmax_loss)
+
+
+@pytest.fixture(scope="session")
+def real_features(shared_data):
+    """500 photographs of cifar100, standardised: pixels, and means of 400 random filters; and their classes."""
+    root = shared_data / "cifar100"
+    names, labels = zip(*(line.split() for line in (root / "train800.txt").read_text().splitlines()[:500]), strict=True)
+    images = np.stack([np.asarray(Image.open(root / name).convert("RGB"), np.float32) / 255 for name in names])
+    windows = np.lib.stride_tricks.sliding_window_view(images[:, ::4, ::4], (3, 3), axis=(1, 2)).reshape(500, 36, 27)
+    seen = np.maximum(windows @ np.random.default_rng(0).standard_normal((27, 400)), 0).mean(axis=1)
+    X = np.hstack([images[:, ::4, ::4].reshape(500, -1), seen]).astype(np.float32)
+    return (X - X.mean(axis=0)) / X.std(axis=0), np.array(labels, int)
+
+
+@pytest.mark.parametrize("C", [2, 10, 100, 397])
+def test_the_same_on_real_images(C, cpu, real_features, softmax_loss):
+    """Their hundred classes, or groups of them; 397 of one or two images each stand for a task of so many classes."""
+    X, labels = real_features
+    labels = {2: labels // 50, 10: labels // 10, 100: labels, 397: np.arange(len(labels)) % 397}[C]
+    y = np.unique(labels, return_inverse=True)[1]
+    ratios = (1.0, 0.7, 0.5) if C == 397 else (1.0, 0.5, 0.2, 0.1)
+    assert y.max() == C - 1
+    assert_optimal(X, y, solve(X, y, ratios=ratios, arrays=cpu, tol=1e-6), softmax_loss)
 
 
 @pytest.mark.parametrize("standardize", [False, True])
