@@ -316,6 +316,18 @@ def test_faults_of_a_saved_dataset_are_named(tmp_path: Path) -> None:
         load_task(str(tmp_path / "saved"))
 
 
+def test_a_row_without_an_image_is_an_unreadable_image(image_folder: Path, tmp_path: Path) -> None:
+    import datasets
+
+    files = sorted((image_folder / "train").rglob("*.png"))
+    columns = {"image": [None, *map(str, files[1:])], "label": [path.parent.name for path in files]}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(tmp_path / "saved"))
+    images = {image.name: image for image in load_task(str(tmp_path / "saved")).images}
+    with pytest.raises(DataError, match=r"can't read image .*saved/train\[0\]: the row has no image"):
+        images[f"{tmp_path / 'saved'}/train[0]"].load()
+
+
 @pytest.mark.parametrize(
     ("format", "package", "extra"), [("parquet", "pyarrow", "parquet"), ("dataset", "datasets", "datasets")]
 )
