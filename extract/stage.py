@@ -31,6 +31,8 @@ class Extraction:
         Its weights' origin and hash, preprocessing, and the device it ran on.
     stores : dict
         Target size to its store.
+    taps : tuple of Tap
+        Where the stores' layers are read, in their order.
     digests : tuple of str
         Content hash of every extracted row's image, in the task's order: how its rows are found in a store.
     images_extracted, images_reused : int
@@ -46,6 +48,7 @@ class Extraction:
     backbone: str
     network: dict[str, Any]
     stores: Mapping[int, FeatureStore]
+    taps: tuple[Tap, ...]
     digests: tuple[str, ...]
     images_extracted: int
     images_reused: int
@@ -161,6 +164,7 @@ def extract_task(
             "device": str(network.device),
         },
         stores={size: stores[size] for size in dict.fromkeys(target_sizes)},
+        taps=points,
         digests=digests,
         images_extracted=extracted,
         images_reused=max((writer.reused for writer in writers.values()), default=0),
