@@ -87,6 +87,8 @@ class Options:
     folds : str
         `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
         `stratified`.
+    download : str, optional
+        Where a VTAB task is got from if its folder is not there: `tfds` or `torchvision`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
     fresh : bool
@@ -111,6 +113,7 @@ class Options:
     standardize: str = "feature"
     seed: int = 0
     folds: str = "auto"
+    download: str | None = None
     on_error: str = "stop"
     fresh: bool = False
 
@@ -236,7 +239,7 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
     return extract_task(
-        load_task(task, seed=o.seed, folds=o.folds),
+        load_task(task, seed=o.seed, folds=o.folds, download=o.download),
         backbone=o.backbones[0],
         weights=o.weights,
         taps=o.taps,
@@ -577,6 +580,11 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=default.folds,
             show_default=True,
             help="How training rows are dealt into folds.",
+        ),
+        click.option(
+            "--download",
+            type=click.Choice(["tfds", "torchvision"]),
+            help="Get a VTAB task that is not there from here.",
         ),
         click.option(
             "--on-error",

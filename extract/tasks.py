@@ -38,7 +38,8 @@ class Task:
     notes : tuple of str
         What was decided while the task was read, in words.
     provenance : dict
-        Which copy this is, as JSON: its layout and, once the images were seen, their formats (see `image_formats`).
+        Which copy this is, as JSON: its layout, what is known of its origin and, once the images were seen, their
+        formats (see `image_formats`).
     """
 
     name: str
@@ -79,7 +80,7 @@ class Task:
         )
 
 
-def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
+def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | None = None) -> Task:
     """Find a task by its registered name, by its task file, or by the path of its images.
 
     A task file comes first: one that is called `dtd.yaml` says where `dtd` is.
@@ -92,6 +93,8 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
         Draws (unless a task file names another) the folds where the task brings none, and the test where it has none.
     folds : str
         One of `head2toe.extract.splits.FOLDS`; what is said here comes before what a task file says.
+    download : {"tfds", "torchvision"}, optional
+        Where a VTAB task is got from if its folder is not there.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
     if (embedded := EMBEDDED.get(task)) is not None:
         return from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
     if (entry := vtab.find(task)) is not None:
-        return from_listing(vtab.read(entry), entry.name, group=entry.group, seed=seed, folds=folds)
+        return from_listing(vtab.read(entry, download), entry.name, group=entry.group, seed=seed, folds=folds)
     path = Path(task).expanduser()
     if path.exists():
         whole = path.resolve()
@@ -135,7 +138,7 @@ def from_listing(listing: Listing, name: str, *, group: str | None = None, seed:
             source=listing.source,
             group=group,
             notes=listing.notes,
-            provenance={"layout": listing.layout},
+            provenance={**listing.provenance, "layout": listing.layout},
         )
     )
 
