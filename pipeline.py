@@ -231,17 +231,15 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
         One line saying what is wrong, where, and what to do.
     """
     from head2toe.extract.stage import extract_task
-    from head2toe.extract.tasks import load_task, obtain
+    from head2toe.extract.tasks import load_task
 
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
-    if o.download is not None:
-        obtain(task, o.download)
     return extract_task(
-        load_task(task, seed=o.seed, folds=o.folds),
+        load_task(task, seed=o.seed, folds=o.folds, download=o.download),
         backbone=o.backbones[0],
         weights=o.weights,
         taps=o.taps,

@@ -5,6 +5,7 @@ from pathlib import Path
 from head2toe.extract import listing
 from head2toe.extract.images import ImageFile, extension
 from head2toe.extract.listing import TEST, TRAIN, VALIDATION, Listing, Row
+from head2toe.extract.vtab_writer import source_of
 from head2toe.store.errors import DataError
 from PIL import Image
 
@@ -31,11 +32,13 @@ def read_lists(folder: Path, n_classes: int | None = None) -> Listing:
     if (folder / "train800val200.txt").is_file() and not all((folder / name).is_file() for _, name in parts):
         parts = [(TRAIN, "train800val200.txt")]
     rows = [(split, *row) for split, name in [*parts, (TEST, "test.txt")] for row in _read_list(folder / name)]
+    origin = source_of(folder) or {}
     return Listing(
         layout="VTAB-1k lists",
-        source=f"VTAB-1k folder {folder.resolve()}",
+        source=f"VTAB-1k folder {folder.resolve()}" + (f" (from {origin['source']})" if "source" in origin else ""),
         classes=_class_names(folder, max(label for _, _, label in rows), n_classes),
         ordered=True,
+        provenance=origin,
         **listing.divided(rows),
     )
 

@@ -78,7 +78,9 @@ def _columns(features: Any, datasets: Any, folder: Path) -> tuple[str, str]:
 
 def _bytes(table: Any, column: str, row: int, folder: Path) -> bytes:
     """The encoded image: from the table, else from the file that the table names."""
-    cell = table[row][column]
+    cell = table[row][column] or {"bytes": None, "path": None}
     if cell["bytes"] is not None:
         return bytes(cell["bytes"])
+    if cell["path"] is None:
+        raise OSError("the row has no image")
     return (folder / cell["path"]).read_bytes()

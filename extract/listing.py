@@ -1,7 +1,7 @@
 """What every reader of a task returns: its images and labels as they were found, before folds are drawn."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Listing:
         Whether the order of the training rows is part of the task (VTAB's folds are slices of it).
     notes : tuple of str
         What was decided while reading that a user may wonder about.
+    provenance : dict
+        What is known of where the copy comes from, as JSON.
     """
 
     layout: str
@@ -56,6 +58,7 @@ class Listing:
     groups: tuple[str, ...] | None = None
     ordered: bool = False
     notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def train_labels(self) -> np.ndarray:

@@ -14,9 +14,6 @@ from head2toe.extract.listing import Listing
 from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, numbered
 from head2toe.store.errors import BadRequest, DataError
 
-SOURCES = ("tfds", "torchvision")
-"""Where `--download` can get VTAB's tasks."""
-
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -41,7 +38,8 @@ class Task:
     notes : tuple of str
         What was decided while the task was read, in words.
     provenance : dict
-        Which copy this is, as JSON: its layout and, once the images were seen, their formats (see `image_formats`).
+        Which copy this is, as JSON: its layout, what is known of its origin and, once the images were seen, their
+        formats (see `image_formats`).
     """
 
     name: str
@@ -82,7 +80,7 @@ class Task:
         )
 
 
-def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
+def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | None = None) -> Task:
     """Find a task by its registered name, by its task file, or by the path of its images.
 
     A task file comes first: one that is called `dtd.yaml` says where `dtd` is.
@@ -95,6 +93,8 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
         Draws (unless a task file names another) the folds where the task brings none, and the test where it has none.
     folds : str
         One of `head2toe.extract.splits.FOLDS`; what is said here comes before what a task file says.
+    download : {"tfds", "torchvision"}, optional
+        Where a VTAB task is got from if its folder is not there.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
     if (embedded := EMBEDDED.get(task)) is not None:
         return from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
     if (entry := vtab.find(task)) is not None:
-        return from_listing(vtab.read(entry), entry.name, group=entry.group, seed=seed, folds=folds)
+        return from_listing(vtab.read(entry, download), entry.name, group=entry.group, seed=seed, folds=folds)
     path = Path(task).expanduser()
     if path.exists():
         whole = path.resolve()
@@ -122,31 +122,6 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
     near = difflib.get_close_matches(task, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`head2toe tasks` lists the names."
     raise BadRequest(f"no task or folder {task!r}: {hint}")
-
-
-def obtain(task: str, source: str) -> Path:
-    """Bring one of VTAB's tasks into the data root, unless it is there; see `vtab_tfds` and `vtab_torchvision`.
-
-    Parameters
-    ----------
-    source : {"tfds", "torchvision"}
-        TensorFlow Datasets has VTAB-1k's own rows of all nineteen; torchvision has nine of the tasks, other rows.
-
-    Raises
-    ------
-    BadRequest
-        It is none of the nineteen, or torchvision does not offer it.
-    DataError, MissingExtra
-        It can't be had, or the package that has it is not installed.
-    """
-    from head2toe.extract import vtab_tfds, vtab_torchvision
-
-    if (entry := vtab.find(task)) is None:
-        raise BadRequest(f"--download knows the nineteen tasks of VTAB-1k, not {task!r}: `head2toe tasks` lists them")
-    if source not in SOURCES:
-        raise BadRequest(f"unknown source {source!r}: {', '.join(SOURCES)}")
-    materialise = vtab_tfds.materialise if source == "tfds" else vtab_torchvision.materialise
-    return materialise(entry, vtab.root())
 
 
 def from_listing(listing: Listing, name: str, *, group: str | None = None, seed: int = 0, folds: str = "auto") -> Task:
@@ -163,7 +138,7 @@ def from_listing(listing: Listing, name: str, *, group: str | None = None, seed:
             source=listing.source,
             group=group,
             notes=listing.notes,
-            provenance={"layout": listing.layout},
+            provenance={**listing.provenance, "layout": listing.layout},
         )
     )
 

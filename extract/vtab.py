@@ -5,17 +5,18 @@ Source: Zhai et al. 2019, "The Visual Task Adaptation Benchmark"; layout `vtab-1
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from head2toe.extract import folders, formats
 from head2toe.extract.listing import Listing
-from head2toe.store.errors import DataError
+from head2toe.store.errors import BadRequest, DataError
 
 N_TRAIN = 1000
 """Training rows of every task: 800 and the 200 for validation."""
+OWN_ROWS = "VTAB-1k's own"
+"""What `SOURCE.json` says of a copy with the rows of the original."""
 
 
 @dataclass(frozen=True)
@@ -137,54 +138,49 @@ def from_folder(task: VtabTask) -> Listing | None:
     return None
 
 
-@dataclass(frozen=True)
-class Way:
-    """A place that a task's images can come from.
+def read(task: VtabTask, download: str | None = None) -> Listing:
+    """A task's images and labels; what differs from the original is a note.
 
-    Attributes
+    Parameters
     ----------
-    read : callable
-        The task's images, or None where this way has none (its package or its data is not there).
-    advice : str
-        What to do to have them this way, for the message when no way has any.
-    """
-
-    read: Callable[[VtabTask], Listing | None]
-    advice: str
-
-
-WAYS = (
-    Way(
-        from_folder,
-        "put VTAB-1k's folder there (train800.txt, val200.txt, test.txt with lines like "
-        "'images/train800/000000.jpg 23', and images/), or the images in any other layout that a path may have, "
-        "or set HEAD2TOE_DATA to the folder that holds vtab-1k/; or pass --download tfds (TensorFlow Datasets, extra "
-        "tfds: VTAB-1k's own rows) or --download torchvision (nine of the tasks, rows of its own)",
-    ),
-)
-"""Asked in this order."""
-
-
-def read(task: VtabTask) -> Listing:
-    """A task's images and labels, from the first way that has them; what differs from the original is a note.
+    download : {"tfds", "torchvision"}, optional
+        Where to get the folder from if it is not there; see `vtab_tfds.materialise`, `vtab_torchvision.materialise`.
 
     Raises
     ------
+    BadRequest
+        There is no such source, or torchvision does not offer the task.
     DataError
-        No way has them; the message names the folders looked in, the layout expected, and every way to get them.
+        The data is not there; the message names the folders looked in, the layout expected, and the ways to get it. Or
+        it can't be downloaded.
+    MissingExtra
+        TensorFlow Datasets is not installed.
     """
-    for way in WAYS:
-        if (listing := way.read(task)) is not None:
-            return replace(listing, notes=(*listing.notes, *differences(task, listing)))
+    from head2toe.extract import vtab_tfds, vtab_torchvision
+
+    sources = {"tfds": vtab_tfds.materialise, "torchvision": vtab_torchvision.materialise}
+    if download is not None and download not in sources:
+        raise BadRequest(f"unknown download {download!r}: choose from {', '.join(sources)}")
+    listing = from_folder(task)
+    if listing is None and download is not None:
+        listing = folders.read_lists(sources[download](task, root()), task.n_classes)
+    if listing is not None:
+        return replace(listing, notes=(*listing.notes, *differences(task, listing)))
     looked = ", ".join(map(str, candidates(task)))
-    advice = "; or ".join(way.advice for way in WAYS)
     here = f" (the folder ./{task.name} here is read as ./{task.name})" if Path(task.name).is_dir() else ""
-    raise DataError(f"no data for task {task.name}: looked in {looked}{here}; {advice}")
+    offer = ", or --download torchvision (rows drawn anew)" if vtab_torchvision.offers(task) else ""
+    raise DataError(
+        f"no data for task {task.name}: looked in {looked}{here}; put VTAB-1k's folder there (train800.txt, "
+        "val200.txt, test.txt with lines like 'images/train800/000000.jpg 23', and images/), set HEAD2TOE_DATA to the "
+        f"folder that holds vtab-1k/, or pass --download tfds (VTAB-1k's own rows; extra tfds){offer}"
+    )
 
 
 def differences(task: VtabTask, listing: Listing) -> list[str]:
     """How a copy differs from VTAB-1k, in words: copies that people pass on are often incomplete."""
     found = []
+    if (rows := listing.provenance.get("rows", OWN_ROWS)) != OWN_ROWS:
+        found.append(f"the rows are {rows}")
     if len(listing.train) != N_TRAIN:
         found.append(f"{len(listing.train)} training images: VTAB-1k's {task.name} has {N_TRAIN} (800 and 200)")
     if len(listing.classes) != task.n_classes:

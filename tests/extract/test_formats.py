@@ -316,6 +316,18 @@ def test_faults_of_a_saved_dataset_are_named(tmp_path: Path) -> None:
         load_task(str(tmp_path / "saved"))
 
 
+def test_a_row_without_an_image_is_an_unreadable_image(image_folder: Path, tmp_path: Path) -> None:
+    import datasets
+
+    files = sorted((image_folder / "train").rglob("*.png"))
+    columns = {"image": [None, *map(str, files[1:])], "label": [path.parent.name for path in files]}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(tmp_path / "saved"))
+    images = {image.name: image for image in load_task(str(tmp_path / "saved")).images}
+    with pytest.raises(DataError, match=r"can't read image .*saved/train\[0\]: the row has no image"):
+        images[f"{tmp_path / 'saved'}/train[0]"].load()
+
+
 @pytest.mark.parametrize(
     ("format", "package", "extra"), [("parquet", "pyarrow", "parquet"), ("dataset", "datasets", "datasets")]
 )
@@ -375,7 +387,7 @@ def test_three_folds_and_a_hold_out_go_the_whole_way(rows: Rows, tmp_path: Path)
     done = CliRunner().invoke(main, ["run", str(manifest), *flags, "--json"])
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
-    assert {len(method["fold_accuracies"]) for method in document["methods"]} == {3}
+    assert (len(document["folds"]), sum(document["folds"])) == (3, 42)
     assert document["notes"][0].startswith("no test images: 9 of 51 rows are held out")
     assert document["provenance"] == {"layout": "manifest", "formats": {"png": 51}, "lossy": False}
     shown = CliRunner().invoke(main, ["extract", str(manifest), *flags, "--folds", "stratified"])

@@ -1,13 +1,14 @@
 """VTAB-1k's nineteen tasks: every name people use, the community's tree of folders, copies that are not whole."""
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract import vtab
+from head2toe.extract import vtab, vtab_torchvision
 from head2toe.extract.tasks import load_task, registered
-from head2toe.store.errors import DataError
+from head2toe.store.errors import BadRequest, DataError
 from PIL import Image
 
 N_TEST = 40
@@ -153,29 +154,36 @@ def test_missing_data_says_where_what_and_how(tmp_path: Path, monkeypatch: pytes
     assert len(message.splitlines()) == 1
     looked = (tmp_path / "data" / "vtab-1k" / "oxford_iiit_pet", tmp_path / "data" / "oxford_iiit_pet")
     assert all(str(folder) in message for folder in looked)
-    for expected in ("train800.txt, val200.txt, test.txt", "images/train800/000000.jpg 23", "HEAD2TOE_DATA"):
-        assert expected in message
-    assert all(way.advice in message for way in vtab.WAYS)
+    assert "train800.txt, val200.txt, test.txt with lines like 'images/train800/000000.jpg 23'" in message
+    assert all(way in message for way in ("HEAD2TOE_DATA", "--download tfds", "--download torchvision"))
+    with pytest.raises(DataError, match="--download tfds") as caught:
+        load_task("dmlab")
+    assert "torchvision" not in str(caught.value), "it has no such dataset"
     (tmp_path / "pets").mkdir()
     with pytest.raises(DataError, match=r"is read as \./pets"):
         load_task("pets")
 
 
-def test_other_ways_are_asked_when_there_is_no_folder(
-    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from head2toe.extract import formats
-
-    monkeypatch.setenv("HEAD2TOE_DATA", str(tmp_path / "data"))
+def test_a_download_is_asked_for_and_done_once(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEAD2TOE_DATA", str(tmp_path))
     asked: list[str] = []
 
-    def other(task: vtab.VtabTask) -> None:
+    def materialise(task: vtab.VtabTask, root: Path) -> Path:
         asked.append(task.name)
+        folder = root / "vtab-1k" / task.folder
+        shutil.copytree(tree / "vtab-1k" / task.folder, folder)
+        (folder / "SOURCE.json").write_text(json.dumps({"source": "torchvision", "rows": "drawn anew, seed 0"}))
+        return folder
 
-    ways = (*vtab.WAYS, vtab.Way(other, "ask another"), vtab.Way(lambda _: formats.read(image_folder), "ask this one"))
-    monkeypatch.setattr(vtab, "WAYS", ways)
-    assert load_task("svhn").n_train == 36
-    assert asked == ["svhn"]
-    shutil.copytree(image_folder, tmp_path / "data" / "vtab-1k" / "svhn")
-    assert load_task("svhn").n_train == 36
-    assert asked == ["svhn"], "a folder comes first"
+    monkeypatch.setattr(vtab_torchvision, "materialise", materialise)
+    with pytest.raises(DataError, match="no data for task svhn"):
+        load_task("svhn")
+    for _ in range(2):
+        task = load_task("svhn", download="torchvision")
+        assert task.n_train == 1000
+        assert task.provenance == {"source": "torchvision", "rows": "drawn anew, seed 0", "layout": "VTAB-1k lists"}
+        assert task.source.endswith("(from torchvision)")
+        assert task.notes == ("the rows are drawn anew, seed 0",)
+    assert asked == ["svhn"], "a folder that is there comes first"
+    with pytest.raises(BadRequest, match="unknown download 'hub'"):
+        load_task("svhn", download="hub")

@@ -262,7 +262,7 @@ def test_tfds_task_is_written_and_read(folder: str, tmp_path: Path, fake_tfds: C
     assert made == tmp_path / "vtab-1k" / folder
     assert sys.modules["tensorflow_datasets"].asked == [(RECIPES[folder].builder, None)]
 
-    listing = folders.read(made)
+    listing = folders.read_lists(made)
     assert len(listing.train) == 1000
     assert len(listing.classes) == task.n_classes
     assert lines(made, "train800") + lines(made, "val200") == lines(made, "train800val200")
@@ -508,7 +508,7 @@ def test_torchvision_arrays(folder: str, name: str, tmp_path: Path, monkeypatch:
     assert side == (
         {300 % 256} if folder == "patch_camelyon" else {1100 % 256}
     )  # from its own split where there is one
-    assert folders.read(made).classes[1] == ("name 1" if folder == "cifar" else "1")
+    assert folders.read_lists(made).classes[1] == ("name 1" if folder == "cifar" else "1")
     assert json.loads((made / "SOURCE.json").read_text())["rows"].startswith("not VTAB's own rows")
 
 
@@ -605,7 +605,7 @@ def test_torchvision_files(folder: str, tmp_path: Path, monkeypatch: pytest.Monk
     written = [(made / path).read_bytes() for path, _ in lines(made, "train800val200") + lines(made, "test")]
     assert len(written) == len(set(written)) == 100 + n_test  # no image twice
     assert set(written) <= originals  # bytes as they were
-    listing = folders.read(made)
+    listing = folders.read_lists(made)
     assert len(listing.classes) == task.n_classes
     n_by_class = np.bincount([label for _, label in listing.test], minlength=task.n_classes)
     assert len(set(n_by_class)) == 1  # as even as the dataset is
