@@ -190,7 +190,7 @@ log-probabilities; it is fitted on the folds.</p>
 <h2>What is taken for what</h2>
 {% if confusion %}
 <div class="grid">
-{{ figure(confusion.svg, "Rows: the true class. The darker a cell, the larger its share of the row" ~
+{{ figure(confusion.svg, "Rows: the true class. The stronger its colour, the larger a cell's share of the row" ~
    ("; numbers are images." if confusion.numbers else "." if confusion.names else "; classes by number, in label
 order.")) }}
 <div>
@@ -250,9 +250,9 @@ all methods. FLOPs are estimated; a dash where a method does not say.</p>
 <section>
 <h2>What was run</h2>
 <pre tabindex="0"><code>{{ record.command }}</code></pre>
+<p>Images and labels: {{ record.source }}</p>
 <dl class="facts">
 {{ fact("seed", record.seed) }}
-{{ fact("source", record.source) }}
 {% for package, number in record.versions.items() %}{{ fact(package, number) }}{% endfor %}
 </dl>
 {% for b in record.backbones %}
