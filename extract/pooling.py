@@ -42,16 +42,20 @@ def pool(
     torch.Tensor
         (n, width) float32 in memory of its own, so that a layer working in place later can't change it.
     """
+    pooled = pool_view(activation, target_size, layout=layout, tokens=tokens, prefix=prefix)
+    return pooled.clone() if _shares_memory(pooled, activation) else pooled
+
+
+def pool_view(
+    activation: torch.Tensor, target_size: int, *, layout: Layout, tokens: Tokens = "paper", prefix: int = 1
+) -> torch.Tensor:
+    """What `pool` returns, possibly in the activation's own memory."""
     x = activation.float()
     if layout == "NCHW":
-        pooled = _pool_map(x, target_size)
-    elif layout == "NHWC":
-        pooled = _pool_map(x.permute(0, 3, 1, 2), target_size)
-    elif layout == "NLC":
-        pooled = _pool_tokens(x, target_size, tokens, prefix)
-    else:
-        pooled = x
-    return pooled.clone() if _shares_memory(pooled, activation) else pooled
+        return _pool_map(x, target_size)
+    if layout == "NHWC":
+        return _pool_map(x.permute(0, 3, 1, 2), target_size)
+    return _pool_tokens(x, target_size, tokens, prefix) if layout == "NLC" else x
 
 
 def map_window(channels: int, width: int, target_size: int) -> int:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from head2toe.extract import loop
 from head2toe.extract.backbones import Backbone, load_backbone
 from head2toe.extract.pooling import Tokens
 from head2toe.extract.taps import Tap, discover
-from head2toe.extract.tasks import Task
+from head2toe.extract.tasks import Task, image_formats
 from head2toe.store.catalogue import Catalogue
 from head2toe.store.progress import progress
 from head2toe.store.reader import FeatureStore
@@ -31,6 +31,8 @@ class Extraction:
         Its weights' origin and hash, preprocessing, and the device it ran on.
     stores : dict
         Target size to its store.
+    taps : tuple of Tap
+        Where the stores' layers are read, in their order.
     digests : tuple of str
         Content hash of every extracted row's image, in the task's order: how its rows are found in a store.
     images_extracted, images_reused : int
@@ -38,13 +40,15 @@ class Extraction:
     skipped : tuple of str
         Why each unreadable image was left out.
     notes : tuple of str
-        What a user may wonder about: how the nearest store differs where none fitted, layers that stayed float32.
+        What a user may wonder about: what was decided for the task, how the nearest store differs where none fitted,
+        layers that stayed float32.
     """
 
     task: Task
     backbone: str
     network: dict[str, Any]
     stores: Mapping[int, FeatureStore]
+    taps: tuple[Tap, ...]
     digests: tuple[str, ...]
     images_extracted: int
     images_reused: int
@@ -62,6 +66,7 @@ class Extraction:
         return {
             "task": self.task.name,
             "source": self.task.source,
+            "provenance": dict(self.task.provenance),
             "backbone": self.backbone,
             "network": self.network,
             "store": str(self.store.path),
@@ -111,6 +116,7 @@ def extract_task(
     skipped: dict[int, str] = {}
     if on_error == "skip" and (skipped := loop.unreadable(task.images)):
         task = task.without(list(skipped))
+    task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
     network = load_backbone(
@@ -119,7 +125,7 @@ def extract_task(
     discovery = discover(network, taps, include_input=include_input)
     points = discovery.taps
     catalogue = Catalogue(root)
-    stores, writers, notes = {}, {}, untapped_note(discovery.untapped)
+    stores, writers, notes = {}, {}, [*task.notes, *untapped_note(discovery.untapped)]
     for size in dict.fromkeys(target_sizes):
         identity = store_identity(network, points, size, tokens, dtype, amp=amp)
         if (store := catalogue.find(identity, digests)) is not None:
@@ -158,6 +164,7 @@ def extract_task(
             "device": str(network.device),
         },
         stores={size: stores[size] for size in dict.fromkeys(target_sizes)},
+        taps=points,
         digests=digests,
         images_extracted=extracted,
         images_reused=max((writer.reused for writer in writers.values()), default=0),

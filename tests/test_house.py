@@ -21,10 +21,9 @@ HOME = {  # the only places where these may be imported
     "timm": {"extract"},
     "zarr": {"store"},
     "h5py": {"store"},
-    "click": {"pipeline.py", "store/commands.py", "probe/commands.py"},
+    "click": {"pipeline.py", "store/commands.py", "extract/commands.py", "probe/commands.py"},
     "matplotlib": {"probe"},
     "jinja2": {"probe"},
-    "pyarrow": {"probe"},
     "cupy": {"select"},
 }
 SOURCES = [file for room in ROOMS for file in sorted((ROOT / room).glob("*.py"))] + [ROOT / "pipeline.py"]
