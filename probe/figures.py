@@ -103,15 +103,23 @@ def shares(name: str, title: str, layers: Sequence[tuple[str, float]], top: floa
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.04 else 1))
         ax.tick_params(axis="y", colors=MUTED)
         ax.grid(visible=False, axis="x")
-        at = spread(n, 3)
-        ax.set_xticks(at, [short(layers[i][0], 18) for i in at], fontsize=9.5)
-        labels = ax.get_xticklabels()
-        if n > 2:
-            labels[0].set_horizontalalignment("left")
-            labels[-1].set_horizontalalignment("right")
+        _columns(ax, [layer for layer, _ in layers])
         most = sorted(layers, key=lambda layer: -layer[1])[:5]
         said = ", ".join(f"{layer} {share:.1%}" for layer, share in most)
         return inline(figure, name, title, f"{n} layers. The largest shares: {said}.")
+
+
+def depth(name: str, title: str, layers: Sequence[tuple[str, float]], *, best: bool) -> str:
+    """The accuracy of each layer alone, from first to last."""
+    with drawing(170) as (figure, ax):
+        accuracies = [accuracy for _, accuracy in layers]
+        ax.plot(accuracies, color=ACCENT if best else MUTED, linewidth=1.4, marker="o", markersize=3.5)
+        ax.tick_params(axis="y", colors=MUTED)
+        ax.grid(visible=False, axis="x")
+        _columns(ax, [layer for layer, _ in layers])
+        most = sorted(layers, key=lambda layer: -layer[1])[:5]
+        said = ", ".join(f"{layer} {accuracy:.3f}" for layer, accuracy in most)
+        return inline(figure, name, title, f"{len(layers)} layers. The best: {said}.")
 
 
 def confusion(name: str, title: str, counts: np.ndarray, classes: Sequence[str], description: str) -> str:
@@ -188,6 +196,16 @@ def _rows(ax: "Axes", names: Sequence[str], best: Sequence[bool]) -> None:
     ax.margins(x=0.05)
     for label, bold in zip(ax.get_yticklabels(), best, strict=True):
         label.set_fontweight("bold" if bold else "normal")
+
+
+def _columns(ax: "Axes", layers: Sequence[str]) -> None:
+    """Names under the first, the middle and the last layer: there is no room for more."""
+    at = spread(len(layers), 3)
+    ax.set_xticks(at, [short(layers[i], 18) for i in at], fontsize=9.5)
+    labels = ax.get_xticklabels()
+    if len(at) > 2:
+        labels[0].set_horizontalalignment("left")
+        labels[-1].set_horizontalalignment("right")
 
 
 def _apart(ticks: Sequence[float]) -> list[int]:

@@ -13,7 +13,7 @@ from head2toe.store.listing import table
 
 COLUMNS = (
     "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "test_accuracy", "test_low", "test_high",
-    "features_kept", "features_total", "seconds", "F", "lambda", "run",
+    "features_kept", "features_total", "seconds", "F", "lambda_ratio", "lambda", "run",
 )  # fmt: skip
 HEADER = (
     "task",
@@ -26,7 +26,7 @@ HEADER = (
     "features",
     "seconds",
     "F",
-    "λ",
+    "λ / λ_max",
 )
 
 
@@ -109,12 +109,21 @@ def rows(run: Found) -> list[dict[str, Any]]:
             method["features"]["kept"],
             method["features"]["total"],
             method["cost"]["seconds"],
-            settings.get("fraction", settings.get("features")),
+            _fraction(method),
             settings.get("lambda_ratio"),
+            settings.get("lambda"),
             str(run.folder),
         )
         listed.append(dict(zip(COLUMNS, values, strict=True)))
     return listed
+
+
+def _fraction(method: Mapping[str, Any]) -> float | None:
+    """The share of features that was asked for, F: named, or from their number."""
+    settings, total = method["settings"], method["features"]["total"]
+    if "fraction" in settings or "features" not in settings:
+        return settings.get("fraction")
+    return float(f"{settings['features'] / total:.6g}")
 
 
 def as_text(listed: Sequence[Mapping[str, Any]]) -> str:
@@ -130,8 +139,8 @@ def as_text(listed: Sequence[Mapping[str, Any]]) -> str:
             summary.interval(None if row["test_low"] is None else [row["test_low"], row["test_high"]]),
             f"{row['features_kept']:,}",
             f"{row['seconds']:.1f}",
-            "–" if row["F"] is None else summary.setting(row["F"]),
-            "–" if row["lambda"] is None else summary.setting(row["lambda"]),
+            "–" if row["F"] is None else f"{row['F']:.2g}",
+            "–" if row["lambda_ratio"] is None else summary.setting(row["lambda_ratio"]),
         )
         for row in listed
     ]

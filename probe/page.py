@@ -19,7 +19,8 @@ CONFUSIONS = 10
 CURVES = {
     "fraction": ("F", "share of features kept, F"),
     "features": ("F", "number of features kept, F"),
-    "lambda_ratio": ("λ", "strength of the group lasso, λ / λ_max"),
+    "lambda_ratio": ("λ / λ_max", "strength of the group lasso, λ / λ_max"),
+    "lambda": ("λ", "strength of the group lasso, λ"),
 }
 
 
@@ -53,6 +54,7 @@ def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str
         pairs=against_best(record, best["name"]),
         dots=accuracy_dots("methods", record),
         layers=layer_charts(record, best["name"]),
+        depth=depth_charts(record, best["name"]),
         curves=setting_charts(record),
         folds=fold_chart(record, best["name"]),
         reliability=figures.reliability("reliability", f"Reliability of {best['name']}", best["calibration"]["bins"]),
@@ -124,6 +126,23 @@ def layer_charts(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
         }
         for i, (name, found) in enumerate(chosen.items())
     ]
+
+
+def depth_charts(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
+    """Accuracy of each layer on its own, for methods that tried one layer at a time."""
+    charts = []
+    for i, method in enumerate(record["methods"]):
+        alone: dict[str, float] = {}
+        for point in method["sweep"]:
+            layer, accuracies = point["settings"].get("layer"), point["accuracies"]
+            if layer is not None and None not in accuracies:
+                alone[layer] = max(alone.get(layer, 0.0), float(np.mean(accuracies)))
+        if len(alone) > 1:
+            order = [layer["name"] for layer in method["layers"] if layer["name"] in alone]
+            found = [(layer, alone[layer]) for layer in order or alone]
+            svg = figures.depth(f"depth{i}", "Accuracy of each layer alone", found, best=method["name"] == best)
+            charts.append({"method": method["name"], "layers": found, "svg": svg})
+    return charts
 
 
 def setting_charts(record: Mapping[str, Any]) -> list[dict[str, Any]]:

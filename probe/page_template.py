@@ -116,7 +116,7 @@ chance. The folds chose the settings, so that their means are a little hopeful.<
 <tbody>
 {% for m in record.methods %}
 <tr><th scope="row">{{ m.name }}</th><td class="text wrap">
-{% for key, value in m.settings.items() %}{{ key | replace("_", " ") }} {{ value | setting }}{{ ", " if not loop.last }}
+{% for key, value in m.settings.items() %}{{ key | replace("_", " ") }} {{ value | plain }}{{ ", " if not loop.last }}
 {% else %}nothing to choose{% endfor %}</td><td>{{ m.sweep | length }}</td></tr>
 {% endfor %}
 </tbody></table>
@@ -124,11 +124,14 @@ chance. The folds chose the settings, so that their means are a little hopeful.<
 </details>
 </section>
 
-{% if layers %}
+{% if layers or depth %}
 <section>
 <h2>Which layers are read</h2>
-<p>The share of each layer's features that is kept, from the first layer (left) to the last.{% if layers | length <
-record.methods | length %} Methods that are not shown read all of the layers they use, or a single one.{% endif %}</p>
+{% if layers %}
+<p>The share of each layer's features that is kept, from the first layer (left) to the last.
+{% if layers | length < record.methods | length %}Methods that are not shown read all of the layers they use, or a
+single one.{% endif %}</p>
+{% endif %}
 <div class="grid">
 {% for chart in layers %}
 <figure><h3>{{ chart.method }}</h3>{{ chart.svg | safe }}
@@ -136,6 +139,18 @@ record.methods | length %} Methods that are not shown read all of the layers the
 {% call scroll("Share of kept features by layer, " ~ chart.method) %}
 <table><thead><tr><th class="text">layer</th><th>kept</th></tr></thead><tbody>
 {% for name, share in chart.layers %}<tr><th scope="row">{{ name }}</th><td>{{ share | percent }}</td></tr>
+{% endfor %}
+</tbody></table>
+{% endcall %}
+</details></figure>
+{% endfor %}
+{% for chart in depth %}
+<figure><h3>{{ chart.method }}: one layer alone</h3>{{ chart.svg | safe }}
+<figcaption>Mean accuracy over the folds of a head on each layer by itself, from the first to the last.</figcaption>
+<details><summary>All {{ chart.layers | length }} layers</summary>
+{% call scroll("Accuracy of each layer alone, " ~ chart.method) %}
+<table><thead><tr><th class="text">layer</th><th>accuracy</th></tr></thead><tbody>
+{% for name, accuracy in chart.layers %}<tr><th scope="row">{{ name }}</th><td>{{ accuracy | decimal }}</td></tr>
 {% endfor %}
 </tbody></table>
 {% endcall %}
@@ -153,7 +168,7 @@ folds, the ring what was chosen.
 </p>
 <div class="grid">
 {% for chart in curves %}
-<figure><h3>{{ "Features kept, F" if chart.symbol == "F" else "Strength of selection, λ" }}</h3>
+<figure><h3>{{ "Features kept, F" if chart.symbol == "F" else "Strength of selection, " ~ chart.symbol }}</h3>
 <ul class="key">{% for colour, name in chart.names %}<li style="--own: var(--line{{ colour }})">{{ name }}</li>{%
 endfor %}
 </ul>{{ chart.svg | safe }}</figure>
@@ -260,13 +275,14 @@ all methods. FLOPs are estimated; a dash where a method does not say.</p>
 <dl class="facts">
 {% for key, value in b.items() %}{% if key != "name" %}
 {% if value is mapping %}{% for k, v in value.items() %}
-{{ fact(("store at target size " if key == "stores" else "") ~ k | replace("_", " "), v) }}{% endfor %}
-{% else %}{{ fact(key | replace("_", " "), value) }}{% endif %}{% endif %}{% endfor %}
+{{ fact(("store at target size " if key == "stores" else "") ~ k | replace("_", " "), v | plain) }}{% endfor %}
+{% else %}{{ fact(key | replace("_", " "), value | plain) }}{% endif %}{% endif %}{% endfor %}
 </dl></details>
 {% endfor %}
 <details><summary>Resolved configuration</summary>
-<dl class="facts">{% for key, value in record.options.items() %}{{ fact(key | replace("_", " "), value) }}{% endfor
-%}</dl>
+<dl class="facts">
+{% for key, value in record.options.items() %}{{ fact(key | replace("_", " "), value | plain) }}{% endfor %}
+</dl>
 </details>
 </section>
 {% endblock %}
