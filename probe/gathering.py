@@ -9,8 +9,11 @@ from typing import Any
 
 from head2toe.probe import results, summary
 from head2toe.store.errors import BadRequest, StoreError
+from head2toe.store.files import explained
 from head2toe.store.listing import table
 
+RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "options", "seed", "source", "versions")
+METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")
 COLUMNS = (
     "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "test_accuracy", "test_low", "test_high",
     "features_kept", "features_total", "seconds", "F", "lambda_ratio", "lambda", "run",
@@ -54,12 +57,17 @@ def load(path: Path) -> Found:
     """
     file = path / results.RESULT if path.is_dir() else path
     record = results.read(file)
-    found = Found(file.parent, record, file.stat().st_mtime)
+    with explained(file):
+        found = Found(file.parent, record, file.stat().st_mtime)
     try:
+        missing = [key for key in RUN_KEYS if key not in record]
+        missing += [key for method in record["methods"] for key in METHOD_KEYS if key not in method]
+        if missing or not record["methods"]:
+            raise ValueError(f"no {missing[0]!r}" if missing else "no methods")
         rows(found)
         summary.best_method(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{file}: damaged ({type(error).__name__}: {error}): run the task again") from error
+        raise StoreError(f"{file}: damaged ({' '.join(str(error).split())}): run the task again") from error
     return found
 
 

@@ -266,8 +266,16 @@ all methods. FLOPs are estimated; a dash where a method does not say.</p>
 <h2>What was run</h2>
 <pre tabindex="0"><code>{{ record.command }}</code></pre>
 <p>Images and labels: {{ record.source }}</p>
+{% for note in record.get("notes", []) %}
+<p class="note">{{ note }}</p>
+{% endfor %}
+{% if record.get("skipped") %}
+<p class="note">{{ record.skipped | length }} unreadable images were left out.</p>
+{% endif %}
 <dl class="facts">
 {{ fact("seed", record.seed) }}
+{% for key, value in record.get("provenance", {}).items() %}
+{{ fact(key | replace("_", " "), value | plain) }}{% endfor %}
 {% for package, number in record.versions.items() %}{{ fact(package, number) }}{% endfor %}
 </dl>
 {% for b in record.backbones %}

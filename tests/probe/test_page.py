@@ -118,6 +118,7 @@ def test_without_test_images_nor_pictures_the_page_says_so(made_up: Made, tmp_pa
 
 def test_hostile_names_stay_text(made_up: Made, tmp_path: Path) -> None:
     run, outcomes = made_up(n_train=80, n_test=200, classes=4, task=HOSTILE[0], group=None)
+    object.__setattr__(run, "notes", {"notes": [HOSTILE[0]], "provenance": {HOSTILE[1]: [HOSTILE[0], None]}})
     for field, value in (("classes", HOSTILE), ("command", f"head2toe run '{HOSTILE[1]}'"), ("source", HOSTILE[0])):
         object.__setattr__(run, field, value)
     object.__setattr__(run, "ids", [f"{name}{HOSTILE[1]}" for name in run.ids])
