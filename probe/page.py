@@ -117,12 +117,11 @@ def layer_charts(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
             found = [(layer["name"], layer["kept"] / layer["width"]) for layer in known]
             if any(share < 1 for _, share in found):
                 chosen[method["name"]] = found
-    top = 1.08 * max((share for found in chosen.values() for _, share in found), default=1)
     return [
         {
             "method": name,
             "layers": found,
-            "svg": figures.shares(f"layers{i}", f"Share kept of each layer, {name}", found, top, best=name == best),
+            "svg": figures.shares(f"layers{i}", f"Share kept of each layer, {name}", found, best=name == best),
         }
         for i, (name, found) in enumerate(chosen.items())
     ]
@@ -160,11 +159,17 @@ def setting_charts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def best_of_each(method: Mapping[str, Any], key: str, colour: int) -> figures.Curve | None:
-    """For each value of a setting, the best of the other settings; None where fewer than two values were tried."""
+    """For each value of a setting, the best of the other settings; None where fewer than two values were tried.
+
+    A sweep may hold models of several kinds: those count that have the same settings as the chosen one (`head`, the way
+    in which a head is fitted, apart).
+    """
+    kind = method["settings"].keys() - {"head"}
     best: dict[float, tuple[float, float]] = {}
     for point in method["sweep"]:
         value, accuracies = point["settings"].get(key), point["accuracies"]
-        if isinstance(value, (int, float)) and value > 0 and None not in accuracies:
+        alike = point["settings"].keys() - {"head"} == kind
+        if alike and isinstance(value, (int, float)) and value > 0 and None not in accuracies:
             error = float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(accuracies) > 1 else 0.0
             best[value] = max(best.get(value, (-1.0, 0.0)), (float(np.mean(accuracies)), error))
     if len(best) < 2:

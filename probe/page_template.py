@@ -73,8 +73,8 @@ images{% if on == "test" %}, then the test images were looked at once{% endif %}
 <tbody>
 {% for m in record.methods %}
 <tr{% if m.name == best.name %} class="best"{% endif %}>
-<th scope="row">{{ m.name }}{% if m.name == best.name %} <span class="mark">best</span>{% elif m.name in level %}
-<span class="mark">level</span>{% endif %}</th>
+<th scope="row">{{ m.name }}{% if m.name == best.name %} <span class="mark">best</span>
+{% elif m.name in level %} <span class="mark">level</span>{% endif %}</th>
 <td>{{ tested(m) }}</td>
 <td>{{ (m.test.accuracy.interval if m.test else none) | interval }}</td>
 <td>{{ m.cv.accuracy | plus_minus }}</td>
@@ -128,7 +128,8 @@ chance. The folds chose the settings, so that their means are a little hopeful.<
 <section>
 <h2>Which layers are read</h2>
 {% if layers %}
-<p>The share of each layer's features that is kept, from the first layer (left) to the last.
+<p>The share of each layer's features that is kept, from the first layer (left) to the last; every chart has
+a scale of its own.
 {% if layers | length < record.methods | length %}Methods that are not shown read all of the layers they use, or a
 single one.{% endif %}</p>
 {% endif %}
@@ -163,7 +164,8 @@ single one.{% endif %}</p>
 {% if curves %}
 <section>
 <h2>Accuracy against the settings</h2>
-<p>Mean accuracy over the folds. Each point is the best of all other settings; the band is one standard error over the
+<p>Mean accuracy over the folds. Each point is the best of all other settings that were tried at this value; the band
+is one standard error over the
 folds, the ring what was chosen.
 </p>
 <div class="grid">
@@ -182,7 +184,7 @@ endfor %}
 <div class="grid">
 {{ figure(reliability, best.name ~ " on the " ~ ("test images" if best.calibration.on == "test" else "folds") ~
    ": on the dashed line, probabilities can be taken at their word; below it, it is too sure. The larger a dot, the more
-   images.") }}
+   images; bins with fewer than five are left out.") }}
 <div>
 {% call scroll("Calibration") %}
 <table>

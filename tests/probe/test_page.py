@@ -162,6 +162,8 @@ def test_curves_take_the_best_of_all_other_settings(made_up: Made) -> None:
         assert accuracy == pytest.approx(max(np.mean(folds) for folds in tried))
         assert error > 0
     assert page.best_of_each(record["methods"][0], "fraction", 0) is None
+    other = {"settings": {"fraction": 0.5, "kernel": 1}, "accuracies": [1.0] * 5, "log_losses": [0.0] * 5}
+    assert page.best_of_each(method | {"sweep": [*method["sweep"], other]}, "fraction", 0) == curve
 
 
 def test_tasks_are_grouped_and_means_are_of_like_with_like(made_up: Made, tmp_path: Path) -> None:
