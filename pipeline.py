@@ -85,6 +85,8 @@ class Options:
     folds : str
         `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
         `stratified`.
+    download : str, optional
+        Where to get one of VTAB's tasks that is not there yet: `tfds` or `torchvision`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
     fresh : bool
@@ -109,6 +111,7 @@ class Options:
     standardize: str = "feature"
     seed: int = 0
     folds: str = "auto"
+    download: str | None = None
     on_error: str = "stop"
     fresh: bool = False
 
@@ -226,13 +229,15 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
         One line saying what is wrong, where, and what to do.
     """
     from head2toe.extract.stage import extract_task
-    from head2toe.extract.tasks import load_task
+    from head2toe.extract.tasks import load_task, obtain
 
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
+    if o.download is not None:
+        obtain(task, o.download)
     return extract_task(
         load_task(task, seed=o.seed, folds=o.folds),
         backbone=o.backbones[0],
@@ -554,6 +559,11 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="How training rows are dealt into folds.",
         ),
         click.option(
+            "--download",
+            type=click.Choice(["tfds", "torchvision"]),
+            help="Get one of VTAB's tasks that is not there yet from TensorFlow Datasets or torchvision.",
+        ),
+        click.option(
             "--on-error",
             type=click.Choice(CHOICES["on_error"]),
             default=default.on_error,
@@ -829,11 +839,11 @@ def echo_result(result: RunResult, as_json: bool) -> None:
 
 
 main.add_command(store)
-main.add_command(report_command(thumbnails))
-main.add_command(results_command)
 main.add_command(predict)
 main.add_command(info)
 main.add_command(export_command)
+main.add_command(report_command(thumbnails))
+main.add_command(results_command)
 
 
 if __name__ == "__main__":

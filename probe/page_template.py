@@ -31,6 +31,10 @@ SHARED = """
 {% macro tested(method) %}
 {% if method.test %}{{ method.test.accuracy.value | decimal }}{% else %}–{% endif %}
 {% endmacro %}
+{% macro command(text) %}
+<pre tabindex="0"><code>{% for word in text.split(" ") %}<span>{{ word }}</span>{{ " " if not loop.last }}{% endfor %}
+</code></pre>
+{% endmacro %}
 {% macro fact(term, value) %}
 <div><dt>{{ term }}</dt><dd>{{ value }}</dd></div>
 {% endmacro %}
@@ -38,7 +42,7 @@ SHARED = """
 
 RUN = """
 {% extends "frame" %}
-{% from "shared" import scroll, figure, tested, fact %}
+{% from "shared" import scroll, figure, tested, fact, command %}
 {% block main %}
 <header>
 <p class="eyebrow">Head2Toe report</p>
@@ -266,7 +270,7 @@ all methods. FLOPs are estimated; a dash where a method does not say.</p>
 
 <section>
 <h2>What was run</h2>
-<pre tabindex="0"><code>{{ record.command }}</code></pre>
+{{ command(record.command) }}
 <p>Images and labels: {{ record.source }}</p>
 {% for note in record.get("notes", []) %}
 <p class="note">{{ note }}</p>

@@ -94,7 +94,8 @@ class _GroupLasso(BaseEstimator):
             return np.asarray(validate_data(self, X, dtype=np.float32, reset=False)[:, columns])
         if design.shape[1] != self.n_features_in_:
             raise ValueError(
-                f"X has {design.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features"
+                f"X has {design.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features"
             )
         return design.columns(columns).T
 

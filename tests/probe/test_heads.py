@@ -6,8 +6,8 @@ import array_api_compat.numpy as np_xp
 import array_api_strict
 import numpy as np
 import pytest
-from head2toe.probe.crossval import Labels, cross_validate, refit, screen
 from head2toe.probe.candidates import log_softmax
+from head2toe.probe.crossval import Labels, cross_validate, refit, screen
 from head2toe.probe.heads import eigenbasis, least_squares_path, logistic_path, stack
 from head2toe.probe.rows import scaled_rows, standardized_rows, unit_rows
 from head2toe.select.arrays import Arrays, numpy_arrays, to_numpy
@@ -65,7 +65,7 @@ def test_every_namespace_gives_the_same_scores(arrays: Arrays, rows: Any) -> Non
         return [*cross_validate(*arguments), *screen(*arguments)]
 
     for (C, ours), (same_C, reference) in zip(predictions(arrays), predictions(numpy_arrays()), strict=True):
-        assert C == same_C
+        assert same_C == C
         assert ours.shape == (60, 3)
         np.testing.assert_allclose(ours, reference, atol=0.05)
 
