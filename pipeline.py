@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
     from head2toe.select.stage import Selected
     from head2toe.store.design import DesignMatrix
-    from PIL.Image import Image
 
 METHODS = ("linear", "knn", "layerwise", "random", "all-l2", "l21", "head2toe", "head2toe-paper")
 DEFAULT_METHODS = ("linear", "l21", "head2toe")
@@ -455,32 +453,9 @@ def command_line(task: str, o: Options, methods: Sequence[str], metric: str, rul
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
-    from head2toe.extract.tasks import load_task
+    from head2toe.extract.thumbnails import of_task
 
-    try:
-        images = {image.name: image for image in load_task(record["argument"], seed=record["seed"]).images}
-    except (Head2ToeError, OSError):
-        images = {}  # moved or removed since: the report says so
-
-    def thumbnail(name: str) -> bytes | None:
-        try:
-            return None if name not in images else small_jpeg(images[name].load())
-        except Head2ToeError:
-            return None
-
-    return thumbnail
-
-
-def small_jpeg(image: "Image", side: int = 176) -> bytes:
-    """At most `side` pixels wide and high; what is tiny is enlarged pixel by pixel."""
-    from PIL.Image import Resampling
-
-    if (times := side // max(image.size)) > 1:
-        image = image.resize((times * image.width, times * image.height), Resampling.NEAREST)
-    image.thumbnail((side, side))
-    sink = BytesIO()
-    image.save(sink, "JPEG", quality=82)
-    return sink.getvalue()
+    return of_task(record["argument"], record["seed"])
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 COMPARISON = """
 {% extends "frame" %}
-{% from "shared" import scroll, figure, fact %}
+{% from "shared" import scroll, figure, fact, command %}
 {% macro rows(table) %}
 {% for group in table.groups %}
 {% if table.groups | length > 1 or group.name != "other" %}
@@ -89,7 +89,7 @@ own.</p>
 <h2>What was run</h2>
 {% for run in runs %}
 <details><summary>{{ run.record.task }}, {{ run.backbone }}</summary>
-<pre tabindex="0"><code>{{ run.record.command }}</code></pre>
+{{ command(run.record.command) }}
 <p class="note">Seed {{ run.record.seed }}. {{ run.record.counts.train }} training and {{ run.record.counts.test }} test
 images, {{ run.record.classes | length }} classes. {{ run.folder }}</p></details>
 {% endfor %}

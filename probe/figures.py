@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 NAMED_CLASSES = 24  # with more, names would be smaller than can be read
 CELL_TEXT = 12  # classes up to which a cell has room for a number
 SHADES = 12
+RANGE = 0.25  # of accuracies that a chart shows: one setting that fails must not flatten all others
+FEWEST = 5  # images in a bin whose share of right ones says something
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,13 @@ def curves(name: str, title: str, lines: Sequence[Curve], axis: str) -> str:
             for value, accuracy, _ in line.points:
                 if value == line.chosen:
                     ax.plot((value,), (accuracy,), "o", markersize=11, markerfacecolor="none", markeredgecolor=colour)
+        highest = max(accuracy for line in lines for _, accuracy, _ in line.points)
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], highest - RANGE))
         ax.set_xscale("log")
         ticks = sorted({point[0] for line in lines for point in line.points})
         ax.set_xticks([ticks[i] for i in _apart(ticks)])
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"{value:.2g}"))
         ax.set_xlabel(axis)
         ax.grid(visible=False, axis="x")
         ax.tick_params(axis="y", colors=MUTED)
@@ -90,28 +94,37 @@ def curves(name: str, title: str, lines: Sequence[Curve], axis: str) -> str:
         return inline(figure, name, title, f"{said}.")
 
 
-def shares(name: str, title: str, layers: Sequence[tuple[str, float]], top: float, *, best: bool) -> str:
-    """The share of each layer's features that is kept, from first to last; `top` is the axis' end."""
+def shares(name: str, title: str, layers: Sequence[tuple[str, float]], *, best: bool) -> str:
+    """The share of each layer's features that is kept, from first to last."""
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     n = len(layers)
     with drawing(150) as (figure, ax):
         ax.bar(range(n), [share for _, share in layers], width=0.78, color=ACCENT if best else MUTED, linewidth=0)
         ax.set_xlim(-0.7, n - 0.3)
+        top = 1.08 * max(share for _, share in layers)
         ax.set_ylim(0, top)
         ax.yaxis.set_major_locator(MaxNLocator(3))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.04 else 1))
         ax.tick_params(axis="y", colors=MUTED)
         ax.grid(visible=False, axis="x")
-        at = spread(n, 3)
-        ax.set_xticks(at, [short(layers[i][0], 18) for i in at], fontsize=9.5)
-        labels = ax.get_xticklabels()
-        if n > 2:
-            labels[0].set_horizontalalignment("left")
-            labels[-1].set_horizontalalignment("right")
+        _columns(ax, [layer for layer, _ in layers])
         most = sorted(layers, key=lambda layer: -layer[1])[:5]
         said = ", ".join(f"{layer} {share:.1%}" for layer, share in most)
         return inline(figure, name, title, f"{n} layers. The largest shares: {said}.")
+
+
+def depth(name: str, title: str, layers: Sequence[tuple[str, float]], *, best: bool) -> str:
+    """The accuracy of each layer alone, from first to last."""
+    with drawing(170) as (figure, ax):
+        accuracies = [accuracy for _, accuracy in layers]
+        ax.plot(accuracies, color=ACCENT if best else MUTED, linewidth=1.4, marker="o", markersize=3.5)
+        ax.tick_params(axis="y", colors=MUTED)
+        ax.grid(visible=False, axis="x")
+        _columns(ax, [layer for layer, _ in layers])
+        most = sorted(layers, key=lambda layer: -layer[1])[:5]
+        said = ", ".join(f"{layer} {accuracy:.3f}" for layer, accuracy in most)
+        return inline(figure, name, title, f"{len(layers)} layers. The best: {said}.")
 
 
 def confusion(name: str, title: str, counts: np.ndarray, classes: Sequence[str], description: str) -> str:
@@ -162,13 +175,13 @@ def reliability(name: str, title: str, bins: Mapping[str, Sequence[float | None]
     rows = [
         (c, a, n)
         for c, a, n in zip(bins["confidence"], bins["accuracy"], bins["counts"], strict=True)
-        if c is not None and a is not None and n
+        if c is not None and a is not None and (n or 0) >= FEWEST
     ]
-    confidence, accuracy, count = (np.array(values, dtype=float) for values in zip(*rows, strict=True))
+    confidence, accuracy, count = np.array(rows, dtype=float).reshape(-1, 3).T
     with drawing(270) as (figure, ax):
         ax.plot((0, 1), (0, 1), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         ax.plot(confidence, accuracy, color=ACCENT, linewidth=1.2, alpha=0.45)
-        ax.scatter(confidence, accuracy, s=8 + 90 * np.sqrt(count / count.max()), color=ACCENT, linewidths=0)
+        ax.scatter(confidence, accuracy, s=8 + 90 * np.sqrt(count / count.max(initial=1)), color=ACCENT, linewidths=0)
         ax.set_xlim(-0.02, 1.02)
         ax.set_ylim(-0.02, 1.05)
         ax.set_xlabel("confidence: probability of the predicted class")
@@ -188,6 +201,16 @@ def _rows(ax: "Axes", names: Sequence[str], best: Sequence[bool]) -> None:
     ax.margins(x=0.05)
     for label, bold in zip(ax.get_yticklabels(), best, strict=True):
         label.set_fontweight("bold" if bold else "normal")
+
+
+def _columns(ax: "Axes", layers: Sequence[str]) -> None:
+    """Names under the first, the middle and the last layer: there is no room for more."""
+    at = spread(len(layers), 3)
+    ax.set_xticks(at, [short(layers[i], 18) for i in at], fontsize=9.5)
+    labels = ax.get_xticklabels()
+    if len(at) > 2:
+        labels[0].set_horizontalalignment("left")
+        labels[-1].set_horizontalalignment("right")
 
 
 def _apart(ticks: Sequence[float]) -> list[int]:

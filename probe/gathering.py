@@ -9,11 +9,14 @@ from typing import Any
 
 from head2toe.probe import results, summary
 from head2toe.store.errors import BadRequest, StoreError
+from head2toe.store.files import explained
 from head2toe.store.listing import table
 
+RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "options", "seed", "source", "versions")
+METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")
 COLUMNS = (
     "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "test_accuracy", "test_low", "test_high",
-    "features_kept", "features_total", "seconds", "F", "lambda", "run",
+    "features_kept", "features_total", "seconds", "F", "lambda_ratio", "lambda", "run",
 )  # fmt: skip
 HEADER = (
     "task",
@@ -26,7 +29,7 @@ HEADER = (
     "features",
     "seconds",
     "F",
-    "λ",
+    "λ / λ_max",
 )
 
 
@@ -54,12 +57,17 @@ def load(path: Path) -> Found:
     """
     file = path / results.RESULT if path.is_dir() else path
     record = results.read(file)
-    found = Found(file.parent, record, file.stat().st_mtime)
+    with explained(file):
+        found = Found(file.parent, record, file.stat().st_mtime)
     try:
+        missing = [key for key in RUN_KEYS if key not in record]
+        missing += [key for method in record["methods"] for key in METHOD_KEYS if key not in method]
+        if missing or not record["methods"]:
+            raise ValueError(f"no {missing[0]!r}" if missing else "no methods")
         rows(found)
         summary.best_method(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{file}: damaged ({type(error).__name__}: {error}): run the task again") from error
+        raise StoreError(f"{file}: damaged ({' '.join(str(error).split())}): run the task again") from error
     return found
 
 
@@ -109,12 +117,21 @@ def rows(run: Found) -> list[dict[str, Any]]:
             method["features"]["kept"],
             method["features"]["total"],
             method["cost"]["seconds"],
-            settings.get("fraction", settings.get("features")),
+            _fraction(method),
             settings.get("lambda_ratio"),
+            settings.get("lambda"),
             str(run.folder),
         )
         listed.append(dict(zip(COLUMNS, values, strict=True)))
     return listed
+
+
+def _fraction(method: Mapping[str, Any]) -> float | None:
+    """The share of features that was asked for, F: named, or from their number."""
+    settings, total = method["settings"], method["features"]["total"]
+    if "fraction" in settings or "features" not in settings:
+        return settings.get("fraction")
+    return float(f"{settings['features'] / total:.6g}")
 
 
 def as_text(listed: Sequence[Mapping[str, Any]]) -> str:
@@ -130,8 +147,8 @@ def as_text(listed: Sequence[Mapping[str, Any]]) -> str:
             summary.interval(None if row["test_low"] is None else [row["test_low"], row["test_high"]]),
             f"{row['features_kept']:,}",
             f"{row['seconds']:.1f}",
-            "–" if row["F"] is None else summary.setting(row["F"]),
-            "–" if row["lambda"] is None else summary.setting(row["lambda"]),
+            "–" if row["F"] is None else f"{row['F']:.2g}",
+            "–" if row["lambda_ratio"] is None else summary.setting(row["lambda_ratio"]),
         )
         for row in listed
     ]

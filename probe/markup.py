@@ -34,8 +34,19 @@ def fill(template: str, **values: Any) -> str:
         "decimal": summary.decimal,
         "plus_minus": summary.plus_minus,
         "interval": summary.interval,
-        "setting": summary.setting,
+        "plain": plain,
         "percent": lambda value: f"{100 * value:.1f} %",
     }
     text = environment.get_template(template).render(style=STYLE, **values)
     return "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
+
+
+def plain(value: Any) -> str:
+    """A setting or an option, as people write it: lists with commas, nothing as a dash."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain, value))
+    if value is None or isinstance(value, bool):
+        return "–" if value is None else "yes" if value else "no"
+    return summary.setting(value)

@@ -19,7 +19,8 @@ CONFUSIONS = 10
 CURVES = {
     "fraction": ("F", "share of features kept, F"),
     "features": ("F", "number of features kept, F"),
-    "lambda_ratio": ("λ", "strength of the group lasso, λ / λ_max"),
+    "lambda_ratio": ("λ / λ_max", "strength of the group lasso, λ / λ_max"),
+    "lambda": ("λ", "strength of the group lasso, λ"),
 }
 
 
@@ -53,6 +54,7 @@ def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str
         pairs=against_best(record, best["name"]),
         dots=accuracy_dots("methods", record),
         layers=layer_charts(record, best["name"]),
+        depth=depth_charts(record, best["name"]),
         curves=setting_charts(record),
         folds=fold_chart(record, best["name"]),
         reliability=figures.reliability("reliability", f"Reliability of {best['name']}", best["calibration"]["bins"]),
@@ -115,15 +117,31 @@ def layer_charts(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
             found = [(layer["name"], layer["kept"] / layer["width"]) for layer in known]
             if any(share < 1 for _, share in found):
                 chosen[method["name"]] = found
-    top = 1.08 * max((share for found in chosen.values() for _, share in found), default=1)
     return [
         {
             "method": name,
             "layers": found,
-            "svg": figures.shares(f"layers{i}", f"Share kept of each layer, {name}", found, top, best=name == best),
+            "svg": figures.shares(f"layers{i}", f"Share kept of each layer, {name}", found, best=name == best),
         }
         for i, (name, found) in enumerate(chosen.items())
     ]
+
+
+def depth_charts(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
+    """Accuracy of each layer on its own, for methods that tried one layer at a time."""
+    charts = []
+    for i, method in enumerate(record["methods"]):
+        alone: dict[str, float] = {}
+        for point in method["sweep"]:
+            layer, accuracies = point["settings"].get("layer"), point["accuracies"]
+            if layer is not None and None not in accuracies:
+                alone[layer] = max(alone.get(layer, 0.0), float(np.mean(accuracies)))
+        if len(alone) > 1:
+            order = [layer["name"] for layer in method["layers"] if layer["name"] in alone]
+            found = [(layer, alone[layer]) for layer in order or alone]
+            svg = figures.depth(f"depth{i}", "Accuracy of each layer alone", found, best=method["name"] == best)
+            charts.append({"method": method["name"], "layers": found, "svg": svg})
+    return charts
 
 
 def setting_charts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -141,11 +159,17 @@ def setting_charts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def best_of_each(method: Mapping[str, Any], key: str, colour: int) -> figures.Curve | None:
-    """For each value of a setting, the best of the other settings; None where fewer than two values were tried."""
+    """For each value of a setting, the best of the other settings; None where fewer than two values were tried.
+
+    A sweep may hold models of several kinds: those count that have the same settings as the chosen one (`head`, the way
+    in which a head is fitted, apart).
+    """
+    kind = method["settings"].keys() - {"head"}
     best: dict[float, tuple[float, float]] = {}
     for point in method["sweep"]:
         value, accuracies = point["settings"].get(key), point["accuracies"]
-        if isinstance(value, (int, float)) and value > 0 and None not in accuracies:
+        alike = point["settings"].keys() - {"head"} == kind
+        if alike and isinstance(value, (int, float)) and value > 0 and None not in accuracies:
             error = float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(accuracies) > 1 else 0.0
             best[value] = max(best.get(value, (-1.0, 0.0)), (float(np.mean(accuracies)), error))
     if len(best) < 2:

@@ -80,10 +80,12 @@ svg.chart text { font-family: inherit !important; }
 .images .gone { display: grid; place-items: center; color: var(--muted); font-size: .8rem; }
 .images p { margin: .35rem 0 0; font-size: .85rem; line-height: 1.35; }
 pre {
-  overflow-x: auto; margin: .8rem 0; padding: .8rem 1rem; border: 1px solid var(--rule); border-radius: 4px;
+  overflow-x: auto; white-space: pre-wrap; margin: .8rem 0; padding: .8rem 1rem; border: 1px solid var(--rule);
+  border-radius: 4px;
   background: var(--card); font-size: .85rem;
 }
 code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+pre span { white-space: nowrap; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }

@@ -31,6 +31,10 @@ SHARED = """
 {% macro tested(method) %}
 {% if method.test %}{{ method.test.accuracy.value | decimal }}{% else %}–{% endif %}
 {% endmacro %}
+{% macro command(text) %}
+<pre tabindex="0"><code>{% for word in text.split(" ") %}<span>{{ word }}</span>{{ " " if not loop.last }}{% endfor %}
+</code></pre>
+{% endmacro %}
 {% macro fact(term, value) %}
 <div><dt>{{ term }}</dt><dd>{{ value }}</dd></div>
 {% endmacro %}
@@ -38,7 +42,7 @@ SHARED = """
 
 RUN = """
 {% extends "frame" %}
-{% from "shared" import scroll, figure, tested, fact %}
+{% from "shared" import scroll, figure, tested, fact, command %}
 {% block main %}
 <header>
 <p class="eyebrow">Head2Toe report</p>
@@ -73,8 +77,8 @@ images{% if on == "test" %}, then the test images were looked at once{% endif %}
 <tbody>
 {% for m in record.methods %}
 <tr{% if m.name == best.name %} class="best"{% endif %}>
-<th scope="row">{{ m.name }}{% if m.name == best.name %} <span class="mark">best</span>{% elif m.name in level %}
-<span class="mark">level</span>{% endif %}</th>
+<th scope="row">{{ m.name }}{% if m.name == best.name %} <span class="mark">best</span>
+{% elif m.name in level %} <span class="mark">level</span>{% endif %}</th>
 <td>{{ tested(m) }}</td>
 <td>{{ (m.test.accuracy.interval if m.test else none) | interval }}</td>
 <td>{{ m.cv.accuracy | plus_minus }}</td>
@@ -116,7 +120,7 @@ chance. The folds chose the settings, so that their means are a little hopeful.<
 <tbody>
 {% for m in record.methods %}
 <tr><th scope="row">{{ m.name }}</th><td class="text wrap">
-{% for key, value in m.settings.items() %}{{ key | replace("_", " ") }} {{ value | setting }}{{ ", " if not loop.last }}
+{% for key, value in m.settings.items() %}{{ key | replace("_", " ") }} {{ value | plain }}{{ ", " if not loop.last }}
 {% else %}nothing to choose{% endfor %}</td><td>{{ m.sweep | length }}</td></tr>
 {% endfor %}
 </tbody></table>
@@ -124,11 +128,15 @@ chance. The folds chose the settings, so that their means are a little hopeful.<
 </details>
 </section>
 
-{% if layers %}
+{% if layers or depth %}
 <section>
 <h2>Which layers are read</h2>
-<p>The share of each layer's features that is kept, from the first layer (left) to the last.{% if layers | length <
-record.methods | length %} Methods that are not shown read all of the layers they use, or a single one.{% endif %}</p>
+{% if layers %}
+<p>The share of each layer's features that is kept, from the first layer (left) to the last; every chart has
+a scale of its own.
+{% if layers | length < record.methods | length %}Methods that are not shown read all of the layers they use, or a
+single one.{% endif %}</p>
+{% endif %}
 <div class="grid">
 {% for chart in layers %}
 <figure><h3>{{ chart.method }}</h3>{{ chart.svg | safe }}
@@ -141,6 +149,18 @@ record.methods | length %} Methods that are not shown read all of the layers the
 {% endcall %}
 </details></figure>
 {% endfor %}
+{% for chart in depth %}
+<figure><h3>{{ chart.method }}: one layer alone</h3>{{ chart.svg | safe }}
+<figcaption>Mean accuracy over the folds of a head on each layer by itself, from the first to the last.</figcaption>
+<details><summary>All {{ chart.layers | length }} layers</summary>
+{% call scroll("Accuracy of each layer alone, " ~ chart.method) %}
+<table><thead><tr><th class="text">layer</th><th>accuracy</th></tr></thead><tbody>
+{% for name, accuracy in chart.layers %}<tr><th scope="row">{{ name }}</th><td>{{ accuracy | decimal }}</td></tr>
+{% endfor %}
+</tbody></table>
+{% endcall %}
+</details></figure>
+{% endfor %}
 </div>
 </section>
 {% endif %}
@@ -148,12 +168,13 @@ record.methods | length %} Methods that are not shown read all of the layers the
 {% if curves %}
 <section>
 <h2>Accuracy against the settings</h2>
-<p>Mean accuracy over the folds. Each point is the best of all other settings; the band is one standard error over the
+<p>Mean accuracy over the folds. Each point is the best of all other settings that were tried at this value; the band
+is one standard error over the
 folds, the ring what was chosen.
 </p>
 <div class="grid">
 {% for chart in curves %}
-<figure><h3>{{ "Features kept, F" if chart.symbol == "F" else "Strength of selection, λ" }}</h3>
+<figure><h3>{{ "Features kept, F" if chart.symbol == "F" else "Strength of selection, " ~ chart.symbol }}</h3>
 <ul class="key">{% for colour, name in chart.names %}<li style="--own: var(--line{{ colour }})">{{ name }}</li>{%
 endfor %}
 </ul>{{ chart.svg | safe }}</figure>
@@ -167,7 +188,7 @@ endfor %}
 <div class="grid">
 {{ figure(reliability, best.name ~ " on the " ~ ("test images" if best.calibration.on == "test" else "folds") ~
    ": on the dashed line, probabilities can be taken at their word; below it, it is too sure. The larger a dot, the more
-   images.") }}
+   images; bins with fewer than five are left out.") }}
 <div>
 {% call scroll("Calibration") %}
 <table>
@@ -190,7 +211,7 @@ log-probabilities; it is fitted on the folds.</p>
 <h2>What is taken for what</h2>
 {% if confusion %}
 <div class="grid">
-{{ figure(confusion.svg, "Rows: the true class. The darker a cell, the larger its share of the row" ~
+{{ figure(confusion.svg, "Rows: the true class. The stronger its colour, the larger a cell's share of the row" ~
    ("; numbers are images." if confusion.numbers else "." if confusion.names else "; classes by number, in label
 order.")) }}
 <div>
@@ -249,10 +270,18 @@ all methods. FLOPs are estimated; a dash where a method does not say.</p>
 
 <section>
 <h2>What was run</h2>
-<pre tabindex="0"><code>{{ record.command }}</code></pre>
+{{ command(record.command) }}
+<p>Images and labels: {{ record.source }}</p>
+{% for note in record.get("notes", []) %}
+<p class="note">{{ note }}</p>
+{% endfor %}
+{% if record.get("skipped") %}
+<p class="note">{{ record.skipped | length }} unreadable images were left out.</p>
+{% endif %}
 <dl class="facts">
 {{ fact("seed", record.seed) }}
-{{ fact("source", record.source) }}
+{% for key, value in record.get("provenance", {}).items() %}
+{{ fact(key | replace("_", " "), value | plain) }}{% endfor %}
 {% for package, number in record.versions.items() %}{{ fact(package, number) }}{% endfor %}
 </dl>
 {% for b in record.backbones %}
@@ -260,13 +289,14 @@ all methods. FLOPs are estimated; a dash where a method does not say.</p>
 <dl class="facts">
 {% for key, value in b.items() %}{% if key != "name" %}
 {% if value is mapping %}{% for k, v in value.items() %}
-{{ fact(("store at target size " if key == "stores" else "") ~ k | replace("_", " "), v) }}{% endfor %}
-{% else %}{{ fact(key | replace("_", " "), value) }}{% endif %}{% endif %}{% endfor %}
+{{ fact(("store at target size " if key == "stores" else "") ~ k | replace("_", " "), v | plain) }}{% endfor %}
+{% else %}{{ fact(key | replace("_", " "), value | plain) }}{% endif %}{% endif %}{% endfor %}
 </dl></details>
 {% endfor %}
 <details><summary>Resolved configuration</summary>
-<dl class="facts">{% for key, value in record.options.items() %}{{ fact(key | replace("_", " "), value) }}{% endfor
-%}</dl>
+<dl class="facts">
+{% for key, value in record.options.items() %}{{ fact(key | replace("_", " "), value | plain) }}{% endfor %}
+</dl>
 </details>
 </section>
 {% endblock %}

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.probe import comparison, gathering, page, predictions, results
+from head2toe.probe.outcome import SweepPoint
 
 Made = Callable[..., tuple[Any, Any]]
 HOSTILE = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$10 {{ 7*7 }} ]]> & \x00\n", "日本 שלום")
@@ -116,6 +118,7 @@ def test_without_test_images_nor_pictures_the_page_says_so(made_up: Made, tmp_pa
 
 def test_hostile_names_stay_text(made_up: Made, tmp_path: Path) -> None:
     run, outcomes = made_up(n_train=80, n_test=200, classes=4, task=HOSTILE[0], group=None)
+    object.__setattr__(run, "notes", {"notes": [HOSTILE[0]], "provenance": {HOSTILE[1]: [HOSTILE[0], None]}})
     for field, value in (("classes", HOSTILE), ("command", f"head2toe run '{HOSTILE[1]}'"), ("source", HOSTILE[0])):
         object.__setattr__(run, field, value)
     object.__setattr__(run, "ids", [f"{name}{HOSTILE[1]}" for name in run.ids])
@@ -159,6 +162,8 @@ def test_curves_take_the_best_of_all_other_settings(made_up: Made) -> None:
         assert accuracy == pytest.approx(max(np.mean(folds) for folds in tried))
         assert error > 0
     assert page.best_of_each(record["methods"][0], "fraction", 0) is None
+    other = {"settings": {"fraction": 0.5, "kernel": 1}, "accuracies": [1.0] * 5, "log_losses": [0.0] * 5}
+    assert page.best_of_each(method | {"sweep": [*method["sweep"], other]}, "fraction", 0) == curve
 
 
 def test_tasks_are_grouped_and_means_are_of_like_with_like(made_up: Made, tmp_path: Path) -> None:
@@ -199,3 +204,31 @@ def test_backbones_stand_side_by_side_and_the_newest_run_counts(made_up: Made, t
         next(m["test"]["accuracy"]["value"] for m in run.record["methods"] if m["name"] == across["method"])
         for run in (runs[2], runs[1])
     ]
+
+
+def test_layers_tried_one_by_one_are_drawn_in_their_order(made_up: Made, tmp_path: Path) -> None:
+    run, outcomes = made_up(n_train=60, n_test=80)
+    rng = np.random.default_rng(0)
+    names = list(outcomes[0].layers)
+    points = tuple(
+        SweepPoint({"layer": name, "C": C}, tuple(rng.random(5)), (1.0,) * 5)
+        for name in reversed(names)
+        for C in (1.0, 10.0)
+    )
+    layerwise = replace(outcomes[0], name="layerwise", sweep=points, settings=points[0].settings)
+    record = results.document(run, (layerwise, outcomes[1]))
+    (chart,) = page.depth_charts(record, "layerwise")
+    assert [layer for layer, _ in chart["layers"]] == names
+    best = max(point.accuracy for point in points if point.settings["layer"] == names[3])
+    assert chart["layers"][3][1] == pytest.approx(best, abs=1e-5)
+    assert "one layer alone" in sound(rendered(tmp_path, (run, (layerwise, outcomes[1])))).text
+    assert page.depth_charts(results.document(run, outcomes), "linear") == []
+
+
+def test_a_number_of_features_is_a_fraction_in_the_table(made_up: Made, tmp_path: Path) -> None:
+    run, outcomes = made_up(n_train=60, n_test=20)
+    counted = replace(outcomes[-1], settings={"features": outcomes[-1].features_total // 4, "lambda": 0.5})
+    results.write_run(tmp_path, run, (counted,))
+    (row,) = gathering.rows(gathering.load(tmp_path))
+    assert row["F"] == pytest.approx(0.25, rel=1e-4)
+    assert (row["lambda_ratio"], row["lambda"]) == (None, 0.5)

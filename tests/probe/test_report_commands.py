@@ -106,6 +106,7 @@ def test_results_lists_every_run_and_method_and_passes_over_the_rest(stripes: Pa
         assert row["task"] == text["task"] == record["task"]
         assert (row["test_accuracy"] is None) == (text["test_accuracy"] == "") == (record["task"] == "a,b")
         assert row["F"] == method["settings"].get("fraction")
+        assert row["lambda_ratio"] == method["settings"].get("lambda_ratio")
     assert call("results", "--json", "--csv").exit_code == 2
 
 
