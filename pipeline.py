@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import export_command, info, predict
-from head2toe.store.commands import json_option, show, store
+from head2toe.store.commands import json_option, root_option, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
 
 if TYPE_CHECKING:
@@ -531,6 +531,33 @@ def run_command(task: str, as_json: bool, **given: Any) -> None:
     Example: head2toe run path/to/folder --backbone resnet50
     """
     echo_result(run(task, options_of(given)), as_json)
+
+
+@main.command()
+@root_option
+def doctor(root: Path | None, as_json: bool) -> None:
+    """Look at Python, torch, CUDA, CuPy, BLAS, memory, store root, data and weights. Exit code 1 if something is wrong.
+
+    Example: head2toe doctor --store /data/stores
+    """
+    from head2toe.extract.checks import data_checks, torch_checks, weights_checks
+    from head2toe.select.checks import array_checks
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.checks import machine_checks, root_checks
+
+    stage_one = [*torch_checks(), *weights_checks(), *data_checks()]
+    checks = [*machine_checks(), *stage_one, *array_checks(), *root_checks(Catalogue(root).root)]
+    wrong = sum(check.state == "FAIL" for check in checks)
+    if as_json:
+        show({"ok": not wrong, "checks": list(map(asdict, checks)), "versions": versions()})
+    else:
+        for check in checks:
+            click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
+            if check.remedy:
+                click.echo(f"{'':<17} -> {check.remedy}")
+        click.echo(f"{wrong} of {len(checks)} checks failed" if wrong else "nothing is wrong")
+    if wrong:
+        sys.exit(1)
 
 
 def echo_extraction(extraction: "Extraction") -> None:
