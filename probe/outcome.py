@@ -95,6 +95,11 @@ class Outcome:
         Floating-point operations of the training, estimated (0 where a method does not say).
     bytes_stored : int
         What has to be kept for this task to predict: column numbers, scales, weights.
+    layers : dict
+        Every layer of the design that was chosen from, first to last, to its number of features; what shares are
+        drawn of. Empty for a method that does not choose from layers.
+    nested_log_probabilities : (n_train, classes) float32 array, optional
+        Of every training row by a head whose settings, too, were chosen without its fold (nested cross-validation).
     """
 
     name: str
@@ -108,6 +113,8 @@ class Outcome:
     flops: float = 0.0
     bytes_stored: int = 0
     model: LinearModel | None = field(default=None, repr=False)
+    layers: Mapping[str, int] = field(default_factory=dict)
+    nested_log_probabilities: np.ndarray | None = None
 
     @property
     def features_kept(self) -> int:

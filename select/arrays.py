@@ -11,6 +11,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 from head2toe.store.errors import BadRequest, MissingExtra
+from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
 
 Array = Any  # an array of whichever namespace is in use; there is no common static type
 
@@ -104,8 +105,6 @@ def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
     The array API has no triangular solve; elsewhere an explicit inverse is applied as a GEMM.
     """
     if isinstance(matrix, np.ndarray):
-        from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
-
         with contextlib.suppress(np.linalg.LinAlgError):  # rounding made it indefinite: LU, below, doesn't mind
             factor = cho_factor(matrix, lower=True, check_finite=False)
             return lambda rhs: cho_solve(factor, rhs, check_finite=False)

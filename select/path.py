@@ -1,7 +1,6 @@
 """The regularisation path of all row sets together: from λ_max down, one stream over the design per pass."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,9 +11,9 @@ from head2toe.select.normalize import moments
 from head2toe.select.penalties import GroupL21, Penalty
 from head2toe.select.rowset import RowSet, Solution
 from head2toe.select.stream import dual_norms
+from head2toe.select.workers import workers
 from head2toe.store.design import Design
 from head2toe.store.errors import BadRequest, DataError
-from threadpoolctl import threadpool_info, threadpool_limits
 
 MAX_ROUNDS = 15  # passes per λ
 SATURATED = 0.999  # explained deviance at which classes separate and a smaller λ says nothing new (as glmnet's devmax)
@@ -123,7 +122,8 @@ def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio:
     for _ in range(MAX_ROUNDS):
         union = np.unique(np.concatenate([sets[k].working for k in todo]))
         features = design.columns(union)
-        _in_threads([partial(sets[k].solve, features[np.searchsorted(union, sets[k].working)]) for k in todo])
+        with workers() as (_, run):
+            run([partial(sets[k].solve, features[np.searchsorted(union, sets[k].working)]) for k in todo])
         norms[todo] = dual_norms(
             design, [sets[k].residual(n) for k in todo], [sets[k].scale for k in todo], sets[0].penalty, sets[0].arrays
         )
@@ -134,18 +134,6 @@ def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio:
             return
         for k in todo:
             sets[k].extend(norms[k].copy())
-
-
-def _in_threads(jobs: Sequence[Callable[[], None]]) -> None:
-    """Run independent jobs on as many threads as the BLAS may use, each with one: small products don't share well."""
-    threads = max((pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"), default=1)
-    if threads == 1 or len(jobs) == 1:
-        for job in jobs:
-            job()
-        return
-    with threadpool_limits(1), ThreadPoolExecutor(min(threads, len(jobs))) as pool:
-        for result in [pool.submit(job) for job in jobs]:
-            result.result()
 
 
 def _checked(

@@ -11,7 +11,8 @@ import numpy as np
 from head2toe.select.arrays import Arrays
 from head2toe.select.normalize import UnitRows
 from head2toe.select.path import path
-from head2toe.select.scores import rank
+from head2toe.select.recipe import Setting, train
+from head2toe.select.scores import rank, weight_scores
 from head2toe.store.design import Design
 from head2toe.store.errors import DataError
 from head2toe.store.files import write_bytes
@@ -44,6 +45,22 @@ class Certificate:
 
 
 @dataclass(frozen=True, eq=False)
+class Sparse:
+    """A penalised model: the few features with W_j ≠ 0, in the units of the design.
+
+    Attributes
+    ----------
+    columns : (m,) int64 array, ascending
+    coef : (m, classes) float32 array
+    intercept : (classes,) float64 array
+    """
+
+    columns: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Selection:
     """Features ranked by l2,1 relevance, for each fold's training rows and, last, for all training rows.
 
@@ -52,13 +69,16 @@ class Selection:
     rankings : (λ, row sets, top) int32 array
         The most relevant columns, best first.
     certificates : tuple of Certificate
-        One for each λ.
+        One for each λ; those of the paper's recipe say that nothing is certain.
+    models : tuple of tuple of Sparse
+        The penalised model of every λ and row set; none of the paper's recipe, whose weights are not sparse.
     n_features : int
         Number of columns that were ranked (`rankings` holds the top of them).
     """
 
     rankings: np.ndarray
     certificates: tuple[Certificate, ...]
+    models: tuple[tuple[Sparse, ...], ...]
     n_features: int
 
     @property
@@ -66,9 +86,8 @@ class Selection:
         """λ / λ_max of every ranking."""
         return tuple(c.ratio for c in self.certificates)
 
-    def columns(self, ratio: float, row_set: int, fraction: float) -> np.ndarray:
-        """The top `fraction` of all columns, ascending. At least one."""
-        k = max(1, int(fraction * self.n_features))
+    def top(self, ratio: float, row_set: int, k: int) -> np.ndarray:
+        """The k most relevant columns, ascending; as many as were ranked, if k is more."""
         return np.sort(self.rankings[self.ratios.index(ratio), row_set, :k]).astype(np.int64)
 
     def save(self, file: Path, settings: dict[str, Any]) -> None:
@@ -78,8 +97,10 @@ class Selection:
             "n_features": self.n_features,
             "certificates": [*map(asdict, self.certificates)],
         }
+        flat = [model for models in self.models for model in models]
+        arrays = {f"{name}_{i}": array for i, model in enumerate(flat) for name, array in vars(model).items()}
         content = io.BytesIO()
-        np.savez(content, rankings=self.rankings, header=np.array(json.dumps(header)))
+        np.savez(content, rankings=self.rankings, header=np.array(json.dumps(header)), **arrays)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(file, content.getvalue())
 
@@ -90,7 +111,16 @@ class Selection:
             with np.load(file, allow_pickle=False) as data:
                 header = json.loads(str(data["header"]))
                 certificates = tuple(Certificate(**c | {"active": tuple(c["active"])}) for c in header["certificates"])
-                return cls(data["rankings"], certificates, header["n_features"])
+                rankings = data["rankings"]
+                n_sets = rankings.shape[1] if "columns_0" in data else 0
+                models = tuple(
+                    tuple(
+                        Sparse(*(data[f"{name}_{i * n_sets + k}"] for name in ("columns", "coef", "intercept")))
+                        for k in range(n_sets)
+                    )
+                    for i in range(len(certificates))
+                )
+                return cls(rankings, certificates, models, header["n_features"])
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise DataError(f"{file} is not a selection ({error}): remove it and select again") from error
 
@@ -102,8 +132,9 @@ def rank_features(
     n_classes: int,
     *,
     ratios: Sequence[float],
-    top: float,
+    top: int,
     tol: float,
+    standardize: str,
     arrays: Arrays,
     progress: Progress | None = None,
 ) -> Selection:
@@ -112,23 +143,36 @@ def rank_features(
     Parameters
     ----------
     design : Design
-        (n, d); every layer of every example is brought to unit norm first (the paper's normalisation).
+        (n, d).
     labels, folds : (n,) int arrays
         Labels, and the fold each row is held out in.
     ratios : sequence of float
         λ / λ_max, falling.
-    top : float
-        Fraction of the features to keep in the rankings.
+    top : int
+        How many features to keep in the rankings.
     tol : float
         Relative duality gap to reach.
+    standardize : {"none", "unit", "feature", "unit+feature"}
+        `feature` brings every feature to unit variance over the training rows of the fold; `unit` every layer of every
+        example to unit norm (the paper's normalisation).
     """
-    masks = np.stack([folds != fold for fold in range(int(folds.max()) + 1)] + [np.ones(len(folds), dtype=bool)])
-    n_features = design.shape[1]
-    k = max(1, int(top * n_features))
-    rankings, certificates = [], []
-    points = path(UnitRows.of(design), labels, masks, n_classes=n_classes, ratios=tuple(ratios), tol=tol, arrays=arrays)
+    masks = row_sets(folds)
+    rows = UnitRows.of(design) if standardize.startswith("unit") else design
+    k = min(top, design.shape[1])
+    rankings, certificates, models = [], [], []
+    points = path(
+        rows,
+        labels,
+        masks,
+        n_classes=n_classes,
+        ratios=tuple(ratios),
+        standardize=standardize.endswith("feature"),
+        tol=tol,
+        arrays=arrays,
+    )
     for done, point in enumerate(points, start=1):
         rankings.append(np.stack([rank(scores, k) for scores in point.scores]).astype(np.int32))
+        models.append(tuple(Sparse(s.columns, s.coef.astype(np.float32), s.intercept) for s in point.solutions))
         certificates.append(
             Certificate(
                 ratio=point.ratio,
@@ -140,4 +184,51 @@ def rank_features(
         )
         if progress:
             progress(done, len(ratios))
-    return Selection(np.stack(rankings), tuple(certificates), n_features)
+    return Selection(np.stack(rankings), tuple(certificates), tuple(models), design.shape[1])
+
+
+def rank_features_by_recipe(
+    design: Design,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    n_classes: int,
+    *,
+    lambdas: Sequence[float],
+    top: int,
+    steps: int,
+    seed: int,
+    arrays: Arrays,
+    progress: Progress | None = None,
+) -> Selection:
+    """Rank features by the row norms of heads that the paper's recipe trained (see `recipe`), on unit rows.
+
+    Its λ are absolute, and stand where the exact path has λ / λ_max. The features are held in memory: batches take
+    whole rows at random. Row sets train one after the other, so that memory does not grow with their number.
+    """
+    unit = UnitRows.of(design)
+    X = unit.columns(np.arange(design.shape[1])).T
+    masks, k = row_sets(folds), min(top, design.shape[1])
+    rankings = np.empty((len(lambdas), len(masks), k), np.int32)
+    for row_set, mask in enumerate(masks):
+        heads = train(
+            X,
+            labels,
+            [np.flatnonzero(mask)],
+            [Setting(lam) for lam in lambdas],
+            n_classes=n_classes,
+            steps=steps,
+            seed=seed,
+            arrays=arrays,
+        )
+        for i in range(len(lambdas)):
+            rankings[i, row_set] = rank(weight_scores("l21", heads.W[:, i], design.layers), k)
+        if progress:
+            progress(row_set + 1, len(masks))
+    every = design.shape[1]
+    certificates = tuple(Certificate(lam, float("inf"), False, (every,) * len(masks)) for lam in lambdas)
+    return Selection(rankings, certificates, (), every)
+
+
+def row_sets(folds: np.ndarray) -> np.ndarray:
+    """(folds + 1, n) masks: the training rows of each fold and, last, all rows."""
+    return np.stack([folds != fold for fold in range(int(folds.max()) + 1)] + [np.ones(len(folds), dtype=bool)])

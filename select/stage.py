@@ -1,23 +1,29 @@
 """Stage two, first half, as a whole: a selection for each target size, computed or recalled."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from head2toe.select.arrays import Arrays
-from head2toe.select.selection import Selection, rank_features
+from head2toe.select.selection import Certificate, Selection, rank_features, rank_features_by_recipe
 from head2toe.store.design import DesignMatrix
 from head2toe.store.progress import progress
-from head2toe.store.reader import FeatureStore
 from head2toe.store.recall import code_fingerprint, fingerprint
 
-LAMBDA_RATIOS = (0.3, 0.1, 0.03)
-"""λ / λ_max. The support grows from some tens of features to some hundreds; the rest is ranked by its dual score."""
-TOLERANCE = 3e-3
-"""Relative duality gap; enough for a ranking (against 1e-5, the top thousand features overlap by .99 and more)."""
+LAMBDA_RATIOS = tuple(round(10 ** (-i / 5), 4) for i in range(11))
+"""λ / λ_max of the exact path, from 1 to .01. Near λ_max the ranking is one by relevance of each feature alone, further
+down features compete and redundant ones drop out: which of the two a task needs is for its folds to say."""
+TOLERANCE = 1e-2
+"""Relative duality gap; a ranking hardly changes below it, nor do the folds' accuracies."""
+RECIPE_LAMBDAS, RECIPE_STEPS = (1e-3, 1e-5), 500
+"""The paper's coefficients of the penalty, and its smaller number of steps."""
+TOP = 10_000
+"""How many features a ranking holds; no head is trained on more."""
+RECIPES = ("exact", "paper")
+STANDARDIZE = ("none", "unit", "feature", "unit+feature")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,65 +42,72 @@ class Selected:
                 "target_size": size,
                 "file": str(self.files[size]),
                 "features": selection.n_features,
-                "path": [asdict(certificate) for certificate in selection.certificates],
+                "path": [_document(certificate) for certificate in selection.certificates],
             }
             for size, selection in self.selections.items()
         ]
 
 
+def _document(certificate: Certificate) -> dict[str, Any]:
+    """As JSON, which knows no infinity: no gap is null."""
+    return asdict(certificate) | {"gap": certificate.gap if certificate.gap < float("inf") else None}
+
+
 def select_features(
     name: str,
-    stores: Mapping[int, FeatureStore],
+    designs: Mapping[int, DesignMatrix],
+    stores: Mapping[int, Sequence[str]],
     images: Sequence[str],
     labels: np.ndarray,
     folds: np.ndarray,
     n_classes: int,
     *,
-    top: float,
+    recipe: str,
+    standardize: str,
+    seed: int,
     folder: Path,
     fresh: bool,
     arrays: Arrays,
 ) -> Selected:
-    """Rank all features of each store by l2,1 relevance, for every fold and λ; see `rank_features`.
+    """Rank all features of each design by l2,1 relevance, for every fold and λ; see `rank_features`.
 
     Parameters
     ----------
     name : str
         The task's, for the files' names.
+    designs : dict
+        Target size to the design of the n training rows.
     stores : dict
-        Target size to store.
+        Target size to the keys of the design's stores.
     images : sequence of str
         Content hashes of the n training images.
+    recipe : {"exact", "paper"}
+        The path with its certificates, or heads that the paper's optimiser trained.
+    standardize : str
+        See `rank_features`; the paper's recipe knows `unit` alone.
     folder : Path
         Where selections are kept, under names made of all they depend on; `fresh` computes them again all the same.
     """
     start = time.perf_counter()
     selections, files, recalled = {}, {}, True
-    for size, store in stores.items():
+    exact = {"ratios": LAMBDA_RATIOS, "tol": TOLERANCE, "standardize": standardize}
+    by_recipe = {"lambdas": RECIPE_LAMBDAS, "steps": RECIPE_STEPS, "seed": seed}
+    ranked: Callable[..., Selection] = rank_features if recipe == "exact" else rank_features_by_recipe
+    how: Mapping[str, Any] = exact if recipe == "exact" else by_recipe
+    for size, design in designs.items():
         settings = {
-            "store": store.key,
+            "stores": list(stores[size]),
             "rows": fingerprint([list(images), labels.tolist(), folds.tolist()]),
-            "ratios": LAMBDA_RATIOS,
-            "tol": TOLERANCE,
-            "top": top,
+            "top": TOP,
             "code": code_fingerprint("select"),
+            **how,
         }
         files[size] = folder / f"{name}-{fingerprint(settings)[:16]}.npz"
         if files[size].is_file() and not fresh:
             selections[size] = Selection.load(files[size])
             continue
         recalled = False
-        with progress(f"selecting from target size {size}", unit="λ") as report:
-            selections[size] = rank_features(
-                DesignMatrix.of([store], images),
-                labels,
-                folds,
-                n_classes,
-                ratios=LAMBDA_RATIOS,
-                top=top,
-                tol=TOLERANCE,
-                arrays=arrays,
-                progress=report,
-            )
+        with progress(f"selecting from target size {size}", unit="λ" if recipe == "exact" else "row set") as report:
+            selections[size] = ranked(design, labels, folds, n_classes, **how, top=TOP, arrays=arrays, progress=report)
         selections[size].save(files[size], settings)
     return Selected(selections, files, recalled, time.perf_counter() - start)

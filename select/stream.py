@@ -1,14 +1,17 @@
 """The one pass over the design that every λ needs: dual norms of all features for all row sets at once."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from head2toe.select.arrays import Arrays, to_numpy
 from head2toe.select.penalties import Penalty
+from head2toe.select.workers import workers
 from head2toe.store.design import Design
 
 BLOCK_BYTES = 1 << 26
+SMALLEST_PART = 256  # features that are worth a thread
 
 
 def dual_norms(
@@ -41,9 +44,16 @@ def dual_norms(
     G = arrays.put(np.concatenate(residuals, axis=1))
     # The product has edges[-1] columns where the block has n: keep both within the bound.
     max_bytes = max(1, BLOCK_BYTES * n // max(n, int(edges[-1])))
-    for block in design.stream(max_bytes=max_bytes):
-        R = arrays.put(block.values) @ G
-        columns = slice(block.start, block.stop)
+
+    def part(values: np.ndarray, first_column: int) -> None:
+        R = arrays.put(values) @ G
+        columns = slice(first_column, first_column + len(values))
         for k, (first, last) in enumerate(pairwise(edges)):
             out[k, columns] = to_numpy(penalty.norms(R[:, int(first) : int(last)], arrays.xp)) * scales[k][columns]
+
+    with workers() as (threads, run):
+        for block in design.stream(max_bytes=max_bytes):
+            size = max(SMALLEST_PART, -(-len(block.values) // threads))
+            starts = range(0, len(block.values), size)
+            run([partial(part, block.values[i : i + size], block.start + i) for i in starts])
     return out

@@ -1,0 +1,213 @@
+"""What a method chooses from: points of its grid, each of which can be cross-validated, and refitted if it wins."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from head2toe.probe.crossval import Labels, Refit, cross_validate, out_of_fold, refit, screen
+from head2toe.probe.outcome import LinearModel
+from head2toe.probe.rows import Columns, Rows, unit_rows
+from head2toe.select.arrays import Arrays, to_numpy
+from head2toe.select.normalize import UnitRows
+from head2toe.select.selection import Selection, Sparse
+from head2toe.store.design import Design
+
+STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
+"""C of the L2 heads, scikit-learn's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a method is given.
+
+    Attributes
+    ----------
+    designs : dict
+        Target size to the design whose first `n_train` rows train and whose others test.
+    labels : (n,) int array
+    folds : (n_train,) int array
+    exact, by_recipe : dict
+        Target size to the selection by the exact path and by the paper's recipe; empty where no method needs them.
+    standardize : str
+        How features were normalised before the exact path.
+    """
+
+    designs: Mapping[int, Design]
+    labels: np.ndarray
+    folds: np.ndarray
+    n_classes: int
+    arrays: Arrays
+    exact: Mapping[int, Selection]
+    by_recipe: Mapping[int, Selection]
+    standardize: str = "feature"
+    seed: int = 0
+
+    @property
+    def n_train(self) -> int:
+        """Number of training rows."""
+        return len(self.folds)
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return int(self.folds.max()) + 1
+
+    @cached_property
+    def training(self) -> dict[int, Design]:
+        """The designs of the training rows alone."""
+        return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
+
+    @cached_property
+    def on_device(self) -> Labels:
+        """Labels and folds of the training rows, on the device."""
+        return Labels.of(self.labels[: self.n_train], self.folds, self.n_classes, self.arrays)
+
+
+class Candidate(Protocol):
+    """One point of a grid, up to the head's strength."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is set here."""
+
+    @property
+    def target_size(self) -> int:
+        """Whose design it reads."""
+
+    @property
+    def columns(self) -> Columns:
+        """What the refit reads."""
+
+    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Settings of the head and out-of-fold log-probabilities (n_train, classes), for each strength."""
+
+    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
+        """Log-probabilities of the test rows (m, classes), and the model, if it is a linear one."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadOn:
+    """An L2-regularised head on chosen columns, which may differ from fold to fold."""
+
+    settings: Mapping[str, Any]
+    target_size: int
+    fold_columns: Sequence[Columns]
+    columns: Columns
+    rows: Rows
+
+    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Heads of every strength."""
+        design = problem.training[self.target_size]
+        for C, logp in cross_validate(
+            design, self.fold_columns, problem.on_device, STRENGTHS, self.rows, problem.arrays
+        ):
+            yield {"C": C}, logp
+
+    def screen(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Cheap heads on the same columns: what they are worth, compared with other columns."""
+        design = problem.training[self.target_size]
+        for C, scores in screen(design, self.fold_columns, problem.on_device, STRENGTHS, self.rows, problem.arrays):
+            yield {"C": C, "head": "least squares"}, log_softmax(scores)
+
+    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
+        """The head on all training rows."""
+        design, sizes = problem.designs[self.target_size], (self.target_size,)
+        done: Refit = refit(design, self.columns, problem.on_device, head["C"], self.rows, problem.arrays, sizes)
+        return done.log_probabilities, done.model
+
+
+@dataclass(frozen=True, eq=False)
+class Penalised:
+    """The l2,1-penalised model of one λ as it is."""
+
+    settings: Mapping[str, Any]
+    target_size: int
+    ratio: float
+    selection: Selection
+
+    @property
+    def columns(self) -> Columns:
+        """The support on all training rows."""
+        return self._models[-1].columns
+
+    @property
+    def _models(self) -> Sequence[Sparse]:
+        return self.selection.models[self.selection.ratios.index(self.ratio)]
+
+    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Each fold's own penalised model; there is nothing more to set."""
+        design = _as_selected(problem.training[self.target_size], problem)
+        yield {}, out_of_fold(np.stack([log_probabilities(design, m) for m in self._models[:-1]]), problem.folds)
+
+    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
+        """The penalised model of all training rows."""
+        design, model = problem.designs[self.target_size], self._models[-1]
+        logp = log_probabilities(_as_selected(design, problem), model)[problem.n_train :]
+        if problem.standardize.startswith("unit"):
+            return logp, None  # the norm of a whole layer is no function of the kept features
+        return logp, _centred(design, model, problem.n_train, self.target_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The classes of the nearest training rows by cosine, counted; one pseudo-count is spread over all classes."""
+
+    settings: Mapping[str, Any]
+    target_size: int
+    columns: Columns
+    neighbours: int
+
+    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Every fold looks among the training rows of the fold."""
+        design = problem.training[self.target_size]
+        trains = [~held for held in problem.on_device.held_out]
+        votes = problem.arrays.xp.stack([self._votes(design, train, problem) for train in trains])
+        yield {}, out_of_fold(votes, problem.folds)
+
+    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
+        """All training rows are looked among."""
+        design, xp = problem.designs[self.target_size], problem.arrays.xp
+        train = xp.arange(design.shape[0], device=problem.arrays.device) < problem.n_train
+        return to_numpy(self._votes(design, train, problem))[problem.n_train :], None
+
+    def _votes(self, design: Design, train: Any, problem: Problem) -> Any:
+        xp = problem.arrays.xp
+        X = unit_rows(design, self.columns, train, problem.arrays).values
+        known = xp.nonzero(train)[0]
+        similarity = X.T @ xp.take(X, known, axis=1)
+        nearest = xp.argsort(similarity, axis=1, descending=True)[:, : self.neighbours]
+        onehot = xp.take(problem.on_device.onehot, known, axis=0)
+        votes = sum(xp.take(onehot, nearest[:, i], axis=0) for i in range(nearest.shape[1]))
+        return xp.log((votes + 1 / problem.n_classes) / (nearest.shape[1] + 1))
+
+
+def log_probabilities(design: Design, model: Sparse) -> np.ndarray:
+    """(n, classes) float64 of all rows of a design."""
+    return log_softmax(design.columns(model.columns).T.astype(np.float64) @ model.coef + model.intercept)
+
+
+def log_softmax(Z: np.ndarray) -> np.ndarray:
+    """Of the rows of Z (n, classes)."""
+    Z = Z - Z.max(axis=1, keepdims=True)
+    return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
+
+
+def _as_selected(design: Design, problem: Problem) -> Design:
+    """The design as the path saw it."""
+    return UnitRows.of(design) if problem.standardize.startswith("unit") else design
+
+
+def _centred(design: Design, model: Sparse, n_train: int, target_size: int) -> LinearModel:
+    """The same model on centred features: an intercept that makes up for large means would not do in float32."""
+    mean = design.columns(model.columns)[:, :n_train].mean(axis=1, dtype=np.float64)
+    return LinearModel(
+        target_sizes=(target_size,),
+        columns=model.columns,
+        unit=False,
+        mean=mean.astype(np.float32),
+        scale=np.ones(len(mean), np.float32),
+        coef=model.coef,
+        intercept=(model.intercept + mean.astype(np.float32).astype(np.float64) @ model.coef).astype(np.float32),
+    )

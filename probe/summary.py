@@ -1,0 +1,118 @@
+"""A run in a few lines: the table of methods as text and as Markdown, and `summary.md`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from head2toe.store.files import write_bytes
+from head2toe.store.listing import table
+from head2toe.store.space import readable
+
+HEADER = ("method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds")
+ALPHA = 0.05
+
+
+def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each method under `HEADER`, from a run's document."""
+    return [
+        (
+            method["name"],
+            plus_minus(method["cv"]["accuracy"]),
+            decimal((method["test"] or {}).get("accuracy", {}).get("value")),
+            interval((method["test"] or {}).get("accuracy", {}).get("interval")),
+            decimal((method["test"] or {}).get("log_loss", {}).get("value")),
+            decimal(method["calibration"]["ece"]),
+            f"{method['features']['kept']:,} of {method['features']['total']:,}",
+            f"{method['cost']['seconds']:.1f}",
+        )
+        for method in record["methods"]
+    ]
+
+
+def method_table(record: Mapping[str, Any]) -> str:
+    """The same as plain columns, for a terminal."""
+    return table(HEADER, method_rows(record))
+
+
+def settings_line(method: Mapping[str, Any]) -> str:
+    """The settings that the folds chose."""
+    return ", ".join(f"{key} {setting(value)}" for key, value in method["settings"].items())
+
+
+def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The method with the highest accuracy on the test rows (or the folds, if there are none); the first of equals."""
+    return max(record["methods"], key=accuracy_of)
+
+
+def accuracy_of(method: Mapping[str, Any]) -> float:
+    """On the test rows; on the folds where there are none."""
+    return float(method["test"]["accuracy"]["value"] if method["test"] else method["cv"]["accuracy"]["mean"])
+
+
+def level_with_best(record: Mapping[str, Any]) -> set[str]:
+    """Names of the methods that McNemar's test can't tell from the best one (p >= 0.05, each test for itself)."""
+    best = best_method(record)["name"]
+    pairs = [pair for pair in record["comparisons"] if best in (pair["a"], pair["b"]) and pair["p"] >= ALPHA]
+    return {pair["b"] if pair["a"] == best else pair["a"] for pair in pairs}
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """What `summary.md` holds."""
+    return "\n".join(_lines(record)) + "\n"
+
+
+def write(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `summary.md`, atomically."""
+    write_bytes(folder / "summary.md", markdown(record).encode())
+
+
+def decimal(value: float | None) -> str:
+    """Three decimals, or a dash."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def plus_minus(over: Mapping[str, Any]) -> str:
+    """A mean over folds ± its standard error."""
+    return decimal(over["mean"]) + ("" if over["stderr"] is None else f" ± {over['stderr']:.3f}")
+
+
+def interval(ends: list[float] | None) -> str:
+    """An interval, or a dash."""
+    return "–" if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value, short."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _lines(record: Mapping[str, Any]) -> Iterator[str]:
+    counts, names = record["counts"], ", ".join(backbone["name"] for backbone in record["backbones"])
+    yield f"# {cell(record['task'])}, {cell(names)}"
+    yield ""
+    yield (
+        f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images, "
+        f"{len(record['folds'])} folds. Settings were chosen by {record['metric'].replace('_', ' ')} over the folds."
+    )
+    yield ""
+    yield f"| {' | '.join(HEADER)} |"
+    yield f"|{'---|' * len(HEADER)}"
+    best, level = best_method(record)["name"], level_with_best(record)
+    for row, method in zip(method_rows(record), record["methods"], strict=True):
+        mark = "**" if method["name"] == best else "*" if method["name"] in level else ""
+        yield f"| {' | '.join([f'{mark}{cell(row[0])}{mark}', *map(cell, row[1:])])} |"
+    yield ""
+    yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
+    yield ""
+    for method in record["methods"]:
+        yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"
+    yield ""
+    stored = ", ".join(f"{method['name']} {readable(method['cost']['bytes'])}" for method in record["methods"])
+    yield f"Kept for this task: {cell(stored)}. Seed {record['seed']}. To run it again:"
+    yield ""
+    yield f"```\n{record['command']}\n```"
+
+
+def cell(text: str) -> str:
+    """Text that can stand in a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")

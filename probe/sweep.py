@@ -1,0 +1,147 @@
+"""The choice that every method makes alike: all candidates over the folds, the best refitted, one look at the test."""
+
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from head2toe.probe import metrics
+from head2toe.probe.candidates import Candidate, HeadOn, Problem
+from head2toe.probe.methods import METHODS
+from head2toe.probe.outcome import Outcome, SweepPoint
+from head2toe.store.errors import BadRequest
+from head2toe.store.progress import Progress
+
+SHORTLIST = 6
+"""How many sets of columns get logistic heads, of those that a method may choose from."""
+RULES = ("best", "simplest")
+LOWER_IS_BETTER = ("log_loss",)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A candidate with a head of some strength, and how it did; `merit` is the metric's mean, larger if better."""
+
+    candidate: Candidate
+    head: Mapping[str, Any]
+    point: SweepPoint
+    merit: float
+    standard_error: float
+
+    def merit_then_loss(self) -> tuple[float, float]:
+        """The log-loss settles ties, so that a clearer head wins over a later one."""
+        return round(self.merit, 12), -self.point.log_loss
+
+
+def evaluate(
+    name: str, problem: Problem, *, metric: str = "accuracy", rule: str = "best", progress: Progress | None = None
+) -> Outcome:
+    """Try a method's grid over the folds, refit the winner on all training rows, predict the test rows once.
+
+    Parameters
+    ----------
+    name : str
+        One of `METHODS`.
+    metric : str
+        One of `metrics.METRICS`: its mean over the folds decides; the log-loss settles ties.
+    rule : {"best", "simplest"}
+        `simplest` takes the candidate with the fewest features among those within one standard error of the best
+        (Breiman et al. 1984).
+    """
+    if metric not in metrics.METRICS or rule not in RULES:
+        raise BadRequest(
+            f"unknown metric or rule {metric!r}, {rule!r}: {', '.join(metrics.METRICS)}; {', '.join(RULES)}"
+        )
+    start = time.perf_counter()
+    grid = list(METHODS[name].candidates(problem))
+    screened, grid = shortlist(grid, problem, metric, progress)
+    tried: list[Trial] = []
+    for done, candidate in enumerate(grid, start=1):
+        tried += [judge(candidate, head, logp, problem, metric) for head, logp in candidate.cross_validate(problem)]
+        if progress:
+            progress(len(screened) + done, len(screened) + len(grid))
+    best = choose(tried, rule)
+    winner, head, point = best.candidate, best.head, best.point
+    # Predictions of all that was tried would take more memory than the winner's take time to make again.
+    (held_out,) = (logp for other, logp in winner.cross_validate(problem) if other == head)
+    test, model = winner.refit(problem, head)
+    design = problem.designs[winner.target_size]
+    counts = design.layers.counts(winner.columns)
+    return Outcome(
+        name=name,
+        settings=point.settings,
+        sweep=tuple(trial.point for trial in screened + tried),
+        fold_log_probabilities=held_out,
+        test_log_probabilities=test.astype(np.float32),
+        kept_by_layer={n: int(c) for n, c in zip(design.layers.names, counts, strict=True) if c},
+        features_total=design.shape[1],
+        seconds=time.perf_counter() - start,
+        flops=sum(training_flops(problem, t.candidate) for t in screened)
+        + sum(training_flops(problem, c) for c in grid),
+        bytes_stored=0 if model is None else sum(np.asarray(array).nbytes for array in _arrays(model)),
+        model=model,
+        layers=dict(zip(design.layers.names, design.layers.widths, strict=True)),
+    )
+
+
+def shortlist(
+    grid: Sequence[Candidate], problem: Problem, metric: str, progress: Progress | None
+) -> tuple[list[Trial], list[Candidate]]:
+    """The most promising heads by cheap ones on the same columns, and whatever else there is.
+
+    Logistic heads for a hundred classes take half a minute a candidate; least squares rank candidates in a second.
+    Both see training rows of the fold alone.
+    """
+    heads = [candidate for candidate in grid if isinstance(candidate, HeadOn)]
+    if len(heads) <= SHORTLIST:
+        return [], list(grid)
+    screened = []
+    for done, candidate in enumerate(heads, start=1):
+        trials = [judge(candidate, head, scores, problem, metric) for head, scores in candidate.screen(problem)]
+        screened.append(max(trials, key=Trial.merit_then_loss))
+        if progress:
+            progress(done, len(heads) + len(grid))
+    promising = sorted(screened, key=lambda trial: trial.merit, reverse=True)[:SHORTLIST]
+    dropped = {id(candidate) for candidate in heads} - {id(trial.candidate) for trial in promising}
+    return screened, [candidate for candidate in grid if id(candidate) not in dropped]
+
+
+def judge(candidate: Candidate, head: Mapping[str, Any], logp: np.ndarray, problem: Problem, metric: str) -> Trial:
+    """How out-of-fold predictions (n_train, classes) did."""
+    logp, y = metrics.normalized(logp), problem.labels[: problem.n_train]
+    folds = [problem.folds == fold for fold in range(problem.n_folds)]
+
+    def over_folds(name: str) -> tuple[float, ...]:
+        return tuple(float(metrics.METRICS[name](logp[held], y[held])) for held in folds if held.any())
+
+    point = SweepPoint({**candidate.settings, **head}, over_folds("accuracy"), over_folds("log_loss"))
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    # (AUROC is NaN for a fold of one class: such a fold has no say.)
+    merits = [sign * merit for merit in over_folds(metric) if math.isfinite(merit)] or [-math.inf]
+    spread = statistics.stdev(merits) / math.sqrt(len(merits)) if len(merits) > 1 else 0.0
+    return Trial(candidate, head, point, statistics.fmean(merits), spread)
+
+
+def choose(tried: Sequence[Trial], rule: str) -> Trial:
+    """The best trial, or the one of fewest features among those within one standard error of it."""
+    best = max(tried, key=Trial.merit_then_loss)
+    if rule == "best":
+        return best
+    enough = [trial for trial in tried if trial.merit >= best.merit - best.standard_error]
+    fewest = min(len(trial.candidate.columns) for trial in enough)
+    return max((t for t in enough if len(t.candidate.columns) == fewest), key=Trial.merit_then_loss)
+
+
+def training_flops(problem: Problem, candidate: Candidate) -> float:
+    """Of a candidate's Gram matrices and their eigendecompositions, over all folds: what dominates an L2 head."""
+    n, k = problem.n_train, len(candidate.columns)
+    small = min(n, k)
+    return float(problem.n_folds * (2.0 * k * n * small + 9.0 * small**3))
+
+
+def _arrays(model: Any) -> tuple[Any, ...]:
+    columns = model.columns.astype(np.int32)
+    return (columns, model.mean, model.scale, model.coef, model.intercept)
