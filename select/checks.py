@@ -14,7 +14,7 @@ from head2toe.store.errors import Head2ToeError
 
 def array_checks() -> list[Check]:
     """BLAS and CuPy."""
-    import scipy.linalg  # noqa: F401  (brings its own BLAS, which shall be listed)
+    import scipy.linalg  # type: ignore[import-untyped]  # noqa: F401  (brings a BLAS of its own)
 
     return [*blas_checks(threadpoolctl.threadpool_info()), cupy_check()]
 
