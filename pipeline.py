@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import export_command, info, predict
 from head2toe.extract.estimator import ImageClassifier
+from head2toe.probe.commands import report_command, results_command
 from head2toe.store.commands import json_option, root_option, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from head2toe.select.stage import Selected
     from head2toe.store.bundle import Bundle
     from head2toe.store.design import DesignMatrix
+    from PIL.Image import Image
 
 METHODS = ("linear", "knn", "layerwise", "random", "all-l2", "l21", "head2toe", "head2toe-paper")
 DEFAULT_METHODS = ("linear", "l21", "head2toe")
@@ -38,6 +41,7 @@ CHOICES = {
     "format": ("zarr", "hdf5"),
     "on_error": ("stop", "skip"),
     "standardize": ("none", "unit", "feature", "unit+feature"),
+    "folds": ("auto", "vtab5", "stratified"),
 }
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
@@ -82,7 +86,10 @@ class Options:
         How features are normalised before selection: `feature` (unit variance over the fold's training rows), `unit`
         (every layer of every example at unit norm, as the paper does), `unit+feature` or `none`.
     seed : int
-        Draws the folds where the task brings none, and random weights.
+        Draws the folds where the task brings none, the test where it has none, and random weights.
+    folds : str
+        `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
+        `stratified`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
     fresh : bool
@@ -106,6 +113,7 @@ class Options:
     format: str = "zarr"
     standardize: str = "feature"
     seed: int = 0
+    folds: str = "auto"
     on_error: str = "stop"
     fresh: bool = False
 
@@ -210,8 +218,8 @@ def extract(task: "str | Task", options: Options | None = None, *, splits: str =
     Parameters
     ----------
     task : str or Task
-        A name that `head2toe tasks` lists, or a folder (VTAB-1k lists, or `train/<class>/*` and `test/<class>/*`); or
-        one that is made already.
+        A name that `head2toe tasks` lists, or the path of images: VTAB-1k lists, an ImageFolder, a manifest (CSV, TSV,
+        Parquet), a Hugging Face datasets folder, WebDataset shards; or a task that is made already.
     options, **changes
         See `Options`; `extract("digits", input_size=96)` changes one of them.
     splits : {"all", "train"}
@@ -231,7 +239,7 @@ def extract(task: "str | Task", options: Options | None = None, *, splits: str =
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
     return extract_task(
-        load_task(task, seed=o.seed) if isinstance(task, str) else task,
+        load_task(task, seed=o.seed, folds=o.folds) if isinstance(task, str) else task,
         backbone=o.backbones[0],
         weights=o.weights,
         taps=o.taps,
@@ -338,13 +346,15 @@ def probe(
     _save_models(extractions, outcomes, file.parent)
     notes = {
         "store": str(first.store.path),
+        "provenance": dict(loaded.provenance),
         "skipped": list(first.skipped),
+        "notes": list(loaded.notes),
         "selections": {recipe: selection.document() for recipe, selection in selected.items()},
     }
     run_ = results.Run(
         task=loaded.name,
         argument=argument,
-        group=getattr(loaded, "group", None),
+        group=loaded.group,
         source=loaded.source,
         classes=loaded.classes,
         ids=[image.name for image in loaded.images],
@@ -485,6 +495,36 @@ def command_line(task: str, o: Options, methods: Sequence[str], metric: str, rul
     return shlex.join(words)
 
 
+def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
+    """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
+    from head2toe.extract.tasks import load_task
+
+    try:
+        images = {image.name: image for image in load_task(record["argument"], seed=record["seed"]).images}
+    except (Head2ToeError, OSError):
+        images = {}  # moved or removed since: the report says so
+
+    def thumbnail(name: str) -> bytes | None:
+        try:
+            return None if name not in images else small_jpeg(images[name].load())
+        except Head2ToeError:
+            return None
+
+    return thumbnail
+
+
+def small_jpeg(image: "Image", side: int = 176) -> bytes:
+    """At most `side` pixels wide and high; what is tiny is enlarged pixel by pixel."""
+    from PIL.Image import Resampling
+
+    if (times := side // max(image.size)) > 1:
+        image = image.resize((times * image.width, times * image.height), Resampling.NEAREST)
+    image.thumbnail((side, side))
+    sink = BytesIO()
+    image.save(sink, "JPEG", quality=82)
+    return sink.getvalue()
+
+
 def versions() -> dict[str, str]:
     """Of the packages that numbers depend on."""
     return {name: version(name) for name in PACKAGES}
@@ -577,6 +617,13 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--seed", type=int, default=default.seed, show_default=True),
         click.option(
+            "--folds",
+            type=click.Choice(CHOICES["folds"]),
+            default=default.folds,
+            show_default=True,
+            help="How training rows are dealt into folds.",
+        ),
+        click.option(
             "--on-error",
             type=click.Choice(CHOICES["on_error"]),
             default=default.on_error,
@@ -662,7 +709,7 @@ def tasks(as_json: bool) -> None:
     if as_json:
         show({"tasks": [asdict(task) for task in found]})
     else:
-        rows = [(t.name, t.group, str(t.n_classes), t.where) for t in found]
+        rows = [(t.name, t.group, str(t.n_classes or ""), t.where) for t in found]
         click.echo(table(("task", "group", "classes", "where"), rows))
 
 
@@ -882,6 +929,8 @@ main.add_command(store)
 main.add_command(predict)
 main.add_command(info)
 main.add_command(export_command)
+main.add_command(report_command(thumbnails))
+main.add_command(results_command)
 
 
 if __name__ == "__main__":

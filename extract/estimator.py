@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from head2toe.extract.images import ImageArray, ImageFile, ImageSource
 from head2toe.store.bundle import Bundle
-from head2toe.store.errors import BadRequest, DataError
+from head2toe.store.errors import BadRequest
 
 if TYPE_CHECKING:
     from head2toe.extract.deployed import Deployed
     from head2toe.extract.tasks import Task
-
-LEAST = 10
 
 
 class ImageClassifier:
@@ -179,14 +177,14 @@ def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
     BadRequest, DataError
         No labels, or not as many as images; too few images or classes.
     """
-    from head2toe.extract.tasks import Task, stratified_folds
+    from head2toe.extract.splits import stratified_folds
+    from head2toe.extract.tasks import Task, checked
 
     images = sources(X)
     if y is None or len(y) != len(images):
         raise BadRequest(f"{len(images)} images and {'no' if y is None else len(y)} labels: every image needs one")
     classes, labels = np.unique(np.asarray(y), return_inverse=True)
-    if len(images) < LEAST or len(classes) < 2:
-        raise DataError(f"{len(images)} images of {len(classes)} classes: {LEAST} images and 2 classes are the least")
     labels = labels.astype(np.int64)
     folds = stratified_folds(labels, seed)
-    return Task("images", tuple(map(str, classes)), tuple(images), labels, folds, "images in memory"), classes
+    task = Task("images", tuple(map(str, classes)), tuple(images), labels, folds, "images in memory")
+    return checked(task, tested=False), classes

@@ -1,51 +1,43 @@
-"""Reading a task from a folder: VTAB-1k's lists, or one folder for each class."""
+"""Reading a task from a folder of image files: VTAB-1k's lists, or one folder for each class."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from head2toe.extract.images import ImageFile
+from head2toe.extract import listing
+from head2toe.extract.images import ImageFile, extension
+from head2toe.extract.listing import TEST, TRAIN, VALIDATION, Listing, Row
 from head2toe.store.errors import DataError
 from PIL import Image
 
-Row = tuple[ImageFile, int]
+
+def has_lists(folder: Path) -> bool:
+    """Whether a folder holds VTAB-1k's lists."""
+    return (folder / "train800.txt").is_file() or (folder / "train800val200.txt").is_file()
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What a folder says: rows in the order of the lists, labels as numbers."""
+def read_lists(folder: Path, n_classes: int | None = None) -> Listing:
+    """Read VTAB-1k's layout: `train800.txt`, `val200.txt` and `test.txt`, a line being `images/…/000000.jpg 23`.
 
-    layout: str
-    classes: tuple[str, ...]
-    train: list[Row]
-    test: list[Row]
-    fixed_order: bool
-    """Whether the order of the training rows is part of the task (VTAB's folds are slices of it)."""
-
-
-def read(folder: Path) -> Listing:
-    """Read a folder in either layout.
+    Parameters
+    ----------
+    n_classes : int, optional
+        Of the task. Without it, `classes.txt` says, else the highest label.
 
     Raises
     ------
     DataError
-        Neither layout is there, or what is there is incomplete; the message names the file or class.
+        A list is missing or a line is wrong; the message names file and line.
     """
-    if (folder / "train800.txt").is_file() or (folder / "train800val200.txt").is_file():
-        return _read_vtab(folder)
-    if (folder / "train").is_dir():
-        return _read_image_folder(folder)
-    raise DataError(
-        f"no task in {folder}: expected train800.txt, val200.txt and test.txt (VTAB-1k) "
-        "or train/<class>/* and test/<class>/* (ImageFolder)"
+    parts = [(TRAIN, "train800.txt"), (VALIDATION, "val200.txt")]
+    if (folder / "train800val200.txt").is_file() and not all((folder / name).is_file() for _, name in parts):
+        parts = [(TRAIN, "train800val200.txt")]
+    rows = [(split, *row) for split, name in [*parts, (TEST, "test.txt")] for row in _read_list(folder / name)]
+    return Listing(
+        layout="VTAB-1k lists",
+        source=f"VTAB-1k folder {folder.resolve()}",
+        classes=_class_names(folder, max(label for _, _, label in rows), n_classes),
+        ordered=True,
+        **listing.divided(rows),
     )
-
-
-def _read_vtab(folder: Path) -> Listing:
-    both = folder / "train800val200.txt"
-    parts = [both] if both.is_file() else [folder / "train800.txt", folder / "val200.txt"]
-    train = [row for part in parts for row in _read_list(part)]
-    test = _read_list(folder / "test.txt")
-    return Listing("VTAB-1k", _class_names(folder, train + test), train, test, fixed_order=True)
 
 
 def _read_list(path: Path) -> list[Row]:
@@ -54,7 +46,7 @@ def _read_list(path: Path) -> list[Row]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise DataError(f"can't read the list {path}: {error.strerror}") from error
-    rows = []
+    rows: list[Row] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -70,47 +62,81 @@ def _read_list(path: Path) -> list[Row]:
     return rows
 
 
-def _class_names(folder: Path, rows: list[Row]) -> tuple[str, ...]:
+def _class_names(folder: Path, highest: int, n_classes: int | None) -> tuple[str, ...]:
     """Names from classes.txt where there is one; else the labels themselves."""
-    highest = max(label for _, label in rows)
-    path = folder / "classes.txt"
-    if not path.is_file():
-        return tuple(str(label) for label in range(highest + 1))
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    if highest >= len(names):
-        raise DataError(f"{path} names {len(names)} classes, but the lists hold label {highest}")
-    return names
+    names = listing.class_file(folder)
+    if names is not None and highest >= len(names):
+        raise DataError(
+            f"{folder / listing.CLASS_FILES[0]} names {len(names)} classes, but the lists hold label {highest}"
+        )
+    if n_classes is not None and highest >= n_classes:
+        raise DataError(f"the lists in {folder} hold label {highest}, but the task has {n_classes} classes")
+    return names or tuple(str(label) for label in range(n_classes or highest + 1))
 
 
-def _read_image_folder(folder: Path) -> Listing:
-    classes = _subfolders(folder / "train")
-    if not classes:
-        raise DataError(f"no class folders in {folder / 'train'}: expected train/<class>/<image>")
-    if not (folder / "test").is_dir():
-        raise DataError(f"no test images: expected {folder / 'test'}/<class>/<image>")
-    strange = sorted(set(_subfolders(folder / "test")) - set(classes))
-    if strange:
-        raise DataError(f"class {strange[0]!r} in {folder / 'test'} has no folder in {folder / 'train'}")
-    train = _images_by_class(folder / "train", classes)
+def has_splits(folder: Path) -> bool:
+    """Whether a folder holds class folders in a split's folder (`train/<class>/`)."""
+    return any(split == TRAIN and _subfolders(path) for split, path in _split_folders(folder))
+
+
+def is_flat(folder: Path) -> bool:
+    """Whether a folder holds two or more class folders with images right in them (`<class>/*.jpg`)."""
+    filled = (any(_is_image(path) for path in (folder / name).iterdir()) for name in _subfolders(folder))
+    return sum(filled) >= 2
+
+
+def read_image_folder(folder: Path) -> Listing:
+    """Read `train/<class>/*`, with or without `val/` and `test/`, or `<class>/*` alone.
+
+    Raises
+    ------
+    DataError
+        A class of another split has no training folder, or a class can't be learned; the message names it.
+    """
+    parts = _split_folders(folder) if has_splits(folder) else [(TRAIN, folder)]
+    classes = tuple(sorted({name for split, part in parts if split == TRAIN for name in _subfolders(part)}))
+    rows = []
+    for split, part in parts:
+        if strange := sorted(set(_subfolders(part)) - set(classes)):
+            raise DataError(f"class {strange[0]!r} in {part} has no folder in {folder / 'train'}")
+        found = [(split, ImageFile(path), label) for path, label in _images_by_class(part, classes)]
+        if not found and split == TEST:
+            raise DataError(f"no test images in {part}: expected {part}/<class>/<image>, or no folder {part.name}")
+        rows += found
+    fields = listing.divided(rows)
+    _check_counts(classes, fields["train"], next(part for split, part in parts if split == TRAIN))
+    return Listing(layout="ImageFolder", source=f"ImageFolder {folder.resolve()}", classes=classes, **fields)
+
+
+def _check_counts(classes: tuple[str, ...], train: list[Row], folder: Path) -> None:
     for label, name in enumerate(classes):
         count = sum(1 for _, other in train if other == label)
         if count < 2:
             raise DataError(
-                f"class {name!r} has {count} image{'' if count == 1 else 's'} in {folder / 'train' / name}: "
+                f"class {name!r} has {count} image{'' if count == 1 else 's'} in {folder / name}: "
                 "cross-validation needs two or more; add images or remove the folder"
             )
-    return Listing("ImageFolder", classes, train, _images_by_class(folder / "test", classes), fixed_order=False)
+
+
+def _split_folders(folder: Path) -> list[tuple[str, Path]]:
+    """The folders that are named like splits, training rows first."""
+    order = (TRAIN, VALIDATION, TEST)
+    found = [(split, folder / name) for name in _subfolders(folder) if (split := listing.split_of(name))]
+    return sorted(found, key=lambda pair: order.index(pair[0]))
 
 
 def _subfolders(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
 
 
-def _images_by_class(split: Path, classes: tuple[str, ...]) -> list[Row]:
-    extensions = Image.registered_extensions()
+def _is_image(path: Path) -> bool:
+    return f".{extension(path.suffix)}" in Image.registered_extensions() and path.is_file()
+
+
+def _images_by_class(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     return [
-        (ImageFile(path), label)
+        (path, label)
         for label, name in enumerate(classes)
         for path in sorted((split / name).rglob("*"))
-        if path.suffix.lower() in extensions and path.is_file()
+        if _is_image(path)
     ]

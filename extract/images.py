@@ -1,13 +1,39 @@
-"""Where pixels come from: files on disk or arrays in memory, each with the hash of its content."""
+"""Where pixels come from: files, parts of files or arrays in memory, each with the hash of its content."""
 
 import hashlib
+import io
+import struct
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from head2toe.store.errors import DataError
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Past its limit of pixels PIL warns, past twice the limit it refuses. Here the limit is one (`decode` refuses), so
+# PIL's warning would say the same thing a second time.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+REMEDY = "mend or remove it, or pass --on-error skip"
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, RuntimeError, MemoryError),
+    struct.error,
+)
+"""What PIL's readers of single formats let through when a file is damaged (found by damaging files at random)."""
+LOSSY = frozenset({"jpg", "webp", "avif"})
+"""Formats that change pixels when an image is saved (WebP and AVIF unless told not to)."""
+MAGIC = (
+    ("jpg", b"\xff\xd8\xff"),
+    ("png", b"\x89PNG"),
+    ("gif", b"GIF8"),
+    ("bmp", b"BM"),
+    ("tif", b"II*\0"),
+    ("tif", b"MM\0*"),
+)
+SPELLINGS = {"jpeg": "jpg", "jpe": "jpg", "tiff": "tif"}
 
 
 class ImageSource(Protocol):
@@ -16,6 +42,10 @@ class ImageSource(Protocol):
     @property
     def name(self) -> str:
         """What a user would recognise the image by."""
+
+    @property
+    def format(self) -> str:
+        """The file's format as an extension (`jpg`, `png`), `pixels` for an array."""
 
     def digest(self) -> str:
         """Sha256 (hex) of the image's content; two sources with one digest share a row of a feature store."""
@@ -35,6 +65,11 @@ class ImageFile:
         """The path."""
         return str(self.path)
 
+    @property
+    def format(self) -> str:
+        """As the file's name says."""
+        return extension(self.path.suffix)
+
     def digest(self) -> str:
         """Sha256 of the file's bytes: the same file under another name is the same image."""
         try:
@@ -44,17 +79,42 @@ class ImageFile:
             raise DataError(f"can't read image {self.path}: {error.strerror}") from error
 
     def load(self) -> Image.Image:
-        """Decode, turn upright as EXIF says, and bring to 8-bit RGB."""
+        """See `decode`."""
         try:
-            with Image.open(self.path) as image:
-                image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            # PIL raises SyntaxError for some broken PNG files and ValueError for some broken headers.
-            reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
-            raise DataError(
-                f"can't read image {self.path} ({reason}): mend or remove it, or pass --on-error skip"
-            ) from error
+            with self.path.open("rb") as file:
+                return decode(self.name, file)
+        except OSError as error:
+            raise DataError(f"can't read image {self.path} ({error.strerror}): {REMEDY}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """The bytes of an image file that lie somewhere else: in a tar file, in a table.
+
+    Its digest is that of the same bytes in a file of their own, so all ways of packing an image share its features.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+    @property
+    def format(self) -> str:
+        """As the first bytes say."""
+        return sniffed(self._bytes())
+
+    def digest(self) -> str:
+        """Sha256 of the bytes."""
+        return hashlib.sha256(self._bytes()).hexdigest()
+
+    def load(self) -> Image.Image:
+        """See `decode`."""
+        return decode(self.name, io.BytesIO(self._bytes()))
+
+    def _bytes(self) -> bytes:
+        try:
+            return self.read()
+        except OSError as error:
+            raise DataError(f"can't read image {self.name}: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +123,11 @@ class ImageArray:
 
     name: str
     pixels: np.ndarray
+
+    @property
+    def format(self) -> str:
+        """No file, no format."""
+        return "pixels"
 
     def digest(self) -> str:
         """Sha256 of shape and pixels."""
@@ -74,12 +139,77 @@ class ImageArray:
         return Image.fromarray(self.pixels).convert("RGB")
 
 
+def extension(suffix: str) -> str:
+    """`.JPEG` as `jpg`: without the dot, in lower case, in one spelling."""
+    plain = suffix.lower().lstrip(".")
+    return SPELLINGS.get(plain, plain)
+
+
+def sniffed(content: bytes) -> str:
+    """The format of an encoded image by its first bytes; `unknown` for another than the usual ones."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    return next((name for name, start in MAGIC if content.startswith(start)), "unknown")
+
+
+def read_slice(path: Path, offset: int, size: int) -> bytes:
+    """`size` bytes of a file from `offset` on."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        found = file.read(size)
+    if len(found) < size:
+        raise OSError(f"{path} ends before byte {offset + size}")
+    return found
+
+
+def decode(name: str, file: BinaryIO) -> Image.Image:
+    """Decode an image file, turn it upright as EXIF says, and bring it to 8-bit RGB.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the image.
+    file : binary file
+        Its bytes, in any format that PIL reads.
+
+    Raises
+    ------
+    DataError
+        It is empty, damaged, no image, or has more pixels than `PIL.Image.MAX_IMAGE_PIXELS` (89 million, unless the
+        program sets another limit): a file of a few kilobytes can claim to be any size (a decompression bomb).
+    """
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+                raise DataError(too_large(name, f"{width} x {height}"))
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(too_large(name, "far too many")) from error
+    except UnidentifiedImageError as error:
+        reason = "not an image" if file.seek(0, io.SEEK_END) else "the file is empty"
+        raise DataError(f"can't read image {name} ({reason}): {REMEDY}") from error
+    except BROKEN as error:
+        raise DataError(f"can't read image {name} ({error or type(error).__name__}): {REMEDY}") from error
+
+
+def too_large(name: str, pixels: str) -> str:
+    """The message about an image beyond the limit."""
+    limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million"
+    return (
+        f"can't read image {name} ({pixels} pixels; the limit is {limit}, against decompression bombs): "
+        "shrink or remove it, or pass --on-error skip"
+    )
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any PIL mode to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
-        scale = 255 / 65535 if grey.max(initial=0) > 255 else 1.0
-        image = Image.fromarray(np.clip(grey * scale, 0, 255).astype(np.uint8))
+        # `I;16` says that it is 16-bit, however dark the image is; `I` and `F` (32-bit) hold values of any range.
+        sixteen_bit = image.mode.startswith("I;16") or grey.max(initial=0) > 255
+        image = Image.fromarray(np.clip(grey * (255 / 65535 if sixteen_bit else 1), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")

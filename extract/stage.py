@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from head2toe.extract import loop
 from head2toe.extract.backbones import Backbone, load_backbone
 from head2toe.extract.pooling import Tokens
 from head2toe.extract.taps import Tap, discover
-from head2toe.extract.tasks import Task
+from head2toe.extract.tasks import Task, image_formats
 from head2toe.store.catalogue import Catalogue
 from head2toe.store.progress import progress
 from head2toe.store.reader import FeatureStore
@@ -40,7 +40,8 @@ class Extraction:
     skipped : tuple of str
         Why each unreadable image was left out.
     notes : tuple of str
-        What a user may wonder about: how the nearest store differs where none fitted, layers that stayed float32.
+        What a user may wonder about: what was decided for the task, how the nearest store differs where none fitted,
+        layers that stayed float32.
     """
 
     task: Task
@@ -65,6 +66,7 @@ class Extraction:
         return {
             "task": self.task.name,
             "source": self.task.source,
+            "provenance": dict(self.task.provenance),
             "backbone": self.backbone,
             "network": self.network,
             "store": str(self.store.path),
@@ -114,6 +116,7 @@ def extract_task(
     skipped: dict[int, str] = {}
     if on_error == "skip" and (skipped := loop.unreadable(task.images)):
         task = task.without(list(skipped))
+    task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
     network = load_backbone(
@@ -122,7 +125,7 @@ def extract_task(
     discovery = discover(network, taps, include_input=include_input)
     points = discovery.taps
     catalogue = Catalogue(root)
-    stores, writers, notes = {}, {}, untapped_note(discovery.untapped)
+    stores, writers, notes = {}, {}, [*task.notes, *untapped_note(discovery.untapped)]
     for size in dict.fromkeys(target_sizes):
         identity = store_identity(network, points, size, tokens, dtype, amp=amp)
         if (store := catalogue.find(identity, digests)) is not None:

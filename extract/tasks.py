@@ -1,17 +1,18 @@
-"""A task: images, labels, splits and folds; found by name or by folder."""
+"""A task: images, labels, splits and folds; found by name, by task file, or by the path of its images."""
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from head2toe.extract import folders, vtab
-from head2toe.extract.images import ImageArray, ImageSource
+from head2toe.extract import formats, shapes, task_files, vtab
+from head2toe.extract.images import LOSSY, ImageArray, ImageSource
+from head2toe.extract.listing import Listing
+from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, numbered
 from head2toe.store.errors import BadRequest, DataError
-from sklearn.datasets import load_digits
-
-N_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +30,15 @@ class Task:
     labels : (n,) int64 array
         Labels of all rows.
     folds : (n_train,) int64 array
-        The fold (0 .. 4) in which each training row is held out.
+        The fold (0, 1, …) in which each training row is held out.
     source : str
         Provenance: where images and labels come from, in words.
+    group : str, optional
+        VTAB's group: `natural`, `specialised` or `structured`.
+    notes : tuple of str
+        What was decided while the task was read, in words.
+    provenance : dict
+        Which copy this is, as JSON: its layout and, once the images were seen, their formats (see `image_formats`).
     """
 
     name: str
@@ -40,6 +47,9 @@ class Task:
     labels: np.ndarray
     folds: np.ndarray
     source: str
+    group: str | None = None
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_train(self) -> int:
@@ -64,118 +74,164 @@ class Task:
                 self,
                 images=tuple(self.images[i] for i in keep),
                 labels=self.labels[keep],
-                folds=self.folds[keep[keep < self.n_train]],
-            )
+                folds=numbered(self.folds[keep[keep < self.n_train]]),
+            ),
+            tested=len(self.test_labels) > 0,
         )
 
 
-def load_task(task: str, *, seed: int = 0) -> Task:
-    """Find a task by its registered name or by the path of its folder.
+def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
+    """Find a task by its registered name, by its task file, or by the path of its images.
+
+    A task file comes first: one that is called `dtd.yaml` says where `dtd` is.
 
     Parameters
     ----------
     task : str
-        A name that `head2toe tasks` lists, or a folder in VTAB-1k layout or ImageFolder layout.
+        A name that `head2toe tasks` lists, or a path in any format of `head2toe.extract.formats`.
     seed : int
-        Draws the folds of an ImageFolder; VTAB's folds are fixed.
+        Draws (unless a task file names another) the folds where the task brings none, and the test where it has none.
+    folds : str
+        One of `head2toe.extract.splits.FOLDS`; what is said here comes before what a task file says.
 
     Raises
     ------
     BadRequest
         There is no such task; the message gives the nearest names.
     DataError
-        The folder holds no usable task.
+        What is there is no usable task.
+    MissingExtra
+        Its format needs a package that is not installed.
     """
-    if task in EMBEDDED:
-        return EMBEDDED[task]()
+    if (file := task_files.find(task)) is not None:
+        said = task_files.load(file)
+        seed = seed if said.seed is None else said.seed
+        folds = said.folds or folds if folds == "auto" else folds
+        return from_listing(said.read(), said.name, group=said.group, seed=seed, folds=folds)
+    if (embedded := EMBEDDED.get(task)) is not None:
+        return from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
     if (entry := vtab.find(task)) is not None:
-        return checked(_from_folder(vtab.folder_of(entry), entry.name, seed))
+        return from_listing(vtab.read(entry), entry.name, group=entry.group, seed=seed, folds=folds)
     path = Path(task).expanduser()
-    if path.is_dir():
-        return checked(_from_folder(path, path.resolve().name, seed))
-    names = [*EMBEDDED, *vtab.NAMES]
+    if path.exists():
+        whole = path.resolve()
+        return from_listing(formats.read(path), whole.stem if path.is_file() else whole.name, seed=seed, folds=folds)
+    names = [*EMBEDDED, *vtab.NAMES, *(file.stem for file in task_files.every())]
     near = difflib.get_close_matches(task, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`head2toe tasks` lists the names."
     raise BadRequest(f"no task or folder {task!r}: {hint}")
 
 
-def _from_folder(path: Path, name: str, seed: int) -> Task:
-    listing = folders.read(path)
-    n_train = len(listing.train)
-    labels = np.array([label for _, label in listing.train + listing.test], dtype=np.int64)
-    folds = contiguous_folds(n_train) if listing.fixed_order else stratified_folds(labels[:n_train], seed)
-    return Task(
-        name=name,
-        classes=listing.classes,
-        images=tuple(image for image, _ in listing.train + listing.test),
-        labels=labels,
-        folds=folds,
-        source=f"{listing.layout} folder {path.resolve()}",
+def from_listing(listing: Listing, name: str, *, group: str | None = None, seed: int = 0, folds: str = "auto") -> Task:
+    """A task of what a reader found: with a test held out if there is none, and folds. Errors as of `load_task`."""
+    listing = hold_out_test(listing, seed)
+    rows = listing.train + listing.test
+    return checked(
+        Task(
+            name=name,
+            classes=listing.classes,
+            images=tuple(image for image, _ in rows),
+            labels=np.array([label for _, label in rows], dtype=np.int64),
+            folds=choose_folds(listing, folds, seed),
+            source=listing.source,
+            group=group,
+            notes=listing.notes,
+            provenance={"layout": listing.layout},
+        )
     )
 
 
-def contiguous_folds(n: int) -> np.ndarray:
-    """Five contiguous slices, as the paper cuts VTAB-1k's thousand rows."""
-    return np.arange(n, dtype=np.int64) * N_FOLDS // n
-
-
-def stratified_folds(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Five folds with every class dealt out as evenly as its size allows."""
-    rng = np.random.default_rng(seed)
-    folds = np.empty(len(labels), dtype=np.int64)
-    dealt = 0
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        # Go on where the last class stopped: else all small classes would land in the first folds.
-        folds[rows] = (dealt + np.arange(len(rows))) % N_FOLDS
-        dealt += len(rows)
-    return folds
-
-
-def checked(task: Task) -> Task:
-    """The task, if it can be learned. Raises DataError saying what is wrong with which class or split."""
-    counts = np.bincount(task.train_labels, minlength=len(task.classes))
+def checked(task: Task, *, tested: bool = True) -> Task:
+    """The task, if it can be learned (and `tested`). Raises DataError saying what is wrong with which class or split."""
+    found = np.count_nonzero(np.bincount(task.train_labels, minlength=len(task.classes)))
     if task.n_train < 2 * N_FOLDS:
         raise DataError(f"task {task.name}: {task.n_train} training images; {2 * N_FOLDS} are the least")
-    if (counts > 0).sum() < 2:
-        raise DataError(f"task {task.name}: training images of {(counts > 0).sum()} class; there must be two or more")
-    if len(task.test_labels) == 0:
-        raise DataError(f"task {task.name}: no test images ({task.source})")
+    if found < 2:
+        raise DataError(f"task {task.name}: training images of {found} class; there must be two or more")
+    if task.folds.max() < 1:
+        raise DataError(f"task {task.name}: all training images are in one fold; there must be two or more folds")
+    if tested and len(task.test_labels) == 0:
+        raise DataError(f"task {task.name}: no test images ({task.source}), and too few of a class to hold some out")
     return task
 
 
-def digits() -> Task:
+def image_formats(images: Sequence[ImageSource]) -> dict[str, Any]:
+    """How many images have which format, and whether any is lossy: its pixels may differ from the original's.
+
+    Raises
+    ------
+    DataError
+        An image can't be read.
+    """
+    counts = Counter(image.format for image in images)
+    return {"formats": dict(counts.most_common()), "lossy": not LOSSY.isdisjoint(counts)}
+
+
+def digits() -> Listing:
     """Scikit-learn's handwritten digits (8 x 8 grey), 1000 rows to learn from, the other 797 for the test.
 
     The draw is a fixed shuffle, so that both splits hold all writers; folds are contiguous as in VTAB-1k.
     """
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     order = np.random.default_rng(0).permutation(len(data.target))
     pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
-    return Task(
-        name="digits",
-        classes=tuple(str(name) for name in data.target_names),
-        images=tuple(ImageArray(f"digits/{i:04d}", pixels[i]) for i in order),
-        labels=data.target[order].astype(np.int64),
-        folds=contiguous_folds(1000),
+    rows: list[tuple[ImageSource, int]] = [
+        (ImageArray(f"digits/{i:04d}", pixels[i]), int(label))
+        for i, label in zip(order, data.target[order], strict=True)
+    ]
+    return Listing(
+        layout="embedded",
         source="sklearn.datasets.load_digits (UCI, optical recognition of handwritten digits)",
+        classes=tuple(str(name) for name in data.target_names),
+        train=rows[:1000],
+        test=rows[1000:],
+        ordered=True,
     )
 
 
-EMBEDDED: dict[str, Callable[[], Task]] = {"digits": digits}
+@dataclass(frozen=True)
+class Embedded:
+    """A task that comes with the package or its dependencies."""
+
+    read: Callable[[], Listing]
+    n_classes: int
+    where: str
+    group: str | None = None
+
+
+EMBEDDED = {
+    "digits": Embedded(digits, 10, "scikit-learn"),
+    "shapes_count": Embedded(shapes.count, shapes.MOST, "drawn here", "structured"),
+    "shapes_location": Embedded(shapes.location, shapes.GRID**2, "drawn here", "structured"),
+    "shapes_orientation": Embedded(shapes.orientation, shapes.TURNS, "drawn here", "structured"),
+}
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A task that has a name, for `head2toe tasks`."""
+    """A task that has a name, for `head2toe tasks`; a task file need not say how many classes there are."""
 
     name: str
     group: str
-    n_classes: int
+    n_classes: int | None
     where: str
 
 
 def registered() -> list[Registered]:
     """All tasks that have a name, and whether their data is there."""
-    embedded = [Registered(name, "embedded", len(make().classes), "scikit-learn") for name, make in EMBEDDED.items()]
-    return embedded + [Registered(t.name, t.group, t.n_classes, vtab.whereabouts(t)) for t in vtab.TASKS]
+    embedded = [Registered(name, e.group or "embedded", e.n_classes, e.where) for name, e in EMBEDDED.items()]
+    named = [_registered(file) for file in task_files.every()]
+    taken = {task.name for task in named}
+    vtabs = [Registered(t.name, t.group, t.n_classes, vtab.whereabouts(t)) for t in vtab.TASKS]
+    return named + [task for task in embedded + vtabs if task.name not in taken]
+
+
+def _registered(file: Path) -> Registered:
+    """What a task file says without its images being read; a fault in it is shown and hides no other task."""
+    try:
+        said = task_files.load(file)
+    except DataError as error:
+        return Registered(file.stem, "", None, str(error))
+    return Registered(file.stem, said.group or "own", len(said.classes) if said.classes else None, str(file))

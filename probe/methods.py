@@ -12,7 +12,7 @@ from head2toe.store.errors import DataError
 LAST_LAYER = "pre_logits"
 KEPT = (100, 300, 1000, 3000, 10_000)
 """How many features a selection keeps: sizes that serve a thousand rows, whatever the backbone has to offer."""
-RATIOS_TO_REFIT = (1.0, 0.3981, 0.1585, 0.0631, 0.0251)
+RATIOS_TO_REFIT = (1.0, 0.3981, 0.1585, 0.0398)
 """The λ / λ_max whose rankings are refitted; neighbours on the path rank much alike."""
 FRACTIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """The paper's F, thinned out."""

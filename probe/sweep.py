@@ -15,7 +15,7 @@ from head2toe.probe.outcome import Outcome, SweepPoint
 from head2toe.store.errors import BadRequest
 from head2toe.store.progress import Progress
 
-SHORTLIST = 6
+SHORTLIST = 4
 """How many sets of columns get logistic heads, of those that a method may choose from."""
 RULES = ("best", "simplest")
 LOWER_IS_BETTER = ("log_loss",)

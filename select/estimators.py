@@ -1,4 +1,8 @@
-"""scikit-learn estimators on the path: `GroupLassoSelector` keeps features, `GroupLassoClassifier` classifies."""
+"""scikit-learn estimators on the path: `GroupLassoSelector` keeps features, `GroupLassoClassifier` classifies.
+
+Wherever they take an array X (n, d) they take a feature store or a design matrix as well, which is then read in blocks
+and never held in memory. (`GridSearchCV` indexes X by rows, which designs don't support: give it arrays.)
+"""
 
 from typing import Any
 
@@ -6,12 +10,20 @@ import numpy as np
 from head2toe.select.arrays import namespace
 from head2toe.select.path import PathPoint, path
 from head2toe.select.scores import rank
-from head2toe.store.design import ArrayDesign
+from head2toe.store.design import ArrayDesign, Design, DesignMatrix
 from head2toe.store.errors import BadRequest, DataError
+from head2toe.store.reader import FeatureStore
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
+
+
+def _as_design(X: Any) -> Design | None:
+    """A design matrix of X, if it is one or a store (all its rows); None for anything that may become an array."""
+    if isinstance(X, FeatureStore):
+        return DesignMatrix.of([X], X.images)
+    return X if all(hasattr(X, name) for name in ("shape", "layers", "stream", "columns")) else None
 
 
 class _GroupLasso(BaseEstimator):
@@ -34,7 +46,14 @@ class _GroupLasso(BaseEstimator):
 
     def _fit_path(self, X: Any, y: Any) -> None:
         """Check the data and solve; library errors become ValueError, as scikit-learn has it."""
-        X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
+        design = _as_design(X)
+        if design is None:
+            X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
+            design = ArrayDesign(X)
+        else:
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(np.empty(design.shape[0]), y)
+            self.n_features_in_ = design.shape[1]
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -45,9 +64,9 @@ class _GroupLasso(BaseEstimator):
         try:
             self.path_: list[PathPoint] = list(
                 path(
-                    ArrayDesign(X),
+                    design,
                     labels,
-                    np.ones((1, len(X)), bool),
+                    np.ones((1, len(labels)), bool),
                     n_classes=len(self.classes_),
                     ratios=ratios,
                     standardize=self.standardize,
@@ -60,12 +79,25 @@ class _GroupLasso(BaseEstimator):
         last = self.path_[-1]
         solution = last.solutions[0]
         self.alphas_ = np.array([point.lambdas[0] for point in self.path_])
-        self.coef_ = np.zeros((len(self.classes_), X.shape[1]))
+        self.coef_ = np.zeros((len(self.classes_), design.shape[1]))
         self.coef_[:, solution.columns] = solution.coef.T
         self.intercept_ = solution.intercept
         self.dual_gap_ = solution.gap
         self.n_iter_ = max(1, sum(point.solutions[0].iterations for point in self.path_))
         self.scores_ = last.scores[0]
+
+    def _columns(self, X: Any, columns: np.ndarray) -> np.ndarray:
+        """Some columns of X (n, m), an array or a design of as many features as were fitted."""
+        check_is_fitted(self)
+        design = _as_design(X)
+        if design is None:
+            return np.asarray(validate_data(self, X, dtype=np.float32, reset=False)[:, columns])
+        if design.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {design.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                "features"
+            )
+        return design.columns(columns).T
 
 
 class GroupLassoClassifier(ClassifierMixin, _GroupLasso):
@@ -97,14 +129,15 @@ class GroupLassoClassifier(ClassifierMixin, _GroupLasso):
     """
 
     def fit(self, X: Any, y: Any) -> "GroupLassoClassifier":
-        """Solve the path on X (n, d), y (n,)."""
+        """Solve the path on X (n, d), an array, a store or a design; y (n,)."""
         self._fit_path(X, y)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Logits (n, C); with two classes their difference (n,)."""
         check_is_fitted(self)
-        Z = validate_data(self, X, dtype=np.float32, reset=False) @ self.coef_.T + self.intercept_
+        chosen = np.flatnonzero(np.any(self.coef_ != 0, axis=0))
+        Z = self._columns(X, chosen) @ self.coef_[:, chosen].T + self.intercept_
         return Z[:, 1] - Z[:, 0] if len(self.classes_) == 2 else Z
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -156,9 +189,14 @@ class GroupLassoSelector(SelectorMixin, _GroupLasso):
         return tags
 
     def fit(self, X: Any, y: Any) -> "GroupLassoSelector":
-        """Solve the path on X (n, d), y (n,)."""
+        """Solve the path on X (n, d), an array, a store or a design; y (n,)."""
         self._fit_path(X, y)
         return self
+
+    def transform(self, X: Any) -> Any:
+        """Columns kept of X (n, d): (n, k)."""
+        check_is_fitted(self)
+        return super().transform(X) if _as_design(X) is None else self._columns(X, self.get_support(indices=True))
 
     def _get_support_mask(self) -> np.ndarray:
         check_is_fitted(self)

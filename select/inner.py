@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from head2toe.select.arrays import Array
 from head2toe.select.datafits import Fit
 from head2toe.select.newton import newton_step
-from head2toe.select.problem import DualPoint, Problem, best_dual, scatter_rows, support
+from head2toe.select.problem import DualPoint, Problem, best_dual, scatter_rows
 from head2toe.select.proxgrad import LONG, SHORT, burst, smoothness
 
 MOST_ROUNDS = 60
@@ -70,11 +70,11 @@ def solve(problem: Problem, W: Array, b: Array, tol: float, *, residual: Array, 
             gradient = problem.gradient(fit.residual)
         elif stalled >= 3 * PATIENCE:
             break
-        if round_ or not support(W, xp).shape[0]:
+        if round_ or not problem.support(W).shape[0]:
             # (The first round leaves a warm start's support alone: Newton moves it to the new λ first.)
-            near = xp.nonzero(xp.any(W != 0, axis=1) | (penalty.norms(gradient, xp) > problem.lam))[0]
+            near = xp.nonzero(penalty.alive(W, xp) | (problem.norms(gradient) > problem.lam))[0]
             W_near, g_near = xp.take(W, near, axis=0), xp.take(gradient, near, axis=0)
-            held = support(W, xp).shape[0]
+            held = problem.support(W).shape[0]
             steps = LONG if near.shape[0] > 1.1 * held else SHORT  # few rows are left that may enter or leave
             end = burst(problem.rows(near), W_near, Z, b, fit, g_near, step, shortest, steps)
             W, Z, step = scatter_rows(end.W, near, W.shape[0], xp), end.Z, end.step

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from head2toe.select.arrays import Array, scalar, spd_solver
 from head2toe.select.datafits import Fit
 from head2toe.select.penalties import LocalModel
-from head2toe.select.problem import Problem, scatter_rows, support
+from head2toe.select.problem import Problem, scatter_rows
 
 FORCING = 0.5  # CG stops when its last step's decrease, times the number of steps, falls below this share of them all
 MOST_CG_STEPS = 100
@@ -17,18 +17,18 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
 
     Returns W, Z and b; the ones given, if no step length lowers the objective.
     """
-    xp, penalty, lam = problem.xp, problem.penalty, problem.lam
-    A = support(W, xp)
+    xp, lam = problem.xp, problem.lam
+    A = problem.support(W)
     W_A = xp.take(W, A, axis=0)
+    small = problem.rows(A)
+    penalty = small.penalty
     model = penalty.local(problem.low(W_A), lam, xp) if A.shape[0] else None
     if model is None:
         return W, Z, b
-    small = problem.rows(A)
     direction = NewtonSystem(small, model, fit).solve()
     before, t = penalty.value(W_A, lam, xp), 1.0
     for _ in range(12):
-        trial = W_A + t * direction.W
-        trial = xp.where(xp.linalg.vecdot(trial, W_A)[:, None] > 0, trial, 0.0)
+        trial = penalty.cut(W_A + t * direction.W, W_A, xp)
         dZ = small.predict(trial - W_A)
         dZb = dZ + t * direction.b
         change = scalar(xp.sum(fit.residual * dZb)) + problem.datafit.bregman(fit, dZb, xp)

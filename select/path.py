@@ -80,8 +80,9 @@ def path(
     """
     datafit, penalty = datafit or Multinomial(), penalty or GroupL21()
     masks, ratios = _checked(design, masks, ratios, tol)
-    y = datafit.checked(y, design.shape[0], n_classes)
-    n, _ = design.shape
+    n, d = design.shape
+    y = datafit.checked(y, n, n_classes)
+    penalty.checked(d)
     centre = moments(design, masks, arrays.xp, arrays.device)
     if not standardize:
         centre = centre.without_scaling()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from head2toe.select.arrays import Array, scalar
 
 
@@ -16,7 +17,7 @@ class LocalModel:
     gradient: Array
     u: Array
     across: Array  # (m, 1)
-    along: float
+    along: float | Array  # or (m, 1)
 
     def hessian(self, V: Array, xp: Any) -> Array:
         """Apply the Hessian of the penalty."""
@@ -33,7 +34,10 @@ class Penalty(Protocol):
         """argmin_W ½||W - V||² + threshold · Ω(W)."""
 
     def norms(self, R: Array, xp: Any) -> Array:
-        """Dual norm of every row of R = XᵀG: row j may stay zero while its dual norm is below λ."""
+        """Dual norm of every row of R = XᵀG by itself."""
+
+    def pooled(self, norms: Array, xp: Any) -> Array:
+        """Dual norms (d,) that count, from those of all rows: row j may stay zero while its own is below λ."""
 
     def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
         """Factor s that makes s·G dual feasible, and the conjugate (λΩ)*(s XᵀG), given all dual norms."""
@@ -41,13 +45,55 @@ class Penalty(Protocol):
     def local(self, W: Array, lam: float, xp: Any) -> LocalModel | None:
         """Second-order model near W, which has no zero rows; None where there is no use in one."""
 
+    def alive(self, W: Array, xp: Any) -> Array:
+        """Which rows are not held at zero (p,)."""
+
+    def cut(self, W: Array, before: Array, xp: Any) -> Array:
+        """W after a Newton step, where what left the range of the model of `before` becomes zero."""
+
+    def checked(self, d: int) -> None:
+        """BadRequest, if this isn't a penalty for d features."""
+
+    def on(self, rows: Array) -> "Penalty":
+        """The penalty on some features, all others being zero."""
+
+    def whole(self, columns: np.ndarray) -> np.ndarray:
+        """These features and those that can't be chosen without them, ascending."""
+
+
+class Separable:
+    """What penalties have in common that treat every feature by itself."""
+
+    def pooled(self, norms: Array, xp: Any) -> Array:  # noqa: ARG002
+        """Every row's own."""
+        return norms
+
+    def alive(self, W: Array, xp: Any) -> Array:
+        """Rows that are not zero."""
+        return xp.any(W != 0, axis=1)
+
+    def cut(self, W: Array, before: Array, xp: Any) -> Array:
+        """Rows that turned by more than a right angle, crossing zero as it were, become zero."""
+        return xp.where(xp.linalg.vecdot(W, before)[:, None] > 0, W, 0.0)
+
+    def checked(self, d: int) -> None:
+        """Any number of features will do."""
+
+    def on(self, rows: Array) -> Any:  # noqa: ARG002
+        """The same."""
+        return self
+
+    def whole(self, columns: np.ndarray) -> np.ndarray:
+        """Just these."""
+        return columns
+
 
 def row_norms(A: Array, xp: Any) -> Array:
     """||A_j||₂ of every row (m,)."""
     return xp.sqrt(xp.linalg.vecdot(A, A))
 
 
-class GroupL21:
+class GroupL21(Separable):
     """Ω(W) = Σ_j ||W_j||₂, the paper's group lasso (section 3.2); relevance s_j = ||W_j||₂."""
 
     def value(self, W: Array, lam: float, xp: Any) -> float:
@@ -66,7 +112,7 @@ class GroupL21:
 
     def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
         """The conjugate of a norm is 0 where no dual norm exceeds λ, else infinite: scale down to there."""
-        return _into_ball(norms, lam, xp), 0.0
+        return into_ball(norms, lam, xp), 0.0
 
     def local(self, W: Array, lam: float, xp: Any) -> LocalModel:
         """∇||w|| = u = w / ||w||, ∇²||w|| = (I - uuᵀ) / ||w||."""
@@ -76,7 +122,7 @@ class GroupL21:
 
 
 @dataclass(frozen=True)
-class GroupL21Ridge:
+class GroupL21Ridge(Separable):
     """Ω(W) = Σ_j ||W_j||₂ + (ridge / 2) Σ_j ||W_j||₂²: correlated features share their weight instead of competing."""
 
     ridge: float
@@ -105,7 +151,7 @@ class GroupL21Ridge:
         return LocalModel(model.gradient + rho * W, model.u, model.across + rho, rho)
 
 
-class L1:
+class L1(Separable):
     """Ω(W) = Σ_jc |W_jc|: single weights, not features, are chosen."""
 
     def value(self, W: Array, lam: float, xp: Any) -> float:
@@ -122,14 +168,14 @@ class L1:
 
     def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
         """As for every norm."""
-        return _into_ball(norms, lam, xp), 0.0
+        return into_ball(norms, lam, xp), 0.0
 
     def local(self, W: Array, lam: float, xp: Any) -> None:  # noqa: ARG002
         """Zeros lie inside the rows, where Newton on whole rows can't hold them: proximal gradient does it alone."""
         return
 
 
-def _into_ball(norms: Array, lam: float, xp: Any) -> float:
+def into_ball(norms: Array, lam: float, xp: Any) -> float:
     """S = min(1, λ / largest dual norm)."""
     largest = scalar(xp.max(norms)) if norms.shape[0] else 0.0
     return 1.0 if largest <= lam else lam / largest

@@ -39,7 +39,15 @@ class Problem:
 
     def rows(self, which: Array) -> "Problem":
         """The same problem on some of its features."""
-        return replace(self, X=self.xp.take(self.X, which, axis=0))
+        return replace(self, X=self.xp.take(self.X, which, axis=0), penalty=self.penalty.on(which))
+
+    def norms(self, gradient: Array) -> Array:
+        """Dual norms (p,) of the rows of XG."""
+        return self.penalty.pooled(self.penalty.norms(gradient, self.xp), self.xp)
+
+    def support(self, W: Array) -> Array:
+        """Indices of the rows of W that are not held at zero."""
+        return self.xp.nonzero(self.penalty.alive(W, self.xp))[0]
 
     def in_float64(self) -> "Problem":
         """The same problem in double precision."""
@@ -66,7 +74,7 @@ class DualPoint:
     @classmethod
     def of(cls, problem: Problem, G: Array, gradient: Array) -> "DualPoint":
         """The dual at G, scaled to be feasible for the features of the problem."""
-        norms = problem.penalty.norms(gradient, problem.xp)
+        norms = problem.norms(gradient)
         scale, conjugate = problem.penalty.dual(norms, problem.lam, problem.xp)
         return cls(G, gradient, norms, problem.datafit.dual(G, problem.Y, scale, problem.xp) - conjugate)
 
@@ -91,11 +99,6 @@ def best_dual(problem: Problem, known: DualPoint | None, G: Array, gradient: Arr
 
 def _value(point: DualPoint) -> float:
     return point.value
-
-
-def support(W: Array, xp: Any) -> Array:
-    """Indices of the rows of W that are not zero."""
-    return xp.nonzero(xp.any(W != 0, axis=1))[0]
 
 
 def scatter_rows(rows: Array, at: Array, p: int, xp: Any) -> Array:

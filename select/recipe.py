@@ -1,23 +1,27 @@
-"""The paper's recipe: a linear head with the l2,1 penalty trained by Adam, whose row norms are the relevance scores.
+"""The paper's recipe: a linear head with the l2,1 penalty trained by Adam or SGD; its row norms are the relevance.
 
-Evci et al. (2022): Glorot start, Adam, cosine decay of the learning rate, batches of 128. It is a method of its own,
-because results in the literature are its results; `path` solves the same problem exactly. All row sets and settings
-train at once: a step is one batched product forward and one back.
+Evci et al. (2022): Glorot start, Adam or SGD with momentum, cosine decay of the learning rate, batches of 128. It is a
+method of its own, because results in the literature are its results; `path` solves the same problem exactly. All row
+sets and settings train at once: a step is one batched product forward and one back, in pieces that stay in the cache.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from head2toe.select.arrays import Array, Arrays, to_numpy
 from head2toe.select.datafits import softmax
 from head2toe.select.penalties import row_norms
 from head2toe.store.errors import BadRequest
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7  # Adam, as TensorFlow has it
+MOMENTUM = 0.9
 BATCH = 128
+PIECE = 1 << 17  # weights that are updated together
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def train(
     steps: int,
     seed: int,
     arrays: Arrays,
+    optimizer: str = "adam",
 ) -> Heads:
     """Train a head for every row set and setting, on features in memory, since batches take whole rows at random.
 
@@ -72,37 +77,48 @@ def train(
         Of start and batches.
     arrays : Arrays
         Where to compute.
+    optimizer : {"adam", "sgd"}
+        "sgd" has a momentum of 0.9.
 
     Raises
     ------
     BadRequest
-        No step, no setting, or no row to train on.
+        No step, no setting, or no row to train on; an unknown optimiser.
     """
+    if optimizer not in OPTIMIZERS:
+        raise BadRequest(f"no optimiser {optimizer!r}: there are {', '.join(OPTIMIZERS)}")
     if steps < 1 or not settings or not row_sets or not all(len(rows) for rows in row_sets):
         raise BadRequest("training a head takes at least one step, one setting and one row")
     xp, rng = arrays.xp, np.random.default_rng(seed)
     d, C, K, L = X.shape[1], n_classes, len(row_sets), len(settings)
     features, labels = arrays.put(np.ascontiguousarray(X)), np.eye(C, dtype=np.float32)[y]
     glorot = math.sqrt(6 / (d + C))
-    # A row set's L heads lie side by side, (K, d, L·C), and share its batches.
-    W = arrays.put(rng.uniform(-glorot, glorot, (K, d, L * C)).astype(np.float32))
-    b = xp.zeros_like(W[:, :1, :])
-    W_moments, b_moments = _zeros(W, xp), _zeros(b, xp)
+    start = rng.random((K, d, L * C), dtype=np.float32)
+    start *= 2 * glorot
+    start -= glorot
     rates = arrays.put(np.repeat([s.learning_rate for s in settings], C).astype(np.float32))
-    lams = arrays.put(np.repeat([s.lam for s in settings], C).astype(np.float32))
+    lams = arrays.put(np.array([s.lam for s in settings], np.float32))
+    update = OPTIMIZERS[optimizer]
+    pieces = _Piece.cut(start, lams, C, update, arrays)
+    bias = _Variable(arrays.put(np.zeros((K, 1, L * C), np.float32)), update)
+    del start
     size = min(BATCH, min(map(len, row_sets)))
     queues = [_batches(rows, size, rng) for rows in row_sets]
     for step in range(1, steps + 1):
         rows = np.stack([next(queue) for queue in queues])
         X_batch = xp.reshape(xp.take(features, arrays.put(rows.ravel()), axis=0), (K, size, d))
-        P = _by_head(X_batch @ W + b, C, lambda Z: softmax(Z, xp)[0], xp)
-        G = (P - arrays.put(np.tile(labels[rows], (1, 1, L)))) / size
-        W_gradient = xp.matrix_transpose(X_batch) @ G + lams * _by_head(W, C, lambda w: _directions(w, xp), xp)
+        Z = bias.value + xp.zeros((K, size, L * C), dtype=xp.float32, device=arrays.device)
+        for piece in pieces:
+            Z += X_batch[:, :, piece.start : piece.stop] @ piece.weights.value
+        G = xp.reshape(softmax(xp.reshape(Z, (-1, C)), xp)[0], Z.shape)
+        G -= arrays.put(np.tile(labels[rows], (1, 1, L)))
+        G /= size
         rate = rates * (0.5 * (1 + math.cos(math.pi * (step - 1) / steps)))
-        W, W_moments = _adam(W, W_gradient, W_moments, rate, step, xp)
-        b, b_moments = _adam(b, xp.sum(G, axis=1, keepdims=True), b_moments, rate, step, xp)
-    W_host = to_numpy(W).reshape(K, d, L, C)
-    return Heads(np.ascontiguousarray(np.moveaxis(W_host, 2, 1)), to_numpy(b).reshape(K, L, C))
+        for piece in pieces:
+            piece.step(X_batch, G, rate, step, xp)
+        bias.move(xp.sum(G, axis=1, keepdims=True), rate, step, xp)
+    W = np.concatenate([to_numpy(piece.weights.value) for piece in pieces], axis=1).reshape(K, d, L, C)
+    return Heads(np.ascontiguousarray(np.moveaxis(W, 2, 1)), to_numpy(bias.value).reshape(K, L, C))
 
 
 def _batches(rows: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -115,26 +131,82 @@ def _batches(rows: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[
         queue = queue[size:]
 
 
-def _by_head(A: Array, C: int, function: Any, xp: Any) -> Array:
-    """Apply a function of (rows, C) matrices to every head of (K, rows, L·C)."""
-    return xp.reshape(function(xp.reshape(A, (-1, C))), A.shape)
+Update = Callable[["_Variable", Array, Array, int, Any], None]
 
 
-def _directions(W: Array, xp: Any) -> Array:
-    """W_j / ||W_j||, and 0 for a zero row: a subgradient of the norm, where its gradient is NaN."""
-    length = row_norms(W, xp)[:, None]
-    return W / xp.where(length > 0, length, 1.0)
+def _adam(variable: "_Variable", gradient: Array, rate: Array, step: int, xp: Any) -> None:
+    """Adam (Kingma & Ba 2015), with the correction of its bias in the rate, as in TensorFlow. `gradient` is used up.
+
+    Both averages are kept without their factor 1 - β, which goes into rate and ε: two passes over memory less.
+    """
+    m, v = variable.momentum, variable.square
+    m *= BETA1
+    m += gradient
+    gradient *= gradient
+    v *= BETA2
+    v += gradient
+    root = xp.sqrt(v)
+    root += EPSILON / math.sqrt(1 - BETA2)
+    change = m / root
+    change *= rate * (math.sqrt((1 - BETA2**step) / (1 - BETA2)) * (1 - BETA1) / (1 - BETA1**step))
+    variable.value -= change
 
 
-def _zeros(A: Array, xp: Any) -> tuple[Array, Array]:
-    return xp.zeros_like(A), xp.zeros_like(A)
+def _sgd(variable: "_Variable", gradient: Array, rate: Array, step: int, xp: Any) -> None:  # noqa: ARG001
+    """SGD with momentum, the rate inside the velocity, as in TensorFlow. `gradient` is used up."""
+    gradient *= rate
+    variable.momentum *= MOMENTUM
+    variable.momentum -= gradient
+    variable.value += variable.momentum
 
 
-def _adam(
-    value: Array, gradient: Array, moments: tuple[Array, Array], rate: Array, step: int, xp: Any
-) -> tuple[Array, tuple[Array, Array]]:
-    """One update of Adam with bias correction (Kingma & Ba 2015)."""
-    m = BETA1 * moments[0] + (1 - BETA1) * gradient
-    v = BETA2 * moments[1] + (1 - BETA2) * gradient * gradient
-    correction = math.sqrt(1 - BETA2**step) / (1 - BETA1**step)
-    return value - rate * correction * m / (xp.sqrt(v) + EPSILON), (m, v)
+OPTIMIZERS: dict[str, Update] = {"adam": _adam, "sgd": _sgd}
+
+
+class _Variable:
+    """What is trained, with the optimiser's state."""
+
+    def __init__(self, value: Array, update: Update) -> None:
+        xp = array_namespace(value)
+        self.value, self.update, self.momentum = value, update, xp.zeros_like(value)
+        self.square = xp.zeros_like(value) if update is _adam else self.momentum
+
+    def move(self, gradient: Array, rate: Array, step: int, xp: Any) -> None:
+        self.update(self, gradient, rate, step, xp)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Weights (K, stop - start, L·C) of some features: few enough to stay in the cache from gradient to update.
+
+    A row set's L heads lie side by side, and share its batches.
+    """
+
+    start: int
+    stop: int
+    weights: _Variable
+    lams: Array  # (L,)
+    n_classes: int
+
+    @classmethod
+    def cut(cls, start: np.ndarray, lams: Array, n_classes: int, update: Update, arrays: Arrays) -> "list[_Piece]":
+        """All features (K, d, L·C) in pieces; in one on a GPU, where every call costs a launch."""
+        K, d, width = start.shape
+        most = max(1, PIECE // (K * width)) if arrays.name == "cpu" else d
+        edges = [*range(0, d, most), d]
+        return [
+            cls(a, b, _Variable(arrays.put(start[:, a:b].copy()), update), lams, n_classes) for a, b in pairwise(edges)
+        ]
+
+    def step(self, X_batch: Array, G: Array, rate: Array, step: int, xp: Any) -> None:
+        """One update from the residuals G (K, batch, L·C)."""
+        gradient = xp.matrix_transpose(X_batch[:, :, self.start : self.stop]) @ G
+        gradient += self._subgradient(xp)
+        self.weights.move(gradient, rate, step, xp)
+
+    def _subgradient(self, xp: Any) -> Array:
+        """λ W_j / ||W_j|| of every head, and 0 for a zero row, where the norm's gradient is NaN."""
+        W = xp.reshape(self.weights.value, (-1, self.lams.shape[0], self.n_classes))
+        length = row_norms(W, xp)
+        factor = xp.where(length > 0, self.lams / xp.where(length > 0, length, 1.0), 0.0)
+        return xp.reshape(factor[:, :, None] * W, self.weights.value.shape)

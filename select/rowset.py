@@ -86,9 +86,8 @@ class RowSet:
         The rule may err, which the pass over all features then shows; so the set may as well be capped.
         """
         relative = norms / max(2 * self.lam - last_lam, 0.2 * self.lam)
-        self.working = np.union1d(
-            self.support, _most_urgent(relative, max(SMALLEST_WORKING_SET, 2 * len(self.support)))
-        )
+        urgent = _most_urgent(relative, max(SMALLEST_WORKING_SET, 2 * len(self.support)))
+        self.working = self.penalty.whole(np.union1d(self.support, urgent))
 
     def extend(self, norms: np.ndarray) -> None:
         """Take in the features that violate the optimality conditions most; if none does, solve more accurately."""
@@ -97,7 +96,7 @@ class RowSet:
         violators = _most_urgent(relative, max(SMALLEST_WORKING_SET, len(self.support)))
         if len(violators) == 0:
             self.slack *= 0.3
-        self.working = np.union1d(self.working, violators)
+        self.working = self.penalty.whole(np.union1d(self.working, violators))
 
     def solve(self, features: np.ndarray) -> None:
         """Solve on the working set; `features` (len(working), n) are its columns over all rows of the design."""
@@ -107,7 +106,7 @@ class RowSet:
         X = X * arrays.put(self.scale[self.working, None])
         W = np.zeros((len(self.working), len(self.classes)))
         W[np.searchsorted(self.working, self.support)] = self.W
-        problem = Problem(X, self.Y, self.lam, self.datafit, self.penalty, xp)
+        problem = Problem(X, self.Y, self.lam, self.datafit, self.penalty.on(self.working), xp)
         found = inner.solve(
             problem, arrays.put(W), self.b, self.tol * self.slack, step=self.step, residual=self.dual_residual
         )

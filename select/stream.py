@@ -5,7 +5,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from head2toe.select.arrays import Arrays, to_numpy
+from head2toe.select.arrays import Arrays, numpy_arrays, to_numpy
 from head2toe.select.penalties import Penalty
 from head2toe.select.workers import workers
 from head2toe.store.design import Design
@@ -56,4 +56,6 @@ def dual_norms(
             size = max(SMALLEST_PART, -(-len(block.values) // threads))
             starts = range(0, len(block.values), size)
             run([partial(part, block.values[i : i + size], block.start + i) for i in starts])
+    for k in range(len(out)):  # groups may reach over blocks
+        out[k] = penalty.pooled(out[k], numpy_arrays().xp)
     return out

@@ -77,6 +77,16 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_errors_of_the_faq_are_raised() -> None:
+    sources = [file for room in ("extract", "select", "probe", "store") for file in (ROOT / room).glob("*.py")]
+    text = re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text(encoding="utf-8") for file in sources))
+    messages = re.findall(r"^\| `(.+?)` \|", (ROOT / "docs" / "faq.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(messages) > 10
+    for message in messages:
+        part = max(re.split(r"[…']", message), key=len)
+        assert part.strip(" :,") in text, f"no error says {part!r}"
+
+
 def test_every_page_is_in_the_menu() -> None:
     menu = set(re.findall(r": ([a-z-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
     assert menu == {page.name for page in PAGES} - {"README.md"}

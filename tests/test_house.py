@@ -21,7 +21,10 @@ HOME = {  # the only places where these may be imported
     "timm": {"extract"},
     "zarr": {"store"},
     "h5py": {"store"},
-    "click": {"pipeline.py", "store/commands.py", "extract/commands.py"},
+    "click": {"pipeline.py", "store/commands.py", "extract/commands.py", "probe/commands.py"},
+    "matplotlib": {"probe"},
+    "jinja2": {"probe"},
+    "pyarrow": {"extract", "probe"},
     "cupy": {"select"},
 }
 SOURCES = [file for room in ROOMS for file in sorted((ROOT / room).glob("*.py"))] + [ROOT / "pipeline.py"]

@@ -37,17 +37,17 @@ def test_run_documents_everything_and_the_second_run_extracts_nothing(image_fold
     first = document("run", str(image_folder), *FLAGS)
     assert first["images_extracted"] == 51
     assert first["task"] == "stripes"
-    assert first["backbone"] == "resnet18"
-    assert first["network"]["weights"] == "random:0"
+    assert first["backbones"][0]["name"] == "resnet18"
+    assert first["backbones"][0]["weights"] == "random:0"
     assert Path(first["store"]).is_dir()
-    assert [m["name"] for m in first["methods"]] == ["linear", "head2toe"]
+    assert [m["name"] for m in first["methods"]] == ["linear", "l21", "head2toe"]
     for method in first["methods"]:
-        assert 0 <= method["cv_accuracy"] <= 1
-        assert 0 <= method["test_accuracy"] <= 1
-        assert method["cv_stderr"] >= 0
-        assert 0 < method["features_kept"] <= method["features_total"]
-        assert sum(method["kept_by_layer"].values()) == method["features_kept"]
-        assert {"settings", "seconds"} <= set(method)
+        assert 0 <= method["cv"]["accuracy"]["mean"] <= 1
+        assert method["cv"]["accuracy"]["stderr"] >= 0
+        assert 0 <= method["test"]["accuracy"]["value"] <= 1
+        assert 0 < method["features"]["kept"] <= method["features"]["total"]
+        assert sum(layer["kept"] for layer in method["layers"]) == method["features"]["kept"]
+        assert {"settings", "cost", "sweep"} <= set(method)
     assert {"head2toe", "torch", "timm", "zarr"} <= set(first["versions"])
     assert first["seed"] == 0
     assert json.loads(Path(first["result"]).read_text())["methods"] == first["methods"]
@@ -60,12 +60,12 @@ def test_run_documents_everything_and_the_second_run_extracts_nothing(image_fold
     assert "recalled" in shown
 
     fresh = document("run", str(image_folder), *FLAGS, "--fresh")
-    timeless = [[{k: v for k, v in m.items() if k != "seconds"} for m in d["methods"]] for d in (first, fresh)]
+    timeless = [[{k: v for k, v in m.items() if k != "cost"} for m in d["methods"]] for d in (first, fresh)]
     assert timeless[0] == timeless[1], "the same settings give the same result"
 
 
 def test_the_method_finds_what_is_there(image_folder: Path) -> None:
-    """Stripes' direction is easy for early layers, even of a random network; both methods are far above chance."""
+    """Stripes' direction is easy for early layers, even of a random network; all methods are far above chance."""
     result = run(str(image_folder), **SMALL)
     assert all(m.test_accuracy > 0.6 for m in result.methods)
 
@@ -83,7 +83,7 @@ def test_select_extracts_first_and_recalls_afterwards(image_folder: Path) -> Non
     assert selected["images_extracted"] == 51
     assert not selected["recalled"]
     (selection,) = selected["selections"]
-    assert all(point["converged"] and point["gap"] <= 3e-3 for point in selection["path"])
+    assert all(point["converged"] and point["gap"] <= 1e-2 for point in selection["path"])
     assert Path(selection["file"]).is_file()
     assert document("select", str(image_folder), *FLAGS)["recalled"]
 
@@ -110,8 +110,8 @@ def test_selection_never_sees_held_out_labels(image_folder: Path, monkeypatch: p
     before = select(str(image_folder), **SMALL).selected.selections[64]
     plain = tasks.load_task
 
-    def relabelled(task: str, *, seed: int = 0) -> tasks.Task:
-        loaded = plain(task, seed=seed)
+    def relabelled(task: str, **options: Any) -> tasks.Task:
+        loaded = plain(task, **options)
         labels = loaded.labels.copy()
         held = np.flatnonzero(loaded.folds == 0)
         labels[held] = (labels[held] + 1) % 3
@@ -253,7 +253,7 @@ def test_new_images_reuse_the_rows_of_the_old(image_folder: Path) -> None:
 def test_hdf5_gives_the_same_result(image_folder: Path, tmp_path: Path) -> None:
     zarr = run(str(image_folder), **SMALL)
     hdf5 = run(str(image_folder), **SMALL, format="hdf5", store=tmp_path / "others", output=tmp_path / "out")
-    assert hdf5.extraction.store.format == "hdf5"
+    assert hdf5.extractions[0].store.format == "hdf5"
     assert [m.cv_accuracy for m in zarr.methods] == [m.cv_accuracy for m in hdf5.methods]
     assert [m.test_accuracy for m in zarr.methods] == [m.test_accuracy for m in hdf5.methods]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract import vtab
-from head2toe.extract.tasks import contiguous_folds, load_task, registered, stratified_folds
+from head2toe.extract.splits import contiguous_folds, stratified_folds
+from head2toe.extract.tasks import load_task, registered
 from head2toe.store.errors import BadRequest, DataError
 
 
@@ -65,11 +65,6 @@ def test_vtab_tasks_are_found_below_the_data_root(
     assert next(t for t in registered() if t.name == "pets").where.endswith("oxford_iiit_pet")
 
 
-def test_vtab_has_nineteen_tasks_in_three_groups() -> None:
-    groups = [task.group for task in vtab.TASKS]
-    assert (groups.count("natural"), groups.count("specialised"), groups.count("structured")) == (7, 4, 8)
-
-
 def test_an_unknown_task_gets_the_nearest_names() -> None:
     with pytest.raises(BadRequest, match="no task or folder 'digts': did you mean digits"):
         load_task("digts")
@@ -105,10 +100,14 @@ def test_faults_in_lists_are_named_with_file_and_line(vtab_folder: Callable[[], 
         load_task(str(folder))
 
 
-def test_no_test_images_is_said(image_folder: Path) -> None:
+def test_without_test_images_a_part_is_held_out_and_said(image_folder: Path) -> None:
     shutil.rmtree(image_folder / "test")
-    with pytest.raises(DataError, match="no test images"):
-        load_task(str(image_folder))
+    task = load_task(str(image_folder))
+    assert (task.n_train, len(task.test_labels)) == (30, 6)
+    assert (np.bincount(task.test_labels) == 2).all()
+    assert task.notes == ("no test images: 6 of 36 rows are held out as the test (stratified, seed 0)",)
+    other = load_task(str(image_folder), seed=1)
+    assert [i.name for i in other.images[30:]] != [i.name for i in task.images[30:]]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import array_api_compat.numpy as np_xp
 import array_api_strict
 import numpy as np
 import pytest
-from head2toe.probe.crossval import Labels, cross_validate, refit
-from head2toe.probe.heads import eigenbasis, logistic_path, stack
+from head2toe.probe.candidates import log_softmax
+from head2toe.probe.crossval import Labels, cross_validate, refit, screen
+from head2toe.probe.heads import eigenbasis, least_squares_path, logistic_path, stack
 from head2toe.probe.rows import scaled_rows, standardized_rows, unit_rows
 from head2toe.select.arrays import Arrays, numpy_arrays, to_numpy
 from head2toe.store.design import ArrayDesign
 from head2toe.store.index import LayerIndex
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 
 def problem(n: int, k: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -58,13 +59,15 @@ def test_every_namespace_gives_the_same_scores(arrays: Arrays, rows: Any) -> Non
     folds = np.arange(60) * 5 // 60
     columns = [np.sort(np.random.default_rng(f).choice(90, 40, replace=False)) for f in range(5)]
 
-    def scores(on: Arrays) -> Any:
+    def predictions(on: Arrays) -> Any:
         labels = Labels.of(y, folds, 3, on)
-        return cross_validate(design, columns, labels, [1.0, 100.0], rows, on)
+        arguments = (design, columns, labels, [1.0, 100.0], rows, on)
+        return [*cross_validate(*arguments), *screen(*arguments)]
 
-    for ours, reference in zip(scores(arrays), scores(numpy_arrays()), strict=True):
-        assert ours.accuracies == pytest.approx(reference.accuracies, abs=1 / 12 + 1e-9)
-        assert ours.log_losses == pytest.approx(reference.log_losses, rel=5e-3)
+    for (C, ours), (same_C, reference) in zip(predictions(arrays), predictions(numpy_arrays()), strict=True):
+        assert same_C == C
+        assert ours.shape == (60, 3)
+        np.testing.assert_allclose(ours, reference, atol=0.05)
 
 
 @pytest.mark.gpu
@@ -81,7 +84,7 @@ def test_held_out_rows_leave_no_trace_in_a_heads_training() -> None:
 
     def fitted(X: np.ndarray, y: np.ndarray, rows: Any) -> np.ndarray:
         design = ArrayDesign(X.astype(np.float32), LayerIndex(("a",), (80,)))
-        values = rows(design, np.arange(80), train, numpy_arrays()).astype(np.float64)
+        values = rows(design, np.arange(80), train, numpy_arrays()).values.astype(np.float64)
         basis = stack([eigenbasis(values, train, np_xp)], [train], np_xp)
         (heads,) = logistic_path(basis, np.eye(3)[y], [10.0], np_xp)
         return to_numpy(heads.log_probabilities[0, :40])
@@ -109,16 +112,44 @@ def test_refit_predicts_unseen_rows() -> None:
     X, y = problem(300, 40, 3)
     design = ArrayDesign((X * 5).astype(np.float32), LayerIndex(("a",), (40,)))
     labels = Labels.of(y[:240], np.arange(240) * 5 // 240, 3, numpy_arrays())
-    logp = refit(design, np.arange(40), labels, 10.0, unit_rows, numpy_arrays())
+    logp = refit(design, np.arange(40), labels, 10.0, unit_rows, numpy_arrays()).log_probabilities
     assert logp.shape == (60, 3)
     assert (logp.argmax(1) == y[240:]).mean() > 0.6
+
+
+@pytest.mark.parametrize("k", [40, 400])
+@pytest.mark.parametrize("rows", [unit_rows, scaled_rows, standardized_rows])
+def test_a_refits_model_predicts_what_the_refit_did(rows: Any, k: int) -> None:
+    """The weights that a model bundle keeps, applied to raw features, are the head that was judged."""
+    X, y = problem(150, k, 3)
+    design = ArrayDesign((X * 5 + 2).astype(np.float32), LayerIndex(("a", "b"), (30, k - 30)))
+    columns = np.sort(np.random.default_rng(0).choice(k, k - 7, replace=False))
+    labels = Labels.of(y[:120], np.arange(120) * 5 // 120, 3, numpy_arrays())
+    done = refit(design, columns, labels, 10.0, rows, numpy_arrays(), (512,))
+    model = done.model
+    assert model.target_sizes == (512,)
+    raw = design.columns(model.columns)[:, 120:].astype(np.float64)
+    if model.unit:
+        for part in np.split(raw, [np.count_nonzero(columns < 30)]):
+            part /= np.linalg.norm(part, axis=0)
+    Z = ((raw - model.mean[:, None]) * model.scale[:, None]).T @ model.coef + model.intercept
+    np.testing.assert_allclose(log_softmax(Z), done.log_probabilities, atol=2e-4)
+
+
+def test_least_squares_agree_with_scikit_learns_ridge() -> None:
+    X, y = problem(120, 300, 4)
+    train = np.arange(120) < 96
+    basis = stack([eigenbasis(X.T, train, np_xp)], [train], np_xp)
+    for C, scores in least_squares_path(basis, np.eye(4)[y], [1.0, 100.0], np_xp):
+        peer = Ridge(alpha=10 / C).fit(X[train], np.eye(4)[y[train]])
+        np.testing.assert_allclose(scores[0], peer.predict(X), atol=1e-8)
 
 
 def test_unit_rows_are_unit_in_every_layer_and_zero_stays_zero() -> None:
     X = np.random.default_rng(0).standard_normal((6, 10)).astype(np.float32)
     X[2, :4] = 0
     design = ArrayDesign(X, LayerIndex(("a", "b"), (4, 6)))
-    rows = unit_rows(design, np.arange(10), np.ones(6, dtype=bool), numpy_arrays())
+    rows = unit_rows(design, np.arange(10), np.ones(6, dtype=bool), numpy_arrays()).values
     norms = np.linalg.norm(rows[:4], axis=0)
     np.testing.assert_allclose(norms, [1, 1, 0, 1, 1, 1], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(rows[4:], axis=0), 1, atol=1e-6)

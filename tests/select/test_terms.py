@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from head2toe.select.arrays import to_numpy
 from head2toe.select.datafits import Multinomial, Quadratic
+from head2toe.select.groups import GroupNorm
 from head2toe.select.penalties import L1, GroupL21, GroupL21Ridge
 from head2toe.select.scores import rank
 
-PENALTIES = [GroupL21(), GroupL21Ridge(0.7), L1()]
+PENALTIES = [GroupL21(), GroupL21Ridge(0.7), L1(), GroupNorm(np.array([0, 1, 1, 0, 2, 1]))]
 
 
 @pytest.fixture(params=[Multinomial(), Quadratic()], ids=["multinomial", "quadratic"])
@@ -72,7 +73,7 @@ def test_fenchel_young_holds(penalty, cpu):
     xp, lam = cpu.xp, 0.4
     for _ in range(50):
         R, W = rng.standard_normal((2, 6, 3))
-        s, conjugate = penalty.dual(penalty.norms(R, xp), lam, xp)
+        s, conjugate = penalty.dual(penalty.pooled(penalty.norms(R, xp), xp), lam, xp)
         assert (s * R * W).sum() <= penalty.value(W, lam, xp) + conjugate + 1e-12
 
 

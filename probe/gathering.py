@@ -1,0 +1,147 @@
+"""Runs found below a folder, and the long-format table across them: a row for each run and method."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from head2toe.probe import results, summary
+from head2toe.store.errors import BadRequest, StoreError
+from head2toe.store.listing import table
+
+COLUMNS = (
+    "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "test_accuracy", "test_low", "test_high",
+    "features_kept", "features_total", "seconds", "F", "lambda", "run",
+)  # fmt: skip
+HEADER = (
+    "task",
+    "group",
+    "backbone",
+    "method",
+    "cv accuracy",
+    "test accuracy",
+    "95 %",
+    "features",
+    "seconds",
+    "F",
+    "λ",
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run: its folder, its document, and when it was written."""
+
+    folder: Path
+    record: Mapping[str, Any]
+    written: float
+
+    @property
+    def backbone(self) -> str:
+        """The names of its backbones."""
+        return " + ".join(backbone["name"] for backbone in self.record["backbones"])
+
+
+def load(path: Path) -> Found:
+    """A run from its folder or its `result.json`.
+
+    Raises
+    ------
+    StoreError
+        There is none, it is damaged, or another version wrote it.
+    """
+    file = path / results.RESULT if path.is_dir() else path
+    record = results.read(file)
+    found = Found(file.parent, record, file.stat().st_mtime)
+    try:
+        rows(found)
+        summary.best_method(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{file}: damaged ({type(error).__name__}: {error}): run the task again") from error
+    return found
+
+
+def below(folder: Path, complain: Callable[[str], None]) -> list[Found]:
+    """All runs below a folder, the newest last; files that are none go to `complain`, a line each."""
+    found = []
+    for file in sorted(folder.rglob(results.RESULT)):
+        try:
+            found.append(load(file))
+        except StoreError as error:
+            complain(str(error))
+    return sorted(found, key=lambda run: (run.written, str(run.folder)))
+
+
+def chosen(paths: Sequence[Path], folder: Path, complain: Callable[[str], None]) -> list[Found]:
+    """The runs that were named, or the latest below a folder.
+
+    Raises
+    ------
+    BadRequest
+        None was named and there is none.
+    """
+    if paths:
+        return [load(path) for path in dict.fromkeys(paths)]
+    latest = below(folder, complain)[-1:]
+    if not latest:
+        raise BadRequest(f"no runs below {folder}: run a task first (head2toe run TASK), or name a run's folder")
+    return latest
+
+
+def rows(run: Found) -> list[dict[str, Any]]:
+    """A row under `COLUMNS` for each method; None where there is nothing to say."""
+    listed = []
+    for method in run.record["methods"]:
+        over, test, settings = method["cv"]["accuracy"], method["test"], method["settings"]
+        low, high = (test["accuracy"]["interval"] or (None, None)) if test else (None, None)
+        values = (
+            run.record["task"],
+            run.record["group"],
+            run.backbone,
+            method["name"],
+            over["mean"],
+            over["stderr"],
+            test["accuracy"]["value"] if test else None,
+            low,
+            high,
+            method["features"]["kept"],
+            method["features"]["total"],
+            method["cost"]["seconds"],
+            settings.get("fraction", settings.get("features")),
+            settings.get("lambda_ratio"),
+            str(run.folder),
+        )
+        listed.append(dict(zip(COLUMNS, values, strict=True)))
+    return listed
+
+
+def as_text(listed: Sequence[Mapping[str, Any]]) -> str:
+    """For a terminal; which folder a run is in is left to JSON and CSV."""
+    shown = [
+        (
+            row["task"],
+            row["group"] or "–",
+            row["backbone"],
+            row["method"],
+            summary.plus_minus({"mean": row["cv_accuracy"], "stderr": row["cv_stderr"]}),
+            summary.decimal(row["test_accuracy"]),
+            summary.interval(None if row["test_low"] is None else [row["test_low"], row["test_high"]]),
+            f"{row['features_kept']:,}",
+            f"{row['seconds']:.1f}",
+            "–" if row["F"] is None else summary.setting(row["F"]),
+            "–" if row["lambda"] is None else summary.setting(row["lambda"]),
+        )
+        for row in listed
+    ]
+    return table(HEADER, shown)
+
+
+def as_csv(listed: Sequence[Mapping[str, Any]]) -> str:
+    """With `COLUMNS` as the header; empty where there is nothing to say."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(listed)
+    return text.getvalue().rstrip("\n")
