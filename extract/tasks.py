@@ -142,7 +142,7 @@ def from_listing(listing: Listing, name: str, *, group: str | None = None, seed:
 
 
 def checked(task: Task, *, tested: bool = True) -> Task:
-    """The task, if it can be learned (and `tested`). Raises DataError saying what is wrong with which class or split."""
+    """The task, if it can be learned (and tested). Raises DataError saying what is wrong with which class or split."""
     found = np.count_nonzero(np.bincount(task.train_labels, minlength=len(task.classes)))
     if task.n_train < 2 * N_FOLDS:
         raise DataError(f"task {task.name}: {task.n_train} training images; {2 * N_FOLDS} are the least")
