@@ -90,6 +90,8 @@ class Options:
     folds : str
         `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
         `stratified`.
+    download : str, optional
+        Where to get one of VTAB's tasks that is not there yet: `tfds` or `torchvision`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
     fresh : bool
@@ -114,6 +116,7 @@ class Options:
     standardize: str = "feature"
     seed: int = 0
     folds: str = "auto"
+    download: str | None = None
     on_error: str = "stop"
     fresh: bool = False
 
@@ -231,13 +234,15 @@ def extract(task: "str | Task", options: Options | None = None, *, splits: str =
         One line saying what is wrong, where, and what to do.
     """
     from head2toe.extract.stage import extract_task
-    from head2toe.extract.tasks import load_task
+    from head2toe.extract.tasks import load_task, obtain
 
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
+    if o.download is not None:
+        obtain(task, o.download)
     return extract_task(
         load_task(task, seed=o.seed, folds=o.folds) if isinstance(task, str) else task,
         backbone=o.backbones[0],
@@ -622,6 +627,11 @@ def stage_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=default.folds,
             show_default=True,
             help="How training rows are dealt into folds.",
+        ),
+        click.option(
+            "--download",
+            type=click.Choice(["tfds", "torchvision"]),
+            help="Get one of VTAB's tasks that is not there yet from TensorFlow Datasets or torchvision.",
         ),
         click.option(
             "--on-error",

@@ -14,6 +14,9 @@ from head2toe.extract.listing import Listing
 from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, numbered
 from head2toe.store.errors import BadRequest, DataError
 
+SOURCES = ("tfds", "torchvision")
+"""Where `--download` can get VTAB's tasks."""
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -120,6 +123,31 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto") -> Task:
     near = difflib.get_close_matches(task, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`head2toe tasks` lists the names."
     raise BadRequest(f"no task or folder {task!r}: {hint}")
+
+
+def obtain(task: str, source: str) -> Path:
+    """Bring one of VTAB's tasks into the data root, unless it is there; see `vtab_tfds` and `vtab_torchvision`.
+
+    Parameters
+    ----------
+    source : {"tfds", "torchvision"}
+        TensorFlow Datasets has VTAB-1k's own rows of all nineteen; torchvision has nine of the tasks, other rows.
+
+    Raises
+    ------
+    BadRequest
+        It is none of the nineteen, or torchvision does not offer it.
+    DataError, MissingExtra
+        It can't be had, or the package that has it is not installed.
+    """
+    from head2toe.extract import vtab_tfds, vtab_torchvision
+
+    if (entry := vtab.find(task)) is None:
+        raise BadRequest(f"--download knows the nineteen tasks of VTAB-1k, not {task!r}: `head2toe tasks` lists them")
+    if source not in SOURCES:
+        raise BadRequest(f"unknown source {source!r}: {', '.join(SOURCES)}")
+    materialise = vtab_tfds.materialise if source == "tfds" else vtab_torchvision.materialise
+    return materialise(entry, vtab.root())
 
 
 def from_listing(listing: Listing, name: str, *, group: str | None = None, seed: int = 0, folds: str = "auto") -> Task:

@@ -158,7 +158,8 @@ WAYS = (
         from_folder,
         "put VTAB-1k's folder there (train800.txt, val200.txt, test.txt with lines like "
         "'images/train800/000000.jpg 23', and images/), or the images in any other layout that a path may have, "
-        "or set HEAD2TOE_DATA to the folder that holds vtab-1k/",
+        "or set HEAD2TOE_DATA to the folder that holds vtab-1k/; or pass --download tfds (TensorFlow Datasets, extra "
+        "tfds: VTAB-1k's own rows) or --download torchvision (nine of the tasks, rows of its own)",
     ),
 )
 """Asked in this order."""

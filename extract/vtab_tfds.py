@@ -45,21 +45,21 @@ def materialise(task: VtabTask, root: Path, *, data_dir: Path | None = None) -> 
         return folder
     tfds = _tensorflow_datasets(task)
     recipe = RECIPES[task.folder]
-    builder = _prepared(tfds, recipe, task, data_dir)
+    builder, name = _prepared(tfds, recipe, task, data_dir)
     sizes = {name: int(split.num_examples) for name, split in builder.info.splits.items()}
     try:
-        specs = {name: cut.spec(sizes) for name, cut in recipe.cuts.items()}
+        specs = {split: cut.spec(sizes) for split, cut in recipe.cuts.items()}
     except DataError as error:
-        raise DataError(f"task {task.name}, {recipe.builder}: {error}") from error
-    names = recipe.classes
-    classes = tuple(builder.info.features[names].names) if isinstance(names, str) else names
+        raise DataError(f"task {task.name}, {name}: {error}") from error
+    of = recipe.classes
+    classes = tuple(builder.info.features[of].names) if isinstance(of, str) else of
     if len(classes) != task.n_classes:
-        raise DataError(f"task {task.name} has {task.n_classes} classes, but {recipe.builder} names {len(classes)}")
-    parts = {
-        name: Part(last - first, _rows(tfds, builder, specs[name], recipe))
-        for name, (first, last) in ((name, cut.bounds(sizes)) for name, cut in recipe.cuts.items())
-    }
-    return write_task(folder, classes, parts, _provenance(tfds, builder, recipe, specs))
+        raise DataError(f"task {task.name} has {task.n_classes} classes, but {name} names {len(classes)}")
+    parts = {}
+    for split, cut in recipe.cuts.items():
+        first, last = cut.bounds(sizes)
+        parts[split] = Part(last - first, _rows(tfds, builder, specs[split], recipe))
+    return write_task(folder, classes, parts, _provenance(tfds, builder, name, recipe, specs))
 
 
 def _tensorflow_datasets(task: VtabTask) -> Any:
@@ -73,22 +73,31 @@ def _tensorflow_datasets(task: VtabTask) -> Any:
     return tfds
 
 
-def _prepared(tfds: Any, recipe: Recipe, task: VtabTask, data_dir: Path | None) -> Any:
+def _prepared(tfds: Any, recipe: Recipe, task: VtabTask, data_dir: Path | None) -> tuple[Any, str]:
+    """The builder with its data on disk, and the name it goes by."""
+    name = recipe.builder
+    where = None if data_dir is None else str(data_dir)
     try:
-        builder = tfds.builder(recipe.builder, data_dir=None if data_dir is None else str(data_dir))
+        try:
+            builder = tfds.builder(name, data_dir=where)
+        except AssertionError:  # there is no such version any more
+            if recipe.later is None:
+                raise
+            name = recipe.later
+            builder = tfds.builder(name, data_dir=where)
         builder.download_and_prepare()
     except ImportError as error:  # the packages that single datasets need are imported when first used
         raise MissingExtra(
-            f"task {task.name}: TensorFlow Datasets needs another package to prepare {recipe.builder} ({error}): "
+            f"task {task.name}: TensorFlow Datasets needs another package to prepare {name} ({error}): "
             "install it with pip"
         ) from error
     except Exception as error:  # it lets through what its downloaders raise, of many kinds, and AssertionErrors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"task {task.name}: TensorFlow Datasets can't prepare {recipe.builder}: {reason[:500]}; "
+            f"task {task.name}: TensorFlow Datasets can't prepare {name}: {reason[:500]}; "
             "docs/vtab.md names the other ways to get the task"
         ) from error
-    return builder
+    return builder, name
 
 
 def _rows(tfds: Any, builder: Any, spec: str, recipe: Recipe) -> Iterator[Picture]:
@@ -104,12 +113,13 @@ def _rows(tfds: Any, builder: Any, spec: str, recipe: Recipe) -> Iterator[Pictur
         yield Picture(recipe.image(bytes(example["image"])), recipe.label(example))
 
 
-def _provenance(tfds: Any, builder: Any, recipe: Recipe, specs: Mapping[str, str]) -> dict[str, Any]:
+def _provenance(tfds: Any, builder: Any, name: str, recipe: Recipe, specs: Mapping[str, str]) -> dict[str, Any]:
+    own = "VTAB-1k's own"
     return {
         "source": "TensorFlow Datasets",
-        "rows": "VTAB-1k's own",
+        "rows": own if name == recipe.builder else f"{own} if {name} orders rows as {recipe.builder} did",
         "lossless": True,
-        "builder": recipe.builder,
+        "builder": name,
         "version": str(builder.version),
         "tensorflow_datasets": str(tfds.__version__),
         "splits": dict(specs),
