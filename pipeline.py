@@ -241,7 +241,7 @@ def extract(task: "str | Task", options: Options | None = None, *, splits: str =
         raise BadRequest(f"unknown splits {splits!r}: all or train")
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
-    if o.download is not None:
+    if o.download is not None and isinstance(task, str):
         obtain(task, o.download)
     return extract_task(
         load_task(task, seed=o.seed, folds=o.folds) if isinstance(task, str) else task,
