@@ -7,6 +7,7 @@
 #   make bench                       print the benchmarks' ratios (bench-store, bench-select, bench-extract: one)
 #   make torture                     kill writers of a store at random moments, for minutes; nothing may be lost
 #   make check                       ruff and mypy
+#   make docs                        the documentation's pages, into site/
 #   make clean                       remove builds, caches and results (never feature stores)
 #
 # Variables, passed on where given: TASK BACKBONE WEIGHTS TAPS INPUT_SIZE TARGET_SIZE (several in quotes) STORE OUTPUT
@@ -23,7 +24,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights $(W
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench bench-store bench-select bench-extract torture extract select probe run clean
+.PHONY: help demo test test-slow check docs bench bench-store bench-select bench-extract torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -41,6 +42,10 @@ check: $(VENV)/dev .cache/typing/head2toe
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p head2toe.extract -p head2toe.probe -p head2toe.select -p head2toe.store -m head2toe.pipeline
+
+# The variable silences news about the tool's successor; --strict makes every warning an error.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 extract select probe run: $(VENV)/demo
 	$(BIN)/head2toe $@ $(TASK) $(OPTIONS)
@@ -61,7 +66,7 @@ torture: $(VENV)/dev
 	$(BIN)/python benchmarks/torture.py $(ARGS)
 
 clean:
-	rm -rf build dist results *.egg-info .pytest_cache .mypy_cache .ruff_cache .cache/typing
+	rm -rf build dist site results *.egg-info .pytest_cache .mypy_cache .ruff_cache .cache/typing .cache/docs
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # A file in .venv stands for an install that was done; pyproject.toml being newer makes it again.
@@ -70,6 +75,9 @@ $(VENV)/demo: pyproject.toml
 
 $(VENV)/dev: pyproject.toml
 	$(call install,.[demo$(,)dev])
+
+$(VENV)/docs: pyproject.toml
+	$(call install,.[docs])
 
 $(VENV)/bench: pyproject.toml
 	$(call install,.[demo$(,)bench])

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import export_command, info, predict
+from head2toe.extract.estimator import ImageClassifier
 from head2toe.probe.commands import report_command, results_command
-from head2toe.store.commands import json_option, show, store
+from head2toe.store.commands import json_option, root_option, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
 
 if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
+    from head2toe.extract.tasks import Task
     from head2toe.select.stage import Selected
+    from head2toe.store.bundle import Bundle
     from head2toe.store.design import DesignMatrix
 
 METHODS = ("linear", "knn", "layerwise", "random", "all-l2", "l21", "head2toe", "head2toe-paper")
@@ -210,14 +213,14 @@ class MethodResult:
 # ---------------------------------------------------------------------------------------------------------- the stages
 
 
-def extract(task: str, options: Options | None = None, *, splits: str = "all", **changes: Any) -> "Extraction":
+def extract(task: "str | Task", options: Options | None = None, *, splits: str = "all", **changes: Any) -> "Extraction":
     """Stage one: a task's images through the backbone, once; what a store already holds is not extracted again.
 
     Parameters
     ----------
-    task : str
+    task : str or Task
         A name that `head2toe tasks` lists, or the path of images: VTAB-1k lists, an ImageFolder, a manifest (CSV, TSV,
-        Parquet), a Hugging Face datasets folder, WebDataset shards.
+        Parquet), a Hugging Face datasets folder, WebDataset shards; or a task that is made already.
     options, **changes
         See `Options`; `extract("digits", input_size=96)` changes one of them.
     splits : {"all", "train"}
@@ -236,8 +239,9 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
         raise BadRequest(f"unknown splits {splits!r}: all or train")
     if len(o.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
+    known = load_task(task, seed=o.seed, folds=o.folds, download=o.download) if isinstance(task, str) else task
     return extract_task(
-        load_task(task, seed=o.seed, folds=o.folds, download=o.download),
+        known,
         backbone=o.backbones[0],
         weights=o.weights,
         taps=o.taps,
@@ -259,7 +263,9 @@ def extract(task: str, options: Options | None = None, *, splits: str = "all", *
     )
 
 
-def select(task: str, options: Options | None = None, *, recipe: str = "exact", **changes: Any) -> SelectResult:
+def select(
+    task: "str | Task", options: Options | None = None, *, recipe: str = "exact", **changes: Any
+) -> SelectResult:
     """Stage two, first half: rank all features by l2,1 relevance for every fold and λ. Extracts first if need be.
 
     A selection is kept beside the results under a name made of everything it depends on (this code included), and
@@ -279,7 +285,7 @@ def select(task: str, options: Options | None = None, *, recipe: str = "exact", 
 
 
 def probe(
-    task: str,
+    task: "str | Task",
     options: Options | None = None,
     *,
     methods: Sequence[str] = DEFAULT_METHODS,
@@ -314,6 +320,7 @@ def probe(
     extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
     first = extractions[0]
     loaded = first.task
+    argument = task if isinstance(task, str) else task.name
     needs = {need for method in methods for need in REGISTRY[method].needs}
     selected = {recipe: _select(extractions, o, recipe) for recipe in ("exact", "paper") if recipe in needs}
     ranked = sorted(file.name for selection in selected.values() for file in selection.files.values())
@@ -348,7 +355,7 @@ def probe(
     }
     run_ = results.Run(
         task=loaded.name,
-        argument=task,
+        argument=argument,
         group=loaded.group,
         source=loaded.source,
         classes=loaded.classes,
@@ -357,7 +364,7 @@ def probe(
         folds=loaded.folds,
         backbones=[_backbone_record(extraction) for extraction in extractions],
         options=o.document() | {"methods": list(methods), "metric": metric, "rule": rule},
-        command=command_line(task, o, methods, metric, rule),
+        command=command_line(argument, o, methods, metric, rule),
         versions=versions(),
         seed=o.seed,
         metric=metric,
@@ -367,9 +374,48 @@ def probe(
     return RunResult(extractions, results.write_run(file.parent, run_, outcomes), file, recalled=False)
 
 
-def run(task: str, options: Options | None = None, **changes: Any) -> RunResult:
+def run(task: "str | Task", options: Options | None = None, **changes: Any) -> RunResult:
     """The whole way for a task: extract, select, probe; the result is written to a folder. See `probe`."""
     return probe(task, options, **changes)
+
+
+class Head2Toe(ImageClassifier):
+    """Extraction, selection and a head as an estimator in scikit-learn's style.
+
+    It trains on the training rows of a task (whose test rows its report looks at once), or on images and labels; the
+    run's folder is below `output`, as ever. Predictions come from the deployed network, and need no store.
+
+    Parameters
+    ----------
+    method : str
+        Of `METHODS`, one that leaves a model: `head2toe`, `head2toe-paper`, `l21`, `linear`, `all-l2`, …
+    metric : str
+        Of `METRICS`: what the folds choose by.
+    **options
+        See `Options`; `Head2Toe(backbone="resnet50", input_size=160)`.
+
+    Attributes
+    ----------
+    classes_ : (classes,) array
+        Labels in the order of the probabilities.
+    bundle_ : Bundle
+        The model.
+    result_ : RunResult
+        What the folds and the test say of it; not there in one that was loaded or unpickled.
+    """
+
+    result_: RunResult
+
+    def _train(self, task: "str | Task") -> "Bundle":
+        from head2toe.store.bundle import Bundle
+
+        if unknown := sorted(set(self.options) - {field.name for field in fields(Options)}):
+            raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(f.name for f in fields(Options))}")
+        self.result_ = probe(task, Options(**self.options), methods=[self.method], metric=self.metric)
+        folder = self.result_.file.parent / "models" / self.method
+        if not folder.is_dir():
+            raise BadRequest(f"{self.method} of {', '.join(Options(**self.options).backbones)} leaves no single model")
+        return Bundle.load(folder)
 
 
 def _select(extractions: Sequence["Extraction"], o: Options, recipe: str) -> "Selected":
@@ -804,6 +850,33 @@ def copy_model(result: RunResult, target: Path) -> None:
         raise BadRequest(f"no method of {result.file.parent} leaves a model to save: run head2toe, l21 or linear")
     name = "head2toe" if "head2toe" in saved else saved[-1]
     Bundle.load(result.file.parent / "models" / name).save(target)
+
+
+@main.command()
+@root_option
+def doctor(root: Path | None, as_json: bool) -> None:
+    """Look at Python, torch, CUDA, CuPy, BLAS, memory, store root, data and weights. Exit code 1 if something is wrong.
+
+    Example: head2toe doctor --store /data/stores
+    """
+    from head2toe.extract.checks import data_checks, torch_checks, weights_checks
+    from head2toe.select.checks import array_checks
+    from head2toe.store.catalogue import Catalogue
+    from head2toe.store.checks import machine_checks, root_checks
+
+    stage_one = [*torch_checks(), *weights_checks(), *data_checks()]
+    checks = [*machine_checks(), *stage_one, *array_checks(), *root_checks(Catalogue(root).root)]
+    wrong = sum(check.state == "FAIL" for check in checks)
+    if as_json:
+        show({"ok": not wrong, "checks": list(map(asdict, checks)), "versions": versions()})
+    else:
+        for check in checks:
+            click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
+            if check.remedy:
+                click.echo(f"{'':<17} -> {check.remedy}")
+        click.echo(f"{wrong} of {len(checks)} checks failed" if wrong else "nothing is wrong")
+    if wrong:
+        sys.exit(1)
 
 
 def echo_extraction(extraction: "Extraction") -> None:

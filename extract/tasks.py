@@ -76,7 +76,8 @@ class Task:
                 images=tuple(self.images[i] for i in keep),
                 labels=self.labels[keep],
                 folds=numbered(self.folds[keep[keep < self.n_train]]),
-            )
+            ),
+            tested=len(self.test_labels) > 0,
         )
 
 
@@ -143,8 +144,8 @@ def from_listing(listing: Listing, name: str, *, group: str | None = None, seed:
     )
 
 
-def checked(task: Task) -> Task:
-    """The task, if it can be learned. Raises DataError saying what is wrong with which class or split."""
+def checked(task: Task, *, tested: bool = True) -> Task:
+    """The task, if it can be learned (and tested). Raises DataError saying what is wrong with which class or split."""
     found = np.count_nonzero(np.bincount(task.train_labels, minlength=len(task.classes)))
     if task.n_train < 2 * N_FOLDS:
         raise DataError(f"task {task.name}: {task.n_train} training images; {2 * N_FOLDS} are the least")
@@ -152,7 +153,7 @@ def checked(task: Task) -> Task:
         raise DataError(f"task {task.name}: training images of {found} class; there must be two or more")
     if task.folds.max() < 1:
         raise DataError(f"task {task.name}: all training images are in one fold; there must be two or more folds")
-    if len(task.test_labels) == 0:
+    if tested and len(task.test_labels) == 0:
         raise DataError(f"task {task.name}: no test images ({task.source}), and too few of a class to hold some out")
     return task
 

@@ -2,11 +2,11 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from head2toe.store import mapping
@@ -16,6 +16,11 @@ from head2toe.store.errors import DataError, StoreError
 from head2toe.store.files import Lock, NoFlock
 from head2toe.store.index import LayerIndex
 from head2toe.store.layout import Spec, commit_file, damaged, read_spec_json, seal_file, spec_file
+from head2toe.store.protocol import DEFAULT_BYTES, Block
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from head2toe.store.design import DesignMatrix
 
 _PATIENCE, _PAUSE = 40, 0.05  # tries, seconds
 
@@ -125,6 +130,24 @@ class FeatureStore:
         """
         then = self.provenance.get("versions", {})
         return {name: (then[name], now) for name, now in current.items() if name in then and then[name] != now}
+
+    @property
+    def index(self) -> LayerIndex:
+        """Which columns are which layer's; another name of `layers`, as arrays call it."""
+        return self.layers
+
+    def columns(self, indices: ArrayLike) -> np.ndarray:
+        """Some features of all rows, (len(indices), n_rows) float32, in the order asked for; repeats allowed."""
+        return self._design().columns(np.asarray(indices))
+
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Block]:
+        """All features of all rows, block by block within a layer; see `DesignMatrix.stream`."""
+        return self._design().stream(max_bytes=max_bytes)
+
+    def _design(self) -> "DesignMatrix":
+        from head2toe.store.design import DesignMatrix  # which is built of readers, and imports this module
+
+        return DesignMatrix.of([self], self.images)
 
     def rows_of(self, images: Sequence[str]) -> np.ndarray:
         """Row number of each image, int64; repeats allowed. Raises `DataError` naming one that isn't there."""

@@ -103,8 +103,15 @@ def test_float_pixels_between_0_and_1_are_the_same_image(image_folder: Path) -> 
         network(pixels[..., :30])
 
 
-@pytest.mark.parametrize("kind", ["onnx", "torch"])
-@pytest.mark.parametrize("backbone", ["resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    ("backbone", "kind"),
+    [
+        ("resnet18", "torch"),
+        pytest.param("resnet18", "onnx", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", "onnx", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", "torch", marks=pytest.mark.slow),
+    ],
+)
 def test_exports_agree(image_folder: Path, tmp_path: Path, backbone: str, kind: str) -> None:
     if kind == "onnx":
         pytest.importorskip("onnxscript")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from head2toe.store.adapters import RowDataset, to_dask, to_xarray
 from head2toe.store.design import DesignMatrix
+from head2toe.store.errors import BadRequest
 
 
 def test_other_libraries_see_the_same_numbers(toy: SimpleNamespace) -> None:
@@ -25,3 +26,15 @@ def test_other_libraries_see_the_same_numbers(toy: SimpleNamespace) -> None:
     mlp = named.where(named.layer == "blocks.0.mlp", drop=True)
     np.testing.assert_array_equal(mlp.values, expected[store.layers.columns("blocks.0.mlp")])
     assert list(named.image.values) == list(store.images)
+
+
+def test_a_store_alone_gives_columns_and_blocks(toy: SimpleNamespace) -> None:
+    store = toy.write(10)
+    expected = DesignMatrix.of([store], store.images).columns(np.arange(store.layers.n_features))
+    np.testing.assert_array_equal(store.columns([5, 0, 5]), expected[[5, 0, 5]])
+    blocks = [(block.start, block.stop, block.values.copy()) for block in store.stream(max_bytes=100)]
+    np.testing.assert_array_equal(np.concatenate([values for *_, values in blocks]), expected)
+    assert blocks[-1][1] == store.index.n_features
+    assert store.index is store.layers
+    with pytest.raises(BadRequest):
+        store.columns([store.index.n_features])

@@ -1,0 +1,83 @@
+"""`Head2Toe` behaves as scikit-learn's classifiers do, on folders, paths and arrays, and its model is a bundle."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from head2toe.pipeline import Head2Toe
+from head2toe.store.errors import BadRequest, DataError, Head2ToeError
+from PIL import Image
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import cross_val_score
+
+OPTIONS: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
+
+
+def listed(folder: Path) -> tuple[list[Path], list[str]]:
+    paths = sorted(folder.rglob("*.png"))
+    return paths, [path.parent.name for path in paths]
+
+
+def test_a_folder_is_learned_and_the_model_saved(image_folder: Path, tmp_path: Path) -> None:
+    model = Head2Toe(method="linear", **OPTIONS).fit(image_folder)
+    paths, labels = listed(image_folder / "test")
+    assert model.score(image_folder) == pytest.approx(model.result_.methods[0].test_accuracy)
+    assert model.score(paths, labels) == model.score(image_folder)
+    probabilities = model.predict_proba(paths)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (model.predict(paths) == model.classes_[probabilities.argmax(axis=1)]).all()
+
+    again = Head2Toe.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict_proba(paths), probabilities)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(paths), probabilities)
+
+
+def test_images_and_labels_in_memory(image_folder: Path) -> None:
+    paths, names = listed(image_folder / "train")
+    numbers = np.unique(names, return_inverse=True)[1] * 10
+    by_path = Head2Toe(**OPTIONS).fit(paths, numbers)
+    assert by_path.classes_.tolist() == [0, 10, 20]
+    assert set(by_path.predict(paths)) <= {0, 10, 20}
+    assert by_path.score(paths, numbers) > 0.8
+    assert by_path.result_.methods[0].test_accuracy is None, "there are no test rows to look at"
+    pixels = [np.asarray(Image.open(path)) for path in paths]
+    # The same pixels from memory: other sources, the same numbers.
+    by_array = Head2Toe(method="linear", **OPTIONS).fit(pixels, numbers)
+    np.testing.assert_allclose(by_array.predict_proba(paths), by_array.predict_proba(pixels), atol=1e-5)
+
+
+def test_scikit_learn_takes_it_for_a_classifier(image_folder: Path) -> None:
+    model = Head2Toe(method="linear", **OPTIONS)
+    assert is_classifier(model)
+    assert clone(model.set_params(seed=3)).get_params() == {
+        "method": "linear",
+        "metric": "accuracy",
+        "seed": 3,
+        **OPTIONS,
+    }
+    paths, labels = listed(image_folder / "train")
+    scores = cross_val_score(model, np.asarray(paths, dtype=object), labels, cv=2)
+    assert len(scores) == 2
+    assert np.isfinite(scores).all()
+
+
+def test_what_makes_no_sense_is_said_in_one_line(image_folder: Path) -> None:
+    paths, labels = listed(image_folder / "train")
+    wrong: list[tuple[type[Head2ToeError], Any]] = [
+        (BadRequest, lambda: Head2Toe().predict(paths)),
+        (BadRequest, lambda: Head2Toe().fit(image_folder, labels)),
+        (BadRequest, lambda: Head2Toe().fit(paths)),
+        (BadRequest, lambda: Head2Toe().fit(paths, labels[1:])),
+        (BadRequest, lambda: Head2Toe().fit([], [])),
+        (BadRequest, lambda: Head2Toe().fit([np.zeros((8, 8))] * 20, labels[:20])),
+        (DataError, lambda: Head2Toe().fit(paths[:5], labels[:5])),
+        (DataError, lambda: Head2Toe().fit(paths[:11], ["a"] * 11)),
+        (BadRequest, lambda: Head2Toe(colour="red").fit(paths, labels)),
+        (BadRequest, lambda: Head2Toe(method="knn", **OPTIONS).fit(paths, labels)),
+    ]
+    for error, act in wrong:
+        with pytest.raises(error) as raised:
+            act()
+        assert "\n" not in str(raised.value)
