@@ -4,7 +4,8 @@
 #   make test                        install what the tests need and run them
 #   make run TASK=path/to/folder     extract, select and probe a task
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
-#   make bench                       print the benchmarks' ratios (bench-store, bench-select, bench-extract: one)
+#   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
+#   make bench-accuracy DATA=…       every method on every task below a folder
 #   make torture                     kill writers of a store at random moments, for minutes; nothing may be lost
 #   make check                       ruff and mypy
 #   make docs                        the documentation's pages, into site/
@@ -24,7 +25,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights $(W
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check docs bench bench-store bench-select bench-extract torture extract select probe run clean
+.PHONY: help demo test test-slow check docs bench bench-store bench-select bench-extract bench-probe bench-accuracy torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -50,7 +51,7 @@ docs: $(VENV)/docs
 extract select probe run: $(VENV)/demo
 	$(BIN)/head2toe $@ $(TASK) $(OPTIONS)
 
-bench: bench-store bench-select bench-extract
+bench: bench-store bench-select bench-extract bench-probe
 
 bench-store: $(VENV)/bench
 	$(BIN)/python benchmarks/store.py $(ARGS)
@@ -61,6 +62,12 @@ bench-select: $(VENV)/bench
 
 bench-extract: $(VENV)/bench
 	$(BIN)/python benchmarks/extraction.py $(ARGS)
+
+bench-probe: $(VENV)/bench
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/probing.py $(ARGS)
+
+bench-accuracy: $(VENV)/bench
+	$(BIN)/python benchmarks/accuracy.py --data $(DATA) $(ARGS)
 
 torture: $(VENV)/dev
 	$(BIN)/python benchmarks/torture.py $(ARGS)
