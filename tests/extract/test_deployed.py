@@ -37,7 +37,7 @@ def head_on(extraction: Extraction, *, unit: bool, layers: str = "", k: int = 30
     columns = np.sort(np.random.default_rng(0).choice(allowed, min(k, len(allowed)), replace=False))
     arrays = namespace("cpu")
     train = np.arange(design.shape[0]) < extraction.task.n_train
-    X = (unit_rows(design, columns, train, arrays) if unit else design.columns(columns)).T
+    X = (unit_rows(design, columns, train, arrays).values if unit else design.columns(columns)).T
     mean, std = X[train].mean(0), X[train].std(0)
     scale = np.where(std > 1e-6 * np.abs(mean) + 1e-12, 1 / np.where(std > 0, std, 1), 0) / np.sqrt(len(columns))
     Z = (X - mean) * scale.astype(np.float32)
