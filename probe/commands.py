@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from head2toe.store.commands import json_option, show
+from head2toe.store.errors import BadRequest
 
 Thumbnails = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
 """From a run's document to what gives small pictures of its images (`page.Thumbnail`)."""
@@ -72,7 +73,7 @@ def results_command(output: Path, as_json: bool, as_csv: bool) -> None:
     from head2toe.probe import gathering
 
     if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other")
+        raise BadRequest("--json and --csv exclude each other: choose one")
     listed = [row for run in gathering.below(output, _complain) for row in gathering.rows(run)]
     if as_json:
         show({"output": str(output), "results": listed})

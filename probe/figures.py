@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NAMED_CLASSES = 24  # with more, names would be smaller than can be read
 CELL_TEXT = 12  # classes up to which a cell has room for a number
 SHADES = 12
-RANGE = 0.25  # of accuracies that a chart shows: one setting that fails must not flatten all others
+LEFT_OUT = 0.1  # of the points may fall below a chart, where they would flatten all others
 FEWEST = 5  # images in a bin whose share of right ones says something
 
 
@@ -80,8 +80,10 @@ def curves(name: str, title: str, lines: Sequence[Curve], axis: str) -> str:
             for value, accuracy, _ in line.points:
                 if value == line.chosen:
                     ax.plot((value,), (accuracy,), "o", markersize=11, markerfacecolor="none", markeredgecolor=colour)
-        highest = max(accuracy for line in lines for _, accuracy, _ in line.points)
-        ax.set_ylim(bottom=max(ax.get_ylim()[0], highest - RANGE))
+        found = np.array([accuracy for line in lines for _, accuracy, _ in line.points])
+        low = float(np.quantile(found, LEFT_OUT))
+        if low - found.min() > found.max() - low:
+            ax.set_ylim(bottom=low - 0.05 * (found.max() - low))
         ax.set_xscale("log")
         ticks = sorted({point[0] for line in lines for point in line.points})
         ax.set_xticks([ticks[i] for i in _apart(ticks)])

@@ -116,6 +116,7 @@ def test_errors_are_one_line(stripes: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for args, code, said in (
         (("report", "--output", "nowhere"), 2, "no runs below nowhere"),
         (("report", "nowhere"), 1, "nowhere"),
+        (("results", "--json", "--csv"), 2, "choose one"),
         (("report", stripes.parent / "broken"), 1, "damaged"),
     ):
         done = call(*args)
