@@ -31,6 +31,19 @@ if TYPE_CHECKING:
 
 METHODS = ("linear", "knn", "layerwise", "random", "all-l2", "l21", "head2toe", "head2toe-paper")
 DEFAULT_METHODS = ("linear", "l21", "head2toe")
+JUDGING = (
+    "candidates",
+    "crossval",
+    "heads",
+    "methods",
+    "metrics",
+    "outcome",
+    "results",
+    "rows",
+    "sweep",
+    "uncertainty",
+)
+"""The modules of probe/ that results depend on; the others only show them."""
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "auroc")
 CHOICES = {
     "preprocess": ("whole", "timm", "h2t", "imagenet", "raw"),
@@ -326,7 +339,8 @@ def probe(
     ranked = sorted(file.name for selection in selected.values() for file in selection.files.values())
     stores = [store.key for extraction in extractions for store in extraction.stores.values()]
     rows = [first.digests, loaded.labels.tolist(), loaded.folds.tolist()]
-    key = fingerprint([*rows, stores, ranked, list(methods), metric, rule, code_fingerprint("select", "probe")])
+    code = code_fingerprint("select", *(f"probe/{module}.py" for module in JUDGING))
+    key = fingerprint([*rows, stores, ranked, list(methods), metric, rule, code])
     file = o.output / f"{loaded.name}-{'+'.join(o.backbones)}-{key[:8]}" / results.RESULT
     if file.is_file() and not o.fresh and (earlier := results.read(file)).get("key") == key:
         return RunResult(extractions, earlier, file, recalled=True)
@@ -484,7 +498,8 @@ def command_line(task: str, o: Options, methods: Sequence[str], metric: str, rul
     """The command that runs this again; what is as by default is left out."""
     words, default = ["head2toe", "run", task], Options()
     for field in fields(Options):
-        value, usual = getattr(o, field.name), getattr(default, field.name)
+        name = "backbones" if field.name == "backbone" else field.name
+        value, usual = getattr(o, name), getattr(default, name)
         if value == usual or field.name in ("fresh", "output", "store", "device", "batch_size"):
             continue
         name = "--" + field.name.removesuffix("s" if field.name == "target_sizes" else "").replace("_", "-")
@@ -634,7 +649,7 @@ def method_list(ctx: click.Context, parameter: click.Parameter, value: str) -> t
     """`linear,l21` as names; `all` is every method."""
     names = tuple(dict.fromkeys(name.strip() for name in value.split(","))) if value != "all" else METHODS
     if unknown := [name for name in names if name not in METHODS]:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(METHODS)}")
+        raise BadRequest(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
     return names
 
 

@@ -13,7 +13,7 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def code_fingerprint(*rooms: str) -> str:
-    """Hash of the source of some rooms of the house: a result is recalled only by the code that made it."""
-    files = [file for room in rooms for file in sorted((HOUSE / room).glob("*.py"))]
+def code_fingerprint(*places: str) -> str:
+    """Hash of the source of some rooms or files of the house: a result is recalled only by the code that made it."""
+    files = [file for place in places for file in (sorted((HOUSE / place).glob("*.py")) or [HOUSE / place])]
     return fingerprint([file.read_text(encoding="utf-8") for file in files])
