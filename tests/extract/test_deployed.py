@@ -37,7 +37,7 @@ def head_on(extraction: Extraction, *, unit: bool, layers: str = "", k: int = 30
     columns = np.sort(np.random.default_rng(0).choice(allowed, min(k, len(allowed)), replace=False))
     arrays = namespace("cpu")
     train = np.arange(design.shape[0]) < extraction.task.n_train
-    X = (unit_rows(design, columns, train, arrays) if unit else design.columns(columns)).T
+    X = (unit_rows(design, columns, train, arrays).values if unit else design.columns(columns)).T
     mean, std = X[train].mean(0), X[train].std(0)
     scale = np.where(std > 1e-6 * np.abs(mean) + 1e-12, 1 / np.where(std > 0, std, 1), 0) / np.sqrt(len(columns))
     Z = (X - mean) * scale.astype(np.float32)
@@ -226,6 +226,17 @@ def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path)
     absent = call("export", "run", "--method", "linear", "-o", "other")
     assert absent.exit_code == 2
     assert "there: head2toe" in absent.stderr
+
+
+def test_a_run_s_model_predicts_what_the_run_reports(image_folder: Path) -> None:
+    flags = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
+    ran = call("run", str(image_folder), *flags, "--methods", "linear", "--save-model", "my_model", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert call("predict", "my_model", str(image_folder / "test"), "-o", "p.jsonl").exit_code == 0
+    rows = [json.loads(line) for line in Path("p.jsonl").read_text().splitlines()]
+    right = [Path(row["path"]).parent.name == row["prediction"] for row in rows]
+    (method,) = json.loads(ran.stdout)["methods"]
+    assert np.mean(right) == pytest.approx(method["test"]["accuracy"]["value"])
 
 
 def test_bad_requests_get_one_line(tmp_path: Path) -> None:
