@@ -12,11 +12,11 @@ import time
 from datetime import date
 
 import numpy as np
+from features import digits
 from head2toe.probe.crossval import Labels, cross_validate
 from head2toe.probe.rows import standardized_rows
 from head2toe.select.arrays import namespace
 from head2toe.store.design import ArrayDesign
-from selection import digits
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
