@@ -649,7 +649,7 @@ def method_list(ctx: click.Context, parameter: click.Parameter, value: str) -> t
     """`linear,l21` as names; `all` is every method."""
     names = tuple(dict.fromkeys(name.strip() for name in value.split(","))) if value != "all" else METHODS
     if unknown := [name for name in names if name not in METHODS]:
-        raise BadRequest(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
+        raise BadRequest(f"--methods: {unknown[0]!r} is none of {', '.join(METHODS)}")
     return names
 
 

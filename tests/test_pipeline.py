@@ -142,7 +142,7 @@ def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path) -> None:
         (["run", "no/such/folder"], 2, "no task or folder"),
         (["run", "."], 1, "no task in"),
         (["run", "dtd"], 1, "no data for task dtd"),
-        (["run", "digits", "--methods", "l22"], 2, "unknown method 'l22'"),
+        (["run", "digits", "--methods", "l22"], 2, "'l22' is none of"),
         (["run", "digits", "--backbone", "resnet5O"], 2, "did you mean resnet50"),
         (["run", "digits", "--weights", "none.pth"], 2, "no weights"),
         (["extract", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),

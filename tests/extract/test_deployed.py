@@ -228,6 +228,17 @@ def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path)
     assert "there: head2toe" in absent.stderr
 
 
+def test_a_run_s_model_predicts_what_the_run_reports(image_folder: Path) -> None:
+    flags = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
+    ran = call("run", str(image_folder), *flags, "--methods", "linear", "--save-model", "my_model", "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert call("predict", "my_model", str(image_folder / "test"), "-o", "p.jsonl").exit_code == 0
+    rows = [json.loads(line) for line in Path("p.jsonl").read_text().splitlines()]
+    right = [Path(row["path"]).parent.name == row["prediction"] for row in rows]
+    (method,) = json.loads(ran.stdout)["methods"]
+    assert np.mean(right) == pytest.approx(method["test"]["accuracy"]["value"])
+
+
 def test_bad_requests_get_one_line(tmp_path: Path) -> None:
     for args in (["predict", "nowhere", "x.png"], ["info", str(tmp_path)], ["export", "nowhere", "-o", "x"]):
         result = call(*args)
