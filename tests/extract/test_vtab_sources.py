@@ -543,12 +543,12 @@ def plant_eurosat(root: Path) -> None:
 
 def plant_caltech(root: Path) -> None:
     names = ["BACKGROUND_Google", *(f"c{i:03d}" for i in range(101))]
-    plant(root / "caltech101" / "101_ObjectCategories", names, 2, "image_{i:04d}.jpg")
+    plant(root / "caltech101" / "101_ObjectCategories", names, 3, "image_{i:04d}.jpg")
 
 
 def plant_sun(root: Path) -> None:
     names = [f"a/c{i:03d}" for i in range(397)]
-    plant(root / "SUN397", names, 2, "sun_{i:04d}.jpg")
+    plant(root / "SUN397", names, 3, "sun_{i:04d}.jpg")
     (root / "SUN397" / "ClassName.txt").write_text("".join(f"/a/c{i:03d}\n" for i in range(397)))
 
 
