@@ -21,10 +21,11 @@ NEIGHBOURS = (1, 3, 5, 10, 20)
 
 @dataclass(frozen=True)
 class Method:
-    """A method: its candidates, and which selections they need (`exact`, `paper`)."""
+    """A method: its candidates, which selections they need (`exact`, `paper`), and whether the best are averaged."""
 
     candidates: Callable[[Problem], Iterator[Candidate]]
     needs: tuple[str, ...] = field(default=())
+    averages: bool = False
 
 
 def linear(problem: Problem) -> Iterator[Candidate]:
@@ -69,8 +70,8 @@ def l21(problem: Problem) -> Iterator[Candidate]:
 def head2toe(problem: Problem) -> Iterator[Candidate]:
     """Select by the exact group lasso on standardised features, then refit; the folds say how much of it helps.
 
-    Rankings near λ_max judge every feature for itself, those further down drop what is redundant. Where the penalised
-    model does better than any refit it is taken as it is, and where the last layer alone does, that is.
+    Rankings near λ_max judge every feature for itself, those further down drop what is redundant. The penalised model
+    as it is and the last layer alone are candidates, too, and so is the average of the best two to four of them all.
     """
     rows = unit_rows if problem.standardize == "unit" else standardized_rows
     for size, selection in problem.exact.items():
@@ -108,7 +109,7 @@ METHODS: dict[str, Method] = {
     "random": Method(random),
     "all-l2": Method(all_l2),
     "l21": Method(l21, ("exact",)),
-    "head2toe": Method(head2toe, ("exact",)),
+    "head2toe": Method(head2toe, ("exact",), averages=True),
     "head2toe-paper": Method(head2toe_paper, ("paper",)),
 }
 DEFAULT_METHODS = ("linear", "l21", "head2toe")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe import metrics
+from head2toe.probe.averaging import MOST, Average, averaged
 from head2toe.probe.candidates import Candidate, HeadOn, Problem
 from head2toe.probe.methods import METHODS
 from head2toe.probe.outcome import Outcome, SweepPoint
@@ -59,10 +60,15 @@ def evaluate(
     grid = list(METHODS[name].candidates(problem))
     screened, grid = shortlist(grid, problem, metric, progress)
     tried: list[Trial] = []
+    bests: list[tuple[Trial, np.ndarray]] = []  # of every candidate, with its predictions
     for done, candidate in enumerate(grid, start=1):
-        tried += [judge(candidate, head, logp, problem, metric) for head, logp in candidate.cross_validate(problem)]
+        heads = [(judge(candidate, head, p, problem, metric), p) for head, p in candidate.cross_validate(problem)]
+        tried += [trial for trial, _ in heads]
+        bests.append(max(heads, key=lambda pair: pair[0].merit_then_loss()))
         if progress:
             progress(len(screened) + done, len(screened) + len(grid))
+    if METHODS[name].averages:
+        tried += averages(bests, problem, metric)
     best = choose(tried, rule)
     winner, head, point = best.candidate, best.head, best.point
     # Predictions of all that was tried would take more memory than the winner's take time to make again.
@@ -107,6 +113,19 @@ def shortlist(
     promising = sorted(screened, key=lambda trial: trial.merit, reverse=True)[:SHORTLIST]
     dropped = {id(candidate) for candidate in heads} - {id(trial.candidate) for trial in promising}
     return screened, [candidate for candidate in grid if id(candidate) not in dropped]
+
+
+def averages(bests: Sequence[tuple[Trial, np.ndarray]], problem: Problem, metric: str) -> list[Trial]:
+    """The best two, three and four candidates of a target size, averaged."""
+    ranked = sorted(bests, key=lambda pair: pair[0].merit_then_loss(), reverse=True)
+    size = ranked[0][0].candidate.target_size
+    members = [pair for pair in ranked if pair[0].candidate.target_size == size][:MOST]
+    found = []
+    for m in range(2, len(members) + 1):
+        settings = {**members[0][0].point.settings, "average_of": m}
+        mean = Average(settings, tuple((trial.candidate, trial.head) for trial, _ in members[:m]))
+        found.append(judge(mean, {}, averaged([logp for _, logp in members[:m]]), problem, metric))
+    return found
 
 
 def judge(candidate: Candidate, head: Mapping[str, Any], logp: np.ndarray, problem: Problem, metric: str) -> Trial:
