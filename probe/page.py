@@ -16,6 +16,7 @@ Thumbnail = Callable[[str], bytes | None]
 """A small JPEG of the image of this name, or None if it can't be had."""
 MISTAKES = 12
 CONFUSIONS = 10
+HOW_FITTED = {"head", "average_of"}
 CURVES = {
     "fraction": ("F", "share of features kept, F"),
     "features": ("F", "number of features kept, F"),
@@ -161,14 +162,14 @@ def setting_charts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 def best_of_each(method: Mapping[str, Any], key: str, colour: int) -> figures.Curve | None:
     """For each value of a setting, the best of the other settings; None where fewer than two values were tried.
 
-    A sweep may hold models of several kinds: those count that have the same settings as the chosen one (`head`, the way
-    in which a head is fitted, apart).
+    A sweep may hold models of several kinds: those count that have the same settings as the chosen one, apart from the
+    way in which heads are fitted.
     """
-    kind = method["settings"].keys() - {"head"}
+    kind = method["settings"].keys() - HOW_FITTED
     best: dict[float, tuple[float, float]] = {}
     for point in method["sweep"]:
         value, accuracies = point["settings"].get(key), point["accuracies"]
-        alike = point["settings"].keys() - {"head"} == kind
+        alike = point["settings"].keys() - HOW_FITTED == kind
         if alike and isinstance(value, (int, float)) and value > 0 and None not in accuracies:
             error = float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(accuracies) > 1 else 0.0
             best[value] = max(best.get(value, (-1.0, 0.0)), (float(np.mean(accuracies)), error))
