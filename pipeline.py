@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.extract.commands import export_command, info, predict
+from head2toe.extract.commands import MODELS, export_command, info, predict
 from head2toe.extract.estimator import ImageClassifier
 from head2toe.probe.commands import report_command, results_command
 from head2toe.store.commands import json_option, root_option, show, store
@@ -340,7 +340,7 @@ def probe(
     stores = [store.key for extraction in extractions for store in extraction.stores.values()]
     rows = [first.digests, loaded.labels.tolist(), loaded.folds.tolist()]
     code = code_fingerprint("select", *(f"probe/{module}.py" for module in JUDGING))
-    key = fingerprint([*rows, stores, ranked, list(methods), metric, rule, code])
+    key = fingerprint([*rows, stores, ranked, list(methods), metric, rule, o.seed, code])
     file = o.output / f"{loaded.name}-{'+'.join(o.backbones)}-{key[:8]}" / results.RESULT
     if file.is_file() and not o.fresh and (earlier := results.read(file)).get("key") == key:
         return RunResult(extractions, earlier, file, recalled=True)
@@ -426,7 +426,7 @@ class Head2Toe(ImageClassifier):
         if unknown := sorted(set(self.options) - {field.name for field in fields(Options)}):
             raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(f.name for f in fields(Options))}")
         self.result_ = probe(task, Options(**self.options), methods=[self.method], metric=self.metric)
-        folder = self.result_.file.parent / "models" / self.method
+        folder = self.result_.file.parent / MODELS / self.method
         if not folder.is_dir():
             raise BadRequest(f"{self.method} of {', '.join(Options(**self.options).backbones)} leaves no single model")
         return Bundle.load(folder)
@@ -486,7 +486,7 @@ def _save_models(extractions: Sequence["Extraction"], outcomes: Sequence[Any], f
             metrics=judged,
             versions=versions(),
         )
-        bundle.save(folder / "models" / outcome.name)
+        bundle.save(folder / MODELS / outcome.name)
 
 
 def _backbone_record(extraction: "Extraction") -> dict[str, Any]:
@@ -829,28 +829,31 @@ def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:
 @main.command("probe")
 @stage_options
 @probe_options
-def probe_command(task: str, as_json: bool, save_model: Path | None, **given: Any) -> None:
+def probe_command(task: str, **given: Any) -> None:
     """Train linear heads on TASK's features and judge them (extracts and selects first if need be).
 
     Example: head2toe probe digits --input-size 96 --methods linear,head2toe
     """
-    chosen = {name: given.pop(name) for name in ("methods", "metric", "rule")}
-    result = probe(task, options_of(given), **chosen)
-    if save_model:
-        copy_model(result, save_model)
-    echo_result(result, as_json)
+    probe_and_show(probe, task, **given)
 
 
 @main.command("run")
 @stage_options
 @probe_options
-def run_command(task: str, as_json: bool, save_model: Path | None, **given: Any) -> None:
+def run_command(task: str, **given: Any) -> None:
     """Extract, select and probe TASK; write result, predictions, summary and models to a folder.
 
     Example: head2toe run path/to/folder --backbone resnet50 --save-model my_model
     """
+    probe_and_show(run, task, **given)
+
+
+def probe_and_show(
+    stage: Callable[..., RunResult], task: str, *, as_json: bool, save_model: Path | None, **given: Any
+) -> None:
+    """Run a stage that ends in a result, keep its model if asked for, and show it."""
     chosen = {name: given.pop(name) for name in ("methods", "metric", "rule")}
-    result = run(task, options_of(given), **chosen)
+    result = stage(task, options_of(given), **chosen)
     if save_model:
         copy_model(result, save_model)
     echo_result(result, as_json)
@@ -860,11 +863,11 @@ def copy_model(result: RunResult, target: Path) -> None:
     """A run's model to a folder of its own: head2toe's, or that of the last method that left one."""
     from head2toe.store.bundle import Bundle
 
-    saved = [m.name for m in result.methods if (result.file.parent / "models" / m.name).is_dir()]
+    saved = [m.name for m in result.methods if (result.file.parent / MODELS / m.name).is_dir()]
     if not saved:
         raise BadRequest(f"no method of {result.file.parent} leaves a model to save: run head2toe, l21 or linear")
     name = "head2toe" if "head2toe" in saved else saved[-1]
-    Bundle.load(result.file.parent / "models" / name).save(target)
+    Bundle.load(result.file.parent / MODELS / name).save(target)
 
 
 @main.command()

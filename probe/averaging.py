@@ -1,11 +1,11 @@
-"""An average of a method's best heads: a candidate like any other, and still one linear model."""
+"""An average of a method's best heads: a choice like any other, and still one linear model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from head2toe.probe.candidates import Candidate, Problem, log_softmax
+from head2toe.probe.candidates import Choice, Problem, log_softmax
 from head2toe.probe.outcome import LinearModel
 from head2toe.probe.rows import Columns
 
@@ -24,12 +24,12 @@ class Average:
     ----------
     settings : dict
         Those of the best member, and the number of members.
-    members : tuple of (Candidate, head)
+    members : tuple of (Choice, head)
         All on one target size.
     """
 
     settings: Mapping[str, Any]
-    members: tuple[tuple[Candidate, Mapping[str, Any]], ...]
+    members: tuple[tuple[Choice, Mapping[str, Any]], ...]
 
     @property
     def target_size(self) -> int:
@@ -40,14 +40,6 @@ class Average:
     def columns(self) -> Columns:
         """All that a member reads."""
         return np.unique(np.concatenate([candidate.columns for candidate, _ in self.members]))
-
-    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """The members' out-of-fold predictions, averaged."""
-        found = [
-            next(logp for other, logp in candidate.cross_validate(problem) if other == head)
-            for candidate, head in self.members
-        ]
-        yield {}, averaged(found)
 
     def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
         """All members on all training rows."""

@@ -60,13 +60,19 @@ class Problem:
         return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
 
     @cached_property
+    def as_selected(self) -> dict[int, Design]:
+        """The designs as the exact path saw them."""
+        unit = self.standardize.startswith("unit")
+        return {size: UnitRows.of(design) if unit else design for size, design in self.designs.items()}
+
+    @cached_property
     def on_device(self) -> Labels:
         """Labels and folds of the training rows, on the device."""
         return Labels.of(self.labels[: self.n_train], self.folds, self.n_classes, self.arrays)
 
 
-class Candidate(Protocol):
-    """One point of a grid, up to the head's strength."""
+class Choice(Protocol):
+    """What can be chosen: it says what it reads, and is refitted if it wins."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -80,11 +86,15 @@ class Candidate(Protocol):
     def columns(self) -> Columns:
         """What the refit reads."""
 
-    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Settings of the head and out-of-fold log-probabilities (n_train, classes), for each strength."""
-
     def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
         """Log-probabilities of the test rows (m, classes), and the model, if it is a linear one."""
+
+
+class Candidate(Choice, Protocol):
+    """One point of a grid, up to the head's strength."""
+
+    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Settings of the head and out-of-fold log-probabilities (n_train, classes), for each strength."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +148,13 @@ class Penalised:
 
     def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Each fold's own penalised model; there is nothing more to set."""
-        design = _as_selected(problem.training[self.target_size], problem)
+        design = problem.as_selected[self.target_size].take(np.arange(problem.n_train))
         yield {}, out_of_fold(np.stack([log_probabilities(design, m) for m in self._models[:-1]]), problem.folds)
 
     def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
         """The penalised model of all training rows."""
         design, model = problem.designs[self.target_size], self._models[-1]
-        logp = log_probabilities(_as_selected(design, problem), model)[problem.n_train :]
+        logp = log_probabilities(problem.as_selected[self.target_size], model)[problem.n_train :]
         if problem.standardize.startswith("unit"):
             return logp, None  # the norm of a whole layer is no function of the kept features
         return logp, _centred(design, model, problem.n_train, self.target_size)
@@ -192,11 +202,6 @@ def log_softmax(Z: np.ndarray) -> np.ndarray:
     """Of the rows of Z (n, classes)."""
     Z = Z - Z.max(axis=1, keepdims=True)
     return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
-
-
-def _as_selected(design: Design, problem: Problem) -> Design:
-    """The design as the path saw it."""
-    return UnitRows.of(design) if problem.standardize.startswith("unit") else design
 
 
 def _centred(design: Design, model: Sparse, n_train: int, target_size: int) -> LinearModel:

@@ -112,7 +112,6 @@ METHODS: dict[str, Method] = {
     "head2toe": Method(head2toe, ("exact",), averages=True),
     "head2toe-paper": Method(head2toe_paper, ("paper",)),
 }
-DEFAULT_METHODS = ("linear", "l21", "head2toe")
 
 
 def last_layer(problem: Problem) -> tuple[int, np.ndarray]:

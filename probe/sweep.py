@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from head2toe.probe import metrics
 from head2toe.probe.averaging import MOST, Average, averaged
-from head2toe.probe.candidates import Candidate, HeadOn, Problem
+from head2toe.probe.candidates import Candidate, Choice, HeadOn, Problem
 from head2toe.probe.methods import METHODS
 from head2toe.probe.outcome import Outcome, SweepPoint
 from head2toe.store.errors import BadRequest
@@ -26,9 +26,10 @@ LOWER_IS_BETTER = ("log_loss",)
 class Trial:
     """A candidate with a head of some strength, and how it did; `merit` is the metric's mean, larger if better."""
 
-    candidate: Candidate
+    candidate: Choice
     head: Mapping[str, Any]
     point: SweepPoint
+    log_probabilities: np.ndarray  # (n_train, classes), out of fold
     merit: float
     standard_error: float
 
@@ -60,19 +61,17 @@ def evaluate(
     grid = list(METHODS[name].candidates(problem))
     screened, grid = shortlist(grid, problem, metric, progress)
     tried: list[Trial] = []
-    bests: list[tuple[Trial, np.ndarray]] = []  # of every candidate, with its predictions
+    bests: list[Trial] = []  # of every candidate
     for done, candidate in enumerate(grid, start=1):
-        heads = [(judge(candidate, head, p, problem, metric), p) for head, p in candidate.cross_validate(problem)]
-        tried += [trial for trial, _ in heads]
-        bests.append(max(heads, key=lambda pair: pair[0].merit_then_loss()))
+        heads = [judge(candidate, head, logp, problem, metric) for head, logp in candidate.cross_validate(problem)]
+        tried += heads
+        bests.append(max(heads, key=Trial.merit_then_loss))
         if progress:
             progress(len(screened) + done, len(screened) + len(grid))
     if METHODS[name].averages:
         tried += averages(bests, problem, metric)
     best = choose(tried, rule)
     winner, head, point = best.candidate, best.head, best.point
-    # Predictions of all that was tried would take more memory than the winner's take time to make again.
-    (held_out,) = (logp for other, logp in winner.cross_validate(problem) if other == head)
     test, model = winner.refit(problem, head)
     design = problem.designs[winner.target_size]
     counts = design.layers.counts(winner.columns)
@@ -80,7 +79,7 @@ def evaluate(
         name=name,
         settings=point.settings,
         sweep=tuple(trial.point for trial in screened + tried),
-        fold_log_probabilities=held_out,
+        fold_log_probabilities=best.log_probabilities.astype(np.float32),
         test_log_probabilities=test.astype(np.float32),
         kept_by_layer={n: int(c) for n, c in zip(design.layers.names, counts, strict=True) if c},
         features_total=design.shape[1],
@@ -115,33 +114,33 @@ def shortlist(
     return screened, [candidate for candidate in grid if id(candidate) not in dropped]
 
 
-def averages(bests: Sequence[tuple[Trial, np.ndarray]], problem: Problem, metric: str) -> list[Trial]:
+def averages(bests: Sequence[Trial], problem: Problem, metric: str) -> list[Trial]:
     """The best two, three and four candidates of a target size, averaged."""
-    ranked = sorted(bests, key=lambda pair: pair[0].merit_then_loss(), reverse=True)
-    size = ranked[0][0].candidate.target_size
-    members = [pair for pair in ranked if pair[0].candidate.target_size == size][:MOST]
+    ranked = sorted(bests, key=Trial.merit_then_loss, reverse=True)
+    size = ranked[0].candidate.target_size
+    members = [trial for trial in ranked if trial.candidate.target_size == size][:MOST]
     found = []
     for m in range(2, len(members) + 1):
-        settings = {**members[0][0].point.settings, "average_of": m}
-        mean = Average(settings, tuple((trial.candidate, trial.head) for trial, _ in members[:m]))
-        found.append(judge(mean, {}, averaged([logp for _, logp in members[:m]]), problem, metric))
+        settings = {**members[0].point.settings, "average_of": m}
+        mean = Average(settings, tuple((trial.candidate, trial.head) for trial in members[:m]))
+        found.append(judge(mean, {}, averaged([t.log_probabilities for t in members[:m]]), problem, metric))
     return found
 
 
-def judge(candidate: Candidate, head: Mapping[str, Any], logp: np.ndarray, problem: Problem, metric: str) -> Trial:
+def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, problem: Problem, metric: str) -> Trial:
     """How out-of-fold predictions (n_train, classes) did."""
-    logp, y = metrics.normalized(logp), problem.labels[: problem.n_train]
+    proper, y = metrics.normalized(logp), problem.labels[: problem.n_train]
     folds = [problem.folds == fold for fold in range(problem.n_folds)]
 
     def over_folds(name: str) -> tuple[float, ...]:
-        return tuple(float(metrics.METRICS[name](logp[held], y[held])) for held in folds if held.any())
+        return tuple(float(metrics.METRICS[name](proper[held], y[held])) for held in folds if held.any())
 
     point = SweepPoint({**candidate.settings, **head}, over_folds("accuracy"), over_folds("log_loss"))
     sign = -1 if metric in LOWER_IS_BETTER else 1
     # (AUROC is NaN for a fold of one class: such a fold has no say.)
     merits = [sign * merit for merit in over_folds(metric) if math.isfinite(merit)] or [-math.inf]
     spread = statistics.stdev(merits) / math.sqrt(len(merits)) if len(merits) > 1 else 0.0
-    return Trial(candidate, head, point, statistics.fmean(merits), spread)
+    return Trial(candidate, head, point, logp, statistics.fmean(merits), spread)
 
 
 def choose(tried: Sequence[Trial], rule: str) -> Trial:
@@ -154,7 +153,7 @@ def choose(tried: Sequence[Trial], rule: str) -> Trial:
     return max((t for t in enough if len(t.candidate.columns) == fewest), key=Trial.merit_then_loss)
 
 
-def training_flops(problem: Problem, candidate: Candidate) -> float:
+def training_flops(problem: Problem, candidate: Choice) -> float:
     """Of a candidate's Gram matrices and their eigendecompositions, over all folds: what dominates an L2 head."""
     n, k = problem.n_train, len(candidate.columns)
     small = min(n, k)

@@ -81,3 +81,12 @@ def test_docs_and_commands_agree() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     targets |= {"extract", "select", "probe", "run"}
     assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets | {"bench-store", "bench-select"}
+
+
+def test_the_command_line_knows_every_method_and_metric() -> None:
+    """`head2toe --help` must not import what the methods need, so the pipeline names them itself."""
+    from head2toe import pipeline
+    from head2toe.probe import methods, metrics
+
+    assert set(pipeline.METHODS) == set(methods.METHODS)
+    assert set(pipeline.METRICS) == set(metrics.METRICS)
