@@ -3,15 +3,16 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from head2toe.extract import loop
 from head2toe.extract.backbones import Backbone, load_backbone
+from head2toe.extract.options import ExtractOptions
 from head2toe.extract.pooling import Tokens
 from head2toe.extract.taps import Tap, discover
 from head2toe.extract.tasks import Task, image_formats
 from head2toe.store.catalogue import Catalogue
+from head2toe.store.errors import BadRequest
 from head2toe.store.progress import progress
 from head2toe.store.reader import FeatureStore
 from head2toe.store.space import remaining, require_space
@@ -83,51 +84,50 @@ class Extraction:
         }
 
 
-def extract_task(
-    task: Task,
-    *,
-    backbone: str,
-    weights: str | None,
-    taps: str,
-    input_size: int | None,
-    preprocess: str,
-    tokens: Tokens,
-    include_input: bool,
-    amp: bool,
-    splits: str,
-    target_sizes: Sequence[int],
-    root: Path | None,
-    device: str,
-    batch_size: int,
-    dtype: str,
-    format: str,
-    seed: int,
-    on_error: str,
-    versions: Mapping[str, str],
-) -> Extraction:
-    """Extract what no store holds yet. The parameters are those of `head2toe.pipeline.Options`.
+def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: Mapping[str, str]) -> Extraction:
+    """Extract what no store holds yet.
+
+    Parameters
+    ----------
+    task : Task
+        Whose images.
+    options : ExtractOptions
+        With one backbone.
+    splits : {"all", "train"}
+        Which rows.
+    versions : dict
+        Of the libraries that numbers depend on.
 
     Raises
     ------
     Head2ToeError
         One line saying what is wrong with the request, the images, the weights or the store.
     """
+    o = options
+    if len(o.backbones) != 1:
+        raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
+    tokens: Tokens = o.tokens  # type: ignore[assignment]
     start = time.perf_counter()
     skipped: dict[int, str] = {}
-    if on_error == "skip" and (skipped := loop.unreadable(task.images)):
+    if o.on_error == "skip" and (skipped := loop.unreadable(task.images)):
         task = task.without(list(skipped))
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
     network = load_backbone(
-        backbone, weights=weights, input_size=input_size, preprocess=preprocess, device=device, seed=seed
+        o.backbones[0],
+        weights=o.weights,
+        input_size=o.input_size,
+        preprocess=o.preprocess,
+        device=o.device,
+        seed=o.seed,
     )
-    discovery = discover(network, taps, include_input=include_input)
+    discovery = discover(network, o.taps, include_input=o.include_input)
     points = discovery.taps
-    catalogue = Catalogue(root)
+    catalogue = Catalogue(o.store)
     stores, writers, notes = {}, {}, [*task.notes, *untapped_note(discovery.untapped)]
-    for size in dict.fromkeys(target_sizes):
-        identity = store_identity(network, points, size, tokens, dtype, amp=amp)
+    for size in dict.fromkeys(o.target_sizes):
+        identity = store_identity(network, points, size, tokens, o.dtype, amp=o.amp)
         if (store := catalogue.find(identity, digests)) is not None:
             stores[size] = store
             notes += version_note(store, versions)
@@ -135,7 +135,7 @@ def extract_task(
             provenance = {"weights": network.weights, "source": task.source, "versions": dict(versions)}
             notes += nearest_note(catalogue, identity, digests)
             layers = loop.layer_index(points, size, tokens)
-            writers[size] = catalogue.writer(identity, digests, layers, format=format, provenance=provenance)
+            writers[size] = catalogue.writer(identity, digests, layers, format=o.format, provenance=provenance)
     extracted = 0
     if writers:
         # Each writer asked for its own room; all target sizes together need theirs.
@@ -148,22 +148,22 @@ def extract_task(
                 points,
                 writers,
                 tokens=tokens,
-                amp=amp,
-                batch_size=batch_size,
+                amp=o.amp,
+                batch_size=o.batch_size,
                 progress=report,
             )
         stores |= {size: writer.seal() for size, writer in writers.items()}
         notes += [float32_note(stores[size]) for size in writers if stores[size].fallbacks]
     return Extraction(
         task=task,
-        backbone=backbone,
+        backbone=o.backbones[0],
         network={
             "weights": network.weights,
             "weights_sha256": network.weights_sha256,
             "preprocessing": network.preprocessing.describe(),
             "device": str(network.device),
         },
-        stores={size: stores[size] for size in dict.fromkeys(target_sizes)},
+        stores={size: stores[size] for size in dict.fromkeys(o.target_sizes)},
         taps=points,
         digests=digests,
         images_extracted=extracted,

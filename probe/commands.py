@@ -1,4 +1,4 @@
-"""The commands `head2toe report` and `head2toe results`: thin lines around the page and the table across runs."""
+"""What `probe` and `run` show, and the commands `report` and `results`: thin lines around the rest."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,6 +7,12 @@ from typing import Any
 import click
 from head2toe.store.commands import json_option, show
 from head2toe.store.errors import BadRequest
+
+save_model_option = click.option(
+    "--save-model",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Copy head2toe's model (or the last method's) to this folder, ready for `head2toe predict`.",
+)
 
 Thumbnails = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
 """From a run's document to what gives small pictures of its images (`page.Thumbnail`)."""
@@ -18,6 +24,16 @@ output_option = click.option(
     show_default=True,
     help="Folder of the results.",
 )
+
+
+def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
+    """The table of methods, the settings chosen, and where everything is."""
+    from head2toe.probe.summary import method_table, settings_line
+
+    click.echo(f"\n{method_table(record)}\n")
+    for method in record["methods"]:
+        click.echo(f"chosen     {settings_line(method)}")
+    click.echo(f"result     {file}{'  (recalled: --fresh computes it again)' if recalled else ''}")
 
 
 def report_command(thumbnails: Thumbnails) -> click.Command:

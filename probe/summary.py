@@ -1,6 +1,7 @@
 """A run in a few lines: the table of methods as text and as Markdown, and `summary.md`."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,33 @@ from head2toe.store.space import readable
 
 HEADER = ("method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds")
 ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """The figures of a method that everybody asks for; the record has the rest (docs/results-format.md)."""
+
+    name: str
+    settings: dict[str, Any]
+    cv_accuracy: float
+    cv_stderr: float | None
+    test_accuracy: float | None
+    features_kept: int
+    features_total: int
+
+    @classmethod
+    def of(cls, method: Mapping[str, Any]) -> "MethodResult":
+        """From the method's part of a record."""
+        cv, test, features = method["cv"]["accuracy"], method["test"], method["features"]
+        return cls(
+            method["name"],
+            method["settings"],
+            cv["mean"],
+            cv["stderr"],
+            None if test is None else test["accuracy"]["value"],
+            features["kept"],
+            features["total"],
+        )
 
 
 def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:

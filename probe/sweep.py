@@ -12,13 +12,13 @@ from head2toe.probe import metrics
 from head2toe.probe.averaging import MOST, Average, averaged
 from head2toe.probe.candidates import Candidate, Choice, HeadOn, Problem
 from head2toe.probe.methods import METHODS
+from head2toe.probe.options import RULES
 from head2toe.probe.outcome import Outcome, SweepPoint
 from head2toe.store.errors import BadRequest
 from head2toe.store.progress import Progress
 
 SHORTLIST = 4
 """How many sets of columns get logistic heads, of those that a method may choose from."""
-RULES = ("best", "simplest")
 LOWER_IS_BETTER = ("log_loss",)
 
 

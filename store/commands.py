@@ -6,11 +6,13 @@ read in this room. Like there, zarr and NumPy are imported only by the command t
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
+from head2toe.store.settings import flag_of
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 
@@ -27,6 +29,42 @@ def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--store", "root", type=folder, help="Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache]"
     )
     return option(json_option(command))
+
+
+def setting_options(
+    settings: type, *, without: Collection[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for every setting of a dataclass (`store.settings`), in their order, with its default shown."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for field in reversed([field for field in fields(settings) if field.name not in without]):
+            told, default = field.metadata, field.default
+            form: dict[str, Any] = {"default": default, "show_default": default is not None}
+            if told["kind"] is bool:
+                form = {"is_flag": True}
+            elif told["listed"]:
+                form |= {"default": ",".join(default), "callback": _parts(told["choices"])}
+            elif told["choices"]:
+                form["type"] = click.Choice(told["choices"])
+            elif issubclass(told["kind"], Path):
+                form["type"] = click.Path(path_type=Path, file_okay=False)
+            else:
+                form["type"] = told["kind"]
+            if told["several"]:
+                form |= {"multiple": True, "default": default if isinstance(default, tuple) else (default,)}
+            command = click.option(flag_of(field.name, told), field.name, help=told["help"], **form)(command)
+        return command
+
+    return decorate
+
+
+def _parts(choices: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """For click: `a,b` as names, each once; `all` is every choice."""
+
+    def parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
+        return choices if value == "all" else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+
+    return parts
 
 
 @click.group()

@@ -1,11 +1,13 @@
 """Preprocessing presets are what they say."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import timm
 import torch
+from head2toe.extract.options import ExtractOptions
 from head2toe.extract.preprocess import PRESETS, Preprocessing
-from head2toe.pipeline import CHOICES
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
@@ -46,4 +48,5 @@ def test_every_preset_has_its_own_key() -> None:
     described = [str(Preprocessing.of_model(CONFIG, 32, preset).describe()) for preset in PRESETS]
     # For this model `whole` and `imagenet` differ in the interpolation alone, if at all: numbers decide the key.
     assert len(set(described)) >= len(PRESETS) - 1
-    assert CHOICES["preprocess"] == PRESETS
+    choices = {one.name: one.metadata["choices"] for one in fields(ExtractOptions)}
+    assert choices["preprocess"] == PRESETS

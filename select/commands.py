@@ -1,0 +1,43 @@
+"""What `select` is asked and shows."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from head2toe.select.stage import Selected
+
+recipe_option = click.option(
+    "--recipe",
+    type=click.Choice(["exact", "paper"]),
+    default="exact",
+    show_default=True,
+    help="Solve the problem to a certificate, or train heads as the paper does.",
+)
+
+
+def echo_selection(selected: "Selected", recipe: str) -> None:
+    """A row for every λ of every target size, with its certificate, and the files."""
+    from head2toe.store.listing import table
+
+    header = (
+        "target size",
+        "λ / λ_max" if recipe == "exact" else "λ",
+        "features with W ≠ 0",
+        "duality gap",
+        "converged",
+    )
+    rows = [
+        (
+            str(size),
+            f"{c.ratio:.3g}",
+            f"{c.active[-1]:,} of {selection.n_features:,}",
+            f"{c.gap:.1e}" if c.gap < float("inf") else "unknown",
+            "yes" if c.converged else "NO",
+        )
+        for size, selection in selected.selections.items()
+        for c in selection.certificates
+    ]
+    click.echo(table(header, rows))
+    for file in selected.files.values():
+        click.echo(f"selection  {file}{'  (recalled)' if selected.recalled else ''}")
