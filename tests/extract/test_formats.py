@@ -200,7 +200,7 @@ def load_listing(path: Path) -> Listing:
 
 
 def test_unknown_folds_are_refused(image_folder: Path) -> None:
-    with pytest.raises(BadRequest, match="folds: 'ten' is none of"):
+    with pytest.raises(BadRequest, match="unknown folds 'ten'"):
         load_task(str(image_folder), folds="ten")
 
 
