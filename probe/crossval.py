@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from head2toe.probe.heads import Array, Basis, Eigenbasis, eigenbasis, least_squares_path, logistic_path, stack
+from head2toe.probe.basis import Basis, Eigenbasis, eigenbasis, stack
+from head2toe.probe.heads import least_squares_path, logistic_path
 from head2toe.probe.outcome import LinearModel
 from head2toe.probe.rows import Columns, Rows
-from head2toe.select.arrays import Arrays, to_numpy
+from head2toe.select.arrays import Array, Arrays, to_numpy
 from head2toe.store.design import Design
 
 

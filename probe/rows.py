@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from head2toe.probe.heads import Array
-from head2toe.select.arrays import Arrays
+from head2toe.select.arrays import Array, Arrays
 from head2toe.store.design import Design
 
 Columns = np.ndarray
@@ -48,7 +47,7 @@ def unit_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) ->
 def scaled_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
     """As they are, but for one factor: the mean squared norm of the centred training rows becomes 1."""
     xp, X = arrays.xp, _read(design, columns, arrays)
-    mean, variance = _moments(X, train, xp)
+    mean, _, variance = _centred(X, train, xp)
     total = xp.sum(variance)
     factor = 1 / xp.sqrt(xp.where(total > 0, total, xp.ones_like(total)))
     return Scaled(X * factor, False, 0 * mean, 0 * mean + factor)
@@ -57,19 +56,21 @@ def scaled_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) 
 def standardized_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
     """Every feature at mean 0 and variance 1/k over the training rows (so that a row's squared norm is about 1)."""
     xp, X = arrays.xp, _read(design, columns, arrays)
-    mean, variance = _moments(X, train, xp)
+    mean, centred, variance = _centred(X, train, xp)
     # A feature that hardly varies beside its size is noise of rounding: it is dropped, not blown up.
-    alive = variance > 1e-12 * mean * mean
+    alive = variance > 1e-11 * mean * mean
     scale = xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance * X.shape[0], xp.ones_like(mean))), 0 * mean)
-    return Scaled((X - mean) * scale, False, mean, scale)
+    return Scaled(centred * scale, False, mean, scale)
 
 
 def _read(design: Design, columns: Columns, arrays: Arrays) -> Array:
     return arrays.put(design.columns(columns))
 
 
-def _moments(X: Array, train: Array, xp: Any) -> tuple[Array, Array]:
-    """Mean and variance (k, 1) of each feature over the training rows."""
-    w = xp.astype(train, X.dtype)[None, :] / xp.sum(xp.astype(train, X.dtype))
-    mean = xp.sum(X * w, axis=1, keepdims=True)
-    return mean, xp.sum((X - mean) ** 2 * w, axis=1, keepdims=True)
+def _centred(X: Array, train: Array, xp: Any) -> tuple[Array, Array, Array]:
+    """Mean (k, 1) of each feature over the training rows, X without it, and the variance (k, 1)."""
+    w = xp.astype(train, X.dtype)[:, None]
+    w = w / xp.sum(w)
+    mean = X @ w
+    X = X - mean
+    return mean, X, (X * X) @ w

@@ -11,7 +11,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 from head2toe.store.errors import BadRequest, MissingExtra
-from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
+from scipy import linalg as lapack  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
 
 Array = Any  # an array of whichever namespace is in use; there is no common static type
 
@@ -112,7 +112,17 @@ def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
     """
     if isinstance(matrix, np.ndarray):
         with contextlib.suppress(np.linalg.LinAlgError):  # rounding made it indefinite: LU, below, doesn't mind
-            factor = cho_factor(matrix, lower=True, check_finite=False)
-            return lambda rhs: cho_solve(factor, rhs, check_finite=False)
+            factor = lapack.cho_factor(matrix, lower=True, check_finite=False)
+            return lambda rhs: lapack.cho_solve(factor, rhs, check_finite=False)
     inverse = xp.linalg.inv(matrix)
     return lambda rhs: inverse @ rhs
+
+
+def eigh(matrix: Array, xp: Any) -> tuple[Array, Array]:
+    """Eigenvalues, rising, and eigenvectors of a symmetric matrix (m, m): in its own precision, by divide and conquer.
+
+    NumPy's own function computes in float64 whatever it is given: half the speed.
+    """
+    if isinstance(matrix, np.ndarray):
+        return lapack.eigh(matrix, driver="evd", check_finite=False)
+    return xp.linalg.eigh(matrix)
