@@ -20,7 +20,7 @@ from head2toe.extract.commands import MODELS, copy_model, echo_extraction, expor
 from head2toe.extract.estimator import ImageClassifier
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
-from head2toe.probe.options import DEFAULT_METHODS, METHODS, METRICS, RULES
+from head2toe.probe.options import DEFAULT_METHODS, HEADS, METHODS, METRICS, RULES
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.store.commands import json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
@@ -37,9 +37,13 @@ if TYPE_CHECKING:
     from head2toe.store.design import DesignMatrix
 
 JUDGING = (
+    "averaging",
+    "basis",
     "candidates",
     "crossval",
     "heads",
+    "kinds",
+    "lbfgs",
     "methods",
     "metrics",
     "outcome",
@@ -68,6 +72,9 @@ class Options(ExtractOptions):
     methods : sequence of str
         `linear` (all features of the last layer), `l21` (the group lasso itself), `head2toe` (select, then refit),
         `head2toe-paper` (the paper's optimiser and grid), and baselines: docs/method.md.
+    head : str
+        What is trained on chosen features: `logistic` (L2-penalised, exact), `ridge` (least squares, exact), `adam` or
+        `sgd` (the paper's: 500 steps, no penalty).
     metric : str
         What the folds choose by: `accuracy`, `balanced_accuracy`, `log_loss` or `auroc`.
     rule : str
@@ -84,6 +91,7 @@ class Options(ExtractOptions):
     methods: tuple[str, ...] = setting(
         DEFAULT_METHODS, f"Of {', '.join(METHODS)}; or all.", choices=METHODS, listed=True
     )
+    head: str = setting("logistic", "What is trained on chosen features.", choices=HEADS)
     metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
     rule: str = setting("best", "`simplest`: the fewest features within one standard error of the best.", choices=RULES)
 
@@ -321,6 +329,7 @@ def _problem(extractions: Sequence["Extraction"], selected: Mapping[str, "Select
         by_recipe=selected["paper"].selections if "paper" in selected else {},
         standardize=o.standardize,
         seed=o.seed,
+        head=o.head,
     )
 
 
@@ -333,7 +342,7 @@ def _run_key(extractions: Sequence["Extraction"], selected: Mapping[str, "Select
     stores = [store.key for extraction in extractions for store in extraction.stores.values()]
     ranked = sorted(file.name for selection in selected.values() for file in selection.files.values())
     code = code_fingerprint("select", *(f"probe/{module}.py" for module in JUDGING))
-    return fingerprint([*rows, stores, ranked, list(o.methods), o.metric, o.rule, o.seed, code])
+    return fingerprint([*rows, stores, ranked, list(o.methods), o.head, o.metric, o.rule, o.seed, code])
 
 
 def _run_record(

@@ -6,16 +6,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.crossval import Labels, Refit, cross_validate, out_of_fold, refit, screen
+from head2toe.probe.crossval import Labels, Refit, log_softmax, out_of_fold, refit, screen
+from head2toe.probe.kinds import KINDS, STRENGTHS, Kind
 from head2toe.probe.outcome import LinearModel
 from head2toe.probe.rows import Columns, Rows, unit_rows
 from head2toe.select.arrays import Arrays, to_numpy
 from head2toe.select.normalize import UnitRows
 from head2toe.select.selection import Selection, Sparse
 from head2toe.store.design import Design
-
-STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
-"""C of the L2 heads, scikit-learn's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +30,8 @@ class Problem:
         Target size to the selection by the exact path and by the paper's recipe; empty where no method needs them.
     standardize : str
         How features were normalised before the exact path.
+    head : str
+        What is trained on chosen columns: one of `KINDS`.
     """
 
     designs: Mapping[int, Design]
@@ -43,6 +43,7 @@ class Problem:
     by_recipe: Mapping[int, Selection]
     standardize: str = "feature"
     seed: int = 0
+    head: str = "logistic"
 
     @property
     def n_train(self) -> int:
@@ -99,21 +100,23 @@ class Candidate(Choice, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class HeadOn:
-    """An L2-regularised head on chosen columns, which may differ from fold to fold."""
+    """A linear head on chosen columns, which may differ from fold to fold; of the run's kind unless the method says."""
 
     settings: Mapping[str, Any]
     target_size: int
     fold_columns: Sequence[Columns]
     columns: Columns
     rows: Rows
+    kind: Kind | None = None
+
+    def kind_of(self, problem: Problem) -> Kind:
+        """What is trained."""
+        return self.kind or KINDS[problem.head](problem.seed)
 
     def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Heads of every strength."""
-        design = problem.training[self.target_size]
-        for C, logp in cross_validate(
-            design, self.fold_columns, problem.on_device, STRENGTHS, self.rows, problem.arrays
-        ):
-            yield {"C": C}, logp
+        """Heads of every setting."""
+        design, kind = problem.training[self.target_size], self.kind_of(problem)
+        yield from kind.cross_validate(design, self.fold_columns, problem.on_device, self.rows, problem.arrays)
 
     def screen(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Cheap heads on the same columns: what they are worth, compared with other columns."""
@@ -124,7 +127,8 @@ class HeadOn:
     def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
         """The head on all training rows."""
         design, sizes = problem.designs[self.target_size], (self.target_size,)
-        done: Refit = refit(design, self.columns, problem.on_device, head["C"], self.rows, problem.arrays, sizes)
+        fit = self.kind_of(problem).fit(head)
+        done: Refit = refit(design, self.columns, problem.on_device, fit, self.rows, problem.arrays, sizes)
         return done.log_probabilities, done.model
 
 
@@ -196,12 +200,6 @@ class Neighbours:
 def log_probabilities(design: Design, model: Sparse) -> np.ndarray:
     """(n, classes) float64 of all rows of a design."""
     return log_softmax(design.columns(model.columns).T.astype(np.float64) @ model.coef + model.intercept)
-
-
-def log_softmax(Z: np.ndarray) -> np.ndarray:
-    """Of the rows of Z (n, classes)."""
-    Z = Z - Z.max(axis=1, keepdims=True)
-    return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
 
 
 def _centred(design: Design, model: Sparse, n_train: int, target_size: int) -> LinearModel:

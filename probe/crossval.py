@@ -1,6 +1,6 @@
 """Cross-validation of a head on chosen columns, and the refit on all training rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,24 @@ class Labels:
         onehot = xp.astype(y[:, None] == xp.arange(n_classes, device=device)[None, :], xp.float32)
         held_out = tuple(xp.asarray(folds == fold, device=device) for fold in range(int(folds.max()) + 1))
         return cls(onehot, held_out, folds)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A linear head on scaled features.
+
+    Attributes
+    ----------
+    coef : (k, classes) array
+    intercept : (classes,) array
+    """
+
+    coef: Array
+    intercept: Array
+
+
+Fit = Callable[[Array, Array, Array, Arrays], Weights]
+"""(values (k, n), train (n,) bool, Y (n, classes) one-hot, arrays) to a head trained on the training rows alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +97,8 @@ def screen(
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The same with least-squares heads: C and scores (n, classes), whose order alone means something."""
     basis = fold_bases(design, columns, labels, rows, arrays)
-    for C, scores in least_squares_path(basis, labels.onehot, strengths, arrays.xp):
-        yield C, out_of_fold(scores, labels.folds)
+    for heads in least_squares_path(basis, labels.onehot, strengths, arrays.xp):
+        yield heads.C, out_of_fold(heads.scores, labels.folds)
 
 
 def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays) -> Basis:
@@ -93,6 +111,24 @@ def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, rows:
     return stack([of_fold(k) for k in range(len(trains))], trains, arrays.xp)
 
 
+def of_each_fold(
+    design: Design,
+    columns: Sequence[Columns],
+    labels: Labels,
+    train: Callable[[Array, Array], Sequence[Weights]],
+    rows: Rows,
+    arrays: Arrays,
+) -> list[np.ndarray]:
+    """Scores (n, classes) by each of the heads that `train` makes of a fold's values (k, n) and training rows (n,)."""
+    xp, found = arrays.xp, []
+    for k, held in enumerate(labels.held_out):
+        values = rows(design, columns[k], ~held, arrays).values
+        heads = train(values, ~held)
+        found.append(xp.stack([xp.matrix_transpose(values) @ head.coef + head.intercept for head in heads]))
+    by_head = xp.stack(found, axis=1)
+    return [out_of_fold(by_head[i, ...], labels.folds) for i in range(by_head.shape[0])]
+
+
 def out_of_fold(of_folds: Any, folds: np.ndarray) -> np.ndarray:
     """Each row from the fold that held it out, given every fold's predictions (folds, n, classes) of all rows."""
     return np.asarray(to_numpy(of_folds)[folds, np.arange(len(folds))], np.float32)
@@ -102,7 +138,7 @@ def refit(
     design: Design,
     columns: Columns,
     labels: Labels,
-    C: float,
+    fit: Fit,
     rows: Rows,
     arrays: Arrays,
     target_sizes: tuple[int, ...] = (),
@@ -112,21 +148,25 @@ def refit(
     n_train, n_classes = labels.onehot.shape
     train = xp.arange(design.shape[0], device=arrays.device) < n_train
     scaled = rows(design, columns, train, arrays)
-    eigen = eigenbasis(xp.astype(scaled.values, xp.float64), train, xp)
-    unknown = xp.zeros((design.shape[0] - n_train, n_classes), dtype=xp.float64, device=arrays.device)
-    Y = xp.concat((xp.astype(labels.onehot, xp.float64), unknown))
-    (heads,) = logistic_path(stack([eigen], [train], xp), Y, [C], xp, tol=1e-6)
-    theta = heads.theta[0, ...]
-    coef = eigen.lift(theta[:-1, :])
+    unknown = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
+    head = fit(scaled.values, train, xp.concat((labels.onehot, unknown)), arrays)
+    coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
+    scores = to_numpy(scaled.values[:, n_train:]).T.astype(np.float64) @ coef + intercept
     return Refit(
-        log_probabilities=to_numpy(heads.log_probabilities[0, n_train:, :]),
+        log_probabilities=log_softmax(scores),
         model=LinearModel(
             target_sizes=target_sizes,
             columns=columns,
             unit=scaled.unit,
             mean=to_numpy(scaled.mean[:, 0]).astype(np.float32),
             scale=to_numpy(scaled.scale[:, 0]).astype(np.float32),
-            coef=to_numpy(coef).astype(np.float32),
-            intercept=to_numpy(theta[-1, :] - eigen.centre @ coef).astype(np.float32),
+            coef=coef.astype(np.float32),
+            intercept=intercept.astype(np.float32),
         ),
     )
+
+
+def log_softmax(Z: np.ndarray) -> np.ndarray:
+    """Of the rows of Z (n, classes)."""
+    Z = Z - Z.max(axis=1, keepdims=True)
+    return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))

@@ -72,19 +72,38 @@ def logistic_path(
         )
 
 
-def least_squares_path(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> Iterator[tuple[float, Array]]:
-    """Ridge regression on the labels, for every C: scores (folds, n, classes) of all rows.
+@dataclass(frozen=True)
+class LeastSquares:
+    """Ridge regressions of all folds on one-hot labels, at one C.
 
-    In the eigenbasis the training rows' coordinates are orthogonal, so that every strength costs one product. A
-    hundred times cheaper than the logistic heads, it ranks sets of columns as they do; as probabilities its scores are
-    of no use.
+    Attributes
+    ----------
+    C : float
+        The penalty is 10 / C.
+    scores : (folds, n, classes) array
+        Predicted labels of every row.
+    theta : (folds, r + 1, classes) array
+        Weights on the coordinates of the basis and, last, the intercepts.
+    """
+
+    C: float
+    scores: Array
+    theta: Array
+
+
+def least_squares_path(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> Iterator[LeastSquares]:
+    """Ridge regression on the labels, for every C.
+
+    In the eigenbasis the training rows' coordinates are orthogonal, so that every strength costs one product. Far
+    cheaper than the logistic heads, it ranks sets of columns as they do; its scores are no log-probabilities.
     """
     w, spread = basis.weights[:, :, None], basis.eigenvalues[:, :, None]
     mean = xp.sum(w * Y[None, :, :], axis=1, keepdims=True) / xp.sum(w, axis=1, keepdims=True)
     correlation = xp.matrix_transpose(basis.rows) @ (w * (Y[None, :, :] - mean))
     for C in map(float, strengths):
         # A logistic loss is a tenth as curved as a square where a class has a probability of about .1.
-        yield C, basis.rows @ (correlation / (spread + 10 / C)) + mean
+        weights = correlation / (spread + 10 / C)
+        yield LeastSquares(C, basis.rows @ weights + mean, xp.concat((weights, mean), axis=1))
 
 
 class _Problem:

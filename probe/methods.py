@@ -1,11 +1,12 @@
 """The methods side by side: what each may choose from. How the choice is made is the same for all: see `sweep`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from head2toe.probe.candidates import Candidate, HeadOn, Neighbours, Penalised, Problem
+from head2toe.probe.kinds import NearestMean, Trained
 from head2toe.probe.rows import Rows, scaled_rows, standardized_rows, unit_rows
 from head2toe.store.errors import DataError
 
@@ -17,6 +18,9 @@ RATIOS_TO_REFIT = (1.0, 0.3981, 0.1585, 0.0398)
 FRACTIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """The paper's F, thinned out."""
 NEIGHBOURS = (1, 3, 5, 10, 20)
+LAMBDAS = (1e-3, 1e-4, 1e-5)
+"""Of the penalties that the paper's optimiser trains all features under: its two, and what is between them."""
+NORMALIZED: dict[str, Rows] = {"unit": unit_rows, "scale": scaled_rows, "feature": standardized_rows}
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Method:
 def linear(problem: Problem) -> Iterator[Candidate]:
     """The linear probe: all features of the last layer, normalised in the way that the folds prefer."""
     size, columns = last_layer(problem)
-    for normalize, rows in {"unit": unit_rows, "scale": scaled_rows, "feature": standardized_rows}.items():
+    for normalize, rows in NORMALIZED.items():
         yield head_on_all(problem, size, columns, rows, {"normalize": normalize})
 
 
@@ -48,6 +52,16 @@ def all_l2(problem: Problem) -> Iterator[Candidate]:
     """All features of all layers, no selection."""
     for size, design in problem.designs.items():
         yield head_on_all(problem, size, np.arange(design.shape[1]), standardized_rows, {"target_size": size})
+
+
+def all_l1(problem: Problem) -> Iterator[Candidate]:
+    """All features of all layers under an l1 penalty, by the paper's optimiser."""
+    yield from all_by_recipe(problem, "l1")
+
+
+def all_l21(problem: Problem) -> Iterator[Candidate]:
+    """The same with the group penalty: the model by whose weights the paper selects, as the classifier itself."""
+    yield from all_by_recipe(problem, "l21")
 
 
 def random(problem: Problem) -> Iterator[Candidate]:
@@ -102,12 +116,22 @@ def knn(problem: Problem) -> Iterator[Candidate]:
         yield Neighbours({"neighbours": neighbours}, size, columns, neighbours)
 
 
+def ncm(problem: Problem) -> Iterator[Candidate]:
+    """The nearest class mean in the last layer, normalised in the way that the folds prefer."""
+    size, columns = last_layer(problem)
+    for normalize, rows in NORMALIZED.items():
+        yield replace(head_on_all(problem, size, columns, rows, {"normalize": normalize}), kind=NearestMean())
+
+
 METHODS: dict[str, Method] = {
     "linear": Method(linear),
     "knn": Method(knn),
+    "ncm": Method(ncm),
     "layerwise": Method(layerwise),
     "random": Method(random),
     "all-l2": Method(all_l2),
+    "all-l1": Method(all_l1),
+    "all-l21": Method(all_l21),
     "l21": Method(l21, ("exact",)),
     "head2toe": Method(head2toe, ("exact",), averages=True),
     "head2toe-paper": Method(head2toe_paper, ("paper",)),
@@ -127,6 +151,15 @@ def last_layer(problem: Problem) -> tuple[int, np.ndarray]:
 def head_on_all(problem: Problem, size: int, columns: np.ndarray, rows: Rows, settings: Mapping[str, Any]) -> HeadOn:
     """A head on the same columns in every fold."""
     return HeadOn(settings, size, [columns] * problem.n_folds, columns, rows)
+
+
+def all_by_recipe(problem: Problem, penalty: str) -> Iterator[HeadOn]:
+    """All features at unit norm, the weights trained by the paper's recipe; λ by the folds."""
+    kind = Trained("adam", penalty, LAMBDAS, learning_rates=(0.01,), seed=problem.seed)
+    for size, design in problem.designs.items():
+        yield replace(
+            head_on_all(problem, size, np.arange(design.shape[1]), unit_rows, {"target_size": size}), kind=kind
+        )
 
 
 def head_on_top(

@@ -108,15 +108,15 @@ def ece(logp: np.ndarray, labels: np.ndarray) -> float:
     return float(np.nansum(counts * np.abs(right - confidence)) / counts.sum())
 
 
-def fit_temperature(logp: np.ndarray, labels: np.ndarray) -> float:
-    """The T in [0.05, 20] at which softmax(log p / T) has the least log-loss (Guo et al. 2017).
+def fit_temperature(logp: np.ndarray, labels: np.ndarray, bounds: tuple[float, float] = (0.05, 20.0)) -> float:
+    """The T within `bounds` at which softmax(log p / T) has the least log-loss (Guo et al. 2017).
 
     The loss is convex in 1 / T, so that its one minimum is found. Rows must be out-of-fold: on rows that trained the
     head, T only undoes what training did.
     """
     found = minimize_scalar(
         lambda log_t: log_loss(normalized(logp, float(np.exp(log_t))), labels),
-        bounds=(np.log(0.05), np.log(20.0)),
+        bounds=(np.log(bounds[0]), np.log(bounds[1])),
         method="bounded",
         options={"xatol": 1e-6},
     )

@@ -1,6 +1,19 @@
-"""The names that a run is told: methods, metrics, rules. Here, for `--help` must not import what they need."""
+"""The names that a run is told: methods, metrics, rules, heads. Here, for `--help` must not import what they need."""
 
-METHODS = ("linear", "knn", "layerwise", "random", "all-l2", "l21", "head2toe", "head2toe-paper")
+METHODS = (
+    "linear",
+    "knn",
+    "ncm",
+    "layerwise",
+    "random",
+    "all-l2",
+    "all-l1",
+    "all-l21",
+    "l21",
+    "head2toe",
+    "head2toe-paper",
+)
 DEFAULT_METHODS = ("linear", "l21", "head2toe")
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "auroc")
 RULES = ("best", "simplest")
+HEADS = ("logistic", "ridge", "adam", "sgd")

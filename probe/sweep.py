@@ -11,6 +11,7 @@ import numpy as np
 from head2toe.probe import metrics
 from head2toe.probe.averaging import MOST, Average, averaged
 from head2toe.probe.candidates import Candidate, Choice, HeadOn, Problem
+from head2toe.probe.kinds import Logistic
 from head2toe.probe.methods import METHODS
 from head2toe.probe.options import RULES
 from head2toe.probe.outcome import Outcome, SweepPoint
@@ -154,10 +155,9 @@ def choose(tried: Sequence[Trial], rule: str) -> Trial:
 
 
 def training_flops(problem: Problem, candidate: Choice) -> float:
-    """Of a candidate's Gram matrices and their eigendecompositions, over all folds: what dominates an L2 head."""
-    n, k = problem.n_train, len(candidate.columns)
-    small = min(n, k)
-    return float(problem.n_folds * (2.0 * k * n * small + 9.0 * small**3))
+    """Of a candidate's heads, over all folds; what is no head on columns counts as the exact one would."""
+    kind = candidate.kind_of(problem) if isinstance(candidate, HeadOn) else Logistic()
+    return problem.n_folds * kind.flops(len(candidate.columns), problem.n_train, problem.n_classes)
 
 
 def _arrays(model: Any) -> tuple[Any, ...]:

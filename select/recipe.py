@@ -56,6 +56,7 @@ def train(
     seed: int,
     arrays: Arrays,
     optimizer: str = "adam",
+    penalty: str = "l21",
 ) -> Heads:
     """Train a head for every row set and setting, on features in memory, since batches take whole rows at random.
 
@@ -79,14 +80,18 @@ def train(
         Where to compute.
     optimizer : {"adam", "sgd"}
         "sgd" has a momentum of 0.9.
+    penalty : {"l21", "l1", "l2"}
+        Σ_j ||W_j||₂, Σ |W_jc| or ½ ||W||²; by its subgradient, so that none makes a weight exactly zero.
 
     Raises
     ------
     BadRequest
-        No step, no setting, or no row to train on; an unknown optimiser.
+        No step, no setting, or no row to train on; an unknown optimiser or penalty.
     """
     if optimizer not in OPTIMIZERS:
         raise BadRequest(f"no optimiser {optimizer!r}: there are {', '.join(OPTIMIZERS)}")
+    if penalty not in PENALTIES:
+        raise BadRequest(f"no penalty {penalty!r}: there are {', '.join(PENALTIES)}")
     if steps < 1 or not settings or not row_sets or not all(len(rows) for rows in row_sets):
         raise BadRequest("training a head takes at least one step, one setting and one row")
     xp, rng = arrays.xp, np.random.default_rng(seed)
@@ -99,7 +104,7 @@ def train(
     rates = arrays.put(np.repeat([s.learning_rate for s in settings], C).astype(np.float32))
     lams = arrays.put(np.array([s.lam for s in settings], np.float32))
     update = OPTIMIZERS[optimizer]
-    pieces = _Piece.cut(start, lams, C, update, arrays)
+    pieces = _Piece.cut(start, lams, C, update, PENALTIES[penalty], arrays)
     bias = _Variable(arrays.put(np.zeros((K, 1, L * C), np.float32)), update)
     del start
     size = min(BATCH, min(map(len, row_sets)))
@@ -163,6 +168,25 @@ def _sgd(variable: "_Variable", gradient: Array, rate: Array, step: int, xp: Any
 OPTIMIZERS: dict[str, Update] = {"adam": _adam, "sgd": _sgd}
 
 
+def _l21(W: Array, lams: Array, xp: Any) -> Array:
+    """λ W_j / ||W_j||, and 0 for a zero row, where the norm's gradient is NaN."""
+    length = row_norms(W, xp)
+    return xp.where(length > 0, lams / xp.where(length > 0, length, 1.0), 0.0)[:, :, None] * W
+
+
+def _l1(W: Array, lams: Array, xp: Any) -> Array:
+    return lams[None, :, None] * xp.sign(W)
+
+
+def _l2(W: Array, lams: Array, xp: Any) -> Array:  # noqa: ARG001
+    return lams[None, :, None] * W
+
+
+Subgradient = Callable[[Array, Array, Any], Array]
+"""Of the penalty at W (rows, heads, classes), where each head has its λ."""
+PENALTIES: dict[str, Subgradient] = {"l21": _l21, "l1": _l1, "l2": _l2}
+
+
 class _Variable:
     """What is trained, with the optimiser's state."""
 
@@ -187,15 +211,19 @@ class _Piece:
     weights: _Variable
     lams: Array  # (L,)
     n_classes: int
+    penalty: Subgradient
 
     @classmethod
-    def cut(cls, start: np.ndarray, lams: Array, n_classes: int, update: Update, arrays: Arrays) -> "list[_Piece]":
+    def cut(
+        cls, start: np.ndarray, lams: Array, n_classes: int, update: Update, penalty: Subgradient, arrays: Arrays
+    ) -> "list[_Piece]":
         """All features (K, d, L·C) in pieces; in one on a GPU, where every call costs a launch."""
         K, d, width = start.shape
         most = max(1, PIECE // (K * width)) if arrays.name == "cpu" else d
         edges = [*range(0, d, most), d]
         return [
-            cls(a, b, _Variable(arrays.put(start[:, a:b].copy()), update), lams, n_classes) for a, b in pairwise(edges)
+            cls(a, b, _Variable(arrays.put(start[:, a:b].copy()), update), lams, n_classes, penalty)
+            for a, b in pairwise(edges)
         ]
 
     def step(self, X_batch: Array, G: Array, rate: Array, step: int, xp: Any) -> None:
@@ -205,8 +233,6 @@ class _Piece:
         self.weights.move(gradient, rate, step, xp)
 
     def _subgradient(self, xp: Any) -> Array:
-        """λ W_j / ||W_j|| of every head, and 0 for a zero row, where the norm's gradient is NaN."""
+        """Of the penalty of every head."""
         W = xp.reshape(self.weights.value, (-1, self.lams.shape[0], self.n_classes))
-        length = row_norms(W, xp)
-        factor = xp.where(length > 0, self.lams / xp.where(length > 0, length, 1.0), 0.0)
-        return xp.reshape(factor[:, :, None] * W, self.weights.value.shape)
+        return xp.reshape(self.penalty(W, self.lams, xp), self.weights.value.shape)

@@ -83,9 +83,10 @@ def test_docs_and_commands_agree() -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets | {"bench-store", "bench-select"}
 
 
-def test_the_command_line_knows_every_method_and_metric() -> None:
+def test_the_command_line_knows_every_method_metric_and_head() -> None:
     """`head2toe --help` must not import what the methods need, so their names stand apart."""
-    from head2toe.probe import methods, metrics, options
+    from head2toe.probe import kinds, methods, metrics, options
 
     assert set(options.METHODS) == set(methods.METHODS)
     assert set(options.METRICS) == set(metrics.METRICS)
+    assert set(options.HEADS) == set(kinds.KINDS)

@@ -7,9 +7,9 @@ import array_api_strict
 import numpy as np
 import pytest
 from head2toe.probe.basis import eigenbasis, stack
-from head2toe.probe.candidates import log_softmax
-from head2toe.probe.crossval import Labels, cross_validate, refit, screen
+from head2toe.probe.crossval import Labels, cross_validate, log_softmax, refit, screen
 from head2toe.probe.heads import least_squares_path, logistic_path
+from head2toe.probe.kinds import Logistic
 from head2toe.probe.rows import scaled_rows, standardized_rows, unit_rows
 from head2toe.select.arrays import Arrays, numpy_arrays, to_numpy
 from head2toe.store.design import ArrayDesign
@@ -130,7 +130,9 @@ def test_refit_predicts_unseen_rows() -> None:
     X, y = problem(300, 40, 3)
     design = ArrayDesign((X * 5).astype(np.float32), LayerIndex(("a",), (40,)))
     labels = Labels.of(y[:240], np.arange(240) * 5 // 240, 3, numpy_arrays())
-    logp = refit(design, np.arange(40), labels, 10.0, unit_rows, numpy_arrays()).log_probabilities
+    logp = refit(
+        design, np.arange(40), labels, Logistic().fit({"C": 10.0}), unit_rows, numpy_arrays()
+    ).log_probabilities
     assert logp.shape == (60, 3)
     assert (logp.argmax(1) == y[240:]).mean() > 0.6
 
@@ -143,7 +145,7 @@ def test_a_refits_model_predicts_what_the_refit_did(rows: Any, k: int) -> None:
     design = ArrayDesign((X * 5 + 2).astype(np.float32), LayerIndex(("a", "b"), (30, k - 30)))
     columns = np.sort(np.random.default_rng(0).choice(k, k - 7, replace=False))
     labels = Labels.of(y[:120], np.arange(120) * 5 // 120, 3, numpy_arrays())
-    done = refit(design, columns, labels, 10.0, rows, numpy_arrays(), (512,))
+    done = refit(design, columns, labels, Logistic().fit({"C": 10.0}), rows, numpy_arrays(), (512,))
     model = done.model
     assert model.target_sizes == (512,)
     raw = design.columns(model.columns)[:, 120:].astype(np.float64)
@@ -158,9 +160,10 @@ def test_least_squares_agree_with_scikit_learns_ridge() -> None:
     X, y = problem(120, 300, 4)
     train = np.arange(120) < 96
     basis = stack([eigenbasis(X.T, train, np_xp)], [train], np_xp)
-    for C, scores in least_squares_path(basis, np.eye(4)[y], [1.0, 100.0], np_xp):
-        peer = Ridge(alpha=10 / C).fit(X[train], np.eye(4)[y[train]])
-        np.testing.assert_allclose(scores[0], peer.predict(X), atol=1e-8)
+    for heads in least_squares_path(basis, np.eye(4)[y], [1.0, 100.0], np_xp):
+        peer = Ridge(alpha=10 / heads.C).fit(X[train], np.eye(4)[y[train]])
+        np.testing.assert_allclose(heads.scores[0], peer.predict(X), atol=1e-8)
+        np.testing.assert_allclose(basis.rows[0] @ heads.theta[0, :-1] + heads.theta[0, -1], heads.scores[0])
 
 
 def test_unit_rows_are_unit_in_every_layer_and_zero_stays_zero() -> None:
