@@ -351,7 +351,7 @@ def _run_record(
         "store": str(first.store.path),
         "provenance": dict(task.provenance),
         "skipped": list(first.skipped),
-        "notes": list(task.notes),
+        "notes": [*task.notes, *_rule_note(task.folds, o.rule)],
         "selections": {recipe: selection.document() for recipe, selection in selected.items()},
     }
     return Run(
@@ -372,6 +372,13 @@ def _run_record(
         key=key,
         notes=notes,
     )
+
+
+def _rule_note(folds: Any, rule: str) -> list[str]:
+    """What becomes of `--rule simplest` where one held-out part has no standard error over folds."""
+    if rule != "simplest" or folds.max() > 0:
+        return []
+    return ["one held-out part has no standard error: --rule simplest only settles ties, the fewest features first"]
 
 
 def _save_models(extractions: Sequence["Extraction"], outcomes: Sequence[Any], folder: Path) -> None:

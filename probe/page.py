@@ -57,7 +57,8 @@ def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str
         layers=layer_charts(record, best["name"]),
         depth=depth_charts(record, best["name"]),
         curves=setting_charts(record),
-        folds=fold_chart(record, best["name"]),
+        judges=summary.judges(record),
+        folds=fold_chart(record, best["name"]) if len(record["folds"]) > 1 else None,
         reliability=figures.reliability("reliability", f"Reliability of {best['name']}", best["calibration"]["bins"]),
         confusion=None if predicted is None else confusion(record["classes"], predicted, best["name"]),
         mistakes=None if predicted is None else mistakes(record["classes"], predicted, thumbnail),
@@ -92,7 +93,8 @@ def accuracy_dots(name: str, record: Mapping[str, Any]) -> str:
         )
         for method in record["methods"]
     ]
-    axis = "test accuracy" if record["methods"][0]["test"] else "accuracy over the folds"
+    held = "accuracy over the folds" if len(record["folds"]) > 1 else "accuracy on held-out images"
+    axis = "test accuracy" if record["methods"][0]["test"] else held
     return figures.dots(name, f"{axis.capitalize()} of each method on {record['task']}", rows, axis)
 
 
@@ -153,7 +155,7 @@ def setting_charts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for key, (symbol, axis) in CURVES.items():
         lines = [replace(curve, colour=drawn.index(curve.colour)) for curve in found[key]]
         if lines:
-            svg = figures.curves(f"sweep-{key}", f"Accuracy over the folds against {symbol}", lines, axis)
+            svg = figures.curves(f"sweep-{key}", f"Accuracy on held-out images against {symbol}", lines, axis)
             names = [(line.colour % len(LINES), line.name) for line in lines]
             charts.append({"symbol": symbol, "svg": svg, "names": names})
     return charts

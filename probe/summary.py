@@ -72,6 +72,12 @@ def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return max(record["methods"], key=accuracy_of)
 
 
+def judges(record: Mapping[str, Any]) -> str:
+    """What settings were chosen on, in words."""
+    folds = record["folds"]
+    return f"{len(folds)} folds" if len(folds) > 1 else f"{folds[0]:,} held-out training images"
+
+
 def accuracy_of(method: Mapping[str, Any]) -> float:
     """On the test rows; on the folds where there are none."""
     return float(method["test"]["accuracy"]["value"] if method["test"] else method["cv"]["accuracy"]["mean"])
@@ -119,8 +125,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"# {cell(record['task'])}, {cell(names)}"
     yield ""
     yield (
-        f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images, "
-        f"{len(record['folds'])} folds. Settings were chosen by {record['metric'].replace('_', ' ')} over the folds."
+        f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images. "
+        f"Settings were chosen by {record['metric'].replace('_', ' ')} over {judges(record)}."
     )
     yield ""
     yield f"| {' | '.join(HEADER)} |"
