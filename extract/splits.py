@@ -41,7 +41,7 @@ def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
     if how == "800/200":
         folds = vtab_split(listing)
     elif how == "holdout":
-        folds = np.where(hold_out_validation(listing, seed).validation, 0, NEVER)
+        folds = np.where(np.asarray(hold_out_validation(listing, seed).validation), 0, NEVER)
     elif how == "auto" and listing.folds is not None:
         folds = numbered(listing.folds)
     elif how == "vtab5" or (how == "auto" and listing.ordered):

@@ -103,6 +103,8 @@ class Outcome:
         drawn of. Empty for a method that does not choose from layers.
     nested_log_probabilities : (n_train, classes) float32 array, optional
         Of every training row by a head whose settings, too, were chosen without its fold (nested cross-validation).
+    nested_settings : tuple of dict
+        What was chosen for each of those folds.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Outcome:
     model: LinearModel | None = field(default=None, repr=False)
     layers: Mapping[str, int] = field(default_factory=dict)
     nested_log_probabilities: np.ndarray | None = None
+    nested_settings: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def features_kept(self) -> int:

@@ -52,6 +52,7 @@ def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str
         on="test" if best["test"] else "cv",
         lead=lead(record, best),
         level=summary.level_with_best(record),
+        nested=summary.has_nested(record),
         pairs=against_best(record, best["name"]),
         dots=accuracy_dots("methods", record),
         layers=layer_charts(record, best["name"]),
@@ -87,15 +88,21 @@ def accuracy_dots(name: str, record: Mapping[str, Any]) -> str:
         figures.Dot(
             name=method["name"],
             value=summary.accuracy_of(method),
-            interval=method["test"]["accuracy"]["interval"] if method["test"] else None,
+            interval=(method["test"] or method["nested"] or {}).get("accuracy", {}).get("interval"),
             folds=method["cv"]["accuracy"]["mean"] if method["test"] else None,
             best=method["name"] == best,
         )
         for method in record["methods"]
     ]
-    held = "accuracy over the folds" if len(record["folds"]) > 1 else "accuracy on held-out images"
-    axis = "test accuracy" if record["methods"][0]["test"] else held
+    axis = "test accuracy" if record["methods"][0]["test"] else held_out_accuracy(record)
     return figures.dots(name, f"{axis.capitalize()} of each method on {record['task']}", rows, axis)
+
+
+def held_out_accuracy(record: Mapping[str, Any]) -> str:
+    """What the accuracy of methods is called where there is no test."""
+    if summary.has_nested(record):
+        return "accuracy in nested cross-validation"
+    return "accuracy over the folds" if len(record["folds"]) > 1 else "accuracy on held-out images"
 
 
 def against_best(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:

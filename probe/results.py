@@ -189,16 +189,17 @@ def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
     has_test = len(run.test_labels) > 0
     return {
         "name": outcome.name,
-        "settings": {key: _plain(value) for key, value in outcome.settings.items()},
+        "settings": _settings(outcome.settings),
         "cv": _over_folds(folded, run),
         "nested": None if nested is None else _over_folds(metrics.normalized(nested[held]), run),
+        "nested_settings": [_settings(chosen) for chosen in outcome.nested_settings],
         "test": _on_test(tested, run.test_labels, run.seed) if has_test else None,
         "calibration": _calibration(folded, labels, tested, run.test_labels),
         "features": {"kept": outcome.features_kept, "total": outcome.features_total},
         "layers": _layers(outcome),
         "sweep": [
             {
-                "settings": {key: _plain(value) for key, value in point.settings.items()},
+                "settings": _settings(point.settings),
                 "accuracies": [_number(a) for a in point.accuracies],
                 "log_losses": [_number(a) for a in point.log_losses],
             }
@@ -277,13 +278,15 @@ def _layers(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _comparisons(run: Run, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Every two methods on the same rows: the test's, or where there are none, the folds'."""
-    held = run.held_out
-    on, labels = ("test", run.test_labels) if len(run.test_labels) else ("folds", run.train_labels[held])
-    right = {
-        o.name: metrics.correct(o.test_log_probabilities if on == "test" else o.fold_log_probabilities[held], labels)
-        for o in outcomes
-    }
+    """Every two methods on the same rows: the test's; where there are none, the folds', the outer ones if nested."""
+    held, labels = run.held_out, run.train_labels[run.held_out]
+    if len(run.test_labels):
+        on, labels, logps = "test", run.test_labels, [o.test_log_probabilities for o in outcomes]
+    elif nested := [o.nested_log_probabilities[held] for o in outcomes if o.nested_log_probabilities is not None]:
+        on, logps = "nested", nested
+    else:
+        on, logps = "folds", [o.fold_log_probabilities[held] for o in outcomes]
+    right = {o.name: metrics.correct(logp, labels) for o, logp in zip(outcomes, logps, strict=True)}
     found = []
     for a, b in itertools.combinations(right, 2):
         test = McNemar.of(right[a], right[b])
@@ -309,6 +312,10 @@ def _ends(interval: Interval | None) -> list[float | None] | None:
 def _number(value: float) -> float | None:
     """Six significant digits; JSON has no NaN."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in chosen.items()}
 
 
 def _plain(value: Any) -> Any:
