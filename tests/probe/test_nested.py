@@ -14,7 +14,13 @@ from head2toe.probe import page, results, summary
 from head2toe.probe.nested import Split, outer_folds, with_nested
 from head2toe.store.errors import BadRequest
 
-SMALL: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
+SMALL: dict[str, Any] = {
+    "backbone": "resnet18",
+    "weights": "random",
+    "input_size": 32,
+    "target_sizes": (64,),
+    "taps": "blocks",
+}
 Made = Callable[..., tuple[Any, Any]]
 
 
