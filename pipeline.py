@@ -29,30 +29,14 @@ from head2toe.store.settings import flag_of, setting
 if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
     from head2toe.extract.tasks import Task
-    from head2toe.probe.candidates import Problem
+    from head2toe.probe.nested import Split
+    from head2toe.probe.outcome import Outcome
     from head2toe.probe.results import Run
     from head2toe.probe.summary import MethodResult
     from head2toe.select.stage import Selected
     from head2toe.store.bundle import Bundle
     from head2toe.store.design import DesignMatrix
 
-JUDGING = (
-    "averaging",
-    "basis",
-    "candidates",
-    "crossval",
-    "heads",
-    "kinds",
-    "lbfgs",
-    "methods",
-    "metrics",
-    "outcome",
-    "results",
-    "rows",
-    "sweep",
-    "uncertainty",
-)
-"""The modules of probe/ that results depend on; the others only show them."""
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
 
@@ -79,6 +63,9 @@ class Options(ExtractOptions):
         What the folds choose by: `accuracy`, `balanced_accuracy`, `log_loss` or `auroc`.
     rule : str
         Which settings win: the `best`, or the `simplest`: fewest features within one standard error of the best.
+    nested : bool
+        Nested cross-validation as well: an estimate without a test that no choice of settings has flattered. It does
+        all the work once more for every fold, on the other folds.
     """
 
     output: Path = setting(Path("results"), "Folder for results.")
@@ -94,10 +81,15 @@ class Options(ExtractOptions):
     head: str = setting("logistic", "What is trained on chosen features.", choices=HEADS)
     metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
     rule: str = setting("best", "`simplest`: the fewest features within one standard error of the best.", choices=RULES)
+    nested: bool = setting(
+        False, "Nested cross-validation, too: an unbiased estimate without a test. Costs all the work again per fold."
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
         super().__post_init__()
+        if self.nested and self.folds in ("800/200", "holdout"):
+            raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,37 +192,38 @@ def select(
     o = replace(options or Options(), **changes)
     namespace(o.device)  # a device that is not there is said before the backbone runs, not after
     extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
-    return SelectResult(extractions, _select(extractions, o, recipe))
+    return SelectResult(extractions, _select(extractions, o, recipe, _whole(extractions)))
 
 
 def probe(task: "str | Task", options: Options | None = None, **changes: Any) -> RunResult:
     """Stage two, second half: linear heads, their settings chosen by cross-validation. Selects first if need be.
 
-    A result is kept under a name made of everything it depends on, and recalled the next time.
+    A result is kept under a name made of everything it depends on, and recalled the next time; so is what each method
+    left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods.
     """
     from head2toe.probe import results
-    from head2toe.probe.methods import METHODS as REGISTRY
-    from head2toe.probe.sweep import evaluate
+    from head2toe.probe.nested import outer_folds, with_nested
     from head2toe.select.arrays import namespace
-    from head2toe.store.progress import progress
 
     o = replace(options or Options(), **changes)
     namespace(o.device)  # a device that is not there is said before the backbone runs, not after
     extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
-    needs = {need for method in o.methods for need in REGISTRY[method].needs}
-    selected: dict[str, Selected] = {
-        recipe: _select(extractions, o, recipe) for recipe in ("exact", "paper") if recipe in needs
-    }
-    key = _run_key(extractions, selected, o)
     loaded = extractions[0].task
+    whole = _whole(extractions)
+    outer = outer_folds(loaded.folds) if o.nested else []
+    selected = _selections(extractions, o, whole)
+    key = _run_key(extractions, selected, o, whole)
     file = o.output / f"{loaded.name}-{'+'.join(o.backbones)}-{key[:8]}" / results.RESULT
     if file.is_file() and not o.fresh and (earlier := results.read(file)).get("key") == key:
         return RunResult(extractions, earlier, file, recalled=True)
-    problem = _problem(extractions, selected, o)
-    outcomes = []
-    for method in o.methods:
-        with progress(f"probing {method}", unit="setting") as report:
-            outcomes.append(evaluate(method, problem, metric=o.metric, rule=o.rule, progress=report))
+    outcomes = _outcomes(extractions, selected, o, whole)
+    if outer:
+        named = {f", outer fold {k} of {len(outer)}": split for k, split in enumerate(outer, start=1)}
+        parts = [
+            _outcomes(extractions, _selections(extractions, o, split, where), o, split, where)
+            for where, split in named.items()
+        ]
+        outcomes = with_nested(outcomes, outer, parts)
     _save_models(extractions, outcomes, file.parent)
     argument = task if isinstance(task, str) else task.name
     run_ = _run_record(argument, extractions, selected, o, key)
@@ -281,27 +274,48 @@ class Head2Toe(ImageClassifier):
         return Bundle.load(folder)
 
 
-def _select(extractions: Sequence["Extraction"], o: Options, recipe: str) -> "Selected":
-    """A selection for each target size, all backbones side by side."""
+def _whole(extractions: Sequence["Extraction"]) -> "Split":
+    """All rows of the task, with its folds."""
+    from head2toe.probe.nested import Split
+
+    task = extractions[0].task
+    return Split.whole(len(task.images), task.folds)
+
+
+def _selections(
+    extractions: Sequence["Extraction"], o: Options, split: "Split", where: str = ""
+) -> dict[str, "Selected"]:
+    """The selections that the methods asked for need, by recipe."""
+    from head2toe.probe.methods import METHODS as REGISTRY
+
+    needs = {need for method in o.methods for need in REGISTRY[method].needs}
+    return {recipe: _select(extractions, o, recipe, split, where) for recipe in ("exact", "paper") if recipe in needs}
+
+
+def _select(
+    extractions: Sequence["Extraction"], o: Options, recipe: str, split: "Split", where: str = ""
+) -> "Selected":
+    """A selection for each target size, all backbones side by side, from the rows that a split learns from."""
     from head2toe.select.arrays import namespace
     from head2toe.select.stage import select_features
 
-    first = extractions[0]
-    task, images = first.task, first.digests[: first.task.n_train]
+    first, rows = extractions[0], split.training
+    images = [first.digests[row] for row in rows]
     return select_features(
-        task.name,
+        first.task.name,
         _designs(extractions, images),
         {size: [extraction.stores[size].key for extraction in extractions] for size in first.stores},
         images,
-        task.train_labels,
-        task.folds,
-        len(task.classes),
+        first.task.labels[rows],
+        split.folds,
+        len(first.task.classes),
         recipe=recipe,
         standardize=o.standardize,
         seed=o.seed,
         folder=o.output / "selections",
         fresh=o.fresh,
         arrays=namespace(o.device),
+        where=where,
     )
 
 
@@ -313,16 +327,23 @@ def _designs(extractions: Sequence["Extraction"], images: Sequence[str]) -> dict
     return {size: DesignMatrix.of([extraction.stores[size] for extraction in extractions], images) for size in sizes}
 
 
-def _problem(extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options) -> "Problem":
-    """What the methods are tried on."""
+def _outcomes(
+    extractions: Sequence["Extraction"],
+    selected: Mapping[str, "Selected"],
+    o: Options,
+    split: "Split",
+    where: str = "",
+) -> "list[Outcome]":
+    """What each method leaves on a split of the task."""
     from head2toe.probe.candidates import Problem
+    from head2toe.probe.stage import evaluate_all
     from head2toe.select.arrays import namespace
 
-    task = extractions[0].task
-    return Problem(
-        designs=_designs(extractions, extractions[0].digests),
-        labels=task.labels,
-        folds=task.folds,
+    task, digests = extractions[0].task, extractions[0].digests
+    problem = Problem(
+        designs=_designs(extractions, [digests[row] for row in split.rows]),
+        labels=task.labels[split.rows],
+        folds=split.folds,
         n_classes=len(task.classes),
         arrays=namespace(o.device),
         exact=selected["exact"].selections if "exact" in selected else {},
@@ -331,18 +352,40 @@ def _problem(extractions: Sequence["Extraction"], selected: Mapping[str, "Select
         seed=o.seed,
         head=o.head,
     )
+    return evaluate_all(
+        o.methods,
+        problem,
+        _made_of(extractions, selected, split),
+        metric=o.metric,
+        rule=o.rule,
+        folder=o.output / "outcomes",
+        task=task.name,
+        fresh=o.fresh,
+        where=where,
+    )
 
 
-def _run_key(extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options) -> str:
-    """The name of a result: a hash of everything it depends on, this code included."""
-    from head2toe.store.recall import code_fingerprint, fingerprint
+def _made_of(extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], split: "Split") -> dict[str, Any]:
+    """What a split of the task is made of: rows, labels, folds, features and, by recipe, their selections."""
+    from head2toe.store.recall import fingerprint
 
     first = extractions[0]
-    rows = [first.digests, first.task.labels.tolist(), first.task.folds.tolist()]
+    images = [first.digests[row] for row in split.rows]
+    rows = [images, first.task.labels[split.rows].tolist(), split.folds.tolist()]
     stores = [store.key for extraction in extractions for store in extraction.stores.values()]
-    ranked = sorted(file.name for selection in selected.values() for file in selection.files.values())
-    code = code_fingerprint("select", *(f"probe/{module}.py" for module in JUDGING))
-    return fingerprint([*rows, stores, ranked, list(o.methods), o.head, o.metric, o.rule, o.seed, code])
+    ranked = {recipe: sorted(file.name for file in chosen.files.values()) for recipe, chosen in selected.items()}
+    return {"rows": fingerprint(rows), "stores": stores, **ranked}
+
+
+def _run_key(
+    extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options, split: "Split"
+) -> str:
+    """The name of a result: a hash of everything it depends on, this code included."""
+    from head2toe.probe.stage import code
+    from head2toe.store.recall import fingerprint
+
+    told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(extractions[0].task.classes)]
+    return fingerprint([_made_of(extractions, selected, split), told, code()])
 
 
 def _run_record(
@@ -360,7 +403,7 @@ def _run_record(
         "store": str(first.store.path),
         "provenance": dict(task.provenance),
         "skipped": list(first.skipped),
-        "notes": list(task.notes),
+        "notes": [*task.notes, *_rule_note(task.folds, o.rule)],
         "selections": {recipe: selection.document() for recipe, selection in selected.items()},
     }
     return Run(
@@ -381,6 +424,13 @@ def _run_record(
         key=key,
         notes=notes,
     )
+
+
+def _rule_note(folds: Any, rule: str) -> list[str]:
+    """What becomes of `--rule simplest` where one held-out part has no standard error over folds."""
+    if rule != "simplest" or folds.max() > 0:
+        return []
+    return ["one held-out part has no standard error: --rule simplest only settles ties, the fewest features first"]
 
 
 def _save_models(extractions: Sequence["Extraction"], outcomes: Sequence[Any], folder: Path) -> None:

@@ -39,6 +39,8 @@ class Listing:
         Rows. Without any test rows, a part of the training rows is held out as the test.
     folds : (n_train,) int64 array, optional
         Where the source says in which fold each training row is held out; else they are drawn.
+    validation : (n_train,) bool array, optional
+        Which training rows the source calls validation rows; None where it has none.
     groups : tuple of str, optional
         The group (patient, scene, …) of each training row: no group may stand on both sides of a split.
     ordered : bool
@@ -55,6 +57,7 @@ class Listing:
     train: list[Row]
     test: list[Row]
     folds: np.ndarray | None = None
+    validation: np.ndarray | None = None
     groups: tuple[str, ...] | None = None
     ordered: bool = False
     notes: tuple[str, ...] = ()
@@ -138,10 +141,14 @@ def coded(values: Iterable[str], names: Sequence[str] | None, where: str) -> tup
 
 
 def divided(rows: Iterable[tuple[str, ImageSource, int]]) -> dict[str, Any]:
-    """Rows (split, image, label) as the fields `train` and `test` of a Listing; order is kept.
+    """Rows (split, image, label) as the fields `train`, `test` and `validation` of a Listing; order is kept.
 
-    Validation rows are training rows: settings are chosen by cross-validation over all of them.
+    Validation rows are training rows: unless they are asked for, settings are chosen by cross-validation over all.
     """
     rows = list(rows)
-    train = [(image, label) for split, image, label in rows if split != TEST]
-    return {"train": train, "test": [(image, label) for split, image, label in rows if split == TEST]}
+    validation = np.array([split == VALIDATION for split, _, _ in rows if split != TEST], dtype=bool)
+    return {
+        "train": [(image, label) for split, image, label in rows if split != TEST],
+        "test": [(image, label) for split, image, label in rows if split == TEST],
+        "validation": validation if validation.any() else None,
+    }

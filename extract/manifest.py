@@ -8,11 +8,12 @@ import numpy as np
 from head2toe.extract import listing
 from head2toe.extract.images import ImageFile
 from head2toe.extract.listing import TEST, TRAIN, Listing
-from head2toe.extract.splits import numbered
+from head2toe.extract.splits import NEVER
 from head2toe.store.errors import DataError, MissingExtra
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 COLUMNS = ("path", "label", "split", "fold", "group")
+ALWAYS_TRAINS = ("-1", "-1.0")
 
 
 def read(path: Path) -> Listing:
@@ -123,9 +124,12 @@ def _column(rows: list[dict[str, str]], name: str, wanted: Sequence[int], path: 
 
 
 def _folds(values: list[str], path: Path) -> np.ndarray:
-    """The column `fold`, whatever its numbers or names, as 0, 1, 2, …"""
-    folds = numbered(np.array([float(value) for value in values] if _numbers(values) else values))
-    if folds.max(initial=0) < 1:
+    """The column `fold`, whatever its numbers or names, as 0, 1, 2, …; -1 is a row that is never held out."""
+    held = np.array([value not in ALWAYS_TRAINS for value in values])
+    names = [value for value, out in zip(values, held, strict=True) if out]
+    folds = np.full(len(values), NEVER, dtype=np.int64)
+    folds[held] = np.unique([float(name) for name in names] if _numbers(names) else names, return_inverse=True)[1]
+    if len(np.unique(folds)) < 2:
         raise DataError(f"the column fold in {path} has one value: cross-validation needs two or more")
     return folds
 

@@ -47,8 +47,9 @@ class ExtractOptions:
     seed : int
         Draws the folds where the task brings none, the test where it has none, and random weights.
     folds : str
-        `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5` or
-        `stratified`.
+        `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5`,
+        `stratified`, or one held-out part instead of folds: `800/200` (VTAB's) or `holdout` (the task's own validation
+        rows).
     download : str, optional
         Where to get one of VTAB's tasks that is not there yet: `tfds` or `torchvision`.
     on_error : str
@@ -90,7 +91,11 @@ class ExtractOptions:
     dtype: str = setting("float16", "What is stored.", choices=("float16", "float32"))
     format: str = setting("zarr", "How a new store is written.", choices=("zarr", "hdf5"))
     seed: int = setting(0, "Draws folds, a test where there is none, random weights.")
-    folds: str = setting("auto", "How training rows are dealt into folds.", choices=("auto", "vtab5", "stratified"))
+    folds: str = setting(
+        "auto",
+        "How training rows are dealt into folds.",
+        choices=("auto", "vtab5", "stratified", "800/200", "holdout"),
+    )
     download: str | None = setting(
         None,
         "Get one of VTAB's tasks that is not there yet from TensorFlow Datasets or torchvision.",

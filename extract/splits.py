@@ -10,12 +10,18 @@ from head2toe.store.errors import BadRequest, DataError
 
 N_FOLDS = 5
 HOLD_OUT = 0.2
-"""The fraction of the images of a task without test images that become its test."""
-FOLDS = ("auto", "vtab5", "stratified")
+"""The fraction of the images of a task without test images that become its test; of validation rows likewise."""
+NEVER = -1
+"""The fold of a training row that no fold holds out: it always trains (as in scikit-learn's `PredefinedSplit`)."""
+VTAB_SPLIT = (800, 200)
+"""How many rows of VTAB-1k train while settings are chosen, and how many judge."""
+FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
 """
 auto        the folds that the task brings; else vtab5 where the order of its rows is part of it, else stratified
 vtab5       five contiguous slices of the training rows, the paper's
 stratified  five folds, every class dealt out evenly; with groups, each of them whole in one fold
+800/200     one fold, VTAB's: the first 800 training rows always train, the 200 after them are held out
+holdout     one fold: the task's own validation rows, else a fifth of its training rows
 """
 
 
@@ -32,7 +38,11 @@ def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
     if how not in FOLDS:
         raise BadRequest(f"unknown folds {how!r}: choose from {', '.join(FOLDS)}")
     groups = listing.groups
-    if how == "auto" and listing.folds is not None:
+    if how == "800/200":
+        folds = vtab_split(listing)
+    elif how == "holdout":
+        folds = np.where(np.asarray(hold_out_validation(listing, seed).validation), 0, NEVER)
+    elif how == "auto" and listing.folds is not None:
         folds = numbered(listing.folds)
     elif how == "vtab5" or (how == "auto" and listing.ordered):
         folds = contiguous_folds(len(listing.train))
@@ -58,9 +68,44 @@ def hold_out_test(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Li
         train=[listing.train[i] for i in kept],
         test=[listing.train[i] for i in np.flatnonzero(out)],
         folds=None if listing.folds is None else listing.folds[kept],
+        validation=None if listing.validation is None else listing.validation[kept],
         groups=None if listing.groups is None else tuple(listing.groups[i] for i in kept),
         notes=(*listing.notes, note),
     )
+
+
+def hold_out_validation(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Listing:
+    """The listing with validation rows: its own, or a part of its training rows, which a note says.
+
+    That part is the last one where the order of the rows is part of the task, else drawn.
+    """
+    if listing.validation is not None and listing.validation.any():
+        return listing
+    n = len(listing.train)
+    if listing.ordered:
+        out, how = np.arange(n) >= n - round(fraction * n), "the last ones"
+    else:
+        out = hold_out(listing.train_labels, listing.groups, seed, fraction)
+        how = f"groups whole, seed {seed}" if listing.groups else f"stratified, seed {seed}"
+    note = f"no validation images: {out.sum()} of {n} training rows are held out to choose settings by ({how})"
+    return replace(listing, validation=out, notes=(*listing.notes, note))
+
+
+def vtab_split(listing: Listing) -> np.ndarray:
+    """VTAB's single split as folds: 800 rows that always train, then 200 that are held out.
+
+    Raises
+    ------
+    DataError
+        The task has another number of training rows.
+    """
+    fit, held = VTAB_SPLIT
+    if len(listing.train) != fit + held:
+        raise DataError(
+            f"{len(listing.train)} training images in {listing.source}: --folds 800/200 is for VTAB-1k's {fit + held}; "
+            "--folds holdout takes the task's own validation images, or a fifth of the others"
+        )
+    return np.repeat(np.array([NEVER, 0], dtype=np.int64), VTAB_SPLIT)
 
 
 def contiguous_folds(n: int) -> np.ndarray:
@@ -106,8 +151,11 @@ def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int, n_folds:
 
 
 def numbered(folds: np.ndarray) -> np.ndarray:
-    """Folds of any numbering as 0, 1, 2, … in the same order, none of them empty."""
-    return np.unique(folds, return_inverse=True)[1].astype(np.int64)
+    """Folds of any numbering as 0, 1, 2, … in the same order, none of them empty; `NEVER` stays what it is."""
+    held = folds != NEVER
+    found = np.full(len(folds), NEVER, dtype=np.int64)
+    found[held] = np.unique(folds[held], return_inverse=True)[1]
+    return found
 
 
 def hold_out(labels: np.ndarray, groups: Sequence[str] | None, seed: int, fraction: float = HOLD_OUT) -> np.ndarray:

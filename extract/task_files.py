@@ -3,7 +3,7 @@
 # tasks/my_task.yaml
 path: ../photos/manifest.csv     # any format that a path may have, relative to this file
 classes: [cat, dog, neither]     # optional: names in label order
-folds: stratified                # optional: auto, vtab5, stratified
+folds: stratified                # optional: auto, vtab5, stratified, 800/200, holdout
 group: natural                   # optional: shown by `head2toe tasks`
 seed: 3                          # optional: draws folds and hold-out, instead of --seed
 name: cats                       # optional: instead of the file's own

@@ -11,7 +11,7 @@ import numpy as np
 from head2toe.extract import formats, shapes, task_files, vtab
 from head2toe.extract.images import LOSSY, ImageArray, ImageSource
 from head2toe.extract.listing import Listing
-from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, numbered
+from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, hold_out_validation, numbered
 from head2toe.store.errors import BadRequest, DataError
 
 
@@ -30,7 +30,7 @@ class Task:
     labels : (n,) int64 array
         Labels of all rows.
     folds : (n_train,) int64 array
-        The fold (0, 1, …) in which each training row is held out.
+        The fold (0, 1, …) in which each training row is held out; -1 for one that is never held out.
     source : str
         Provenance: where images and labels come from, in words.
     group : str, optional
@@ -128,6 +128,8 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | 
 def from_listing(listing: Listing, name: str, *, group: str | None = None, seed: int = 0, folds: str = "auto") -> Task:
     """A task of what a reader found: with a test held out if there is none, and folds. Errors as of `load_task`."""
     listing = hold_out_test(listing, seed)
+    if folds == "holdout":
+        listing = hold_out_validation(listing, seed)
     rows = listing.train + listing.test
     return checked(
         Task(
@@ -151,7 +153,9 @@ def checked(task: Task, *, tested: bool = True) -> Task:
         raise DataError(f"task {task.name}: {task.n_train} training images; {2 * N_FOLDS} are the least")
     if found < 2:
         raise DataError(f"task {task.name}: training images of {found} class; there must be two or more")
-    if task.folds.max() < 1:
+    if task.folds.max() < 0:
+        raise DataError(f"task {task.name}: no fold holds out a training image: there is nothing to choose settings by")
+    if task.folds.min() == task.folds.max():
         raise DataError(f"task {task.name}: all training images are in one fold; there must be two or more folds")
     if tested and len(task.test_labels) == 0:
         raise DataError(f"task {task.name}: no test images ({task.source}), and too few of a class to hold some out")

@@ -26,6 +26,7 @@ class Problem:
         Target size to the design whose first `n_train` rows train and whose others test.
     labels : (n,) int array
     folds : (n_train,) int array
+        The fold that holds each training row out; -1 for a row that always trains.
     exact, by_recipe : dict
         Target size to the selection by the exact path and by the paper's recipe; empty where no method needs them.
     standardize : str

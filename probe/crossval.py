@@ -23,7 +23,7 @@ class Labels:
     held_out : tuple of (n,) bool arrays
         The rows each fold is judged on; the others of the fold train its head.
     folds : (n,) int array
-        On the host: the fold each row is held out in.
+        On the host: the fold each row is held out in; -1 for a row that always trains.
     """
 
     onehot: Array
@@ -84,7 +84,7 @@ def cross_validate(
     ------
     C : float
     log_probabilities : (n, classes) float32 array
-        Of every row by the head of the fold that held it out.
+        Of every row by the head of the fold that held it out; NaN for a row that always trains.
     """
     basis = fold_bases(design, columns, labels, rows, arrays)
     # float32 and a loose tolerance rank settings as float64 and a tight one do, in a fifth of the time.
@@ -130,8 +130,13 @@ def of_each_fold(
 
 
 def out_of_fold(of_folds: Any, folds: np.ndarray) -> np.ndarray:
-    """Each row from the fold that held it out, given every fold's predictions (folds, n, classes) of all rows."""
-    return np.asarray(to_numpy(of_folds)[folds, np.arange(len(folds))], np.float32)
+    """Each row from the fold that held it out, given every fold's predictions (folds, n, classes) of all rows.
+
+    A row that always trains (fold -1) gets NaN: nobody predicted it, and what forgets that shall not go unnoticed.
+    """
+    found = np.asarray(to_numpy(of_folds)[folds, np.arange(len(folds))], np.float32)
+    found[folds < 0] = np.nan
+    return found
 
 
 def refit(

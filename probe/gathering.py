@@ -15,7 +15,8 @@ from head2toe.store.listing import table
 RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "options", "seed", "source", "versions")
 METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")
 COLUMNS = (
-    "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "test_accuracy", "test_low", "test_high",
+    "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "nested_accuracy", "nested_stderr",
+    "test_accuracy", "test_low", "test_high",
     "features_kept", "features_total", "seconds", "F", "lambda_ratio", "lambda", "run",
 )  # fmt: skip
 HEADER = (
@@ -103,6 +104,7 @@ def rows(run: Found) -> list[dict[str, Any]]:
     listed = []
     for method in run.record["methods"]:
         over, test, settings = method["cv"]["accuracy"], method["test"], method["settings"]
+        nested = (method["nested"] or {}).get("accuracy", {})
         low, high = (test["accuracy"]["interval"] or (None, None)) if test else (None, None)
         values = (
             run.record["task"],
@@ -111,6 +113,8 @@ def rows(run: Found) -> list[dict[str, Any]]:
             method["name"],
             over["mean"],
             over["stderr"],
+            nested.get("mean"),
+            nested.get("stderr"),
             test["accuracy"]["value"] if test else None,
             low,
             high,

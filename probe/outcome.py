@@ -34,9 +34,11 @@ class SweepPoint:
         return sum(self.log_losses) / len(self.log_losses)
 
     @property
-    def standard_error(self) -> float:
-        """Of the mean accuracy over the folds."""
+    def standard_error(self) -> float | None:
+        """Of the mean accuracy over the folds; None for one fold, whose spread nobody knows."""
         k, mean = len(self.accuracies), self.accuracy
+        if k < 2:
+            return None
         return float((sum((a - mean) ** 2 for a in self.accuracies) / (k - 1) / k) ** 0.5)
 
 
@@ -80,7 +82,8 @@ class Outcome:
     sweep : tuple of SweepPoint
         All that were tried; the chosen one is among them.
     fold_log_probabilities : (n_train, classes) float32 array
-        Of every training row, by the head of the fold that held it out, at the chosen settings.
+        Of every training row, by the head of the fold that held it out, at the chosen settings; NaN for rows that
+        always train.
     test_log_probabilities : (n_test, classes) float32 array
         By the refit on all training rows.
     kept_by_layer : dict
@@ -100,6 +103,8 @@ class Outcome:
         drawn of. Empty for a method that does not choose from layers.
     nested_log_probabilities : (n_train, classes) float32 array, optional
         Of every training row by a head whose settings, too, were chosen without its fold (nested cross-validation).
+    nested_settings : tuple of dict
+        What was chosen for each of those folds.
     """
 
     name: str
@@ -115,6 +120,7 @@ class Outcome:
     model: LinearModel | None = field(default=None, repr=False)
     layers: Mapping[str, int] = field(default_factory=dict)
     nested_log_probabilities: np.ndarray | None = None
+    nested_settings: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def features_kept(self) -> int:

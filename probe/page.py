@@ -52,12 +52,14 @@ def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str
         on="test" if best["test"] else "cv",
         lead=lead(record, best),
         level=summary.level_with_best(record),
+        nested=summary.has_nested(record),
         pairs=against_best(record, best["name"]),
         dots=accuracy_dots("methods", record),
         layers=layer_charts(record, best["name"]),
         depth=depth_charts(record, best["name"]),
         curves=setting_charts(record),
-        folds=fold_chart(record, best["name"]),
+        judges=summary.judges(record),
+        folds=fold_chart(record, best["name"]) if len(record["folds"]) > 1 else None,
         reliability=figures.reliability("reliability", f"Reliability of {best['name']}", best["calibration"]["bins"]),
         confusion=None if predicted is None else confusion(record["classes"], predicted, best["name"]),
         mistakes=None if predicted is None else mistakes(record["classes"], predicted, thumbnail),
@@ -86,14 +88,21 @@ def accuracy_dots(name: str, record: Mapping[str, Any]) -> str:
         figures.Dot(
             name=method["name"],
             value=summary.accuracy_of(method),
-            interval=method["test"]["accuracy"]["interval"] if method["test"] else None,
+            interval=(method["test"] or method["nested"] or {}).get("accuracy", {}).get("interval"),
             folds=method["cv"]["accuracy"]["mean"] if method["test"] else None,
             best=method["name"] == best,
         )
         for method in record["methods"]
     ]
-    axis = "test accuracy" if record["methods"][0]["test"] else "accuracy over the folds"
+    axis = "test accuracy" if record["methods"][0]["test"] else held_out_accuracy(record)
     return figures.dots(name, f"{axis.capitalize()} of each method on {record['task']}", rows, axis)
+
+
+def held_out_accuracy(record: Mapping[str, Any]) -> str:
+    """What the accuracy of methods is called where there is no test."""
+    if summary.has_nested(record):
+        return "accuracy in nested cross-validation"
+    return "accuracy over the folds" if len(record["folds"]) > 1 else "accuracy on held-out images"
 
 
 def against_best(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
@@ -153,7 +162,7 @@ def setting_charts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     for key, (symbol, axis) in CURVES.items():
         lines = [replace(curve, colour=drawn.index(curve.colour)) for curve in found[key]]
         if lines:
-            svg = figures.curves(f"sweep-{key}", f"Accuracy over the folds against {symbol}", lines, axis)
+            svg = figures.curves(f"sweep-{key}", f"Accuracy on held-out images against {symbol}", lines, axis)
             names = [(line.colour % len(LINES), line.name) for line in lines]
             charts.append({"symbol": symbol, "svg": svg, "names": names})
     return charts

@@ -52,7 +52,7 @@ RUN = """
 {{ fact("classes", record.classes | length) }}
 {{ fact("training images", "{:,}".format(record.counts.train)) }}
 {{ fact("test images", "{:,}".format(record.counts.test) if record.counts.test else "none") }}
-{{ fact("folds", record.folds | length) }}
+{{ fact("folds", record.folds | length) if folds else fact("held-out images", "{:,}".format(record.folds[0])) }}
 {{ fact("backbone" ~ ("s" if record.backbones | length > 1 else ""), record.backbones | map(attribute="name") |
 join(", ")) }}
 {% if record.group %}{{ fact("group", record.group) }}{% endif %}
@@ -61,18 +61,20 @@ join(", ")) }}
 
 <section>
 <h2>Methods</h2>
-<p>Settings were chosen by {{ record.metric | replace("_", " ") }} over {{ record.folds | length }} folds of the
-training
-images{% if on == "test" %}, then the test images were looked at once{% endif %}.</p>
+<p>Settings were chosen by {{ record.metric | replace("_", " ") }} over {{ judges }}{% if folds %} of the training
+images{% endif %}{% if on == "test" %}, then the test images were looked at once{% endif %}.</p>
 <div class="grid">
-{{ figure(dots, "Dot: test accuracy, with its 95 % bootstrap interval. Tick: mean over the folds." if on == "test" else
-   "Mean over the folds; there are no test images.") }}
-{{ figure(folds, "A dot for each fold at the chosen settings, a tick for their mean.") }}
+{{ figure(dots, "Dot: test accuracy, with its 95 % bootstrap interval. Tick: " ~ ("mean over the folds." if folds else
+   "accuracy on the held-out images.") if on == "test" else
+   ("Nested cross-validation, with its 95 % bootstrap interval" if nested else "Mean over the folds" if folds else
+   "On the held-out images") ~ "; there are no test images.") }}
+{% if folds %}{{ figure(folds, "A dot for each fold at the chosen settings, a tick for their mean.") }}{% endif %}
 </div>
 {% call scroll("Methods") %}
 <table>
-<thead><tr><th class="text">method</th><th>test accuracy</th><th>95 %</th><th>folds ± s.e.</th>
-{% if record.methods | selectattr("nested") | list %}<th>nested ± s.e.</th>{% endif %}
+<thead><tr><th class="text">method</th><th>test accuracy</th><th>95 %</th>
+<th>{{ "folds ± s.e." if folds else "held out, 95 %" }}</th>
+{% if nested %}<th>nested ± s.e.</th><th>95 %</th>{% endif %}
 <th>balanced</th><th>AUROC</th><th>log-loss</th><th>features</th></tr></thead>
 <tbody>
 {% for m in record.methods %}
@@ -81,9 +83,11 @@ images{% if on == "test" %}, then the test images were looked at once{% endif %}
 {% elif m.name in level %} <span class="mark">level</span>{% endif %}</th>
 <td>{{ tested(m) }}</td>
 <td>{{ (m.test.accuracy.interval if m.test else none) | interval }}</td>
-<td>{{ m.cv.accuracy | plus_minus }}</td>
-{% if record.methods | selectattr("nested") | list %}
+<td>{% if folds %}{{ m.cv.accuracy | plus_minus }}{% else %}{{ m.cv.accuracy.mean | decimal }},
+{{ m.cv.accuracy.get("interval") | interval }}{% endif %}</td>
+{% if nested %}
 <td>{% if m.nested %}{{ m.nested.accuracy | plus_minus }}{% else %}–{% endif %}</td>
+<td>{{ (m.nested.accuracy.interval if m.nested else none) | interval }}</td>
 {% endif %}
 {% for metric in ("balanced_accuracy", "auroc", "log_loss") %}
 <td>{{ (m.test[metric].value if m.test else m.cv[metric].mean) | decimal }}</td>
@@ -95,7 +99,10 @@ images{% if on == "test" %}, then the test images were looked at once{% endif %}
 {% endcall %}
 <p class="note"><b>best</b>: the highest accuracy. <b>level</b>: McNemar's exact test does not tell it from the best
 (p ≥ 0.05). The tests are taken one by one: among many methods, one in twenty that is level would be found different by
-chance. The folds chose the settings, so that their means are a little hopeful.</p>
+chance. {{ "The folds" if folds else "The held-out images" }} chose the settings, so that
+{{ "their means are" if folds else "what they say is" }} a little hopeful.{% if nested %}
+<b>nested</b>: every fold judged by a head whose settings, too, were chosen without it, on the other folds; that is not
+hopeful.{% endif %}</p>
 {% if pairs %}
 <details><summary>Each method against {{ best.name }}</summary>
 {% call scroll("Comparisons with the best method") %}
@@ -113,7 +120,7 @@ chance. The folds chose the settings, so that their means are a little hopeful.<
 {% endcall %}
 </details>
 {% endif %}
-<details><summary>Settings the folds chose</summary>
+<details><summary>Settings chosen</summary>
 {% call scroll("Chosen settings") %}
 <table>
 <thead><tr><th class="text">method</th><th class="text">settings</th><th>tried</th></tr></thead>
@@ -151,7 +158,8 @@ single one.{% endif %}</p>
 {% endfor %}
 {% for chart in depth %}
 <figure><h3>{{ chart.method }}: one layer alone</h3>{{ chart.svg | safe }}
-<figcaption>Mean accuracy over the folds of a head on each layer by itself, from the first to the last.</figcaption>
+<figcaption>{{ "Mean accuracy over the folds" if folds else "Accuracy on the held-out images" }} of a head on each layer
+by itself, from the first to the last.</figcaption>
 <details><summary>All {{ chart.layers | length }} layers</summary>
 {% call scroll("Accuracy of each layer alone, " ~ chart.method) %}
 <table><thead><tr><th class="text">layer</th><th>accuracy</th></tr></thead><tbody>
@@ -168,10 +176,9 @@ single one.{% endif %}</p>
 {% if curves %}
 <section>
 <h2>Accuracy against the settings</h2>
-<p>Mean accuracy over the folds. Each point is the best of all other settings that were tried at this value; the band
-is one standard error over the
-folds, the ring what was chosen.
-</p>
+<p>{{ "Mean accuracy over the folds" if folds else "Accuracy on the held-out images" }}. Each point is the best of all
+other settings that were tried at this value; {% if folds %}the band is one standard error over the folds,
+{% endif %}the ring what was chosen.</p>
 <div class="grid">
 {% for chart in curves %}
 <figure><h3>{{ "Features kept, F" if chart.symbol == "F" else "Strength of selection, " ~ chart.symbol }}</h3>
@@ -186,7 +193,8 @@ endfor %}
 <section>
 <h2>How far its probabilities can be believed</h2>
 <div class="grid">
-{{ figure(reliability, best.name ~ " on the " ~ ("test images" if best.calibration.on == "test" else "folds") ~
+{{ figure(reliability, best.name ~ " on the " ~
+   ("test images" if best.calibration.on == "test" else "folds" if folds else "held-out images") ~
    ": on the dashed line, probabilities can be taken at their word; below it, it is too sure. The larger a dot, the more
    images; bins with fewer than five are left out.") }}
 <div>
@@ -202,7 +210,7 @@ endfor %}
 </tbody></table>
 {% endcall %}
 <p class="note">ECE: the expected gap between confidence and accuracy, in 15 bins. The temperature divides the
-log-probabilities; it is fitted on the folds.</p>
+log-probabilities; it is fitted on the {{ "folds" if folds else "held-out images" }}.</p>
 </div>
 </div>
 </section>

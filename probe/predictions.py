@@ -1,7 +1,7 @@
 """Every method's prediction for every image, in long format: `predictions.parquet`, or `.csv` without pyarrow.
 
 A row for each method and image. Training rows are predicted by the head of the fold that held them out, test rows by
-the refit on all training rows.
+the refit on all training rows. Training rows that no fold held out have no prediction, and are not there.
 """
 
 import csv
@@ -37,7 +37,7 @@ class Rows(Protocol):
 
     @property
     def folds(self) -> np.ndarray:
-        """(n_train,) of the training rows."""
+        """(n_train,) of the training rows; -1 for one that no fold held out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Predictions:
     test : (n,) bool array
         Whether it is a test row.
     folds : (n,) int64 array
-        The fold that held a training row out; -1 for a test row.
+        The fold that held the row out; -1 for a test row, which none did.
     labels, predicted : (n,) int64 arrays
     probabilities : (n, classes) float32 array
     """
@@ -124,16 +124,17 @@ def _by_method(columns: Mapping[str, Any]) -> dict[str, Predictions]:
 
 def _columns(rows: Rows, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Column name to its values: lists of str and int, float32 arrays of probabilities."""
-    n, n_train = len(rows.labels), len(rows.folds)
-    logs = [normalized(np.vstack([o.fold_log_probabilities, o.test_log_probabilities])) for o in outcomes]
+    held = np.flatnonzero(rows.folds >= 0)
+    logs = [normalized(np.vstack([o.fold_log_probabilities[held], o.test_log_probabilities])) for o in outcomes]
     logp = np.vstack(logs) if logs else np.empty((0, len(rows.classes)))
-    times = len(outcomes)
+    there = np.concatenate([held, np.arange(len(rows.folds), len(rows.labels))])
+    n, n_train, times = len(there), len(held), len(outcomes)
     columns: dict[str, Any] = {
         "method": [outcome.name for outcome in outcomes for _ in range(n)],
-        "id": list(rows.ids) * times,
+        "id": [rows.ids[i] for i in there] * times,
         "split": (["train"] * n_train + ["test"] * (n - n_train)) * times,
-        "fold": (rows.folds.tolist() + [None] * (n - n_train)) * times,
-        "y": rows.labels.tolist() * times,
+        "fold": (rows.folds[held].tolist() + [None] * (n - n_train)) * times,
+        "y": rows.labels[there].tolist() * times,
         "y_hat": logp.argmax(axis=1).tolist(),
     }
     probabilities = np.exp(logp).astype(np.float32)

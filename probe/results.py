@@ -46,7 +46,7 @@ class Run:
         The images' names, training rows first, test rows after them.
     labels : (n,) int array
     folds : (n_train,) int array
-        The fold each training row is held out in.
+        The fold each training row is held out in; -1 for a row that always trains.
     backbones : sequence of dict
         For each: `name`, `weights`, `weights_sha256`, `preprocessing`, and `stores`, target size to store key.
     options : dict
@@ -91,6 +91,11 @@ class Run:
         return self.labels[: self.n_train]
 
     @property
+    def held_out(self) -> np.ndarray:
+        """(n_train,) bool: the training rows that some fold holds out, and that have out-of-fold predictions."""
+        return np.asarray(self.folds >= 0)
+
+    @property
     def test_labels(self) -> np.ndarray:
         """Of the test rows; there may be none."""
         return self.labels[self.n_train :]
@@ -121,7 +126,7 @@ def document(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
             "train_by_class": np.bincount(run.train_labels, minlength=n_classes).tolist(),
             "test_by_class": np.bincount(run.test_labels, minlength=n_classes).tolist(),
         },
-        "folds": np.bincount(run.folds).tolist(),
+        "folds": np.bincount(run.folds[run.held_out]).tolist(),
         "backbones": [dict(backbone) for backbone in run.backbones],
         "metric": run.metric,
         "methods": [_method(run, outcome) for outcome in outcomes],
@@ -177,22 +182,24 @@ def _check_shapes(run: Run, outcome: Outcome) -> None:
 
 
 def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
-    folded = metrics.normalized(outcome.fold_log_probabilities)
+    held = run.held_out
+    folded, labels = metrics.normalized(outcome.fold_log_probabilities[held]), run.train_labels[held]
     tested = metrics.normalized(outcome.test_log_probabilities)
     nested = outcome.nested_log_probabilities
     has_test = len(run.test_labels) > 0
     return {
         "name": outcome.name,
-        "settings": {key: _plain(value) for key, value in outcome.settings.items()},
+        "settings": _settings(outcome.settings),
         "cv": _over_folds(folded, run),
-        "nested": None if nested is None else _over_folds(metrics.normalized(nested), run),
+        "nested": None if nested is None else _over_folds(metrics.normalized(nested[held]), run),
+        "nested_settings": [_settings(chosen) for chosen in outcome.nested_settings],
         "test": _on_test(tested, run.test_labels, run.seed) if has_test else None,
-        "calibration": _calibration(folded, run.train_labels, tested, run.test_labels),
+        "calibration": _calibration(folded, labels, tested, run.test_labels),
         "features": {"kept": outcome.features_kept, "total": outcome.features_total},
         "layers": _layers(outcome),
         "sweep": [
             {
-                "settings": {key: _plain(value) for key, value in point.settings.items()},
+                "settings": _settings(point.settings),
                 "accuracies": [_number(a) for a in point.accuracies],
                 "log_losses": [_number(a) for a in point.log_losses],
             }
@@ -207,29 +214,37 @@ def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
 
 
 def _over_folds(logp: np.ndarray, run: Run) -> dict[str, Any]:
-    found = {}
+    """Of the held-out rows: each fold's, their mean and its standard error, and an interval over all rows."""
+    found, labels, folds = {}, run.train_labels[run.held_out], run.folds[run.held_out]
+    intervals = _intervals(logp, labels, run.seed)
+    masks = [folds == fold for fold in range(int(folds.max()) + 1)]
     for name, metric in metrics.METRICS.items():
-        folds = [run.folds == fold for fold in range(int(run.folds.max()) + 1)]
-        values = [metric(logp[held], run.train_labels[held]) if held.any() else math.nan for held in folds]
+        values = [metric(logp[held], labels[held]) if held.any() else math.nan for held in masks]
         over = Mean.of(values)
         found[name] = {
             "mean": _number(over.mean),
             "stderr": _number(over.stderr),
+            "interval": _ends(intervals.get(name)),
             "folds": [_number(value) for value in values],
         }
     return found
 
 
 def _on_test(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
-    right = metrics.correct(logp, labels)
-    intervals = {
-        "accuracy": accuracy_interval(right, seed),
-        "balanced_accuracy": balanced_accuracy_interval(right, labels, seed),
-        "log_loss": mean_interval(metrics.losses(logp, labels), seed),
-    }
+    intervals = _intervals(logp, labels, seed)
     return {
         name: {"value": _number(metric(logp, labels)), "interval": _ends(intervals.get(name))}
         for name, metric in metrics.METRICS.items()
+    }
+
+
+def _intervals(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Interval]:
+    """Over resamples of the images, for the metrics that have one."""
+    right = metrics.correct(logp, labels)
+    return {
+        "accuracy": accuracy_interval(right, seed),
+        "balanced_accuracy": balanced_accuracy_interval(right, labels, seed),
+        "log_loss": mean_interval(metrics.losses(logp, labels), seed),
     }
 
 
@@ -263,12 +278,15 @@ def _layers(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _comparisons(run: Run, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Every two methods on the same rows: the test's, or where there are none, the folds'."""
-    on, labels = ("test", run.test_labels) if len(run.test_labels) else ("folds", run.train_labels)
-    right = {
-        o.name: metrics.correct(o.test_log_probabilities if on == "test" else o.fold_log_probabilities, labels)
-        for o in outcomes
-    }
+    """Every two methods on the same rows: the test's; where there are none, the folds', the outer ones if nested."""
+    held, labels = run.held_out, run.train_labels[run.held_out]
+    if len(run.test_labels):
+        on, labels, logps = "test", run.test_labels, [o.test_log_probabilities for o in outcomes]
+    elif nested := [o.nested_log_probabilities[held] for o in outcomes if o.nested_log_probabilities is not None]:
+        on, logps = "nested", nested
+    else:
+        on, logps = "folds", [o.fold_log_probabilities[held] for o in outcomes]
+    right = {o.name: metrics.correct(logp, labels) for o, logp in zip(outcomes, logps, strict=True)}
     found = []
     for a, b in itertools.combinations(right, 2):
         test = McNemar.of(right[a], right[b])
@@ -294,6 +312,10 @@ def _ends(interval: Interval | None) -> list[float | None] | None:
 def _number(value: float) -> float | None:
     """Six significant digits; JSON has no NaN."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in chosen.items()}
 
 
 def _plain(value: Any) -> Any:

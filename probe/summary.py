@@ -10,6 +10,8 @@ from head2toe.store.listing import table
 from head2toe.store.space import readable
 
 HEADER = ("method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds")
+NESTED = ("nested cv", "95 %")
+"""After the cv accuracy, where there is one."""
 ALPHA = 0.05
 
 
@@ -40,12 +42,23 @@ class MethodResult:
         )
 
 
+def has_nested(record: Mapping[str, Any]) -> bool:
+    """Whether nested cross-validation was asked for."""
+    return any(method["nested"] for method in record["methods"])
+
+
+def header(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the table of methods."""
+    return (*HEADER[:2], *NESTED, *HEADER[2:]) if has_nested(record) else HEADER
+
+
 def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row for each method under `HEADER`, from a run's document."""
+    """A row for each method under `header`, from a run's document."""
     return [
         (
             method["name"],
             plus_minus(method["cv"]["accuracy"]),
+            *(_nested(method) if has_nested(record) else ()),
             decimal((method["test"] or {}).get("accuracy", {}).get("value")),
             interval((method["test"] or {}).get("accuracy", {}).get("interval")),
             decimal((method["test"] or {}).get("log_loss", {}).get("value")),
@@ -59,7 +72,7 @@ def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def method_table(record: Mapping[str, Any]) -> str:
     """The same as plain columns, for a terminal."""
-    return table(HEADER, method_rows(record))
+    return table(header(record), method_rows(record))
 
 
 def settings_line(method: Mapping[str, Any]) -> str:
@@ -68,13 +81,21 @@ def settings_line(method: Mapping[str, Any]) -> str:
 
 
 def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The method with the highest accuracy on the test rows (or the folds, if there are none); the first of equals."""
+    """The method with the highest accuracy (see `accuracy_of`); the first of equals."""
     return max(record["methods"], key=accuracy_of)
 
 
+def judges(record: Mapping[str, Any]) -> str:
+    """What settings were chosen on, in words."""
+    folds = record["folds"]
+    return f"{len(folds)} folds" if len(folds) > 1 else f"{folds[0]:,} held-out training images"
+
+
 def accuracy_of(method: Mapping[str, Any]) -> float:
-    """On the test rows; on the folds where there are none."""
-    return float(method["test"]["accuracy"]["value"] if method["test"] else method["cv"]["accuracy"]["mean"])
+    """On the test rows; where there are none, on the folds, the outer ones if cross-validation was nested."""
+    if method["test"]:
+        return float(method["test"]["accuracy"]["value"])
+    return float((method["nested"] or method["cv"])["accuracy"]["mean"])
 
 
 def level_with_best(record: Mapping[str, Any]) -> set[str]:
@@ -114,23 +135,30 @@ def setting(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _nested(method: Mapping[str, Any]) -> tuple[str, str]:
+    over = (method["nested"] or {}).get("accuracy")
+    return (plus_minus(over), interval(over["interval"])) if over else ("–", "–")
+
+
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     counts, names = record["counts"], ", ".join(backbone["name"] for backbone in record["backbones"])
     yield f"# {cell(record['task'])}, {cell(names)}"
     yield ""
     yield (
-        f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images, "
-        f"{len(record['folds'])} folds. Settings were chosen by {record['metric'].replace('_', ' ')} over the folds."
+        f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images. "
+        f"Settings were chosen by {record['metric'].replace('_', ' ')} over {judges(record)}."
     )
     yield ""
-    yield f"| {' | '.join(HEADER)} |"
-    yield f"|{'---|' * len(HEADER)}"
+    yield f"| {' | '.join(header(record))} |"
+    yield f"|{'---|' * len(header(record))}"
     best, level = best_method(record)["name"], level_with_best(record)
     for row, method in zip(method_rows(record), record["methods"], strict=True):
         mark = "**" if method["name"] == best else "*" if method["name"] in level else ""
         yield f"| {' | '.join([f'{mark}{cell(row[0])}{mark}', *map(cell, row[1:])])} |"
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
+    if has_nested(record):
+        yield "Nested cv: every fold judged by heads whose settings were chosen without it; not hopeful, as cv is."
     yield ""
     for method in record["methods"]:
         yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"

@@ -30,7 +30,7 @@ class Trial:
     candidate: Choice
     head: Mapping[str, Any]
     point: SweepPoint
-    log_probabilities: np.ndarray  # (n_train, classes), out of fold
+    log_probabilities: np.ndarray  # (n_train, classes), out of fold; NaN for rows that always train
     merit: float
     standard_error: float
 
@@ -52,7 +52,7 @@ def evaluate(
         One of `metrics.METRICS`: its mean over the folds decides; the log-loss settles ties.
     rule : {"best", "simplest"}
         `simplest` takes the candidate with the fewest features among those within one standard error of the best
-        (Breiman et al. 1984).
+        (Breiman et al. 1984); with one fold, which has no standard error, among those that are as good as the best.
     """
     if metric not in metrics.METRICS or rule not in RULES:
         raise BadRequest(
@@ -130,11 +130,11 @@ def averages(bests: Sequence[Trial], problem: Problem, metric: str) -> list[Tria
 
 def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, problem: Problem, metric: str) -> Trial:
     """How out-of-fold predictions (n_train, classes) did."""
-    proper, y = metrics.normalized(logp), problem.labels[: problem.n_train]
-    folds = [problem.folds == fold for fold in range(problem.n_folds)]
+    folds = [np.flatnonzero(problem.folds == fold) for fold in range(problem.n_folds)]
+    parts = [(metrics.normalized(logp[held]), problem.labels[held]) for held in folds if len(held)]
 
     def over_folds(name: str) -> tuple[float, ...]:
-        return tuple(float(metrics.METRICS[name](proper[held], y[held])) for held in folds if held.any())
+        return tuple(float(metrics.METRICS[name](*part)) for part in parts)
 
     point = SweepPoint({**candidate.settings, **head}, over_folds("accuracy"), over_folds("log_loss"))
     sign = -1 if metric in LOWER_IS_BETTER else 1

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ class Selection:
     def load(cls, file: Path) -> "Selection":
         """Read what `save` wrote. Raises DataError for anything else."""
         try:
-            with np.load(file, allow_pickle=False) as data:
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as data:
                 header = json.loads(str(data["header"]))
                 certificates = tuple(Certificate(**c | {"active": tuple(c["active"])}) for c in header["certificates"])
                 rankings = data["rankings"]
@@ -121,7 +122,7 @@ class Selection:
                     for i in range(len(certificates))
                 )
                 return cls(rankings, certificates, models, header["n_features"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{file} is not a selection ({error}): remove it and select again") from error
 
 

@@ -68,6 +68,7 @@ def select_features(
     folder: Path,
     fresh: bool,
     arrays: Arrays,
+    where: str = "",
 ) -> Selected:
     """Rank all features of each design by l2,1 relevance, for every fold and λ; see `rank_features`.
 
@@ -87,6 +88,8 @@ def select_features(
         See `rank_features`; the paper's recipe knows `unit` alone.
     folder : Path
         Where selections are kept, under names made of all they depend on; `fresh` computes them again all the same.
+    where : str
+        Which part of the work this is, for the progress.
     """
     start = time.perf_counter()
     selections, files, recalled = {}, {}, True
@@ -107,7 +110,8 @@ def select_features(
             selections[size] = Selection.load(files[size])
             continue
         recalled = False
-        with progress(f"selecting from target size {size}", unit="λ" if recipe == "exact" else "row set") as report:
+        unit = "λ" if recipe == "exact" else "row set"
+        with progress(f"selecting from target size {size}{where}", unit) as report:
             selections[size] = ranked(design, labels, folds, n_classes, **how, top=TOP, arrays=arrays, progress=report)
         selections[size].save(files[size], settings)
     return Selected(selections, files, recalled, time.perf_counter() - start)

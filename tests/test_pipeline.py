@@ -95,6 +95,21 @@ def test_layouts_of_the_same_images_share_a_store(image_folder: Path, vtab_folde
     assert second.store.path == first.store.path
 
 
+def test_a_held_out_part_instead_of_folds(image_folder: Path) -> None:
+    five = document("run", str(image_folder), *FLAGS, "--methods", "l21")
+    one = document("run", str(image_folder), *FLAGS, "--methods", "l21", "--folds", "holdout", "--rule", "simplest")
+    assert one["images_extracted"] == 0
+    assert (one["folds"], sum(five["folds"])) == ([6], 36)
+    assert one["result"] != five["result"]
+    cv = one["methods"][0]["cv"]["accuracy"]
+    assert (cv["stderr"], len(cv["folds"])) == (None, 1)
+    assert [note.split(":")[0] for note in one["notes"]] == [
+        "no validation images",
+        "one held-out part has no standard error",
+    ]
+    assert "--folds holdout" in one["command"]
+
+
 def test_a_method_alone(image_folder: Path) -> None:
     result = probe(str(image_folder), Options(**SMALL), methods=["linear"])  # type: ignore[arg-type]
     assert [m.name for m in result.methods] == ["linear"]

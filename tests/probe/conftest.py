@@ -5,8 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from head2toe.probe.candidates import Problem
 from head2toe.probe.outcome import Outcome, SweepPoint
 from head2toe.probe.results import Run
+from head2toe.select.arrays import numpy_arrays
+from head2toe.select.selection import rank_features
+from head2toe.store.design import ArrayDesign
+from head2toe.store.index import LayerIndex
 
 LAYERS = {
     f"blocks.{stage}.{i}.{tap}": 512 - 32 * stage for stage in range(6) for i in range(3) for tap in ("in", "act")
@@ -96,6 +101,33 @@ def synthetic_run(
     }
     run = Run(**(known | changes))
     return run, tuple(outcome(rng, run, name, skill) for name, skill in SKILLS.items())
+
+
+def synthetic_problem(folds: np.ndarray) -> Problem:
+    """100 rows to learn from, 40 for the test; 3 classes; two layers, the second named like the last one."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.arange(140) % 3)
+    X = rng.standard_normal((140, 160)) + 5
+    X[:, :20] += 0.7 * rng.standard_normal((3, 20))[y]
+    design, arrays = ArrayDesign(X.astype(np.float32), LayerIndex(("a", "pre_logits"), (120, 40))), numpy_arrays()
+    exact = rank_features(
+        design.take(np.arange(100)),
+        y[:100],
+        folds,
+        3,
+        ratios=(1.0, 0.3981, 0.1585),
+        top=150,
+        tol=1e-2,
+        standardize="feature",
+        arrays=arrays,
+    )
+    return Problem({512: design}, y, folds, 3, arrays, {512: exact}, {})
+
+
+@pytest.fixture
+def posed() -> Callable[[np.ndarray], Problem]:
+    """`synthetic_problem`, for the tests."""
+    return synthetic_problem
 
 
 @pytest.fixture

@@ -1,38 +1,19 @@
 """An average of heads is one linear model, and no better-informed than its members."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from head2toe.probe.averaging import Average
 from head2toe.probe.candidates import HeadOn, Problem, log_softmax
 from head2toe.probe.rows import standardized_rows
 from head2toe.probe.sweep import evaluate
-from head2toe.select.arrays import numpy_arrays
-from head2toe.select.selection import rank_features
-from head2toe.store.design import ArrayDesign
-from head2toe.store.index import LayerIndex
 
 
 @pytest.fixture
-def problem() -> Problem:
-    """100 rows to learn from, 40 for the test; 3 classes; two layers, the second named like the last one."""
-    rng = np.random.default_rng(0)
-    y = rng.permutation(np.arange(140) % 3)
-    X = rng.standard_normal((140, 160)) + 5
-    X[:, :20] += 0.7 * rng.standard_normal((3, 20))[y]
-    design = ArrayDesign(X.astype(np.float32), LayerIndex(("a", "pre_logits"), (120, 40)))
-    folds, arrays = np.arange(100) * 5 // 100, numpy_arrays()
-    exact = rank_features(
-        design.take(np.arange(100)),
-        y[:100],
-        folds,
-        3,
-        ratios=(1.0, 0.3981, 0.1585),
-        top=150,
-        tol=1e-2,
-        standardize="feature",
-        arrays=arrays,
-    )
-    return Problem({512: design}, y, folds, 3, arrays, {512: exact}, {})
+def problem(posed: Callable[[np.ndarray], Problem]) -> Problem:
+    """Five contiguous folds."""
+    return posed(np.arange(100) * 5 // 100)
 
 
 def test_the_combined_model_predicts_what_its_members_average(problem: Problem) -> None:

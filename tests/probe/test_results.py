@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def paths(value: Any, path: str, open_ended: set[str]) -> Iterator[str]:
         yield f"{path}.*"
     elif isinstance(value, dict):
         for key, item in value.items():
-            name = "METRIC" if key in metrics.METRICS and re.search(r"\.(cv|test)$", path) else key
+            name = "METRIC" if key in metrics.METRICS and re.search(r"\.(cv|nested|test)$", path) else key
             yield from paths(item, f"{path}.{name}" if path else name, open_ended)
     elif isinstance(value, list):
         for item in value:
@@ -36,7 +37,13 @@ def test_the_schema_is_the_documented_one(made_up: Made) -> None:
         path for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for path in re.findall(r"`(.+?)`", row)
     }
     open_ended = {path.removesuffix(".*") for path in documented if path.endswith(".*")}
-    record = results.document(*made_up())
+    run, outcomes = made_up()
+    nested = replace(
+        outcomes[0],
+        nested_log_probabilities=outcomes[0].fold_log_probabilities,
+        nested_settings=(outcomes[0].settings,) * 5,
+    )
+    record = results.document(run, [nested, *outcomes[1:]])
     produced = {re.sub(r"(interval)$", r"\1[]", path) for path in paths(record, "", open_ended)}
     assert produced == documented
 

@@ -1,0 +1,106 @@
+"""A run that was interrupted goes on where it was, and ends in the result of one that was not."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from head2toe.pipeline import run
+from head2toe.probe import stage, sweep
+
+SMALL: dict[str, Any] = {
+    "backbone": "resnet18",
+    "weights": "random",
+    "input_size": 32,
+    "target_sizes": (64,),
+    "taps": "blocks",
+}
+METHODS = ("linear", "knn", "l21")
+COMMAND = [sys.executable, "-m", "head2toe.pipeline", "run", "stripes", "--methods", "layerwise,l21,head2toe"]
+COMMAND += [
+    "--taps",
+    "blocks",
+    "--backbone",
+    "resnet18",
+    "--weights",
+    "random",
+    "--input-size",
+    "32",
+    "--target-size",
+    "64",
+]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files of a run."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_interrupted_between_methods(image_folder: Path, nested: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = SMALL | {"methods": METHODS[1:] if nested else METHODS, "nested": nested}
+    monkeypatch.setattr(time, "perf_counter", lambda: 0.0)  # seconds are no property of the result
+    straight = run(str(image_folder), **told)
+    expected = content(straight.file.parent)
+    shutil.rmtree("results")
+
+    evaluated: list[str] = []
+    stop_at = 5 if nested else 2
+
+    def stopping(name: str, *args: Any, **how: Any) -> Any:
+        evaluated.append(name)
+        if len(evaluated) == stop_at + 1:
+            raise KeyboardInterrupt
+        return sweep.evaluate(name, *args, **how)
+
+    monkeypatch.setattr(stage, "evaluate", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(str(image_folder), **told)
+    assert not straight.file.exists()
+    interrupted_at = evaluated[-1]
+    resumed = run(str(image_folder), **told)
+    assert not resumed.recalled
+    every = len(told["methods"]) * (6 if nested else 1)
+    assert evaluated[stop_at + 1] == interrupted_at
+    assert len(evaluated) == every + 1, "nothing was evaluated twice but the one that was stopped"
+    assert content(resumed.file.parent) == expected
+
+
+def timeless(file: Path) -> dict[str, Any]:
+    """A record without seconds."""
+    record = json.loads(file.read_text())
+    for method in record["methods"]:
+        del method["cost"]["seconds"]
+    return dict(record)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("image_folder")
+def test_killed_between_methods_and_by_two_at_once() -> None:
+    subprocess.run(COMMAND, check=True, capture_output=True)
+    (file,) = Path("results").glob("*/result.json")
+    expected = timeless(file)
+    predictions = (file.parent / "predictions.parquet").read_bytes()
+    shutil.rmtree("results")
+
+    running = subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(Path("results").glob("outcomes/*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in Path("results").glob("outcomes/*.npz")}
+    assert kept
+    assert not file.exists()
+
+    both = [subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was finished was not made again"
+    assert timeless(file) == expected
+    assert (file.parent / "predictions.parquet").read_bytes() == predictions
