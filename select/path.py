@@ -130,9 +130,12 @@ def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio:
     for k, s in enumerate(sets):
         last, lam = s.lam, ratio * s.lam_max
         s.begin(lam, tol)
-        s.screen(norms[k], last)
-    todo = list(range(len(sets)))
-    for _ in range(MAX_ROUNDS):
+        if ratio >= 1:
+            s.stay_at_zero(norms[k])
+        else:
+            s.screen(norms[k], last)
+    todo = [k for k, s in enumerate(sets) if not s.converged]
+    for _ in range(MAX_ROUNDS if todo else 0):
         union = np.unique(np.concatenate([sets[k].working for k in todo]))
         features = design.columns(union)
         with workers(sets[0].arrays) as (_, run):

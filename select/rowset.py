@@ -80,6 +80,11 @@ class RowSet:
         """Whether the certificate over all features meets the tolerance."""
         return bool(self.gap <= self.tol)
 
+    def stay_at_zero(self, norms: np.ndarray) -> None:
+        """Certify W = 0, the solution from λ_max on, by its dual norms (d,), which gave λ_max."""
+        self.objective = self.null.value
+        self.certify(norms)
+
     def screen(self, norms: np.ndarray, last_lam: float) -> None:
         """Choose the first working set by the strong rule ||X_jᵀG(λ')|| >= 2λ - λ' (Tibshirani et al. 2012).
 
