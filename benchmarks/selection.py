@@ -38,10 +38,15 @@ SAME = 1e-3  # worst relative suboptimality at which solvers are compared
 
 
 def cpu(function: Callable[[], object]) -> tuple[float, object]:
-    """CPU seconds and the result of a call."""
-    start = time.process_time()
+    """CPU seconds of this process and of those that it started, and the result of a call."""
+
+    def spent() -> float:
+        times = os.times()
+        return times.user + times.system + times.children_user + times.children_system
+
+    start = spent()
     result = function()
-    return time.process_time() - start, result
+    return spent() - start, result
 
 
 def table(title: str, head: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> list[tuple[object, ...]]:
@@ -123,7 +128,7 @@ def against_peers(X: np.ndarray, y: np.ndarray, masks: np.ndarray, ratios: np.nd
 
 
 def of_peer(name: str, fit: Callable[..., peers.Fit], judge: Judge) -> tuple[object, ...]:
-    """A peer on one row set after the other, as far as its limit goes: CPU seconds, worst suboptimality, sets solved."""
+    """A peer on one row set after the other, up to its limit: CPU seconds, worst suboptimality, sets solved."""
     seconds, worst, version, every = 0.0, 0.0, "", len(judge.masks)
     for k in range(every):
         try:
