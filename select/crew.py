@@ -145,19 +145,22 @@ class _Helper:
             pipesize=PIPE,
             env=os.environ | one | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+        assert self._process.stdin, "is a pipe"
+        assert self._process.stdout, "is a pipe"
+        self._tasks, self._results = self._process.stdin, self._process.stdout
 
     def is_ready(self) -> bool:
         """Whether it has started."""
-        if not self._ready and select.select([self._process.stdout], [], [], 0)[0]:
-            self._ready = self._process.stdout.read(1) == READY  # type: ignore[union-attr]
+        if not self._ready and select.select([self._results], [], [], 0)[0]:
+            self._ready = self._results.read(1) == READY
         return self._ready
 
     def solve(self, task: Task) -> inner.Inner | None:
         """Solve a task; None if that fails for whatever reason, and always from then on."""
         try:
-            pickle.dump(task, self._process.stdin, protocol=5)  # type: ignore[arg-type]
-            self._process.stdin.flush()  # type: ignore[union-attr]
-            return pickle.load(self._process.stdout)  # type: ignore[arg-type]
+            pickle.dump(task, self._tasks, protocol=5)
+            self._tasks.flush()
+            return pickle.load(self._results)
         except (OSError, EOFError, pickle.PickleError, AttributeError, TypeError):  # killed, or no pickle of the task
             self._process.kill()
             self._ready = False
