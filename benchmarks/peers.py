@@ -5,7 +5,9 @@ and its weights, which the caller turns into objectives: nobody's own account of
 """
 
 import importlib.util
+import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -66,6 +68,10 @@ class Unavailable(Exception):
     """Why a peer can't be measured here."""
 
 
+class TooSlow(Exception):
+    """A peer was still at work on a row set when its CPU seconds were used up."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """What a peer leaves: its weights W (λ, m, C) on some columns, intercepts (λ, C), CPU seconds, version."""
@@ -77,22 +83,25 @@ class Fit:
     version: str
 
 
-def glmnet(X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float) -> Fit:
+def glmnet(X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float, limit: int) -> Fit:
     """R's glmnet, family multinomial, grouped; `tol` is its `thresh`. On features that are standardised already."""
     if not (program := shutil.which("Rscript")):
         raise Unavailable("R is not installed (Debian: r-base-core, r-cran-glmnet)")
-    return _elsewhere([program, "-e", GLMNET], X, y, lambdas, tol)
+    return _elsewhere([program, "-e", GLMNET], X, y, lambdas, tol, limit)
 
 
-def adelie(python: str | None, X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float) -> Fit:
+def adelie(python: str | None, X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float, limit: int) -> Fit:
     """Run adelie in float64, in the environment of `python`: it needs NumPy < 2."""
     if not python:
         raise Unavailable("give --adelie PYTHON, the interpreter of an environment that has it (it needs NumPy < 2)")
-    return _elsewhere([python, "-c", ADELIE], X, y, lambdas, tol)
+    return _elsewhere([python, "-c", ADELIE], X, y, lambdas, tol, limit)
 
 
-def _elsewhere(command: list[str], X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float) -> Fit:
-    """Run a peer in a process of its own; arrays go there and back as raw files, feature-major float64."""
+def _elsewhere(command: list[str], X: np.ndarray, y: np.ndarray, lambdas: np.ndarray, tol: float, limit: int) -> Fit:
+    """Run a peer in a process of its own, for at most `limit` CPU seconds.
+
+    Arrays go there and back as raw files, feature-major float64.
+    """
     n, d = X.shape
     C = len(np.unique(y))
     with tempfile.TemporaryDirectory() as name:
@@ -103,7 +112,15 @@ def _elsewhere(command: list[str], X: np.ndarray, y: np.ndarray, lambdas: np.nda
                 X[:, start : start + 4096].T.astype(np.float64, order="C").tofile(file)
         y.astype(np.int32).tofile(folder / "y")
         lambdas.astype(np.float64).tofile(folder / "lambdas")
-        done = subprocess.run([*command, name, str(tol)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, name, str(tol)],
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
+        )
+        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+            raise TooSlow
         if done.returncode:
             raise Unavailable("failed: " + " ".join(done.stderr.split())[-300:])
         seconds, count, version = done.stdout.split()[-3:]

@@ -90,7 +90,7 @@ class Multinomial:
 
     def targets(self, y: np.ndarray, classes: np.ndarray, arrays: Arrays) -> Array:
         """One-hot rows over the classes present."""
-        return arrays.put((y[:, None] == classes).astype(np.float64))
+        return arrays.put((classes[:, None] == y).astype(np.float64)).T
 
     def intercept(self, Z: Array, Y: Array, b: Array | None, xp: Any) -> Array:
         """Newton on the C intercepts: the gradient is the mean of P - Y and must vanish for the dual to be feasible."""
@@ -127,7 +127,8 @@ class Multinomial:
     def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:
         """Mean of log Σ_c p_c e^{dz_c} - Σ_c p_c dz_c."""
         dZ = dZ - xp.sum(fit.mean * dZ, axis=1, keepdims=True)  # softmax can't see it; the second sum is now 0
-        dZ = xp.clip(dZ, -700.0, 700.0)
+        if scalar(xp.max(xp.abs(dZ))) > 700.0:  # exp would overflow
+            dZ = xp.clip(dZ, -700.0, 700.0)
         return scalar(xp.mean(xp.log1p(xp.sum(fit.mean * xp.expm1(dZ), axis=1))))
 
     def hessian(self, mean: Array, V: Array, xp: Any) -> Array:
@@ -144,8 +145,9 @@ class Multinomial:
 
     def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
         """Mean entropy of q = y + scale · n G, for a residual G = (p - y) / n: a distribution for every scale <= 1."""
-        q = xp.clip(Y + (scale * Y.shape[0]) * G, 0.0, 1.0)
-        return -scalar(xp.sum(q * xp.log(xp.where(q > 0, q, 1.0)))) / Y.shape[0]
+        q = Y + (scale * Y.shape[0]) * G
+        q = xp.where(q > 0, q, 1.0)  # 0 log 0 = 0 = 1 log 1, and rounding may give a little less than 0
+        return -scalar(xp.sum(q * xp.log(q))) / Y.shape[0]
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:
         """Intercepts of all outputs: an absent class gets e^-30 of the odds of the rarest (the optimum is -inf)."""

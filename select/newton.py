@@ -91,7 +91,7 @@ class NewtonSystem:
 
     def apply(self, V: Array) -> Array:
         """Hessian of the objective times V (m + 1, C), damped along W_j."""
-        out = self.X1 @ self.problem.datafit.hessian(self.mean, self.X1.T @ V, self.xp)
+        out = self.X1 @ self.problem.datafit.hessian(self.mean, (V.T @ self.X1).T, self.xp)
         out[:-1, :] += self.model.hessian(V[:-1, :], self.xp)
         return out
 

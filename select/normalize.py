@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.arrays import Arrays, to_numpy
-from head2toe.store.design import Block, Design
+from head2toe.select.stream import each_block
+from head2toe.store.design import DEFAULT_BYTES, Block, Design, Span
 from head2toe.store.errors import DataError
 from head2toe.store.index import LayerIndex
 
@@ -37,10 +38,12 @@ class UnitRows:
         norm = np.sqrt(squares)
         return cls(design, np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0).astype(np.float32))
 
-    def stream(self, *, max_bytes: int = 1 << 26) -> Iterator[Block]:
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
         """Blocks of the design, scaled as they pass."""
-        for block in self._design.stream(max_bytes=max_bytes):
-            yield replace(block, values=block.values * self._scale[_layer(self._design, block)])
+        for block in self._design.stream(max_bytes=max_bytes, within=within):
+            with np.errstate(invalid="ignore"):  # 0 times infinity; `moments` says it
+                values = block.values * self._scale[_layer(self._design, block)]
+            yield replace(block, values=values)
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """Chosen columns (len(indices), n), scaled."""
@@ -87,24 +90,25 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
     average = arrays.put((masks / masks.sum(axis=1, keepdims=True)).T.astype(np.float32))  # (n, K)
     mean = np.empty((len(masks), design.shape[1]), np.float32)
     scale = np.empty_like(mean)
-    with np.errstate(over="ignore", invalid="ignore"):  # it is said below, in one line
-        for block in design.stream():
-            X = arrays.put(block.values)
+
+    def use(block: Block) -> None:
+        X = arrays.put(block.values)
+        with np.errstate(over="ignore", invalid="ignore"):  # it is said below, in one line
             centre = xp.mean(X, axis=1, keepdims=True)
             X = X - centre
             shift = X @ average
             variance = to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None))
-            columns = slice(block.start, block.stop)
-            mean[:, columns] = to_numpy(centre + shift).T
-            if not np.isfinite(variance).all():
-                name = design.layers.names[_layer(design, block)]
-                raise DataError(
-                    f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out"
-                )
-            deviation = np.sqrt(variance).T
-            # Constant, up to the rounding of the values themselves.
-            dead = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
-            scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~dead)
+        columns = slice(block.start, block.stop)
+        mean[:, columns] = to_numpy(centre + shift).T
+        if not np.isfinite(variance).all():
+            name = design.layers.names[_layer(design, block)]
+            raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
+        deviation = np.sqrt(variance).T
+        # Constant, up to the rounding of the values themselves.
+        dead = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
+        scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~dead)
+
+    each_block(design, arrays, use)
     return Moments(mean, scale)
 
 

@@ -1,17 +1,17 @@
 """The regularisation path of all row sets together: from λ_max down, one stream over the design per pass."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from head2toe.select.arrays import Arrays
+from head2toe.select.crew import Crew
 from head2toe.select.datafits import Datafit, Multinomial
 from head2toe.select.normalize import moments
 from head2toe.select.penalties import GroupL21, Penalty
 from head2toe.select.rowset import RowSet, Solution
 from head2toe.select.stream import dual_norms
-from head2toe.select.workers import workers
 from head2toe.store.design import Design
 from head2toe.store.errors import BadRequest, DataError
 
@@ -109,8 +109,16 @@ def path(
         s.lam_max = s.lam = float(norms[k].max())
         if not s.lam_max > 0:
             raise DataError(f"every feature is constant on the rows of set {k}: there is nothing to select from")
+    with closing(Crew(arrays)) as crew:
+        yield from _points(design, sets, norms, ratios, tol, crew)
+
+
+def _points(
+    design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratios: np.ndarray, tol: float, crew: Crew
+) -> Iterator[PathPoint]:
+    """All row sets from one λ to the next."""
     for ratio in ratios:
-        _solve_all(design, sets, norms, float(ratio), tol)
+        _solve_all(design, sets, norms, float(ratio), tol, crew)
         explained = min(s.datafit.explained(s.fit, s.null) for s in sets)
         stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > SATURATED else ""
         yield PathPoint(
@@ -124,19 +132,23 @@ def path(
             return
 
 
-def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio: float, tol: float) -> None:
+def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio: float, tol: float, crew: Crew) -> None:
     """Bring all row sets to λ = ratio · λ_max; `norms` (K, d) holds the last λ's dual norms and is updated."""
     n, _ = design.shape
     for k, s in enumerate(sets):
         last, lam = s.lam, ratio * s.lam_max
         s.begin(lam, tol)
-        s.screen(norms[k], last)
-    todo = list(range(len(sets)))
-    for _ in range(MAX_ROUNDS):
+        if ratio >= 1:
+            s.stay_at_zero(norms[k])
+        else:
+            s.screen(norms[k], last)
+    todo = [k for k, s in enumerate(sets) if not s.converged]
+    for _ in range(MAX_ROUNDS if todo else 0):
         union = np.unique(np.concatenate([sets[k].working for k in todo]))
         features = design.columns(union)
-        with workers(sets[0].arrays) as (_, run):
-            run([partial(sets[k].solve, features[np.searchsorted(union, sets[k].working)]) for k in todo])
+        tasks = [sets[k].task(features[np.searchsorted(union, sets[k].working)]) for k in todo]
+        for k, found in zip(todo, crew.solve(tasks), strict=True):
+            sets[k].accept(found)
         norms[todo] = dual_norms(
             design, [sets[k].residual(n) for k in todo], [sets[k].scale for k in todo], sets[0].penalty, sets[0].arrays
         )

@@ -26,8 +26,8 @@ class Problem:
     xp: Any
 
     def predict(self, W: Array) -> Array:
-        """Z = XᵀW (n, C) in float64."""
-        return self.xp.astype(self.X.T @ self.low(W), self.xp.float64)
+        """Z = XᵀW (n, C) in float64, stored by classes: what is summed or compared over classes is fast so."""
+        return self.xp.astype((self.low(W).T @ self.X).T, self.xp.float64)
 
     def gradient(self, G: Array) -> Array:
         """XG (p, C) in the working precision."""

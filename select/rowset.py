@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from head2toe.select import inner
 from head2toe.select.arrays import Array, Arrays, numpy_arrays, to_numpy
+from head2toe.select.crew import Task
 from head2toe.select.datafits import Datafit, Fit
+from head2toe.select.inner import Inner
 from head2toe.select.penalties import Penalty
-from head2toe.select.problem import Problem
 
 SMALLEST_WORKING_SET = 500
 SLACK = 0.4  # the inner tolerance as a share of the outer one, so that features outside the working set have room
@@ -80,6 +80,11 @@ class RowSet:
         """Whether the certificate over all features meets the tolerance."""
         return bool(self.gap <= self.tol)
 
+    def stay_at_zero(self, norms: np.ndarray) -> None:
+        """Certify W = 0, the solution from λ_max on, by its dual norms (d,), which gave λ_max."""
+        self.objective = self.null.value
+        self.certify(norms)
+
     def screen(self, norms: np.ndarray, last_lam: float) -> None:
         """Choose the first working set by the strong rule ||X_jᵀG(λ')|| >= 2λ - λ' (Tibshirani et al. 2012).
 
@@ -98,18 +103,28 @@ class RowSet:
             self.slack *= 0.3
         self.working = self.penalty.whole(np.union1d(self.working, violators))
 
-    def solve(self, features: np.ndarray) -> None:
-        """Solve on the working set; `features` (len(working), n) are its columns over all rows of the design."""
-        xp, arrays = self.arrays.xp, self.arrays
-        X = arrays.put(features)
-        X = xp.take(X, arrays.put(self.rows), axis=1) - arrays.put(self.mean[self.working, None])
-        X = X * arrays.put(self.scale[self.working, None])
+    def task(self, features: np.ndarray) -> Task:
+        """What is to be solved now; `features` (len(working), n) are the working set's columns over all rows."""
         W = np.zeros((len(self.working), len(self.classes)))
         W[np.searchsorted(self.working, self.support)] = self.W
-        problem = Problem(X, self.Y, self.lam, self.datafit, self.penalty.on(self.working), xp)
-        found = inner.solve(
-            problem, arrays.put(W), self.b, self.tol * self.slack, step=self.step, residual=self.dual_residual
+        return Task(
+            features=features,
+            rows=self.rows,
+            mean=self.mean[self.working, None],
+            scale=self.scale[self.working, None],
+            Y=self.Y,
+            lam=self.lam,
+            datafit=self.datafit,
+            penalty=self.penalty.on(self.working),
+            W=W,
+            b=self.b,
+            residual=self.dual_residual,
+            step=self.step,
+            tol=self.tol * self.slack,
         )
+
+    def accept(self, found: Inner) -> None:
+        """Take over what the task's solution is."""
         W = to_numpy(found.W)
         alive = np.any(W != 0, axis=1)
         self.support, self.W, self.b, self.fit = self.working[alive], W[alive], found.b, found.fit

@@ -1,6 +1,6 @@
-"""The one pass over the design that every λ needs: dual norms of all features for all row sets at once."""
+"""Streams over the design: the one pass that every λ needs, dual norms of all features for all row sets at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -8,10 +8,37 @@ import numpy as np
 from head2toe.select.arrays import Arrays, numpy_arrays, to_numpy
 from head2toe.select.penalties import Penalty
 from head2toe.select.workers import workers
-from head2toe.store.design import Design
+from head2toe.store.design import Block, Design
 
-BLOCK_BYTES = 1 << 26
-SMALLEST_PART = 256  # features that are worth a thread
+BLOCK_BYTES = 1 << 23  # of features, and of what is made of them: the caches' size, not the memory's
+FEWEST_FEATURES = 256  # in a block, however many rows: products with fewer are slow
+MOST_BYTES = 1 << 26  # but no more than that
+BLOCKS_IN_SPAN, FEWEST_SPANS = 4, 16  # what a thread takes at a time: so little that all end at about the same time
+
+
+def each_block(design: Design, arrays: Arrays, use: Callable[[Block], None], *, width: int = 0) -> None:
+    """Call `use` with every block of the design, in as many threads as the BLAS may use.
+
+    How the design is cut doesn't depend on the number of threads, and every product has a BLAS of one thread: the
+    numbers come out the same, bit for bit. What has to be converted to float32 is converted in these threads, too.
+
+    Parameters
+    ----------
+    use
+        Reads the block's values before it returns; any thread may call it.
+    width
+        How many numbers `use` makes of every feature, if more than there are rows.
+    """
+    n, d = design.shape
+    max_bytes = min(max(BLOCK_BYTES, 4 * n * FEWEST_FEATURES), MOST_BYTES) * n // max(n, width)
+    span = max(1, min(BLOCKS_IN_SPAN * max_bytes // (4 * n), -(-d // FEWEST_SPANS)))
+
+    def stream(first: int) -> None:
+        for block in design.stream(max_bytes=max(1, max_bytes), within=(first, min(first + span, d))):
+            use(block)
+
+    with workers(arrays) as (_, run):
+        run([partial(stream, first) for first in range(0, d, span)])
 
 
 def dual_norms(
@@ -38,24 +65,18 @@ def dual_norms(
     -------
     ndarray of float32 (len(residuals), d)
     """
-    n, d = design.shape
-    out = np.empty((len(residuals), d), np.float32)
-    edges = np.cumsum([0] + [G.shape[1] for G in residuals])
-    G = arrays.put(np.concatenate(residuals, axis=1))
-    # The product has edges[-1] columns where the block has n: keep both within the bound.
-    max_bytes = max(1, BLOCK_BYTES * n // max(n, int(edges[-1])))
+    out = np.empty((len(residuals), design.shape[1]), np.float32)
+    edges = np.cumsum([0] + [G.shape[1] for G in residuals]).tolist()
+    G = arrays.put(np.concatenate([G.T for G in residuals]))
 
-    def part(values: np.ndarray, first_column: int) -> None:
-        R = arrays.put(values) @ G
-        columns = slice(first_column, first_column + len(values))
+    def use(block: Block) -> None:
+        # The product has a feature's numbers far apart and features side by side: sums over classes are then fast.
+        R = (G @ arrays.put(block.values).T).T
+        columns = slice(block.start, block.stop)
         for k, (first, last) in enumerate(pairwise(edges)):
-            out[k, columns] = to_numpy(penalty.norms(R[:, int(first) : int(last)], arrays.xp)) * scales[k][columns]
+            out[k, columns] = to_numpy(penalty.norms(R[:, first:last], arrays.xp)) * scales[k][columns]
 
-    with workers(arrays) as (threads, run):
-        for block in design.stream(max_bytes=max_bytes):
-            size = max(SMALLEST_PART, -(-len(block.values) // threads))
-            starts = range(0, len(block.values), size)
-            run([partial(part, block.values[i : i + size], block.start + i) for i in starts])
+    each_block(design, arrays, use, width=edges[-1])
     for k in range(len(out)):  # groups may reach over blocks
         out[k] = penalty.pooled(out[k], numpy_arrays().xp)
     return out

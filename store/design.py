@@ -15,13 +15,15 @@ from head2toe.store.protocol import (
     Design,
     Panel,
     PanelDesign,
+    Span,
     checked_indices,
+    overlap,
     read_only,
 )
 from head2toe.store.reader import FeatureStore
 from head2toe.store.rowmap import RowMap, Segment, as_slice
 
-__all__ = ["ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign"]
+__all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign", "Span"]
 
 _BUFFER_BYTES = 4 << 20  # what has to be copied is copied in pieces that stay in the cache until they are used,
 _BUFFER_FEATURES = 64  # but not in so few features at once that matrix products become slow
@@ -105,15 +107,15 @@ class DesignMatrix:
         parts = [_Part.of(part.store, part.rows[chosen]) for part in self._parts]
         return DesignMatrix(parts, self.layers, len(chosen))
 
-    def stream(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Block]:
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
         """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer.
 
         Zero-copy where a float32 layer's rows lie as wanted in one row block; otherwise a block is put together in a
         buffer, which the next one reuses: with many row blocks, `panels` is cheaper. What comes next is fetched from
-        disk while the caller is busy.
+        disk while the caller is busy. `within` leaves out all columns but [first, last).
         """
         buffer = _Buffer()
-        for tile in _ahead(self._stream_tiles(max_bytes)):
+        for tile in _ahead(self._stream_tiles(max_bytes, within)):
             values = _as_it_lies(tile)
             if values is None:
                 values = buffer.get(tile.stop - tile.start, self._n_rows)
@@ -153,19 +155,21 @@ class DesignMatrix:
                 out[lines] = values
         return out
 
-    def _stream_tiles(self, max_bytes: int) -> Iterator[_Tile]:
+    def _stream_tiles(self, max_bytes: int, within: Span | None) -> Iterator[_Tile]:
         """All rows of so many features at once."""
         for number, (part, layer) in enumerate(self._owners):
             copied = part.where.source is None or part.store.dtypes[layer] != "float32"
-            for start, stop in _ranges(self.layers.widths[number], self._n_rows, max_bytes, copied):
-                yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, part.where.segments)
+            offset, end = self.layers.offsets[number : number + 2].tolist()
+            first, last = overlap((offset, end), within)
+            for start, stop in _ranges((first - offset, last - offset), self._n_rows, max_bytes, copied):
+                yield _Tile(part, layer, offset, start, stop, part.where.segments)
 
     def _panel_tiles(self, max_bytes: int) -> Iterator[_Tile]:
         """One row block of so many features at once."""
         for number, (part, layer) in enumerate(self._owners):
             copied = part.store.dtypes[layer] != "float32"
             rows = part.store.spec.rows_per_block
-            for start, stop in _ranges(self.layers.widths[number], rows, max_bytes, copied):
+            for start, stop in _ranges((0, self.layers.widths[number]), rows, max_bytes, copied):
                 for segment in part.where.segments:
                     yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, (segment,))
 
@@ -184,13 +188,13 @@ class _Buffer:
         return self._memory[:size].reshape(n_features, n_rows)
 
 
-def _ranges(width: int, n_rows: int, max_bytes: int, copied: bool) -> Iterator[tuple[int, int]]:
-    """Column ranges of a layer whose values fit `max_bytes`, and the cache if they have to be copied."""
+def _ranges(span: Span, n_rows: int, max_bytes: int, copied: bool) -> Iterator[Span]:
+    """Column ranges of a span in a layer whose values fit `max_bytes`, and the cache if they have to be copied."""
     stride = 4 * max(1, n_rows)
     room = min(max_bytes, max(_BUFFER_BYTES, _BUFFER_FEATURES * stride)) if copied else max_bytes
     at_once = max(1, room // stride)
-    for start in range(0, width, at_once):
-        yield start, min(start + at_once, width)
+    for start in range(*span, at_once):
+        yield start, min(start + at_once, span[1])
 
 
 def _ahead(tiles: Iterator[_Tile]) -> Iterator[_Tile]:

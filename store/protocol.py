@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from head2toe.store.index import LayerIndex
 from head2toe.store.rowmap import Where, as_slice
 
 DEFAULT_BYTES = 1 << 26
+Span = tuple[int, int]  # columns [first, last)
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,11 @@ class Design(Protocol):
     @property
     def layers(self) -> LayerIndex: ...
 
-    def stream(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Block]:
-        """All features in column order, in blocks of at most `max_bytes` that never cross a layer boundary."""
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
+        """All features in column order, in blocks of at most `max_bytes` that never cross a layer boundary.
+
+        `within` leaves out all columns but [first, last), so that several threads can stream at once, each its own.
+        """
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
@@ -85,6 +90,11 @@ class PanelDesign(Design, Protocol):
         ``X @ W`` is the sum over panels of ``values.T @ W[start:stop]`` into ``rows``, ``(X.T @ G)[start:stop]`` that
         of ``values @ G[rows]``.
         """
+
+
+def overlap(span: Span, within: Span | None) -> Span:
+    """The part of a span of columns that lies within another; empty ones have last <= first."""
+    return span if within is None else (max(span[0], within[0]), min(span[1], within[1]))
 
 
 def read_only(values: np.ndarray) -> np.ndarray:
@@ -145,13 +155,14 @@ class ArrayDesign:
         chosen = self._rows[checked_indices(rows, len(self._rows), "row")]
         return ArrayDesign(self._by_feature.T, self.layers, rows=chosen)
 
-    def stream(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Block]:
-        """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer."""
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
+        """Features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer."""
         at_once = max(1, max_bytes // max(1, 4 * len(self._rows)))
         where = as_slice(self._rows)
-        for first, last in zip(self.layers.offsets[:-1], self.layers.offsets[1:], strict=True):
-            for start in range(int(first), int(last), at_once):
-                stop = min(start + at_once, int(last))
+        for first, last in pairwise(self.layers.offsets.tolist()):
+            first, last = overlap((first, last), within)
+            for start in range(first, last, at_once):
+                stop = min(start + at_once, last)
                 yield Block(start, stop, read_only(self._by_feature[start:stop, where]))
 
     def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:

@@ -16,7 +16,7 @@ from head2toe.store.errors import DataError, StoreError
 from head2toe.store.files import Lock, NoFlock
 from head2toe.store.index import LayerIndex
 from head2toe.store.layout import Spec, commit_file, damaged, read_spec_json, seal_file, spec_file
-from head2toe.store.protocol import DEFAULT_BYTES, Block
+from head2toe.store.protocol import DEFAULT_BYTES, Block, Span
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -140,9 +140,9 @@ class FeatureStore:
         """Some features of all rows, (len(indices), n_rows) float32, in the order asked for; repeats allowed."""
         return self._design().columns(np.asarray(indices))
 
-    def stream(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Block]:
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
         """All features of all rows, block by block within a layer; see `DesignMatrix.stream`."""
-        return self._design().stream(max_bytes=max_bytes)
+        return self._design().stream(max_bytes=max_bytes, within=within)
 
     def _design(self) -> "DesignMatrix":
         from head2toe.store.design import DesignMatrix  # which is built of readers, and imports this module
