@@ -20,7 +20,7 @@ from head2toe.extract.commands import MODELS, copy_model, echo_extraction, expor
 from head2toe.extract.estimator import ImageClassifier
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
-from head2toe.probe.options import DEFAULT_METHODS, METHODS, METRICS, RULES
+from head2toe.probe.options import COSTLY, DEFAULT_METHODS, METHODS, METRICS, RULES
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.store.commands import json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
     from head2toe.extract.tasks import Task
     from head2toe.probe.candidates import Problem
+    from head2toe.probe.outcome import Outcome
     from head2toe.probe.results import Run
     from head2toe.probe.summary import MethodResult
     from head2toe.select.stage import Selected
@@ -49,6 +50,8 @@ JUDGING = (
     "uncertainty",
 )
 """The modules of probe/ that results depend on; the others only show them."""
+TRAINING = ("extract/finetuning.py", "extract/trials.py", "probe/trained.py")
+"""The same for the costly methods."""
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
 
@@ -67,7 +70,10 @@ class Options(ExtractOptions):
         Select and probe again, even if an earlier run with the same settings left its result. Stores are always reused.
     methods : sequence of str
         `linear` (all features of the last layer), `l21` (the group lasso itself), `head2toe` (select, then refit),
-        `head2toe-paper` (the paper's optimiser and grid), and baselines: docs/method.md.
+        `head2toe-paper` (the paper's optimiser and grid), and baselines: docs/method.md. `finetune` and `scratch`
+        train the whole backbone, from its weights and from random ones, which takes hours without a GPU.
+    finetune_steps : tuple of int
+        Steps of a training of `finetune` and `scratch`; of several, the folds choose.
     metric : str
         What the folds choose by: `accuracy`, `balanced_accuracy`, `log_loss` or `auroc`.
     rule : str
@@ -82,7 +88,14 @@ class Options(ExtractOptions):
     )
     fresh: bool = setting(False, "Select and probe again what an earlier run left; stores are reused.")
     methods: tuple[str, ...] = setting(
-        DEFAULT_METHODS, f"Of {', '.join(METHODS)}; or all.", choices=METHODS, listed=True
+        DEFAULT_METHODS,
+        f"Of {', '.join(METHODS)}; or all of these. And, costly, only if named: {', '.join(COSTLY)}.",
+        choices=METHODS + COSTLY,
+        listed=True,
+        every=METHODS,
+    )
+    finetune_steps: tuple[int, ...] = setting(
+        (500, 2000), "Steps that finetune and scratch train; give several and the folds choose.", kind=int, several=True
     )
     metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
     rule: str = setting("best", "`simplest`: the fewest features within one standard error of the best.", choices=RULES)
@@ -90,6 +103,18 @@ class Options(ExtractOptions):
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
         super().__post_init__()
+        if not self.finetune_steps or min(self.finetune_steps) < 1:
+            raise BadRequest("steps of fine-tuning must be 1 or more")
+        if self.costly and len(self.backbones) > 1:
+            raise BadRequest(
+                f"{self.costly[0]} trains one backbone, not {' and '.join(self.backbones)}: name one, or leave "
+                f"{self.costly[0]} out"
+            )
+
+    @property
+    def costly(self) -> tuple[str, ...]:
+        """Those of the methods that train the backbone."""
+        return tuple(method for method in self.methods if method in COSTLY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +234,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     o = replace(options or Options(), **changes)
     namespace(o.device)  # a device that is not there is said before the backbone runs, not after
     extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
-    needs = {need for method in o.methods for need in REGISTRY[method].needs}
+    needs = {need for method in o.methods if method not in COSTLY for need in REGISTRY[method].needs}
     selected: dict[str, Selected] = {
         recipe: _select(extractions, o, recipe) for recipe in ("exact", "paper") if recipe in needs
     }
@@ -221,6 +246,9 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     problem = _problem(extractions, selected, o)
     outcomes = []
     for method in o.methods:
+        if method in COSTLY:
+            outcomes.append(_train(method, extractions[0], problem, o))
+            continue
         with progress(f"probing {method}", unit="setting") as report:
             outcomes.append(evaluate(method, problem, metric=o.metric, rule=o.rule, progress=report))
     _save_models(extractions, outcomes, file.parent)
@@ -324,6 +352,17 @@ def _problem(extractions: Sequence["Extraction"], selected: Mapping[str, "Select
     )
 
 
+def _train(method: str, extraction: "Extraction", problem: "Problem", o: Options) -> "Outcome":
+    """A costly method: every training is kept beside the results, and recalled the next time."""
+    from head2toe.extract.trials import Trials
+    from head2toe.probe.trained import evaluate_trained
+
+    folder = o.output / "trained"
+    with Trials.of(method, extraction, o, o.finetune_steps, folder, o.fresh) as trials:
+        outcome = evaluate_trained(method, trials.over_folds(), trials.refit, problem, metric=o.metric, rule=o.rule)
+        return replace(outcome, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
+
+
 def _run_key(extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options) -> str:
     """The name of a result: a hash of everything it depends on, this code included."""
     from head2toe.store.recall import code_fingerprint, fingerprint
@@ -333,7 +372,8 @@ def _run_key(extractions: Sequence["Extraction"], selected: Mapping[str, "Select
     stores = [store.key for extraction in extractions for store in extraction.stores.values()]
     ranked = sorted(file.name for selection in selected.values() for file in selection.files.values())
     code = code_fingerprint("select", *(f"probe/{module}.py" for module in JUDGING))
-    return fingerprint([*rows, stores, ranked, list(o.methods), o.metric, o.rule, o.seed, code])
+    trained = [o.finetune_steps, code_fingerprint(*TRAINING)] if o.costly else []
+    return fingerprint([*rows, stores, ranked, list(o.methods), o.metric, o.rule, o.seed, code, *trained])
 
 
 def _run_record(
@@ -490,7 +530,7 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
 
 @main.command("select")
 @click.argument("task")
-@setting_options(Options, without=("methods", "metric", "rule"))
+@setting_options(Options, without=("methods", "finetune_steps", "metric", "rule"))
 @recipe_option
 @json_option
 def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:
