@@ -358,7 +358,7 @@ def _train(method: str, extraction: "Extraction", problem: "Problem", o: Options
     from head2toe.probe.trained import evaluate_trained
 
     folder = o.output / "trained"
-    with Trials.of(method, extraction, o, o.finetune_steps, folder, o.fresh) as trials:
+    with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
         outcome = evaluate_trained(method, trials.over_folds(), trials.refit, problem, metric=o.metric, rule=o.rule)
         return replace(outcome, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
 

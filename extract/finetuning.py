@@ -1,11 +1,11 @@
 """Training the whole backbone with a fresh linear head: what frozen features are compared with.
 
 How it is done follows the paper's code (google-research/head2toe, `models/finetune.py`, `configs_eval/finetune.py`):
-SGD with momentum 0.9, the learning rate falling to zero along a cosine over a set number of steps, no warm-up, no weight
-decay, no augmentation. Batch normalisation works as it does in training: by the statistics of the batch, its running
-averages (which predictions use) following along. Two things differ: batches are of 32 images instead of 128, with the
-paper's learning rates divided by as much; and the head reads the last features as they are, where the code brings them
-to unit norm.
+SGD with momentum 0.9, the learning rate falling to zero along a cosine over a set number of steps, no warm-up, no
+weight decay, no augmentation. Batch normalisation works as it does in training: by the statistics of the batch, its
+running averages (which predictions use) following along. Two things differ: batches are of 32 images instead of 128,
+with the paper's learning rates divided by as much; and the head reads the last features as they are, where the code
+brings them to unit norm.
 """
 
 import copy
@@ -101,9 +101,8 @@ def train(
     with _deterministic(backbone.device):
         network = fresh_network(backbone, n_classes, seed)
         drawn = (rows[batch] for batch in row_batches(len(rows), setting.steps, seed))
-        losses = _descend(
-            network, backbone, ((pixels[batch], labels[batch]) for batch in drawn), setting, amp, progress
-        )
+        examples = ((pixels[batch], labels[batch]) for batch in drawn)
+        losses = _descend(network, backbone, examples, setting, amp, progress)
         predicted = [_predict(network, backbone, batch, amp) for batch in unseen]
     logp = np.concatenate(predicted) if predicted else np.empty((0, n_classes), np.float32)
     if len(losses) < setting.steps or not np.isfinite(logp).all():
@@ -118,7 +117,7 @@ def fresh_network(backbone: Backbone, n_classes: int, seed: int) -> nn.Module:
         network = copy.deepcopy(backbone.model)
         network.reset_classifier(n_classes)  # type: ignore[operator]
     network.requires_grad_(requires_grad=True)
-    return network.to(backbone.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(backbone.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def row_batches(n: int, steps: int, seed: int) -> Iterator[np.ndarray]:
@@ -185,4 +184,4 @@ def _autocast(device: torch.device, amp: bool) -> torch.autocast:
 def _deterministic(device: torch.device) -> AbstractContextManager[None]:
     if device.type != "cuda":
         return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)  # type: ignore[no-any-return]
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)

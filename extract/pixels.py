@@ -35,10 +35,8 @@ def decoded(
     """
     shape = (len(images), 3, preprocessing.input_size, preprocessing.input_size)
     with TemporaryDirectory(prefix="head2toe-", ignore_cleanup_errors=True) as folder:
-        if math.prod(shape) < in_memory:
-            pixels = np.empty(shape, np.uint8)
-        else:
-            pixels = _mapped(Path(folder) / "pixels", shape)
+        small = math.prod(shape) < in_memory
+        pixels = np.empty(shape, np.uint8) if small else _mapped(Path(folder) / "pixels", shape)
         names = [str(row) for row in range(len(images))]
         done = 0
         for rows, batch in batches(names, dict(zip(names, images, strict=True)), preprocessing, 32):

@@ -77,6 +77,7 @@ class Trials:
         extraction: Extraction,
         options: ExtractOptions,
         steps: Sequence[int],
+        *,
         folder: Path,
         fresh: bool,
     ) -> "Trials":
