@@ -244,16 +244,18 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     if file.is_file() and not o.fresh and (earlier := results.read(file)).get("key") == key:
         return RunResult(extractions, earlier, file, recalled=True)
     problem = _problem(extractions, selected, o)
-    outcomes = []
+    outcomes, trainings = [], {}
     for method in o.methods:
         if method in COSTLY:
-            outcomes.append(_train(method, extractions[0], problem, o))
+            outcome, trainings[method] = _train(method, extractions[0], problem, o)
+            outcomes.append(outcome)
             continue
         with progress(f"probing {method}", unit="setting") as report:
-            outcomes.append(evaluate(method, problem, metric=o.metric, rule=o.rule, progress=report))
+            outcome = evaluate(method, problem, metric=o.metric, rule=o.rule, progress=report)
+        outcomes.append(_with_costs(outcome, extractions, [selected[need] for need in REGISTRY[method].needs]))
     _save_models(extractions, outcomes, file.parent)
     argument = task if isinstance(task, str) else task.name
-    run_ = _run_record(argument, extractions, selected, o, key)
+    run_ = _run_record(argument, extractions, selected, trainings, o, key)
     return RunResult(extractions, results.write_run(file.parent, run_, outcomes), file, recalled=False)
 
 
@@ -292,6 +294,8 @@ class Head2Toe(ImageClassifier):
     def _train(self, task: "str | Task") -> "Bundle":
         from head2toe.store.bundle import Bundle
 
+        if self.method in COSTLY:
+            raise BadRequest(f"{self.method} leaves no linear model: choose another method, or run it with probe()")
         if unknown := sorted(set(self.options) - {field.name for field in fields(Options)}):
             raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(f.name for f in fields(Options))}")
         self.result_ = probe(task, Options(**self.options, methods=(self.method,), metric=self.metric))
@@ -352,15 +356,29 @@ def _problem(extractions: Sequence["Extraction"], selected: Mapping[str, "Select
     )
 
 
-def _train(method: str, extraction: "Extraction", problem: "Problem", o: Options) -> "Outcome":
-    """A costly method: every training is kept beside the results, and recalled the next time."""
+def _train(
+    method: str, extraction: "Extraction", problem: "Problem", o: Options
+) -> tuple["Outcome", list[dict[str, Any]]]:
+    """A costly method, and its trainings: every one is kept beside the results, and recalled the next time."""
     from head2toe.extract.trials import Trials
     from head2toe.probe.trained import evaluate_trained
 
     folder = o.output / "trained"
     with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
         outcome = evaluate_trained(method, trials.over_folds(), trials.refit, problem, metric=o.metric, rule=o.rule)
-        return replace(outcome, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
+        whole = replace(outcome, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
+        return whole, trials.kept
+
+
+def _with_costs(outcome: "Outcome", extractions: Sequence["Extraction"], used: Sequence["Selected"]) -> "Outcome":
+    """With what came before the heads: the selections it used, and the backbones' passes over the training images."""
+    task = extractions[0].task
+    return replace(
+        outcome,
+        seconds=outcome.seconds + sum(selection.cost for selection in used),
+        flops=outcome.flops + sum(selection.flops(task.n_train, len(task.classes)) for selection in used),
+        extraction_flops=task.n_train * sum(extraction.network["flops_per_image"] for extraction in extractions),
+    )
 
 
 def _run_key(extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options) -> str:
@@ -380,6 +398,7 @@ def _run_record(
     argument: str,
     extractions: Sequence["Extraction"],
     selected: Mapping[str, "Selected"],
+    trainings: Mapping[str, Sequence[Mapping[str, Any]]],
     o: Options,
     key: str,
 ) -> "Run":
@@ -393,6 +412,7 @@ def _run_record(
         "skipped": list(first.skipped),
         "notes": list(task.notes),
         "selections": {recipe: selection.document() for recipe, selection in selected.items()},
+        **({"trainings": dict(trainings)} if trainings else {}),
     }
     return Run(
         task=task.name,

@@ -6,6 +6,7 @@ of everything it depends on, and recalled when the same command is run again, be
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -102,16 +103,14 @@ class Trials:
         self._stack.close()
 
     def over_folds(self) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Every setting, and its out-of-fold log-probabilities (n_train, classes) float32.
+        """Every setting, and its out-of-fold log-probabilities (n, classes) float32; NaN for rows that always train.
 
         A fold's network is trained on the rows that the fold does not hold out, and predicts those it does.
         """
-        n_folds = int(self.task.folds.max()) + 1
         for setting in self.settings:
-            logp = np.empty((self.task.n_train, len(self.task.classes)), np.float32)
-            for fold in range(n_folds):
-                held_out = np.flatnonzero(self.task.folds == fold)
-                rows = np.flatnonzero(self.task.folds != fold)
+            logp = np.full((len(self.task.folds), len(self.task.classes)), np.nan, np.float32)
+            for fold in range(self.n_folds):
+                held_out, rows = np.flatnonzero(self.task.folds == fold), np.flatnonzero(self.task.folds != fold)
                 logp[held_out] = self._training(setting, rows, held_out, fold).log_probabilities
             yield setting.document(), logp
 
@@ -120,11 +119,16 @@ class Trials:
 
         Where there are no test rows there is nothing to train for: a fine-tuned network is not kept.
         """
-        n, total = self.task.n_train, len(self.digests)
+        n, total = len(self.task.folds), len(self.digests)
         if n == total:
             return np.empty((0, len(self.task.classes)), np.float32)
         setting = Setting(settings["learning_rate"], settings["steps"])
         return self._training(setting, np.arange(n), np.arange(n, total), None).log_probabilities
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return int(self.task.folds.max()) + 1
 
     @property
     def seconds(self) -> float:
@@ -151,7 +155,7 @@ class Trials:
     def _pixels(self) -> np.ndarray:
         """Training images, decoded once and only if something is to be trained."""
         with progress("decoding", unit="img") as report:
-            images = self.task.images[: self.task.n_train]
+            images = self.task.images[: len(self.task.folds)]
             return self._stack.enter_context(decoded(images, self.backbone.preprocessing, progress=report))
 
     def _training(self, setting: Setting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
@@ -178,13 +182,13 @@ class Trials:
         return training
 
     def _train(self, setting: Setting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
-        where = "all rows" if fold is None else f"fold {fold + 1} of {int(self.task.folds.max()) + 1}"
+        where = "all rows" if fold is None else f"fold {fold + 1} of {self.n_folds}"
         pixels = self._pixels  # decoded before the training's progress begins
         with progress(f"{self.method}, rate {setting.rate:g}, {where}", unit="step") as report:
             return finetuning.train(
                 self.backbone,
                 pixels,
-                self.task.train_labels,
+                self.task.labels,
                 rows,
                 self._batches(unseen),
                 len(self.task.classes),
@@ -196,7 +200,7 @@ class Trials:
 
     def _batches(self, rows: np.ndarray) -> Iterator[torch.Tensor]:
         """Images of some rows; test images are decoded here, for they are looked at once."""
-        if rows[0] < self.task.n_train:
+        if rows[0] < len(self.task.folds):
             for start in range(0, len(rows), self.batch_size):
                 yield torch.from_numpy(self._pixels[rows[start : start + self.batch_size]])
             return
@@ -235,8 +239,8 @@ def save(file: Path, training: Training, header: Mapping[str, Any]) -> None:
 def load(file: Path) -> Training:
     """Read what `save` wrote. Raises DataError for anything else."""
     try:
-        with np.load(file, allow_pickle=False) as data:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as data:
             seconds = json.loads(str(data["header"]))["seconds"]
             return Training(data["losses"], data["log_probabilities"], seconds)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{file} is not a training ({error}): remove it and run the command again") from error
