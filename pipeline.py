@@ -20,7 +20,7 @@ from head2toe.extract.commands import MODELS, copy_model, echo_extraction, expor
 from head2toe.extract.estimator import ImageClassifier
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
-from head2toe.probe.options import DEFAULT_METHODS, HEADS, METHODS, METRICS, RULES
+from head2toe.probe.options import COSTLY, DEFAULT_METHODS, HEADS, METHODS, METRICS, RULES
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.store.commands import json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
@@ -29,6 +29,7 @@ from head2toe.store.settings import flag_of, setting
 if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
     from head2toe.extract.tasks import Task
+    from head2toe.probe.candidates import Problem
     from head2toe.probe.nested import Split
     from head2toe.probe.outcome import Outcome
     from head2toe.probe.results import Run
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from head2toe.store.bundle import Bundle
     from head2toe.store.design import DesignMatrix
 
+TRAINING = ("extract/finetuning.py", "extract/trials.py", "probe/trained.py")
+"""The code that the costly methods depend on, beside that of all methods."""
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
 
@@ -55,10 +58,13 @@ class Options(ExtractOptions):
         Select and probe again, even if an earlier run with the same settings left its result. Stores are always reused.
     methods : sequence of str
         `linear` (all features of the last layer), `l21` (the group lasso itself), `head2toe` (select, then refit),
-        `head2toe-paper` (the paper's optimiser and grid), and baselines: docs/method.md.
+        `head2toe-paper` (the paper's optimiser and grid), and baselines: docs/method.md. `finetune` and `scratch`
+        train the whole backbone, from its weights and from random ones, which takes hours without a GPU.
     head : str
         What is trained on chosen features: `logistic` (L2-penalised, exact), `ridge` (least squares, exact), `adam` or
         `sgd` (the paper's: 500 steps, no penalty).
+    finetune_steps : tuple of int
+        Steps of a training of `finetune` and `scratch`; of several, the folds choose.
     metric : str
         What the folds choose by: `accuracy`, `balanced_accuracy`, `log_loss` or `auroc`.
     rule : str
@@ -76,7 +82,14 @@ class Options(ExtractOptions):
     )
     fresh: bool = setting(False, "Select and probe again what an earlier run left; stores are reused.")
     methods: tuple[str, ...] = setting(
-        DEFAULT_METHODS, f"Of {', '.join(METHODS)}; or all.", choices=METHODS, listed=True
+        DEFAULT_METHODS,
+        f"Of {', '.join(METHODS)}; or all of these. And, costly, only if named: {', '.join(COSTLY)}.",
+        choices=METHODS + COSTLY,
+        listed=True,
+        every=METHODS,
+    )
+    finetune_steps: tuple[int, ...] = setting(
+        (500, 2000), "Steps that finetune and scratch train; give several and the folds choose.", kind=int, several=True
     )
     head: str = setting("logistic", "What is trained on chosen features.", choices=HEADS)
     metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
@@ -90,6 +103,20 @@ class Options(ExtractOptions):
         super().__post_init__()
         if self.nested and self.folds in ("800/200", "holdout"):
             raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
+        if self.nested and self.costly:
+            raise BadRequest(f"--nested trains no backbones again and again: leave {self.costly[0]} out")
+        if not self.finetune_steps or min(self.finetune_steps) < 1:
+            raise BadRequest("steps of fine-tuning must be 1 or more")
+        if self.costly and len(self.backbones) > 1:
+            raise BadRequest(
+                f"{self.costly[0]} trains one backbone, not {' and '.join(self.backbones)}: name one, or leave "
+                f"{self.costly[0]} out"
+            )
+
+    @property
+    def costly(self) -> tuple[str, ...]:
+        """Those of the methods that train the backbone."""
+        return tuple(method for method in self.methods if method in COSTLY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,9 +251,14 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
             for where, split in named.items()
         ]
         outcomes = with_nested(outcomes, outer, parts)
+    trainings = {}
+    for method in o.costly:
+        outcome, trainings[method] = _train(method, extractions[0], _problem(extractions, selected, o, whole), o)
+        outcomes.append(outcome)
+    outcomes.sort(key=lambda outcome: o.methods.index(outcome.name))
     _save_models(extractions, outcomes, file.parent)
     argument = task if isinstance(task, str) else task.name
-    run_ = _run_record(argument, extractions, selected, o, key)
+    run_ = _run_record(argument, extractions, selected, trainings, o, key)
     return RunResult(extractions, results.write_run(file.parent, run_, outcomes), file, recalled=False)
 
 
@@ -265,6 +297,8 @@ class Head2Toe(ImageClassifier):
     def _train(self, task: "str | Task") -> "Bundle":
         from head2toe.store.bundle import Bundle
 
+        if self.method in COSTLY:
+            raise BadRequest(f"{self.method} leaves no linear model: choose another method, or run it with probe()")
         if unknown := sorted(set(self.options) - {field.name for field in fields(Options)}):
             raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(f.name for f in fields(Options))}")
         self.result_ = probe(task, Options(**self.options, methods=(self.method,), metric=self.metric))
@@ -288,7 +322,7 @@ def _selections(
     """The selections that the methods asked for need, by recipe."""
     from head2toe.probe.methods import METHODS as REGISTRY
 
-    needs = {need for method in o.methods for need in REGISTRY[method].needs}
+    needs = {need for method in o.methods if method not in COSTLY for need in REGISTRY[method].needs}
     return {recipe: _select(extractions, o, recipe, split, where) for recipe in ("exact", "paper") if recipe in needs}
 
 
@@ -334,13 +368,34 @@ def _outcomes(
     split: "Split",
     where: str = "",
 ) -> "list[Outcome]":
-    """What each method leaves on a split of the task."""
-    from head2toe.probe.candidates import Problem
+    """What each method that trains no backbone leaves on a split of the task."""
+    from head2toe.probe.methods import METHODS as REGISTRY
     from head2toe.probe.stage import evaluate_all
+
+    outcomes = evaluate_all(
+        [method for method in o.methods if method not in COSTLY],
+        _problem(extractions, selected, o, split),
+        _made_of(extractions, selected, split),
+        metric=o.metric,
+        rule=o.rule,
+        folder=o.output / "outcomes",
+        task=extractions[0].task.name,
+        fresh=o.fresh,
+        where=where,
+    )
+    used = [[selected[need] for need in REGISTRY[outcome.name].needs] for outcome in outcomes]
+    return [_with_costs(outcome, extractions, uses) for outcome, uses in zip(outcomes, used, strict=True)]
+
+
+def _problem(
+    extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options, split: "Split"
+) -> "Problem":
+    """What the methods are tried on."""
+    from head2toe.probe.candidates import Problem
     from head2toe.select.arrays import namespace
 
     task, digests = extractions[0].task, extractions[0].digests
-    problem = Problem(
+    return Problem(
         designs=_designs(extractions, [digests[row] for row in split.rows]),
         labels=task.labels[split.rows],
         folds=split.folds,
@@ -352,16 +407,30 @@ def _outcomes(
         seed=o.seed,
         head=o.head,
     )
-    return evaluate_all(
-        o.methods,
-        problem,
-        _made_of(extractions, selected, split),
-        metric=o.metric,
-        rule=o.rule,
-        folder=o.output / "outcomes",
-        task=task.name,
-        fresh=o.fresh,
-        where=where,
+
+
+def _train(
+    method: str, extraction: "Extraction", problem: "Problem", o: Options
+) -> tuple["Outcome", list[dict[str, Any]]]:
+    """A costly method, and its trainings: every one is kept beside the results, and recalled the next time."""
+    from head2toe.extract.trials import Trials
+    from head2toe.probe.trained import evaluate_trained
+
+    folder = o.output / "trained"
+    with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
+        outcome = evaluate_trained(method, trials.over_folds(), trials.refit, problem, metric=o.metric, rule=o.rule)
+        whole = replace(outcome, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
+        return whole, trials.kept
+
+
+def _with_costs(outcome: "Outcome", extractions: Sequence["Extraction"], used: Sequence["Selected"]) -> "Outcome":
+    """With what came before the heads: the selections it used, and the backbones' passes over the training images."""
+    task = extractions[0].task
+    return replace(
+        outcome,
+        seconds=outcome.seconds + sum(selection.cost for selection in used),
+        flops=outcome.flops + sum(selection.flops(task.n_train, len(task.classes)) for selection in used),
+        extraction_flops=task.n_train * sum(extraction.network["flops_per_image"] for extraction in extractions),
     )
 
 
@@ -382,16 +451,18 @@ def _run_key(
 ) -> str:
     """The name of a result: a hash of everything it depends on, this code included."""
     from head2toe.probe.stage import code
-    from head2toe.store.recall import fingerprint
+    from head2toe.store.recall import code_fingerprint, fingerprint
 
     told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(extractions[0].task.classes)]
-    return fingerprint([_made_of(extractions, selected, split), told, code()])
+    trained = [o.finetune_steps, code_fingerprint(*TRAINING)] if o.costly else []
+    return fingerprint([_made_of(extractions, selected, split), told, code(), *trained])
 
 
 def _run_record(
     argument: str,
     extractions: Sequence["Extraction"],
     selected: Mapping[str, "Selected"],
+    trainings: Mapping[str, Sequence[Mapping[str, Any]]],
     o: Options,
     key: str,
 ) -> "Run":
@@ -405,6 +476,7 @@ def _run_record(
         "skipped": list(first.skipped),
         "notes": [*task.notes, *_rule_note(task.folds, o.rule)],
         "selections": {recipe: selection.document() for recipe, selection in selected.items()},
+        **({"trainings": dict(trainings)} if trainings else {}),
     }
     return Run(
         task=task.name,
@@ -549,7 +621,7 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
 
 @main.command("select")
 @click.argument("task")
-@setting_options(Options, without=("methods", "metric", "rule"))
+@setting_options(Options, without=("methods", "finetune_steps", "metric", "rule"))
 @recipe_option
 @json_option
 def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from head2toe.extract import loop
 from head2toe.extract.backbones import Backbone, load_backbone
+from head2toe.extract.flops import forward_flops
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.pooling import Tokens
 from head2toe.extract.taps import Tap, discover
@@ -29,7 +30,8 @@ class Extraction:
     backbone : str
         timm's name of the network.
     network : dict
-        Its weights' origin and hash, preprocessing, and the device it ran on.
+        Its weights' origin and hash, preprocessing, the device it ran on, and the floating-point operations of a
+        forward pass of one image.
     stores : dict
         Target size to its store.
     taps : tuple of Tap
@@ -162,6 +164,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
             "weights_sha256": network.weights_sha256,
             "preprocessing": network.preprocessing.describe(),
             "device": str(network.device),
+            "flops_per_image": forward_flops(network.model, network.input_size, network.device),
         },
         stores={size: stores[size] for size in dict.fromkeys(o.target_sizes)},
         taps=points,

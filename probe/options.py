@@ -13,6 +13,8 @@ METHODS = (
     "head2toe",
     "head2toe-paper",
 )
+COSTLY = ("finetune", "scratch")
+"""Methods that train the whole backbone: `all` does not mean them."""
 DEFAULT_METHODS = ("linear", "l21", "head2toe")
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "auroc")
 RULES = ("best", "simplest")

@@ -95,7 +95,10 @@ class Outcome:
     seconds : float
         Wall time of search, refit and prediction; reading the store is part of it.
     flops : float
-        Floating-point operations of the training, estimated (0 where a method does not say).
+        Floating-point operations of search and training, estimated (0 where a method does not say); extraction's are
+        not in it.
+    extraction_flops : float
+        Of the frozen backbone's pass over the training images, which features come from.
     bytes_stored : int
         What has to be kept for this task to predict: column numbers, scales, weights.
     layers : dict
@@ -116,6 +119,7 @@ class Outcome:
     features_total: int
     seconds: float
     flops: float = 0.0
+    extraction_flops: float = 0.0
     bytes_stored: int = 0
     model: LinearModel | None = field(default=None, repr=False)
     layers: Mapping[str, int] = field(default_factory=dict)

@@ -10,7 +10,6 @@ import numpy as np
 from head2toe.probe import figures, predictions, summary
 from head2toe.probe.charts import LINES
 from head2toe.probe.markup import fill
-from head2toe.store.space import readable
 
 Thumbnail = Callable[[str], bytes | None]
 """A small JPEG of the image of this name, or None if it can't be had."""
@@ -252,9 +251,8 @@ def cost_rows(record: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "name": method["name"],
             "seconds": f"{method['cost']['seconds']:,.1f}",
-            "flops": magnitude(method["cost"]["flops"]) if method["cost"]["flops"] else "–",
-            "bytes": readable(method["cost"]["bytes"]) if method["cost"]["bytes"] else "–",
-            "kept": f"{method['features']['kept']:,}",
+            **dict(zip(("flops", "bytes"), summary.flops_and_bytes(method), strict=True)),
+            "kept": f"{method['features']['kept']:,}" if method["features"]["total"] else "–",
         }
         for method in record["methods"]
     ]
@@ -263,11 +261,3 @@ def cost_rows(record: Mapping[str, Any]) -> list[dict[str, str]]:
 def percent(value: float) -> str:
     """A share in percent, one decimal."""
     return f"{100 * value:.1f} %"
-
-
-def magnitude(value: float) -> str:
-    """A large number with two digits and the SI prefix of its size: 3.1e10 is 31 G."""
-    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor:
-            return f"{value / factor:.3g} {prefix}"
-    return f"{value:.3g}"

@@ -273,7 +273,9 @@ title="{{ m.id }}, true class {{ m.for_true | percent }}">
 {% endcall %}
 <p class="note">Seconds: search, refit and prediction, reading the store included; extraction is not, it is done once
 for
-all methods. FLOPs are estimated; a dash where a method does not say.</p>
+all methods. Training FLOPs are estimated, and hold one pass of the backbone over the training images where a method
+reads features.
+Kept: what this task adds to the backbone, or a network of its own. A dash where a method does not say.</p>
 </section>
 
 <section>

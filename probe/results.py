@@ -208,6 +208,7 @@ def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
         "cost": {
             "seconds": _number(outcome.seconds),
             "flops": _number(outcome.flops),
+            "extraction_flops": _number(outcome.extraction_flops),
             "bytes": int(outcome.bytes_stored),
         },
     }

@@ -9,7 +9,18 @@ from head2toe.store.files import write_bytes
 from head2toe.store.listing import table
 from head2toe.store.space import readable
 
-HEADER = ("method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds")
+HEADER = (
+    "method",
+    "cv accuracy",
+    "test accuracy",
+    "95 %",
+    "log-loss",
+    "ECE",
+    "features",
+    "seconds",
+    "training FLOPs",
+    "kept",
+)
 NESTED = ("nested cv", "95 %")
 """After the cv accuracy, where there is one."""
 ALPHA = 0.05
@@ -63,11 +74,33 @@ def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
             interval((method["test"] or {}).get("accuracy", {}).get("interval")),
             decimal((method["test"] or {}).get("log_loss", {}).get("value")),
             decimal(method["calibration"]["ece"]),
-            f"{method['features']['kept']:,} of {method['features']['total']:,}",
+            features_read(method),
             f"{method['cost']['seconds']:.1f}",
+            *flops_and_bytes(method),
         )
         for method in record["methods"]
     ]
+
+
+def features_read(method: Mapping[str, Any]) -> str:
+    """How many, of how many; a dash for a method that reads pixels."""
+    kept, total = method["features"]["kept"], method["features"]["total"]
+    return f"{kept:,} of {total:,}" if total else "–"
+
+
+def flops_and_bytes(method: Mapping[str, Any]) -> tuple[str, str]:
+    """Of training, extraction included, and of what is kept for the task; a dash where a method does not say."""
+    cost = method["cost"]
+    flops, kept = cost["flops"] + cost.get("extraction_flops", 0), cost["bytes"]
+    return magnitude(flops) if flops else "–", readable(kept) if kept else "–"
+
+
+def magnitude(value: float) -> str:
+    """A large number with three digits and the SI prefix of its size: 3.1e10 is 31 G."""
+    for factor, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.3g} {prefix}"
+    return f"{value:.3g}"
 
 
 def method_table(record: Mapping[str, Any]) -> str:
@@ -163,8 +196,10 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     for method in record["methods"]:
         yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"
     yield ""
-    stored = ", ".join(f"{method['name']} {readable(method['cost']['bytes'])}" for method in record["methods"])
-    yield f"Kept for this task: {cell(stored)}. Seed {record['seed']}. To run it again:"
+    yield (
+        "Training FLOPs: one pass of the backbone over the training images, search and training. "
+        f"Kept: what this task adds to the backbone, or a network of its own. Seed {record['seed']}. To run it again:"
+    )
     yield ""
     yield f"```\n{record['command']}\n```"
 

@@ -75,12 +75,15 @@ class Selection:
         The penalised model of every λ and row set; none of the paper's recipe, whose weights are not sparse.
     n_features : int
         Number of columns that were ranked (`rankings` holds the top of them).
+    seconds : float
+        Wall time that it took when it was made.
     """
 
     rankings: np.ndarray
     certificates: tuple[Certificate, ...]
     models: tuple[tuple[Sparse, ...], ...]
     n_features: int
+    seconds: float = 0.0
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -96,6 +99,7 @@ class Selection:
         header = {
             "settings": settings,
             "n_features": self.n_features,
+            "seconds": self.seconds,
             "certificates": [*map(asdict, self.certificates)],
         }
         flat = [model for models in self.models for model in models]
@@ -121,7 +125,7 @@ class Selection:
                     )
                     for i in range(len(certificates))
                 )
-                return cls(rankings, certificates, models, header["n_features"])
+                return cls(rankings, certificates, models, header["n_features"], header["seconds"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{file} is not a selection ({error}): remove it and select again") from error
 

@@ -43,7 +43,7 @@ def setting_options(
             if told["kind"] is bool:
                 form = {"is_flag": True}
             elif told["listed"]:
-                form |= {"default": ",".join(default), "callback": _parts(told["choices"])}
+                form |= {"default": ",".join(default), "callback": _parts(told["every"])}
             elif told["choices"]:
                 form["type"] = click.Choice(told["choices"])
             elif issubclass(told["kind"], Path):
@@ -58,11 +58,11 @@ def setting_options(
     return decorate
 
 
-def _parts(choices: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
-    """For click: `a,b` as names, each once; `all` is every choice."""
+def _parts(every: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """For click: `a,b` as names, each once; `all` is what it stands for."""
 
     def parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
-        return choices if value == "all" else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+        return every if value == "all" else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
 
     return parts
 

