@@ -1,7 +1,7 @@
 """The documentation as a script: its blocks, and a place where they run.
 
 A block's language says what is done with it: `sh` and `python` run, top to bottom; `text` is a drawing, a layout or an
-output; `csv` and `yaml` are files that a test reads. A comment that no reader sees may stand right above a block:
+output; `csv` and `yaml` are files that a test reads. A comment may stand right above a block:
 
     <!-- not run: REASON -->    REASON is one of a few; commands and options are checked all the same
     <!-- slow -->               run by `make test-slow`
@@ -23,9 +23,10 @@ from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import datasets
 import pytest
 from click.testing import CliRunner
+from head2toe.extract import tasks, vtab, weights
 from head2toe.pipeline import main
 from PIL import Image
 
@@ -119,7 +120,8 @@ class Shell:
 
         def bash() -> None:
             path = f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}"
-            command = ["bash", "-e", "-u", "-x", "-o", "pipefail", "-c", block.text]
+            text = block.text.replace("/path/to/data", str(self.folder / "data"))
+            command = ["bash", "-e", "-u", "-x", "-o", "pipefail", "-c", text]
             environment = os.environ | {"PATH": path}
             done.append(
                 subprocess.run(
@@ -152,8 +154,10 @@ def _answer(words: list[str], folder: str, settings: dict[str, str], given: byte
     """Exit code, stdout and stderr of a command."""
     with contextlib.chdir(folder):
         said = CliRunner().invoke(main, words, input=given, env=settings)
-    crash = "" if said.exc_info is None or said.exc_info[0] is SystemExit else "".join(
-        traceback.format_exception(*said.exc_info)
+    crash = (
+        ""
+        if said.exc_info is None or said.exc_info[0] is SystemExit
+        else "".join(traceback.format_exception(*said.exc_info))
     )
     return said.exit_code, said.stdout_bytes, said.stderr_bytes + crash.encode()
 
@@ -165,19 +169,17 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shell(
-    tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shell]:
+def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     """A folder with what the documentation speaks of, made small.
 
-    `my_task` and `photos` are a few striped pictures, `digits` has 60 + 20 images, `/path/to/data` is a data root with
-    dtd, and the hub has random weights.
+    `my_task` and `photos` are a few striped pictures, `digits` has 60 + 20 images, `/path/to/data` holds VTAB-1k's
+    tasks with 36 + 15 images each, and the hub has random weights.
     """
-    from head2toe.extract import tasks, weights
-
     monkeypatch.setenv("HEAD2TOE_STORE", str(shared_store))
     image_folder.rename(tmp_path / "my_task")
     photos(tmp_path)
+    vtab_tasks(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     monkeypatch.setitem(tasks.EMBEDDED, "digits", replace(tasks.EMBEDDED["digits"], read=few_digits(tasks.digits())))
     monkeypatch.setattr(weights, "_from_hub", lambda name, options: (weights._create(name, options), "random:0"))
     with Listener(family="AF_UNIX") as listener:
@@ -191,6 +193,19 @@ def photos(folder: Path) -> None:
     for i, picture in enumerate(sorted((folder / "my_task" / "test").rglob("*.png"))[::3]):
         with Image.open(picture) as image:
             image.save(folder / "photos" / f"{i}.jpg")
+
+
+def vtab_tasks(folder: Path) -> None:
+    """All nineteen, on the same images, so that they are extracted once."""
+    lists = {}
+    for split, name in (("train", "train800val200"), ("test", "test")):
+        files = sorted((folder / "my_task" / split).rglob("*.png"))
+        lists[name] = [(file, i % 2) for i, file in enumerate(files)]
+    for task in vtab.TASKS:
+        there = folder / "data" / "vtab-1k" / task.folder
+        there.mkdir(parents=True)
+        for name, rows in lists.items():
+            (there / f"{name}.txt").write_text("".join(f"{os.path.relpath(file, there)} {y}\n" for file, y in rows))
 
 
 def few_digits(whole: Any) -> Callable[[], Any]:

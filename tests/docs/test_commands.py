@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from head2toe.extract import vtab
 
 if TYPE_CHECKING:
     from conftest import Block, Shell
@@ -28,7 +30,9 @@ def unlike(shown: str, printed: str) -> list[str]:
 def run_page(parts: "list[Block]", shell: "Shell") -> None:
     for part in parts:
         if part.mark == "output":
-            assert not unlike(part.text, shell.printed), f"{part}: {unlike(part.text, shell.printed)} in\n{shell.printed}"
+            assert not unlike(part.text, shell.printed), (
+                f"{part}: {unlike(part.text, shell.printed)} in\n{shell.printed}"
+            )
         elif part.language in ("sh", "python") and not part.reason:
             shell.run(part)
 
@@ -39,10 +43,23 @@ def test_what_a_page_shows_works(page: Path, blocks_of: "Callable[[Path], list[B
 
 @pytest.mark.slow
 def test_what_takes_longer_works(page: Path, blocks_of: "Callable[[Path], list[Block]]", shell: "Shell") -> None:
-    slow = [part for part in blocks_of(page) if part.mark == "slow"]
-    if not slow:
+    parts = blocks_of(page)
+    if all(part.mark != "slow" for part in parts):
         pytest.skip("nothing on this page is slow")
-    run_page(slow, shell)
+    run_page(parts, shell)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_nineteen_tasks_work(
+    blocks_of: "Callable[[Path], list[Block]]", pages: list[Path], shell: "Shell"
+) -> None:
+    (paper,) = [one for one in pages if one.name == "paper.md"]
+    first = next(part for part in blocks_of(paper) if "HEAD2TOE_DATA" in part.text)
+    commands = re.findall(r"`(make run TASK=\w+)`", paper.read_text(encoding="utf-8"))
+    assert len(commands) == len(vtab.NAMES)
+    export = first.text.splitlines()[0]
+    shell.run(replace(first, text="\n".join([export, *(f"{command} ARGS='--methods linear'" for command in commands)])))
+    assert shell.printed.count("nothing to extract") == len(commands) - 1
 
 
 def test_a_block_says_what_it_is(block: "Block") -> None:
