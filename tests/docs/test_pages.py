@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Words of every line that starts with `head2toe`, and of every `head2toe …` between backticks."""
-    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^```text\n.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for line in re.findall(r"(?:^|`)(head2toe [^`\n]+)(?:$|`)", text, re.MULTILINE):
         yield [word for word in shlex.split(line, comments=True)[1:] if word != "…"]
 

@@ -59,10 +59,11 @@ def test_image_folders(own_data: OwnData, tmp_path: Path) -> None:
     with_splits, flat = columns(own_data("my_task/train/cat"))
     for number, (names, n_test) in enumerate(((with_splits, 1), (flat, 0))):
         for name in names:
-            picture(tmp_path / str(number) / name)
+            picture(file := tmp_path / str(number) / name)
+            picture(file.with_name(f"another {file.name}"))  # the least that a class may have
         read = formats.read(tmp_path / str(number) / "my_task")
         assert (read.layout, read.classes) == ("ImageFolder", ("cat", "dog"))
-        assert (len(read.train), len(read.test)) == (len(names) - n_test, n_test)
+        assert (len(read.train), len(read.test)) == (2 * (len(names) - n_test), 2 * n_test)
 
 
 def test_shards(own_data: OwnData, tmp_path: Path) -> None:
