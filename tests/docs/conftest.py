@@ -1,0 +1,226 @@
+"""The documentation as a script: its blocks, and a place where they run.
+
+A block's language says what is done with it: `sh` and `python` run, top to bottom; `text` is a drawing, a layout or an
+output; `csv` and `yaml` are files that a test reads. A comment may stand right above a block:
+
+    <!-- not run: REASON -->    REASON is one of a few; commands and options are checked all the same
+    <!-- slow -->               run by `make test-slow`
+    <!-- output -->             what the commands above print, figures aside
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from click.testing import CliRunner
+from head2toe.extract import tasks, vtab, weights
+from head2toe.pipeline import main
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+CALLER = """#!{python} -IS
+# Hands its words to the test, which runs the command in its own process: starting torch takes seconds.
+import os, sys
+from multiprocessing.connection import Client
+with Client({address!r}) as test:
+    settings = {{name: value for name, value in os.environ.items() if name.startswith("HEAD2TOE_")}}
+    test.send((sys.argv[1:], os.getcwd(), settings, sys.stdin.buffer.read() if "-" in sys.argv else b""))
+    code, out, err = test.recv()
+sys.stdout.buffer.write(out)
+sys.stderr.buffer.write(err)
+sys.exit(code)
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    mark: str
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not run."""
+        return self.mark.removeprefix("not run: ") if self.mark.startswith("not run: ") else None
+
+
+def blocks(page: Path) -> list[Block]:
+    """Of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, found.start()) + 1, found[1] or "", found[2], found[3])
+        for found in BLOCK.finditer(text)
+    ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for a `page` or a `block` gets every one."""
+    if "page" in metafunc.fixturenames:
+        metafunc.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+    if "block" in metafunc.fixturenames:
+        every = [block for page in PAGES for block in blocks(page)]
+        metafunc.parametrize("block", every, ids=map(str, every))
+
+
+@pytest.fixture
+def pages() -> list[Path]:
+    """All pages."""
+    return PAGES
+
+
+@pytest.fixture
+def blocks_of() -> Callable[[Path], list[Block]]:
+    """The blocks of a page."""
+    return blocks
+
+
+@dataclass
+class Shell:
+    """Runs blocks in a folder: shell lines in bash, where `head2toe` is this process; Python in one namespace."""
+
+    folder: Path
+    listener: Listener
+    printed: str = ""
+    names: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, block: Block) -> None:
+        """Run a block; what it printed is in `printed`. A failing line fails the test."""
+        {"sh": self._sh, "python": self._python}[block.language](block)
+
+    def _python(self, block: Block) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile("\n" * block.line + block.text, block.page, "exec"), self.names)
+        self.printed = out.getvalue()
+
+    def _sh(self, block: Block) -> None:
+        done: list[subprocess.CompletedProcess[str]] = []
+
+        def bash() -> None:
+            path = f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}"
+            text = block.text.replace("/path/to/data", str(self.folder / "data"))
+            command = ["bash", "-e", "-u", "-x", "-o", "pipefail", "-c", text]
+            environment = os.environ | {"PATH": path}
+            done.append(
+                subprocess.run(
+                    command,
+                    cwd=self.folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+            )
+            with Client(self.listener.address) as over:
+                over.send(None)
+
+        thread = threading.Thread(target=bash)
+        thread.start()
+        while True:
+            with self.listener.accept() as caller:
+                asked = caller.recv()
+                if asked is None:
+                    break
+                caller.send(_answer(*asked))
+        thread.join()
+        self.printed = done[0].stdout
+        assert done[0].returncode == 0, f"{block} fails:\n{done[0].stdout}\n{done[0].stderr}"
+
+
+def _answer(words: list[str], folder: str, settings: dict[str, str], given: bytes) -> tuple[int, bytes, bytes]:
+    """Exit code, stdout and stderr of a command."""
+    with contextlib.chdir(folder):
+        said = CliRunner().invoke(main, words, input=given, env=settings)
+    crash = (
+        ""
+        if said.exc_info is None or said.exc_info[0] is SystemExit
+        else "".join(traceback.format_exception(*said.exc_info))
+    )
+    return said.exit_code, said.stdout_bytes, said.stderr_bytes + crash.encode()
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all pages: what one extracted, the next one finds."""
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture
+def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A folder with what the documentation speaks of, made small.
+
+    `my_task` and `photos` are a few striped pictures, `digits` has 60 + 20 images, `/path/to/data` holds VTAB-1k's
+    tasks with 36 + 15 images each, and the hub has random weights.
+    """
+    monkeypatch.setenv("HEAD2TOE_STORE", str(shared_store))
+    image_folder.rename(tmp_path / "my_task")
+    photos(tmp_path)
+    vtab_tasks(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    monkeypatch.setitem(tasks.EMBEDDED, "digits", replace(tasks.EMBEDDED["digits"], read=few_digits(tasks.digits())))
+    monkeypatch.setattr(weights, "_from_hub", lambda name, options: (weights._create(name, options), "random:0"))
+    with Listener(family="AF_UNIX") as listener:
+        installed(tmp_path, listener)
+        yield Shell(tmp_path, listener)
+
+
+def photos(folder: Path) -> None:
+    """JPEG files without labels."""
+    (folder / "photos").mkdir()
+    for i, picture in enumerate(sorted((folder / "my_task" / "test").rglob("*.png"))[::3]):
+        with Image.open(picture) as image:
+            image.save(folder / "photos" / f"{i}.jpg")
+
+
+def vtab_tasks(folder: Path) -> None:
+    """All nineteen, on the same images, so that they are extracted once."""
+    lists = {}
+    for split, name in (("train", "train800val200"), ("test", "test")):
+        files = sorted((folder / "my_task" / split).rglob("*.png"))
+        lists[name] = [(file, i % 2) for i, file in enumerate(files)]
+    for task in vtab.TASKS:
+        there = folder / "data" / "vtab-1k" / task.folder
+        there.mkdir(parents=True)
+        for name, rows in lists.items():
+            (there / f"{name}.txt").write_text("".join(f"{os.path.relpath(file, there)} {y}\n" for file, y in rows))
+
+
+def few_digits(whole: Any) -> Callable[[], Any]:
+    """The task digits with rows left out."""
+    return lambda: replace(whole, train=whole.train[:60], test=whole.test[:20])
+
+
+def installed(folder: Path, listener: Listener) -> None:
+    """A clone in which everything has been installed, as far as `make` can tell."""
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "pyproject.toml").touch()
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for extra in ("demo", "dev", "docs", "bench"):
+        (folder / ".venv" / extra).touch()
+    command = binaries / "head2toe"
+    command.write_text(CALLER.format(python=sys.executable, address=listener.address))
+    command.chmod(0o755)
