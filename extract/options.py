@@ -116,5 +116,5 @@ class ExtractOptions:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        plain = {Path: str, tuple: list}
-        return {key: plain.get(type(value), lambda same: same)(value) for key, value in asdict(self).items()}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}

@@ -177,9 +177,11 @@ def help_out() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that closes the pipe
     tasks, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing but results goes into the pipe
-    results.write(READY)
-    results.flush()
-    _until_closed(tasks, results, numpy_arrays())
+    with suppress(BrokenPipeError):  # the parent needs no help any more
+        results.write(READY)
+        results.flush()
+        _until_closed(tasks, results, numpy_arrays())
+    os._exit(0)  # nothing to flush into a closed pipe
 
 
 def _until_closed(tasks: IO[bytes], results: IO[bytes], arrays: Arrays) -> None:
