@@ -15,7 +15,7 @@ Thumbnail = Callable[[str], bytes | None]
 """A small JPEG of the image of this name, or None if it can't be had."""
 MISTAKES = 12
 CONFUSIONS = 10
-HOW_FITTED = {"head", "average_of"}
+HOW_FITTED = {"head", "C", "scale", "learning_rate", "average_of"}
 CURVES = {
     "fraction": ("F", "share of features kept, F"),
     "features": ("F", "number of features kept, F"),
