@@ -268,8 +268,10 @@ def main() -> None:
             table(f"Threads: digits, d = {d}, gap 1e-2", ("threads", "wall s", "CPU s"), threads(d, ratios))
         elif name == "memory":
             sizes = [(1000, 500_000, 10), (1000, 30_000, 397)]
-            head = ("n", "d", "C", "row sets", "λ", "anonymous GB at the peak, above the start")
-            table("Memory", head, (memory.measure(*size, np.geomspace(1, 0.3, 5)) for size in sizes))
+            head = ("n", "d", "C", "row sets", "λ", "GB of the store", "anonymous GB at the peak, above the start")
+            table(
+                "Memory, from a store on disk", head, (memory.measure(*size, np.geomspace(1, 0.3, 5)) for size in sizes)
+            )
 
 
 if __name__ == "__main__":
