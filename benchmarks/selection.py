@@ -185,9 +185,10 @@ def beside_prototype(d: int, ratios: np.ndarray, tol: float = 1e-2) -> Iterator[
         yield "prototype", seconds, float(max((p["gap"] / p["P"]).max() for p in found)), judge.worst(objectives)
 
 
-def threads(d: int, ratios: np.ndarray) -> Iterator[tuple[object, ...]]:
+def threads(d: int, C: int, ratios: np.ndarray) -> Iterator[tuple[object, ...]]:
     """Wall time with one and two threads, in turn; the best of several counts where others use the machine, too."""
     X, y = features.digits(d)
+    y = y if C == 10 else features.clusters(X, C)
     masks = features.row_sets(y, 5)
     for i in range(2 * ARGUMENTS.repeat):
         with threadpool_limits(1 + i % 2):
@@ -265,7 +266,9 @@ def main() -> None:
             table(title, head, of_task(design, y, masks, ratios))
         elif name == "threads":
             d = max(ARGUMENTS.sizes)
-            table(f"Threads: digits, d = {d}, gap 1e-2", ("threads", "wall s", "CPU s"), threads(d, ratios))
+            C = ARGUMENTS.classes
+            title = f"Threads: digits, d = {d}, C = {C}, {len(ratios)} λ, gap 1e-2"
+            table(title, ("threads", "wall s", "CPU s"), threads(d, C, ratios))
         elif name == "memory":
             sizes = [(1000, 500_000, 10), (1000, 30_000, 397)]
             head = ("n", "d", "C", "row sets", "λ", "GB of the store", "anonymous GB at the peak, above the start")
@@ -284,6 +287,7 @@ if __name__ == "__main__":
     parser.add_argument("--limit", type=int, default=900, help="CPU seconds of a peer for one row set")
     parser.add_argument("--adelie", help="python of an environment with adelie (it needs NumPy < 2)")
     parser.add_argument("--prototype", type=Path, help="file of the prototype")
+    parser.add_argument("--classes", type=int, default=10, help="of `threads`: ten are the digits, more are clusters")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--task", help="a name of `head2toe tasks`, or a folder")
     parser.add_argument("--input-size", type=int, default=160)
