@@ -22,6 +22,7 @@ from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, DEFAULT_METHODS, HEADS, METHODS, METRICS, RULES
 from head2toe.select.commands import echo_selection, recipe_option
+from head2toe.select.options import ScoreOptions
 from head2toe.store.commands import json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
 from head2toe.store.settings import flag_of, setting
@@ -44,8 +45,8 @@ PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn"
 
 
 @dataclass(frozen=True)
-class Options(ExtractOptions):
-    """What every stage can be told: what stage one can (`ExtractOptions`), and this; the defaults work.
+class Options(ScoreOptions, ExtractOptions):
+    """What every stage can be told: what `ExtractOptions` and `ScoreOptions` hold, and this; the defaults work.
 
     Attributes
     ----------
@@ -100,7 +101,8 @@ class Options(ExtractOptions):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
-        super().__post_init__()
+        ExtractOptions.__post_init__(self)
+        ScoreOptions.__post_init__(self)
         if self.nested and self.folds in ("800/200", "holdout"):
             raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
         if self.nested and self.costly:
@@ -349,6 +351,7 @@ def _select(
         folder=o.output / "selections",
         fresh=o.fresh,
         arrays=namespace(o.device),
+        score=o,
         where=where,
     )
 

@@ -1,5 +1,7 @@
-"""Memory of the path over features on disk: anonymous memory at its peak, without the mapped pages of the file."""
+"""Memory of the path over a store on disk: anonymous memory at its peak, without the mapped pages of its files."""
 
+import hashlib
+import multiprocessing
 import tempfile
 import threading
 from collections.abc import Callable
@@ -8,7 +10,12 @@ from pathlib import Path
 import numpy as np
 from head2toe.select.arrays import namespace
 from head2toe.select.path import path
-from head2toe.store.design import ArrayDesign
+from head2toe.store.catalogue import Catalogue
+from head2toe.store.design import DesignMatrix
+from head2toe.store.index import LayerIndex
+from head2toe.store.reader import FeatureStore
+
+WIDTH, BATCH = 4096, 50  # features of a layer, and images at once
 
 
 def anonymous() -> int:
@@ -38,22 +45,48 @@ def peak(function: Callable[[], object]) -> int:
     return most
 
 
-def measure(n: int, d: int, C: int, ratios: np.ndarray) -> tuple[int, int, int, int, int, float]:
-    """n, d, C, row sets, λ, and the peak in GB of a path on features that lie in a mapped file: made at random."""
+def write_store(root: str, n: int, d: int, C: int) -> None:
+    """Write a store as extraction does, batch by batch: random numbers, of which 64 columns tell classes apart."""
     rng = np.random.default_rng(0)
-    y = np.arange(n) % C
-    with tempfile.TemporaryDirectory() as folder:
-        file = np.memmap(Path(folder) / "features", np.float32, "w+", shape=(d, n))
-        centres = rng.standard_normal((64, C), dtype=np.float32)
-        for start in range(0, d, 4096):
-            part = rng.standard_normal((min(4096, d - start), n), dtype=np.float32)
-            part[: min(64, len(part))] += centres[: len(part)][:, y]
-            file[start : start + len(part)] = part
-        file.flush()
+    centres = np.zeros((C, d), np.float32)
+    centres[:, :64] = rng.standard_normal((C, 64))
+    widths = [min(WIDTH, d - start) for start in range(0, d, WIDTH)]
+    layers = LayerIndex(tuple(f"layer{i}" for i in range(len(widths))), tuple(widths))
+    writer = Catalogue(Path(root)).writer({"dtype": "float16", "of": "benchmark"}, images(n), layers)
+    for block in writer.pending():
+        claimed = writer.claim(block)
+        assert claimed is not None
+        with claimed:
+            for start in range(0, len(claimed.missing), BATCH):
+                rows = np.asarray(claimed.missing[start : start + BATCH])
+                X = rng.standard_normal((len(rows), d), dtype=np.float32) + centres[rows % C]
+                claimed.put(rows.tolist(), {name: X[:, layers.columns(name)] for name in layers.names})
+            claimed.commit()
+    writer.seal()
+
+
+def images(n: int) -> list[str]:
+    """Names of n images that there are none of."""
+    return [hashlib.sha256(str(i).encode()).hexdigest() for i in range(n)]
+
+
+def measure(n: int, d: int, C: int, ratios: np.ndarray) -> tuple[int, int, int, int, int, float, float]:
+    """n, d, C, row sets, λ, GB of the store, and the peak in GB of a path over it.
+
+    Another process writes the store: memory that this one had freed would hide some of what the path takes.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        process = multiprocessing.get_context("spawn").Process(target=write_store, args=(root, n, d, C))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise RuntimeError("the store was not written: see above")
         masks = np.ones((6, n), bool)
         for k in range(5):
             masks[k, k::5] = False
-        design = ArrayDesign(np.memmap(Path(folder) / "features", np.float32, "r", shape=(d, n)).T)
+        (folder,) = Catalogue(Path(root)).paths()
+        store = FeatureStore.open(folder)
+        design = DesignMatrix.of([store], images(n))
         settings = {"n_classes": C, "ratios": ratios, "standardize": True, "arrays": namespace("cpu")}
-        found = peak(lambda: list(path(design, y, masks, **settings)))
-    return n, d, C, len(masks), len(ratios), found / 1e9
+        found = peak(lambda: list(path(design, np.arange(n) % C, masks, **settings)))
+        return n, d, C, len(masks), len(ratios), store.nbytes / 1e9, found / 1e9

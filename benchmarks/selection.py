@@ -185,9 +185,10 @@ def beside_prototype(d: int, ratios: np.ndarray, tol: float = 1e-2) -> Iterator[
         yield "prototype", seconds, float(max((p["gap"] / p["P"]).max() for p in found)), judge.worst(objectives)
 
 
-def threads(d: int, ratios: np.ndarray) -> Iterator[tuple[object, ...]]:
+def threads(d: int, C: int, ratios: np.ndarray) -> Iterator[tuple[object, ...]]:
     """Wall time with one and two threads, in turn; the best of several counts where others use the machine, too."""
     X, y = features.digits(d)
+    y = y if C == 10 else features.clusters(X, C)
     masks = features.row_sets(y, 5)
     for i in range(2 * ARGUMENTS.repeat):
         with threadpool_limits(1 + i % 2):
@@ -244,9 +245,10 @@ def main() -> None:
         if name == "peers":
             for d in ARGUMENTS.sizes:
                 X, y = features.digits(d)
-                title = f"Digits, d = {d}, n = 1000, C = 10, {len(ratios)} λ, 5 folds and all rows"
+                masks = features.row_sets(y, 5)[: ARGUMENTS.row_sets]
+                title = f"Digits, d = {d}, n = 1000, C = 10, {len(ratios)} λ, {len(masks)} of 5 folds and all rows"
                 head = ("solver", "CPU s", "worst relative suboptimality", "row sets")
-                verdict(table(title, head, against_peers(X, y, features.row_sets(y, 5), ratios)))
+                verdict(table(title, head, against_peers(X, y, masks, ratios)))
         elif name == "growth":
             head = ("n", "d", "C", "folds (+ all rows)", "CPU s", "worst gap", "support", "GB a pass")
             head += ("s at bandwidth", "GFLOP a pass", "s at GEMM peak")
@@ -265,11 +267,15 @@ def main() -> None:
             table(title, head, of_task(design, y, masks, ratios))
         elif name == "threads":
             d = max(ARGUMENTS.sizes)
-            table(f"Threads: digits, d = {d}, gap 1e-2", ("threads", "wall s", "CPU s"), threads(d, ratios))
+            C = ARGUMENTS.classes
+            title = f"Threads: digits, d = {d}, C = {C}, {len(ratios)} λ, gap 1e-2"
+            table(title, ("threads", "wall s", "CPU s"), threads(d, C, ratios))
         elif name == "memory":
             sizes = [(1000, 500_000, 10), (1000, 30_000, 397)]
-            head = ("n", "d", "C", "row sets", "λ", "anonymous GB at the peak, above the start")
-            table("Memory", head, (memory.measure(*size, np.geomspace(1, 0.3, 5)) for size in sizes))
+            head = ("n", "d", "C", "row sets", "λ", "GB of the store", "anonymous GB at the peak, above the start")
+            table(
+                "Memory, from a store on disk", head, (memory.measure(*size, np.geomspace(1, 0.3, 5)) for size in sizes)
+            )
 
 
 if __name__ == "__main__":
@@ -279,9 +285,11 @@ if __name__ == "__main__":
     parser.add_argument("--ratios", type=int, default=20, help="number of λ from λ_max to .01 λ_max")
     parser.add_argument("--gaps", type=float, nargs="*", default=[1e-2, 1e-3], help="ours")
     parser.add_argument("--glmnet", type=float, nargs="*", default=[1e-6, 1e-7], help="glmnet's thresh")
+    parser.add_argument("--row-sets", type=int, default=6, help="of `peers`: how many of five folds and all rows")
     parser.add_argument("--limit", type=int, default=900, help="CPU seconds of a peer for one row set")
     parser.add_argument("--adelie", help="python of an environment with adelie (it needs NumPy < 2)")
     parser.add_argument("--prototype", type=Path, help="file of the prototype")
+    parser.add_argument("--classes", type=int, default=10, help="of `threads`: ten are the digits, more are clusters")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--task", help="a name of `head2toe tasks`, or a folder")
     parser.add_argument("--input-size", type=int, default=160)

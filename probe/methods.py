@@ -89,7 +89,7 @@ def head2toe(problem: Problem) -> Iterator[Candidate]:
     """
     rows = unit_rows if problem.standardize == "unit" else standardized_rows
     for size, selection in problem.exact.items():
-        for ratio in (ratio for ratio in selection.ratios if ratio in RATIOS_TO_REFIT):
+        for ratio in (ratio for ratio in selection.ranked_ratios if ratio in RATIOS_TO_REFIT):
             for kept in KEPT:
                 if kept == KEPT[0] or kept <= selection.n_features:
                     settings = {"target_size": size, "lambda_ratio": ratio, "features": kept}
@@ -102,7 +102,7 @@ def head2toe(problem: Problem) -> Iterator[Candidate]:
 def head2toe_paper(problem: Problem) -> Iterator[Candidate]:
     """The paper's method: scores by its optimiser, the top fraction F of all features at unit norm, a fresh head."""
     for size, selection in problem.by_recipe.items():
-        for lam in selection.ratios:
+        for lam in selection.ranked_ratios:
             for fraction in FRACTIONS:
                 kept = max(1, int(fraction * selection.n_features))
                 settings = {"target_size": size, "lambda": lam, "fraction": fraction}

@@ -39,5 +39,9 @@ def echo_selection(selected: "Selected", recipe: str) -> None:
         for c in selection.certificates
     ]
     click.echo(table(header, rows))
+    for size, selection in selected.selections.items():
+        for c in selection.certificates:
+            if c.note:
+                click.echo(f"target size {size}, {header[1]} {c.ratio:.3g}: {c.note}")
     for file in selected.files.values():
         click.echo(f"selection  {file}{'  (recalled)' if selected.recalled else ''}")

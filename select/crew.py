@@ -9,7 +9,6 @@ of libraries don't survive, and nothing that a user's script would have to guard
 import os
 import pickle
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -28,7 +27,7 @@ from head2toe.select.penalties import Penalty
 from head2toe.select.problem import Problem
 from head2toe.select.workers import blas_threads, workers
 
-WORTH_HELP = 0.2  # seconds that this process has spent on tasks before it calls for helpers: what starting one takes
+WORTH_HELP = 0.3  # seconds that this process has spent on tasks before it calls for helpers: what starting one takes
 READY = b"+"
 PIPE = 1 << 20  # bytes: with the usual 64 KiB, two processes wait for each other fifty times a task
 
@@ -105,7 +104,7 @@ class Crew:
             waiting = sorted(range(len(tasks)), key=lambda i: tasks[i].features.size)  # the largest is taken first
 
             def by(helper: "_Helper") -> None:
-                while (i := _next(waiting)) is not None:
+                while helper.is_ready() and (i := _next(waiting)) is not None:
                     found[i] = helper.solve(tasks[i])
 
             ready = [helper for helper in self._helpers if helper.is_ready()]
@@ -143,6 +142,7 @@ class _Helper:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pipesize=PIPE,
+            process_group=0,  # Ctrl-C is for the parent, who sends the helpers home
             env=os.environ | one | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert self._process.stdin, "is a pipe"
@@ -167,14 +167,14 @@ class _Helper:
             return None
 
     def close(self) -> None:
-        """Close its pipe, at which it ends."""
+        """End it; it has nothing to lose."""
+        self._process.kill()
         with suppress(BrokenPipeError), self._process:
             pass
 
 
 def help_out() -> None:
     """A helper's life: solve what comes in, until nothing more does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that closes the pipe
     tasks, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing but results goes into the pipe
     with suppress(BrokenPipeError):  # the parent needs no help any more

@@ -1,6 +1,8 @@
 """Newton-CG on a fixed support, intercept included, with a preconditioner that all classes share."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from head2toe.select.arrays import Array, scalar, spd_solver
 from head2toe.select.datafits import Fit
@@ -9,6 +11,7 @@ from head2toe.select.problem import Problem, scatter_rows
 
 FORCING = 0.5  # CG stops when its last step's decrease, times the number of steps, falls below this share of them all
 MOST_CG_STEPS = 100
+HALVINGS = 12
 DAMPING = {"float32": 1e-3, "float64": 1e-6}  # along W_j, as a share of the mean diagonal of X diag(w) Xᵀ
 
 
@@ -26,8 +29,8 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
     if model is None:
         return W, Z, b
     direction = NewtonSystem(small, model, fit).solve()
-    before, t = penalty.value(W_A, lam, xp), 1.0
-    for _ in range(12):
+    before = penalty.value(W_A, lam, xp)
+    for t in step_lengths(first_crossing(W_A, direction.W, xp)):
         trial = penalty.cut(W_A + t * direction.W, W_A, xp)
         dZ = small.predict(trial - W_A)
         dZb = dZ + t * direction.b
@@ -35,8 +38,31 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
         change += penalty.value(trial, lam, xp) - before
         if change < -1e-5 * t * direction.decrease:
             return scatter_rows(trial, A, W.shape[0], xp), Z + dZ, b + t * direction.b
-        t /= 2
     return W, Z, b
+
+
+def first_crossing(W: Array, direction: Array, xp: Any) -> float:
+    """The step length at which the first row of W crosses zero, or infinity."""
+    slope = xp.linalg.vecdot(W, direction)
+    falls = slope < 0
+    crossing = xp.where(falls, -xp.linalg.vecdot(W, W) / xp.where(falls, slope, -1.0), xp.inf)
+    return scalar(xp.min(crossing)) * (1 + 1e-9)
+
+
+def step_lengths(crossing: float) -> Iterator[float]:
+    """1, 1/2, 1/4, …, and, before they fall below it, the one at which the first row of W vanishes.
+
+    Where two features are nearly the same, the optimum gives one's weight to the other, in a direction in which little
+    is gained: any longer step takes what the vanishing one doesn't have, and any shorter one leaves it in the way.
+    """
+    t = 1.0
+    for _ in range(HALVINGS):
+        yield t
+        if t / 2 < crossing < t:
+            yield crossing
+        t /= 2
+    if crossing < t:
+        yield crossing
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,21 @@
 """Every score of a feature's relevance behind one function, for all row sets at once."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from head2toe.select.arrays import Arrays
-from head2toe.select.filters import FILTERS, filter_scores
+from head2toe.select.filters import filter_scores
+from head2toe.select.options import BY_CHANCE, OF_WEIGHTS, SCORES
 from head2toe.select.path import PathPoint, path
 from head2toe.select.recipe import Setting, train
 from head2toe.select.scores import NORMS, rank, toward_layer_mean, weight_scores
 from head2toe.store.design import Design
 from head2toe.store.errors import BadRequest
+from head2toe.store.index import LayerIndex
 
-OF_WEIGHTS = (*NORMS, "layer")
-BY_CHANCE = ("random", "trees")  # other seeds give other scores, so that a mean over runs makes sense
-SCORES = (*OF_WEIGHTS, *FILTERS, *BY_CHANCE)
 RECIPES = ("exact", "paper")
 
 
@@ -66,6 +67,17 @@ class Score:
         if not 0 < self.ratio <= 1:
             raise BadRequest(f"λ / λ_max is above 0 and at most 1, not {self.ratio}")
 
+    @property
+    def of_weights(self) -> bool:
+        """Whether it scores the weights of a head, which depend on λ."""
+        return self.name in OF_WEIGHTS
+
+    def told(self) -> dict[str, Any]:
+        """What a ranking by it depends on, whatever made the weights."""
+        by_chance = self.name in BY_CHANCE or (self.recipe == "paper" and self.of_weights)
+        chance = {"runs": self.runs, "seed": self.seed} if by_chance else {}
+        return {"name": self.name, "layer_share": self.layer_share, "offset": self.offset, **chance}
+
     def rank(self, scores: np.ndarray, k: int) -> np.ndarray:
         """The k best columns behind the offset, best first, of the scores (d,) of a row set."""
         return rank(scores, k, offset=self.offset)
@@ -100,14 +112,30 @@ def feature_scores(
     BadRequest, DataError
         See `path`, `recipe.train` and `filter_scores`.
     """
-    if score.name not in OF_WEIGHTS:
+    if not score.of_weights:
         scores = _by_themselves(score, design, y, masks)
     elif score.recipe == "paper":
-        scores = _of_trained(score, design, y, masks, n_classes, arrays)
+        return _of_trained(score, design, y, masks, n_classes, arrays)
     else:
-        scores = _of_exact(score, design, y, masks, n_classes, arrays)
+        return _of_exact(score, design, y, masks, n_classes, arrays)
+    return _interpolated(score, scores, design.layers)
+
+
+def point_scores(score: Score, point: PathPoint, layers: LayerIndex) -> np.ndarray:
+    """Scores of weights at one λ of the exact path: (K, d) float32."""
+    scores = np.stack([_of_solution(score.name, point, k, layers) for k in range(len(point.solutions))])
+    return _interpolated(score, scores, layers)
+
+
+def trained_scores(score: Score, runs: Sequence[np.ndarray], layers: LayerIndex) -> np.ndarray:
+    """Scores (K, d) float32 of the weights (K, d, C) of several runs of the paper's recipe."""
+    mean = np.mean([[weight_scores(score.name, W, layers) for W in run] for run in runs], axis=0, dtype=np.float64)
+    return _interpolated(score, np.asarray(mean), layers)
+
+
+def _interpolated(score: Score, scores: np.ndarray, layers: LayerIndex) -> np.ndarray:
     if score.layer_share:
-        scores = np.stack([toward_layer_mean(s, design.layers, score.layer_share) for s in scores])
+        scores = np.stack([toward_layer_mean(s, layers, score.layer_share) for s in scores])
     return scores.astype(np.float32, copy=False)
 
 
@@ -121,9 +149,8 @@ def _of_trained(
     score: Score, design: Design, y: np.ndarray, masks: np.ndarray, n_classes: int, arrays: Arrays
 ) -> np.ndarray:
     X = design.columns(np.arange(design.shape[1])).T
-    total = np.zeros((len(masks), design.shape[1]))
-    for seed in range(score.seed, score.seed + score.runs):
-        heads = train(
+    runs = [
+        train(
             X,
             y,
             [np.flatnonzero(mask) for mask in masks],
@@ -133,9 +160,10 @@ def _of_trained(
             seed=seed,
             arrays=arrays,
             optimizer=score.optimizer,
-        )
-        total += [weight_scores(score.name, W, design.layers) for W in heads.W[:, 0]]
-    return total / score.runs
+        ).W[:, 0]
+        for seed in range(score.seed, score.seed + score.runs)
+    ]
+    return trained_scores(score, runs, design.layers)
 
 
 def _of_exact(
@@ -143,21 +171,22 @@ def _of_exact(
 ) -> np.ndarray:
     ratios = np.geomspace(1.0, score.ratio, score.n_ratios) if score.n_ratios > 1 else np.array([score.ratio])
     points = path(design, y, masks, n_classes=n_classes, ratios=ratios, standardize=True, tol=score.tol, arrays=arrays)
-    point = deque(points, maxlen=1).pop()
-    return np.stack([_of_solution(score.name, point, k, design) for k in range(len(masks))])
+    return point_scores(score, deque(points, maxlen=1).pop(), design.layers)
 
 
-def _of_solution(name: str, point: PathPoint, k: int, design: Design) -> np.ndarray:
+def _of_solution(name: str, point: PathPoint, k: int, layers: LayerIndex) -> np.ndarray:
     """Scores from exact weights in standardised units; features without weight follow by their dual score.
 
     A layer's mean counts weights alone.
     """
+    if name == "l21":
+        return point.scores[k]
     scores, solution = point.scores[k].astype(np.float64), point.solutions[k]
     length = scores[solution.columns] - 1  # ||W_j||₂ standardised; `coef` has the units of the design
     if name == "layer":
         scores[:] = 0
         scores[solution.columns] = length
-        return toward_layer_mean(scores, design.layers, 1.0)
+        return toward_layer_mean(scores, layers, 1.0)
     shape = NORMS[name](solution.coef) / np.maximum(NORMS["l21"](solution.coef), 1e-300)
     scores[solution.columns] = 1 + length * shape
     return scores

@@ -13,11 +13,13 @@ from head2toe.select.arrays import Arrays
 from head2toe.select.normalize import UnitRows
 from head2toe.select.path import path
 from head2toe.select.recipe import Setting, train
-from head2toe.select.scores import rank, weight_scores
+from head2toe.select.relevance import Score, feature_scores, point_scores, trained_scores
 from head2toe.store.design import Design
-from head2toe.store.errors import DataError
+from head2toe.store.errors import BadRequest, DataError
 from head2toe.store.files import write_bytes
 from head2toe.store.progress import Progress
+
+L21 = Score()
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Certificate:
         Number of features with W_j ≠ 0, for each row set.
     stopped : str
         Why the path ended here, if it ended before the last λ asked for (classes that separate, say).
+    note : str
+        What a user should hear about this λ: see `PathPoint.note`.
     """
 
     ratio: float
@@ -43,6 +47,7 @@ class Certificate:
     converged: bool
     active: tuple[int, ...]
     stopped: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +68,7 @@ class Sparse:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Features ranked by l2,1 relevance, for each fold's training rows and, last, for all training rows.
+    """Features ranked by relevance, for each fold's training rows and, last, for all training rows.
 
     Attributes
     ----------
@@ -89,6 +94,14 @@ class Selection:
     def ratios(self) -> tuple[float, ...]:
         """λ / λ_max of every ranking."""
         return tuple(c.ratio for c in self.certificates)
+
+    @property
+    def ranked_ratios(self) -> tuple[float, ...]:
+        """Those with a ranking of their own: scores that don't look at weights rank alike at every λ."""
+        own: dict[bytes, float] = {}
+        for ratio, ranking in zip(self.ratios, self.rankings, strict=True):
+            own.setdefault(ranking.tobytes(), ratio)
+        return tuple(own.values())
 
     def top(self, ratio: float, row_set: int, k: int) -> np.ndarray:
         """The k most relevant columns, ascending; as many as were ranked, if k is more."""
@@ -141,9 +154,10 @@ def rank_features(
     tol: float,
     standardize: str,
     arrays: Arrays,
+    score: Score = L21,
     progress: Progress | None = None,
 ) -> Selection:
-    """Rank all features of the training rows by l2,1 relevance (Evci et al. 2022, eq. 2), for every λ and fold.
+    """Rank all features of the training rows by relevance, for every λ and fold; by default Evci et al. 2022, eq. 2.
 
     Parameters
     ----------
@@ -160,10 +174,17 @@ def rank_features(
     standardize : {"none", "unit", "feature", "unit+feature"}
         `feature` brings every feature to unit variance over the training rows of the fold; `unit` every layer of every
         example to unit norm (the paper's normalisation).
+    score : Score
+        By what features are ranked; models are those of the path, whatever it is.
+
+    Raises
+    ------
+    BadRequest
+        The score's offset leaves no feature.
     """
-    masks = row_sets(folds)
+    masks, k = row_sets(folds), _room(design, top, score)
     rows = UnitRows.of(design) if standardize.startswith("unit") else design
-    k = min(top, design.shape[1])
+    alike = None if score.of_weights else feature_scores(score, rows, labels, masks, n_classes=n_classes, arrays=arrays)
     rankings, certificates, models = [], [], []
     points = path(
         rows,
@@ -176,7 +197,8 @@ def rank_features(
         arrays=arrays,
     )
     for done, point in enumerate(points, start=1):
-        rankings.append(np.stack([rank(scores, k) for scores in point.scores]).astype(np.int32))
+        scores = point_scores(score, point, design.layers) if alike is None else alike
+        rankings.append(np.stack([score.rank(s, k) for s in scores]).astype(np.int32))
         models.append(tuple(Sparse(s.columns, s.coef.astype(np.float32), s.intercept) for s in point.solutions))
         certificates.append(
             Certificate(
@@ -185,6 +207,7 @@ def rank_features(
                 converged=all(s.converged for s in point.solutions),
                 active=tuple(len(s.columns) for s in point.solutions),
                 stopped=point.stopped,
+                note=point.note,
             )
         )
         if progress:
@@ -203,35 +226,50 @@ def rank_features_by_recipe(
     steps: int,
     seed: int,
     arrays: Arrays,
+    score: Score = L21,
     progress: Progress | None = None,
 ) -> Selection:
     """Rank features by the row norms of heads that the paper's recipe trained (see `recipe`), on unit rows.
 
     Its λ are absolute, and stand where the exact path has λ / λ_max. The features are held in memory: batches take
-    whole rows at random. Row sets train one after the other, so that memory does not grow with their number.
+    whole rows at random. Row sets train one after the other, so that memory does not grow with their number. A `score`
+    that doesn't look at weights needs no heads, and none are trained.
     """
-    unit = UnitRows.of(design)
-    X = unit.columns(np.arange(design.shape[1])).T
-    masks, k = row_sets(folds), min(top, design.shape[1])
+    unit, masks, k = UnitRows.of(design), row_sets(folds), _room(design, top, score)
     rankings = np.empty((len(lambdas), len(masks), k), np.int32)
+    X = unit.columns(np.arange(design.shape[1])).T if score.of_weights else None
     for row_set, mask in enumerate(masks):
-        heads = train(
-            X,
-            labels,
-            [np.flatnonzero(mask)],
-            [Setting(lam) for lam in lambdas],
-            n_classes=n_classes,
-            steps=steps,
-            seed=seed,
-            arrays=arrays,
-        )
-        for i in range(len(lambdas)):
-            rankings[i, row_set] = rank(weight_scores("l21", heads.W[:, i], design.layers), k)
+        if X is None:
+            alike = feature_scores(score, unit, labels, mask[None], n_classes=n_classes, arrays=arrays)
+            rankings[:, row_set] = score.rank(alike[0], k)
+        else:
+            runs = [
+                train(
+                    X,
+                    labels,
+                    [np.flatnonzero(mask)],
+                    [Setting(lam) for lam in lambdas],
+                    n_classes=n_classes,
+                    steps=steps,
+                    seed=run,
+                    arrays=arrays,
+                ).W[0]
+                for run in range(seed, seed + score.runs)
+            ]
+            rankings[:, row_set] = [score.rank(s, k) for s in trained_scores(score, runs, design.layers)]
         if progress:
             progress(row_set + 1, len(masks))
     every = design.shape[1]
     certificates = tuple(Certificate(lam, float("inf"), False, (every,) * len(masks)) for lam in lambdas)
     return Selection(rankings, certificates, (), every)
+
+
+def _room(design: Design, top: int, score: Score) -> int:
+    """How many features a ranking holds."""
+    d = design.shape[1]
+    if score.offset >= d:
+        raise BadRequest(f"a score's offset of {score.offset} leaves none of {d} features")
+    return min(top, d - score.offset)
 
 
 def row_sets(folds: np.ndarray) -> np.ndarray:

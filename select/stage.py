@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.arrays import Arrays
+from head2toe.select.options import ScoreOptions
 from head2toe.select.recipe import BATCH
+from head2toe.select.relevance import Score
 from head2toe.select.selection import Certificate, Selection, rank_features, rank_features_by_recipe
 from head2toe.store.design import DesignMatrix
 from head2toe.store.progress import progress
@@ -88,9 +90,10 @@ def select_features(
     folder: Path,
     fresh: bool,
     arrays: Arrays,
+    score: ScoreOptions,
     where: str = "",
 ) -> Selected:
-    """Rank all features of each design by l2,1 relevance, for every fold and λ; see `rank_features`.
+    """Rank all features of each design by relevance, for every fold and λ; see `rank_features`.
 
     Parameters
     ----------
@@ -108,6 +111,8 @@ def select_features(
         See `rank_features`; the paper's recipe knows `unit` alone.
     folder : Path
         Where selections are kept, under names made of all they depend on; `fresh` computes them again all the same.
+    score : ScoreOptions
+        By what features are ranked.
     where : str
         Which part of the work this is, for the progress.
     """
@@ -117,12 +122,21 @@ def select_features(
     by_recipe = {"lambdas": RECIPE_LAMBDAS, "steps": RECIPE_STEPS, "seed": seed}
     ranked: Callable[..., Selection] = rank_features if recipe == "exact" else rank_features_by_recipe
     how: Mapping[str, Any] = exact if recipe == "exact" else by_recipe
+    by = Score(
+        score.score,
+        recipe,
+        runs=score.score_runs,
+        layer_share=score.score_layer_share,
+        offset=score.score_offset,
+        seed=seed,
+    )
     for size, design in designs.items():
         settings = {
             "stores": list(stores[size]),
             "rows": fingerprint([list(images), labels.tolist(), folds.tolist()]),
             "top": TOP,
             "code": code_fingerprint("select"),
+            "score": by.told(),
             **how,
         }
         files[size] = folder / f"{name}-{fingerprint(settings)[:16]}.npz"
@@ -132,7 +146,9 @@ def select_features(
         recalled, began = False, time.perf_counter()
         unit = "λ" if recipe == "exact" else "row set"
         with progress(f"selecting from target size {size}{where}", unit) as report:
-            selections[size] = ranked(design, labels, folds, n_classes, **how, top=TOP, arrays=arrays, progress=report)
+            selections[size] = ranked(
+                design, labels, folds, n_classes, **how, top=TOP, arrays=arrays, score=by, progress=report
+            )
         selections[size] = replace(selections[size], seconds=time.perf_counter() - began)
         selections[size].save(files[size], settings)
     return Selected(selections, files, recalled, time.perf_counter() - start)

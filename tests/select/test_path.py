@@ -203,3 +203,14 @@ def test_threads_change_nothing(cpu, make_data, split_masks):
         together = solve(X, y, split_masks(len(y), 3), arrays=cpu)
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+
+
+def test_features_that_are_nearly_the_same_do_not_stall_it(make_data, split_masks, cpu):
+    """One takes the weight of the other along a direction that gains little: see `newton.step_lengths`."""
+    X, y = make_data(n=90, d=50)
+    noise = np.random.default_rng(0).standard_normal((4, *X.shape))
+    X = np.concatenate([X + 1e-3 * one for one in noise], axis=1)
+    settings = {"n_classes": 3, "ratios": np.geomspace(1, 0.03, 8), "tol": 1e-6, "standardize": True, "arrays": cpu}
+    points = list(path(ArrayDesign(X), y, split_masks(90, 2), **settings))
+    assert all(s.converged for point in points for s in point.solutions)
+    assert sum(s.iterations for point in points for s in point.solutions) < 4000

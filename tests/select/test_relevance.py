@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from head2toe.select.filters import filter_scores
+from head2toe.select.options import OF_WEIGHTS, SCORES
 from head2toe.select.path import path
 from head2toe.select.recipe import Setting, train
-from head2toe.select.relevance import OF_WEIGHTS, SCORES, Score, feature_scores
+from head2toe.select.relevance import Score, feature_scores
 from head2toe.select.scores import toward_layer_mean, weight_scores
 from head2toe.store.design import ArrayDesign
 from head2toe.store.errors import BadRequest

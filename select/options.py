@@ -1,0 +1,42 @@
+"""What rankings can be told; and the names of scores, which `--help` must not import what computes them for."""
+
+from dataclasses import dataclass
+
+from head2toe.store.errors import BadRequest
+from head2toe.store.settings import check_choices, setting
+
+OF_WEIGHTS = ("l21", "l1", "linf", "layer")
+OF_FEATURES = ("variance", "f_classif", "mutual_info")
+BY_CHANCE = ("random", "trees")  # other seeds give other scores, so that a mean over runs makes sense
+SCORES = (*OF_WEIGHTS, *OF_FEATURES, *BY_CHANCE)
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """By what features are ranked, for `head2toe` and `head2toe-paper`; the penalised models don't depend on it.
+
+    Attributes
+    ----------
+    score : str
+        `l21`, `l1`, `linf` (the norm of a feature's weights) or `layer` (its mean over the feature's layer); or of
+        features by themselves `variance`, `f_classif`, `mutual_info`, `random` or `trees`, the same for every λ.
+    score_offset : int
+        How many of the best features are left out.
+    score_runs : int
+        Mean score of so many runs with different seeds: of `random`, `trees`, and the paper's recipe.
+    score_layer_share : float
+        Interpolation toward the mean score of each feature's layer, from 0 to 1.
+    """
+
+    score: str = setting("l21", "By what features are ranked.", choices=SCORES)
+    score_offset: int = setting(0, "How many of the best features rankings leave out.")
+    score_runs: int = setting(1, "Mean score of so many seeds (random, trees, the paper's recipe).")
+    score_layer_share: float = setting(0.0, "Interpolate scores toward their layer's mean, from 0 to 1.")
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.score_offset < 0 or self.score_runs < 1 or not 0 <= self.score_layer_share <= 1:
+            raise BadRequest(
+                "a score's offset is 0 or more, its runs 1 or more, and its layer share from 0 to 1, not "
+                f"{self.score_offset}, {self.score_runs} and {self.score_layer_share}"
+            )
