@@ -28,8 +28,9 @@ STANDARDIZE = ("none", "unit", "feature", "unit+feature")
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """A selection for each target size, and the file each is kept in."""
+    """A selection for each target size, and the file each is kept in; `standardize` says of which features."""
 
+    standardize: str
     selections: Mapping[int, Selection]
     files: Mapping[int, Path]
     recalled: bool
@@ -40,6 +41,7 @@ class Selected:
         return [
             {
                 "target_size": size,
+                "standardize": self.standardize,
                 "file": str(self.files[size]),
                 "features": selection.n_features,
                 "path": [_document(certificate) for certificate in selection.certificates],
@@ -114,4 +116,6 @@ def select_features(
         with progress(f"selecting from target size {size}{where}", unit) as report:
             selections[size] = ranked(design, labels, folds, n_classes, **how, top=TOP, arrays=arrays, progress=report)
         selections[size].save(files[size], settings)
-    return Selected(selections, files, recalled, time.perf_counter() - start)
+    return Selected(
+        standardize if recipe == "exact" else "unit", selections, files, recalled, time.perf_counter() - start
+    )
