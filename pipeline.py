@@ -86,6 +86,7 @@ class Options(ExtractOptions):
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
         object.__setattr__(self, "standardize", self.standardizations)
+        object.__setattr__(self, "output", Path(self.output))
         super().__post_init__()
         if not self.methods or not self.standardizations:
             raise BadRequest("methods and standardize name one thing or more")

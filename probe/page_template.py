@@ -73,7 +73,7 @@ images{% endif %}{% if on == "test" %}, then the test images were looked at once
 {% call scroll("Methods") %}
 <table>
 <thead><tr><th class="text">method</th><th>test accuracy</th><th>95 %</th>
-<th>{{ "folds ± s.e." if folds else "held out, 95 %" }}</th>
+<th>{{ "folds ± s.e." if folds else "held out (95 %)" }}</th>
 {% if nested %}<th>nested ± s.e.</th><th>95 %</th>{% endif %}
 <th>balanced</th><th>AUROC</th><th>log-loss</th><th>features</th></tr></thead>
 <tbody>
@@ -83,8 +83,8 @@ images{% endif %}{% if on == "test" %}, then the test images were looked at once
 {% elif m.name in level %} <span class="mark">level</span>{% endif %}</th>
 <td>{{ tested(m) }}</td>
 <td>{{ (m.test.accuracy.interval if m.test else none) | interval }}</td>
-<td>{% if folds %}{{ m.cv.accuracy | plus_minus }}{% else %}{{ m.cv.accuracy.mean | decimal }},
-{{ m.cv.accuracy.get("interval") | interval }}{% endif %}</td>
+<td>{% if folds %}{{ m.cv.accuracy | plus_minus }}{% else %}{{ m.cv.accuracy.mean | decimal }}
+({{ m.cv.accuracy.get("interval") | interval }}){% endif %}</td>
 {% if nested %}
 <td>{% if m.nested %}{{ m.nested.accuracy | plus_minus }}{% else %}–{% endif %}</td>
 <td>{{ (m.nested.accuracy.interval if m.nested else none) | interval }}</td>

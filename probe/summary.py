@@ -10,7 +10,7 @@ from head2toe.store.listing import table
 from head2toe.store.space import readable
 
 HEADER = ("method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds")
-NESTED = ("nested cv", "95 %")
+NESTED = ("nested cv", "nested 95 %")
 """After the cv accuracy, where there is one."""
 ALPHA = 0.05
 
@@ -26,11 +26,14 @@ class MethodResult:
     test_accuracy: float | None
     features_kept: int
     features_total: int
+    nested_accuracy: float | None = None
+    nested_stderr: float | None = None
 
     @classmethod
     def of(cls, method: Mapping[str, Any]) -> "MethodResult":
         """From the method's part of a record."""
         cv, test, features = method["cv"]["accuracy"], method["test"], method["features"]
+        nested = (method["nested"] or {}).get("accuracy", {})
         return cls(
             method["name"],
             method["settings"],
@@ -39,6 +42,8 @@ class MethodResult:
             None if test is None else test["accuracy"]["value"],
             features["kept"],
             features["total"],
+            nested.get("mean"),
+            nested.get("stderr"),
         )
 
 
@@ -158,7 +163,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
     if has_nested(record):
-        yield "Nested cv: every fold judged by heads whose settings were chosen without it; not hopeful, as cv is."
+        yield "The cv accuracy is a little hopeful. Nested cv is not: settings were chosen without the fold that is judged."
     yield ""
     for method in record["methods"]:
         yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"
