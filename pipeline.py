@@ -63,7 +63,7 @@ class Options(ExtractOptions):
         Which settings win: the `best`, or the `simplest`: fewest features within one standard error of the best.
     nested : bool
         Nested cross-validation as well: an estimate without a test that no choice of settings has flattered. It does
-        all the work once more for every fold, on the other folds.
+        all the work once more for every fold, on the other folds: of five, two to three times as much again.
     """
 
     output: Path = setting(Path("results"), "Folder for results.")
@@ -80,7 +80,9 @@ class Options(ExtractOptions):
     metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
     rule: str = setting("best", "`simplest`: the fewest features within one standard error of the best.", choices=RULES)
     nested: bool = setting(
-        False, "Nested cross-validation, too: an unbiased estimate without a test. Costs all the work again per fold."
+        False,
+        "Nested cross-validation, too: an unbiased estimate without a test. With five folds, two to three times the "
+        "work again.",
     )
 
     def __post_init__(self) -> None:

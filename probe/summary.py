@@ -163,7 +163,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
     if has_nested(record):
-        yield "The cv accuracy is a little hopeful. Nested cv is not: settings were chosen without the fold that is judged."
+        yield "The cv accuracy is a little hopeful. Nested cv is not: settings were chosen without the fold it judges."
     yield ""
     for method in record["methods"]:
         yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"
