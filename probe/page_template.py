@@ -101,8 +101,8 @@ images{% endif %}{% if on == "test" %}, then the test images were looked at once
 (p ≥ 0.05). The tests are taken one by one: among many methods, one in twenty that is level would be found different by
 chance. {{ "The folds" if folds else "The held-out images" }} chose the settings, so that
 {{ "their means are" if folds else "what they say is" }} a little hopeful.
-{% if nested %}<b>nested</b>: every fold judged by a head whose settings, too, were chosen without it, on the other folds; that is not
-hopeful.{% endif %}</p>
+{% if nested %}<b>nested</b>: every fold judged by a head whose settings, too, were chosen without it, on the other
+folds; that is not hopeful.{% endif %}</p>
 {% if pairs %}
 <details><summary>Each method against {{ best.name }}</summary>
 {% call scroll("Comparisons with the best method") %}
