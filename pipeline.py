@@ -52,9 +52,10 @@ class Options(ScoreOptions, ExtractOptions):
     ----------
     output : Path
         Where results go.
-    standardize : str
+    standardize : str or tuple of str
         How features are normalised before selection: `feature` (unit variance over the fold's training rows), `unit`
-        (every layer of every example at unit norm, as the paper does), `unit+feature` or `none`.
+        (every layer of every example at unit norm, as the paper does), `unit+feature` or `none`; of several, the folds
+        choose.
     fresh : bool
         Select and probe again, even if an earlier run with the same settings left its result. Stores are always reused.
     methods : sequence of str
@@ -72,14 +73,15 @@ class Options(ScoreOptions, ExtractOptions):
         Which settings win: the `best`, or the `simplest`: fewest features within one standard error of the best.
     nested : bool
         Nested cross-validation as well: an estimate without a test that no choice of settings has flattered. It does
-        all the work once more for every fold, on the other folds.
+        all the work once more for every fold, on the other folds: of five, two to three times as much again.
     """
 
     output: Path = setting(Path("results"), "Folder for results.")
-    standardize: str = setting(
-        "feature",
-        "How features are normalised before selection.",
+    standardize: str | tuple[str, ...] = setting(
+        ("feature",),
+        "Features before selection: none, unit, feature or unit+feature; name several (a,b) and the folds choose.",
         choices=("none", "unit", "feature", "unit+feature"),
+        listed=True,
     )
     fresh: bool = setting(False, "Select and probe again what an earlier run left; stores are reused.")
     methods: tuple[str, ...] = setting(
@@ -96,13 +98,19 @@ class Options(ScoreOptions, ExtractOptions):
     metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
     rule: str = setting("best", "`simplest`: the fewest features within one standard error of the best.", choices=RULES)
     nested: bool = setting(
-        False, "Nested cross-validation, too: an unbiased estimate without a test. Costs all the work again per fold."
+        False,
+        "Nested cross-validation, too: an unbiased estimate without a test. With five folds, two to three times the "
+        "work again.",
     )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
+        object.__setattr__(self, "standardize", self.standardizations)
+        object.__setattr__(self, "output", Path(self.output))
         ExtractOptions.__post_init__(self)
         ScoreOptions.__post_init__(self)
+        if not self.methods or not self.standardizations:
+            raise BadRequest("methods and standardize name one thing or more")
         if self.nested and self.folds in ("800/200", "holdout"):
             raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
         if self.nested and self.costly:
@@ -120,13 +128,23 @@ class Options(ScoreOptions, ExtractOptions):
         """Those of the methods that train the backbone."""
         return tuple(method for method in self.methods if method in COSTLY)
 
+    @property
+    def standardizations(self) -> tuple[str, ...]:
+        """All ways in which features are normalised before selection."""
+        return tuple(dict.fromkeys((self.standardize,) if isinstance(self.standardize, str) else self.standardize))
+
 
 @dataclass(frozen=True, eq=False)
 class SelectResult:
-    """What `select` leaves: an extraction for each backbone, and a selection for each target size."""
+    """What `select` leaves: an extraction for each backbone and, for each normalisation, selections by target size."""
 
     extractions: tuple["Extraction", ...]
-    selected: "Selected"
+    every: tuple["Selected", ...]
+
+    @property
+    def selected(self) -> "Selected":
+        """Of the first normalisation."""
+        return self.every[0]
 
     @property
     def extraction(self) -> "Extraction":
@@ -139,9 +157,9 @@ class SelectResult:
             "task": self.extraction.task.name,
             "store": str(self.extraction.store.path),
             "images_extracted": sum(extraction.images_extracted for extraction in self.extractions),
-            "selections": self.selected.document(),
-            "recalled": self.selected.recalled,
-            "seconds": self.selected.seconds,
+            "selections": [entry for selected in self.every for entry in selected.document()],
+            "recalled": all(selected.recalled for selected in self.every),
+            "seconds": sum(selected.seconds for selected in self.every),
         }
 
 
@@ -320,7 +338,7 @@ def _whole(extractions: Sequence["Extraction"]) -> "Split":
 
 def _selections(
     extractions: Sequence["Extraction"], o: Options, split: "Split", where: str = ""
-) -> dict[str, "Selected"]:
+) -> dict[str, tuple["Selected", ...]]:
     """The selections that the methods asked for need, by recipe."""
     from head2toe.probe.methods import METHODS as REGISTRY
 
@@ -330,29 +348,36 @@ def _selections(
 
 def _select(
     extractions: Sequence["Extraction"], o: Options, recipe: str, split: "Split", where: str = ""
-) -> "Selected":
-    """A selection for each target size, all backbones side by side, from the rows that a split learns from."""
+) -> tuple["Selected", ...]:
+    """A selection for each target size, all backbones side by side, from the rows that a split learns from.
+
+    For each normalisation that was asked for; the paper's recipe knows one.
+    """
     from head2toe.select.arrays import namespace
     from head2toe.select.stage import select_features
 
     first, rows = extractions[0], split.training
     images = [first.digests[row] for row in rows]
-    return select_features(
-        first.task.name,
-        _designs(extractions, images),
-        {size: [extraction.stores[size].key for extraction in extractions] for size in first.stores},
-        images,
-        first.task.labels[rows],
-        split.folds,
-        len(first.task.classes),
-        recipe=recipe,
-        standardize=o.standardize,
-        seed=o.seed,
-        folder=o.output / "selections",
-        fresh=o.fresh,
-        arrays=namespace(o.device),
-        score=o,
-        where=where,
+    standardizations = o.standardizations if recipe == "exact" else ("unit",)
+    return tuple(
+        select_features(
+            first.task.name,
+            _designs(extractions, images),
+            {size: [extraction.stores[size].key for extraction in extractions] for size in first.stores},
+            images,
+            first.task.labels[rows],
+            split.folds,
+            len(first.task.classes),
+            recipe=recipe,
+            standardize=how,
+            seed=o.seed,
+            folder=o.output / "selections",
+            fresh=o.fresh,
+            arrays=namespace(o.device),
+            score=o,
+            where=f", {how}{where}" if len(standardizations) > 1 else where,
+        )
+        for how in standardizations
     )
 
 
@@ -366,7 +391,7 @@ def _designs(extractions: Sequence["Extraction"], images: Sequence[str]) -> dict
 
 def _outcomes(
     extractions: Sequence["Extraction"],
-    selected: Mapping[str, "Selected"],
+    selected: Mapping[str, Sequence["Selected"]],
     o: Options,
     split: "Split",
     where: str = "",
@@ -386,29 +411,32 @@ def _outcomes(
         fresh=o.fresh,
         where=where,
     )
-    used = [[selected[need] for need in REGISTRY[outcome.name].needs] for outcome in outcomes]
+    used = [[one for need in REGISTRY[outcome.name].needs for one in selected[need]] for outcome in outcomes]
     return [_with_costs(outcome, extractions, uses) for outcome, uses in zip(outcomes, used, strict=True)]
 
 
 def _problem(
-    extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options, split: "Split"
+    extractions: Sequence["Extraction"], selected: Mapping[str, Sequence["Selected"]], o: Options, split: "Split"
 ) -> "Problem":
     """What the methods are tried on."""
     from head2toe.probe.candidates import Problem
     from head2toe.select.arrays import namespace
 
     task, digests = extractions[0].task, extractions[0].digests
+    exact = {one.standardize: one.selections for one in selected.get("exact", ())}
+    usual = o.standardizations[0]
     return Problem(
         designs=_designs(extractions, [digests[row] for row in split.rows]),
         labels=task.labels[split.rows],
         folds=split.folds,
         n_classes=len(task.classes),
         arrays=namespace(o.device),
-        exact=selected["exact"].selections if "exact" in selected else {},
-        by_recipe=selected["paper"].selections if "paper" in selected else {},
-        standardize=o.standardize,
+        exact=exact.get(usual, {}),
+        by_recipe=selected["paper"][0].selections if "paper" in selected else {},
+        standardize=usual,
         seed=o.seed,
         head=o.head,
+        further={how: found for how, found in exact.items() if how != usual},
     )
 
 
@@ -437,7 +465,9 @@ def _with_costs(outcome: "Outcome", extractions: Sequence["Extraction"], used: S
     )
 
 
-def _made_of(extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], split: "Split") -> dict[str, Any]:
+def _made_of(
+    extractions: Sequence["Extraction"], selected: Mapping[str, Sequence["Selected"]], split: "Split"
+) -> dict[str, Any]:
     """What a split of the task is made of: rows, labels, folds, features and, by recipe, their selections."""
     from head2toe.store.recall import fingerprint
 
@@ -445,12 +475,15 @@ def _made_of(extractions: Sequence["Extraction"], selected: Mapping[str, "Select
     images = [first.digests[row] for row in split.rows]
     rows = [images, first.task.labels[split.rows].tolist(), split.folds.tolist()]
     stores = [store.key for extraction in extractions for store in extraction.stores.values()]
-    ranked = {recipe: sorted(file.name for file in chosen.files.values()) for recipe, chosen in selected.items()}
+    ranked = {
+        recipe: [file.name for one in chosen for _, file in sorted(one.files.items())]
+        for recipe, chosen in selected.items()
+    }
     return {"rows": fingerprint(rows), "stores": stores, **ranked}
 
 
 def _run_key(
-    extractions: Sequence["Extraction"], selected: Mapping[str, "Selected"], o: Options, split: "Split"
+    extractions: Sequence["Extraction"], selected: Mapping[str, Sequence["Selected"]], o: Options, split: "Split"
 ) -> str:
     """The name of a result: a hash of everything it depends on, this code included."""
     from head2toe.probe.stage import code
@@ -464,7 +497,7 @@ def _run_key(
 def _run_record(
     argument: str,
     extractions: Sequence["Extraction"],
-    selected: Mapping[str, "Selected"],
+    selected: Mapping[str, Sequence["Selected"]],
     trainings: Mapping[str, Sequence[Mapping[str, Any]]],
     o: Options,
     key: str,
@@ -478,7 +511,7 @@ def _run_record(
         "provenance": dict(task.provenance),
         "skipped": list(first.skipped),
         "notes": [*task.notes, *_rule_note(task.folds, o.rule)],
-        "selections": {recipe: selection.document() for recipe, selection in selected.items()},
+        "selections": {recipe: [e for one in chosen for e in one.document()] for recipe, chosen in selected.items()},
         **({"trainings": dict(trainings)} if trainings else {}),
     }
     return Run(
@@ -638,7 +671,8 @@ def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:
         return
     for extraction in result.extractions:
         echo_extraction(extraction)
-    echo_selection(result.selected, recipe)
+    for selected in result.every:
+        echo_selection(selected, recipe)
 
 
 @main.command("probe")

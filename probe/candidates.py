@@ -1,7 +1,7 @@
 """What a method chooses from: points of its grid, each of which can be cross-validated, and refitted if it wins."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -33,6 +33,8 @@ class Problem:
         How features were normalised before the exact path.
     head : str
         What is trained on chosen columns: one of `KINDS`.
+    further : dict
+        Of other normalisations, by name: their exact selections, as `exact`.
     """
 
     designs: Mapping[int, Design]
@@ -45,6 +47,7 @@ class Problem:
     standardize: str = "feature"
     seed: int = 0
     head: str = "logistic"
+    further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
 
     @property
     def n_train(self) -> int:
@@ -61,11 +64,20 @@ class Problem:
         """The designs of the training rows alone."""
         return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
 
+    @property
+    def variants(self) -> "tuple[Problem, ...]":
+        """The problem as it is, and with each further normalisation in place of its own."""
+        others = (replace(self, standardize=how, exact=exact, further={}) for how, exact in self.further.items())
+        return (self, *others)
+
     @cached_property
-    def as_selected(self) -> dict[int, Design]:
-        """The designs as the exact path saw them."""
-        unit = self.standardize.startswith("unit")
-        return {size: UnitRows.of(design) if unit else design for size, design in self.designs.items()}
+    def unit_designs(self) -> dict[int, Design]:
+        """The designs with every layer of every row at unit norm."""
+        return {size: UnitRows.of(design) for size, design in self.designs.items()}
+
+    def as_selected(self, size: int, standardize: str) -> Design:
+        """A design as the exact path saw it; what is per feature is part of its models."""
+        return (self.unit_designs if standardize.startswith("unit") else self.designs)[size]
 
     @cached_property
     def on_device(self) -> Labels:
@@ -135,12 +147,13 @@ class HeadOn:
 
 @dataclass(frozen=True, eq=False)
 class Penalised:
-    """The l2,1-penalised model of one λ as it is."""
+    """The l2,1-penalised model of one λ as it is, of features that were normalised as `standardize` says."""
 
     settings: Mapping[str, Any]
     target_size: int
     ratio: float
     selection: Selection
+    standardize: str
 
     @property
     def columns(self) -> Columns:
@@ -153,14 +166,14 @@ class Penalised:
 
     def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Each fold's own penalised model; there is nothing more to set."""
-        design = problem.as_selected[self.target_size].take(np.arange(problem.n_train))
+        design = problem.as_selected(self.target_size, self.standardize).take(np.arange(problem.n_train))
         yield {}, out_of_fold(np.stack([log_probabilities(design, m) for m in self._models[:-1]]), problem.folds)
 
     def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
         """The penalised model of all training rows."""
         design, model = problem.designs[self.target_size], self._models[-1]
-        logp = log_probabilities(problem.as_selected[self.target_size], model)[problem.n_train :]
-        if problem.standardize.startswith("unit"):
+        logp = log_probabilities(problem.as_selected(self.target_size, self.standardize), model)[problem.n_train :]
+        if self.standardize.startswith("unit"):
             return logp, None  # the norm of a whole layer is no function of the kept features
         return logp, _centred(design, model, problem.n_train, self.target_size)
 

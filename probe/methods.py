@@ -78,7 +78,7 @@ def l21(problem: Problem) -> Iterator[Candidate]:
     """The exact group lasso as the classifier itself; λ by the folds."""
     for size, selection in problem.exact.items():
         for ratio in selection.ratios:
-            yield Penalised({"target_size": size, "lambda_ratio": ratio}, size, ratio, selection)
+            yield Penalised({"target_size": size, "lambda_ratio": ratio}, size, ratio, selection, problem.standardize)
 
 
 def head2toe(problem: Problem) -> Iterator[Candidate]:

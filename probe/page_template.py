@@ -73,7 +73,7 @@ images{% endif %}{% if on == "test" %}, then the test images were looked at once
 {% call scroll("Methods") %}
 <table>
 <thead><tr><th class="text">method</th><th>test accuracy</th><th>95 %</th>
-<th>{{ "folds ± s.e." if folds else "held out, 95 %" }}</th>
+<th>{{ "folds ± s.e." if folds else "held out (95 %)" }}</th>
 {% if nested %}<th>nested ± s.e.</th><th>95 %</th>{% endif %}
 <th>balanced</th><th>AUROC</th><th>log-loss</th><th>features</th></tr></thead>
 <tbody>
@@ -83,8 +83,8 @@ images{% endif %}{% if on == "test" %}, then the test images were looked at once
 {% elif m.name in level %} <span class="mark">level</span>{% endif %}</th>
 <td>{{ tested(m) }}</td>
 <td>{{ (m.test.accuracy.interval if m.test else none) | interval }}</td>
-<td>{% if folds %}{{ m.cv.accuracy | plus_minus }}{% else %}{{ m.cv.accuracy.mean | decimal }},
-{{ m.cv.accuracy.get("interval") | interval }}{% endif %}</td>
+<td>{% if folds %}{{ m.cv.accuracy | plus_minus }}{% else %}{{ m.cv.accuracy.mean | decimal }}
+({{ m.cv.accuracy.get("interval") | interval }}){% endif %}</td>
 {% if nested %}
 <td>{% if m.nested %}{{ m.nested.accuracy | plus_minus }}{% else %}–{% endif %}</td>
 <td>{{ (m.nested.accuracy.interval if m.nested else none) | interval }}</td>
@@ -100,9 +100,9 @@ images{% endif %}{% if on == "test" %}, then the test images were looked at once
 <p class="note"><b>best</b>: the highest accuracy. <b>level</b>: McNemar's exact test does not tell it from the best
 (p ≥ 0.05). The tests are taken one by one: among many methods, one in twenty that is level would be found different by
 chance. {{ "The folds" if folds else "The held-out images" }} chose the settings, so that
-{{ "their means are" if folds else "what they say is" }} a little hopeful.{% if nested %}
-<b>nested</b>: every fold judged by a head whose settings, too, were chosen without it, on the other folds; that is not
-hopeful.{% endif %}</p>
+{{ "their means are" if folds else "what they say is" }} a little hopeful.
+{% if nested %}<b>nested</b>: every fold judged by a head whose settings, too, were chosen without it, on the other
+folds; that is not hopeful.{% endif %}</p>
 {% if pairs %}
 <details><summary>Each method against {{ best.name }}</summary>
 {% call scroll("Comparisons with the best method") %}

@@ -68,7 +68,8 @@ def evaluate_all(
         unused = {"exact", "paper"} - set(METHODS[method].needs)
         depends = {name: value for name, value in made_of.items() if name not in unused}
         how = {"method": method, "metric": metric, "rule": rule, "seed": problem.seed}
-        how |= {"standardize": problem.standardize, "classes": problem.n_classes, "head": problem.head, "code": code()}
+        how |= {"standardize": [problem.standardize, *problem.further], "classes": problem.n_classes}
+        how |= {"head": problem.head, "code": code()}
         file = folder / f"{task}-{method}-{fingerprint(depends | how)[:16]}.npz"
         if file.is_file() and not fresh:
             outcomes.append(outcome_file.load(file))

@@ -21,7 +21,7 @@ HEADER = (
     "training FLOPs",
     "kept",
 )
-NESTED = ("nested cv", "95 %")
+NESTED = ("nested cv", "nested 95 %")
 """After the cv accuracy, where there is one."""
 ALPHA = 0.05
 
@@ -37,11 +37,14 @@ class MethodResult:
     test_accuracy: float | None
     features_kept: int
     features_total: int
+    nested_accuracy: float | None = None
+    nested_stderr: float | None = None
 
     @classmethod
     def of(cls, method: Mapping[str, Any]) -> "MethodResult":
         """From the method's part of a record."""
         cv, test, features = method["cv"]["accuracy"], method["test"], method["features"]
+        nested = (method["nested"] or {}).get("accuracy", {})
         return cls(
             method["name"],
             method["settings"],
@@ -50,6 +53,8 @@ class MethodResult:
             None if test is None else test["accuracy"]["value"],
             features["kept"],
             features["total"],
+            nested.get("mean"),
+            nested.get("stderr"),
         )
 
 
@@ -191,7 +196,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
     if has_nested(record):
-        yield "Nested cv: every fold judged by heads whose settings were chosen without it; not hopeful, as cv is."
+        yield "The cv accuracy is a little hopeful. Nested cv is not: settings were chosen without the fold it judges."
     yield ""
     for method in record["methods"]:
         yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"

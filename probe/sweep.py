@@ -3,8 +3,8 @@
 import math
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from head2toe.store.progress import Progress
 
 SHORTLIST = 4
 """How many sets of columns get logistic heads, of those that a method may choose from."""
+BUILT_ON = "lambda_ratio"
+"""The setting that all candidates have which build on an exact selection."""
 LOWER_IS_BETTER = ("log_loss",)
 
 
@@ -59,7 +61,7 @@ def evaluate(
             f"unknown metric or rule {metric!r}, {rule!r}: {', '.join(metrics.METRICS)}; {', '.join(RULES)}"
         )
     start = time.perf_counter()
-    grid = list(METHODS[name].candidates(problem))
+    grid = candidates(name, problem)
     screened, grid = shortlist(grid, problem, metric, progress)
     tried: list[Trial] = []
     bests: list[Trial] = []  # of every candidate
@@ -91,6 +93,23 @@ def evaluate(
         model=model,
         layers=dict(zip(design.layers.names, design.layers.widths, strict=True)),
     )
+
+
+def candidates(name: str, problem: Problem) -> list[Candidate]:
+    """A method's grid. Where features were selected under several normalisations, so that the folds choose, what builds
+    on a selection (its settings have a λ) stands there once for each.
+    """
+    grid = list(METHODS[name].candidates(problem))
+    if not problem.further or "exact" not in METHODS[name].needs:
+        return grid
+    found = [candidate for candidate in grid if BUILT_ON not in candidate.settings]
+    for variant in problem.variants:
+        told = {"standardize": variant.standardize}
+        built: Iterator[Any] = (
+            candidate for candidate in METHODS[name].candidates(variant) if BUILT_ON in candidate.settings
+        )
+        found += [replace(candidate, settings={**told, **candidate.settings}) for candidate in built]
+    return found
 
 
 def shortlist(

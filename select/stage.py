@@ -31,8 +31,9 @@ STANDARDIZE = ("none", "unit", "feature", "unit+feature")
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """A selection for each target size, and the file each is kept in."""
+    """A selection for each target size, and the file each is kept in; `standardize` says of which features."""
 
+    standardize: str
     selections: Mapping[int, Selection]
     files: Mapping[int, Path]
     recalled: bool
@@ -61,6 +62,7 @@ class Selected:
         return [
             {
                 "target_size": size,
+                "standardize": self.standardize,
                 "file": str(self.files[size]),
                 "features": selection.n_features,
                 "seconds": selection.seconds,
@@ -151,4 +153,6 @@ def select_features(
             )
         selections[size] = replace(selections[size], seconds=time.perf_counter() - began)
         selections[size].save(files[size], settings)
-    return Selected(selections, files, recalled, time.perf_counter() - start)
+    return Selected(
+        standardize if recipe == "exact" else "unit", selections, files, recalled, time.perf_counter() - start
+    )

@@ -41,7 +41,7 @@ def test_the_head_of_the_split_is_trained_on_its_training_rows(posed: Posed) -> 
     alone = Problem(
         {512: problem.designs[512].take(np.arange(100))}, problem.labels[:100], SPLIT[:80], 3, problem.arrays, {}, {}
     )
-    np.testing.assert_allclose(folded[80:], head.refit(alone, {"C": 10.0})[0], atol=0.02)
+    np.testing.assert_allclose(folded[80:], head.refit(alone, {"C": 10.0})[0], atol=0.1)
 
 
 def test_the_simplest_of_one_fold_is_as_good_as_the_best(posed: Posed) -> None:

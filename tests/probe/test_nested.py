@@ -66,6 +66,7 @@ def test_the_pipeline_judges_each_outer_fold_as_a_task_of_its_own(image_folder: 
         nested.record["methods"], plain.record["methods"], of_alone.record["methods"], strict=True
     ):
         assert usual["nested"] is None
+        assert method["nested"]["accuracy"]["mean"] in [m.nested_accuracy for m in nested.methods]
         assert [method[part] for part in ("cv", "test", "settings")] == [
             usual[part] for part in ("cv", "test", "settings")
         ]
@@ -107,7 +108,7 @@ def test_rows_find_their_way_back(made_up: Made) -> None:
 def test_table_summary_and_page_show_it_beside_the_folds(made_up: Made, n_test: int, tmp_path: Path) -> None:
     record = results.write_run(tmp_path, *nested_run(made_up, n_test))
     text = summary.method_table(record)
-    assert re.search(r"nested cv +95 %", text)
+    assert re.search(r"nested cv +nested 95 %", text)
     for method in record["methods"]:
         said = summary.plus_minus(method["nested"]["accuracy"])
         assert said != summary.plus_minus(method["cv"]["accuracy"])
