@@ -17,7 +17,7 @@ METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "neste
 COLUMNS = (
     "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "nested_accuracy", "nested_stderr",
     "test_accuracy", "test_low", "test_high",
-    "features_kept", "features_total", "seconds", "F", "lambda_ratio", "lambda", "run",
+    "features_kept", "features_total", "seconds", "flops", "bytes", "F", "lambda_ratio", "lambda", "run",
 )  # fmt: skip
 HEADER = (
     "task",
@@ -121,6 +121,8 @@ def rows(run: Found) -> list[dict[str, Any]]:
             method["features"]["kept"],
             method["features"]["total"],
             method["cost"]["seconds"],
+            method["cost"]["flops"] + method["cost"].get("extraction_flops", 0),
+            method["cost"]["bytes"],
             _fraction(method),
             settings.get("lambda_ratio"),
             settings.get("lambda"),
@@ -149,7 +151,7 @@ def as_text(listed: Sequence[Mapping[str, Any]]) -> str:
             summary.plus_minus({"mean": row["cv_accuracy"], "stderr": row["cv_stderr"]}),
             summary.decimal(row["test_accuracy"]),
             summary.interval(None if row["test_low"] is None else [row["test_low"], row["test_high"]]),
-            f"{row['features_kept']:,}",
+            f"{row['features_kept']:,}" if row["features_total"] else "–",
             f"{row['seconds']:.1f}",
             "–" if row["F"] is None else f"{row['F']:.2g}",
             "–" if row["lambda_ratio"] is None else summary.setting(row["lambda_ratio"]),

@@ -64,7 +64,7 @@ def test_costly_methods_stand_beside_the_others(image_folder: Path) -> None:
     fresh = run(str(image_folder), **TINY, methods=("linear", "finetune"), fresh=True)
     assert not any(one["recalled"] for one in fresh.record["trainings"]["finetune"])
     assert timeless(fresh.record) == timeless(again.record), "the same settings give the same result"
-    assert results.read(fresh.file) == fresh.record
+    assert results.read(fresh.file)["methods"] == fresh.record["methods"]
 
 
 def test_scratch_starts_at_random_and_finetune_where_it_is_told(image_folder: Path, tmp_path: Path) -> None:
