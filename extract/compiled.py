@@ -113,8 +113,6 @@ def _refusal(name: str, error: Exception) -> Exception:
     """One line about why torch did not compile."""
     cause = getattr(error, "inner_exception", error)
     if type(cause).__name__ in NO_COMPILER:
-        return MissingExtra(
-            "--compile needs g++ or clang on a CPU and Triton on CUDA: install it, or go without"
-        )
+        return MissingExtra("--compile needs g++ or clang on a CPU and Triton on CUDA: install it, or go without")
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return BadRequest(f"torch.compile can't make one graph of {name} ({reason[:200]}): run it without --compile")
