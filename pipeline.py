@@ -577,7 +577,7 @@ def command_line(task: str, o: Options) -> str:
     for field in fields(Options):
         name = "backbones" if field.name == "backbone" else field.name
         value, usual = getattr(o, name), getattr(default, name)
-        if value == usual or field.name in ("fresh", "output", "store", "device", "batch_size"):
+        if value == usual or field.name in ("fresh", "output", "store", "device", "batch_size", "compile"):
             continue
         name = flag_of(field.name, field.metadata)
         values = value if isinstance(value, tuple) else (value,)

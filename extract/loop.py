@@ -5,12 +5,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
 import torch
 from head2toe.extract.backbones import Backbone
+from head2toe.extract.compiled import Graph, Pooled
 from head2toe.extract.images import ImageSource
 from head2toe.extract.pooling import Tokens
 from head2toe.extract.preprocess import Preprocessing
@@ -28,7 +29,10 @@ Features = dict[str, np.ndarray]
 
 
 class FeatureReader:
-    """Runs the backbone on a batch and returns the pooled features of every tap, for every target size."""
+    """Runs the backbone on a batch and returns the pooled features of every tap, for every target size.
+
+    With `compiled_for`, a number of images, torch compiles it for batches of that size; see `Graph`.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class FeatureReader:
         tokens: Tokens = "paper",
         *,
         amp: bool = False,
+        compiled_for: int = 0,
     ) -> None:
         self._backbone = backbone
         self._taps = {(tap.side, tap.module, tap.call): tap for tap in taps}
@@ -46,10 +51,24 @@ class FeatureReader:
         self._tokens: Tokens = tokens
         self._autocast = torch.autocast(backbone.device.type, AMP_DTYPES[backbone.device.type], enabled=amp)
         self._indices = {size: layer_index(taps, size, tokens) for size in target_sizes}
+        self._graph = Graph(backbone.model, taps, target_sizes, tokens, compiled_for) if compiled_for else None
 
     def __call__(self, batch: torch.Tensor) -> dict[int, Features]:
         """(n, 3, s, s) uint8 to target size -> layer -> (n, width) float32."""
-        pooled: dict[int, dict[str, torch.Tensor]] = {size: {} for size in self._target_sizes}
+        device = self._backbone.device
+        with torch.inference_mode(), self._autocast:
+            images = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
+            images = self._backbone.preprocessing.normalize(images)
+            pooled = self._graph(images) if self._graph else self._pooled(images)
+        return {size: _to_host(self._indices[size], layers) for size, layers in pooled.items()}
+
+    def close(self) -> None:
+        """Leave the backbone as it was."""
+        if self._graph:
+            self._graph.close()
+
+    def _pooled(self, images: torch.Tensor) -> Pooled:
+        pooled: Pooled = {size: {} for size in self._target_sizes}
 
         def read(point: Point, call: int, value: Any) -> None:
             tap = self._taps.get((point[1], point[2], call))
@@ -61,11 +80,9 @@ class FeatureReader:
                 # Pooled at once: a later layer may work in place, and memory stays bounded by one batch.
                 layers[tap.name] = tap.pool(tensor, size, self._tokens)
 
-        model, device = self._backbone.model, self._backbone.device
-        with torch.inference_mode(), self._autocast, hooked(model, self._points, read):
-            images = batch.to(device, non_blocking=True, memory_format=torch.channels_last)
-            model(self._backbone.preprocessing.normalize(images))
-        return {size: _to_host(self._indices[size], layers) for size, layers in pooled.items()}
+        with hooked(self._backbone.model, self._points, read):
+            self._backbone.model(images)
+        return pooled
 
 
 def layer_index(taps: Sequence[Tap], target_size: int, tokens: Tokens = "paper") -> LayerIndex:
@@ -82,6 +99,7 @@ def run(
     *,
     tokens: Tokens = "paper",
     amp: bool = False,
+    compiled: bool = False,
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> int:
@@ -95,34 +113,36 @@ def run(
         An image can't be read, or a layer came out NaN or infinite; blocks committed so far are kept.
     """
     source = dict(zip(digests, images, strict=True))
-    reader = FeatureReader(backbone, taps, tuple(writers), tokens, amp=amp)
+    compiled_for = batch_size if compiled else 0
+    reader = FeatureReader(backbone, taps, tuple(writers), tokens, amp=amp, compiled_for=compiled_for)
     extracted, total = 0, len(source) - min((w.reused for w in writers.values()), default=0)
-    while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
-        claimed = 0
-        for block in blocks:
-            with ExitStack() as stack:
-                claims = {
-                    size: stack.enter_context(claim)
-                    for size, writer in writers.items()
-                    if (claim := writer.claim(block)) is not None
-                }
-                claimed += len(claims)
-                wanted = {size: {writers[size].images[r]: r for r in c.missing} for size, c in claims.items()}
-                todo = list(dict.fromkeys(digest for rows in wanted.values() for digest in rows))
-                for names, batch in batches(todo, source, backbone.preprocessing, batch_size):
-                    for size, features in reader(batch).items():
-                        if size not in claims:
-                            continue
-                        mine = [i for i, name in enumerate(names) if name in wanted[size]]
-                        rows = [wanted[size][names[i]] for i in mine]
-                        claims[size].put(rows, {layer: values[mine] for layer, values in features.items()})
-                    extracted += len(names)
-                    if progress:
-                        progress(extracted, total)
-                for claim in claims.values():
-                    claim.commit()
-        if not claimed:
-            time.sleep(0.5)  # all that is left is in other processes' hands
+    with closing(reader):
+        while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
+            claimed = 0
+            for block in blocks:
+                with ExitStack() as stack:
+                    claims = {
+                        size: stack.enter_context(claim)
+                        for size, writer in writers.items()
+                        if (claim := writer.claim(block)) is not None
+                    }
+                    claimed += len(claims)
+                    wanted = {size: {writers[size].images[r]: r for r in c.missing} for size, c in claims.items()}
+                    todo = list(dict.fromkeys(digest for rows in wanted.values() for digest in rows))
+                    for names, batch in batches(todo, source, backbone.preprocessing, batch_size):
+                        for size, features in reader(batch).items():
+                            if size not in claims:
+                                continue
+                            mine = [i for i, name in enumerate(names) if name in wanted[size]]
+                            rows = [wanted[size][names[i]] for i in mine]
+                            claims[size].put(rows, {layer: values[mine] for layer, values in features.items()})
+                        extracted += len(names)
+                        if progress:
+                            progress(extracted, total)
+                    for claim in claims.values():
+                        claim.commit()
+            if not claimed:
+                time.sleep(0.5)  # all that is left is in other processes' hands
     return extracted
 
 

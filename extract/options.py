@@ -32,6 +32,9 @@ class ExtractOptions:
     amp : bool
         Whether the backbone computes in half precision (autocast: float16 on CUDA, bfloat16 on a CPU); part of a
         store's key. The GPU side has not been run yet.
+    compile : bool
+        Whether torch compiles the backbone first, which takes minutes. No part of a store's key, as device and batch
+        size are none: it changes the order of sums, not what is summed. Not run on CUDA yet.
     target_sizes : tuple of int
         About how many features a layer is pooled to; of several, the folds choose.
     store : Path, optional
@@ -76,6 +79,7 @@ class ExtractOptions:
     )
     include_input: bool = setting(False, "The image itself is a layer, too.")
     amp: bool = setting(False, "Half precision in the backbone (autocast).")
+    compile: bool = setting(False, "Compile the backbone with torch.compile: takes minutes, for long runs.")
     target_sizes: tuple[int, ...] = setting(
         (512,),
         "Features a layer is pooled to, about; give several and the folds choose.",

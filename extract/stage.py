@@ -134,7 +134,8 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
             stores[size] = store
             notes += version_note(store, versions)
         else:
-            provenance = {"weights": network.weights, "source": task.source, "versions": dict(versions)}
+            provenance: dict[str, Any] = {"weights": network.weights, "source": task.source, "versions": dict(versions)}
+            provenance |= {"compiled": True} if o.compile else {}
             notes += nearest_note(catalogue, identity, digests)
             layers = loop.layer_index(points, size, tokens)
             writers[size] = catalogue.writer(identity, digests, layers, format=o.format, provenance=provenance)
@@ -151,6 +152,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
                 writers,
                 tokens=tokens,
                 amp=o.amp,
+                compiled=o.compile,
                 batch_size=o.batch_size,
                 progress=report,
             )

@@ -84,15 +84,22 @@ def below(folder: Path, complain: Callable[[str], None]) -> list[Found]:
 
 
 def chosen(paths: Sequence[Path], folder: Path, complain: Callable[[str], None]) -> list[Found]:
-    """The runs that were named, or the latest below a folder.
+    """The runs that were named, or the latest below a folder. Folders without a run among several go to `complain`.
 
     Raises
     ------
     BadRequest
         None was named and there is none.
+    StoreError
+        One that was named is damaged, or none of them is there.
     """
     if paths:
-        return [load(path) for path in dict.fromkeys(paths)]
+        # `results/*` names the folder of the selections, too.
+        none = [path for path in dict.fromkeys(paths) if path.is_dir() and not (path / results.RESULT).is_file()]
+        runs = [path for path in dict.fromkeys(paths) if path not in none]
+        for path in none if runs else ():
+            complain(f"{path} holds no {results.RESULT}")
+        return [load(path) for path in runs or none]
     latest = below(folder, complain)[-1:]
     if not latest:
         raise BadRequest(f"no runs below {folder}: run a task first (head2toe run TASK), or name a run's folder")
