@@ -27,7 +27,7 @@ from head2toe.select.penalties import Penalty
 from head2toe.select.problem import Problem
 from head2toe.select.workers import blas_threads, workers
 
-WORTH_HELP = 0.3  # seconds that this process has spent on tasks before it calls for helpers: what starting one takes
+WORTH_HELP = 0.3  # seconds that a crew is at work before it calls for helpers: what starting one takes
 READY = b"+"
 PIPE = 1 << 20  # bytes: with the usual 64 KiB, two processes wait for each other fifty times a task
 
@@ -77,7 +77,7 @@ class Crew:
         self._arrays = arrays
         self._on_cpu = arrays.xp is numpy_arrays().xp
         self._helpers: list[_Helper] = []
-        self._spent = 0.0
+        self._since = time.perf_counter()
 
     def close(self) -> None:
         """Send the helpers home."""
@@ -97,13 +97,11 @@ class Crew:
             if not self._on_cpu:
                 run([partial(here, i) for i in range(len(tasks))])
                 return found
-            start = time.perf_counter()
-            if self._spent > WORTH_HELP:
+            if time.perf_counter() - self._since > WORTH_HELP:
                 self._helpers += [_Helper() for _ in range(hands - 1 - len(self._helpers))]
             self._share(tasks, found, here)
             for i in (i for i, one in enumerate(found) if one is None):  # whose helper failed: errors are raised here
                 here(i)
-            self._spent += time.perf_counter() - start
         return found
 
     def _share(self, tasks: Sequence[Task], found: list[Any], here: Callable[[int], None]) -> None:
