@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from head2toe.select.penalties import Penalty
 from head2toe.select.problem import Problem
 from head2toe.select.workers import blas_threads, workers
 
-WORTH_HELP = 0.3  # seconds that this process has spent on tasks before it calls for helpers: what starting one takes
+WORTH_HELP = 0.3  # seconds that a crew is at work before it calls for helpers: what starting one takes
 READY = b"+"
 PIPE = 1 << 20  # bytes: with the usual 64 KiB, two processes wait for each other fifty times a task
 
@@ -77,7 +77,7 @@ class Crew:
         self._arrays = arrays
         self._on_cpu = arrays.xp is numpy_arrays().xp
         self._helpers: list[_Helper] = []
-        self._spent = 0.0
+        self._since = time.perf_counter()
 
     def close(self) -> None:
         """Send the helpers home."""
@@ -92,35 +92,36 @@ class Crew:
         def here(i: int) -> None:
             found[i] = tasks[i].solve(self._arrays)
 
-        threads = blas_threads()
+        hands = min(blas_threads(), len(tasks))
         with workers(self._arrays) as (_, run):
             if not self._on_cpu:
                 run([partial(here, i) for i in range(len(tasks))])
                 return found
-            start = time.perf_counter()
-            if self._spent > WORTH_HELP:
-                missing = min(threads, len(tasks)) - 1 - len(self._helpers)
-                self._helpers += [_Helper() for _ in range(missing)]
-            waiting = sorted(range(len(tasks)), key=lambda i: tasks[i].features.size)  # the largest is taken first
-
-            def by(helper: "_Helper") -> None:
-                while helper.is_ready() and (i := _next(waiting)) is not None:
-                    found[i] = helper.solve(tasks[i])
-
-            ready = [helper for helper in self._helpers if helper.is_ready()]
-            helping = [threading.Thread(target=by, args=(helper,)) for helper in ready[: len(tasks) - 1]]
-            for thread in helping:
-                thread.start()
-            try:
-                while (i := _next(waiting)) is not None:
-                    here(i)
-            finally:
-                for thread in helping:
-                    thread.join()
+            if time.perf_counter() - self._since > WORTH_HELP:
+                self._helpers += [_Helper() for _ in range(hands - 1 - len(self._helpers))]
+            self._share(tasks, found, here)
             for i in (i for i, one in enumerate(found) if one is None):  # whose helper failed: errors are raised here
                 here(i)
-            self._spent += time.perf_counter() - start
         return found
+
+    def _share(self, tasks: Sequence[Task], found: list[Any], here: Callable[[int], None]) -> None:
+        """Whoever is free takes the largest task that is left: this process, and every helper that has started."""
+        waiting = sorted(range(len(tasks)), key=lambda i: tasks[i].features.size)
+
+        def by(helper: "_Helper") -> None:
+            while helper.is_ready() and (i := _next(waiting)) is not None:
+                found[i] = helper.solve(tasks[i])
+
+        ready = [helper for helper in self._helpers if helper.is_ready()]
+        helping = [threading.Thread(target=by, args=(helper,)) for helper in ready[: len(tasks) - 1]]
+        for thread in helping:
+            thread.start()
+        try:
+            while (i := _next(waiting)) is not None:
+                here(i)
+        finally:
+            for thread in helping:
+                thread.join()
 
 
 def _next(waiting: list[int]) -> int | None:

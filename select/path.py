@@ -90,6 +90,7 @@ def path(
     DataError
         NaN or inf in the features; fewer than two classes in a row set; all features constant.
     """
+    crew = Crew(arrays)
     datafit, penalty = datafit or Multinomial(), penalty or GroupL21()
     masks, ratios = _checked(design, masks, ratios, tol)
     n, d = design.shape
@@ -109,7 +110,7 @@ def path(
         s.lam_max = s.lam = float(norms[k].max())
         if not s.lam_max > 0:
             raise DataError(f"every feature is constant on the rows of set {k}: there is nothing to select from")
-    with closing(Crew(arrays)) as crew:
+    with closing(crew):
         yield from _points(design, sets, norms, ratios, tol, crew)
 
 

@@ -22,6 +22,8 @@ def test_unit_rows_are_unit_per_layer_and_example(design):
         lengths = np.linalg.norm(values[:, layer], axis=1)
         expected = np.linalg.norm(X[:, layer], axis=1) > 0
         np.testing.assert_allclose(lengths, expected, atol=1e-6)
+    span = np.concatenate([block.values.copy() for block in unit.stream(max_bytes=1000, within=(40, 60))]).T
+    np.testing.assert_array_equal(span, values[:, 40:60])
     chosen = np.array([119, 3, 60])
     np.testing.assert_array_equal(unit.columns(chosen), values[:, chosen].T)
     rows = np.array([5, 3, 5])

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from head2toe.store.catalogue import _create
-from head2toe.store.design import DesignMatrix
+from head2toe.store.design import ArrayDesign, Design, DesignMatrix
 from head2toe.store.errors import BadRequest, DataError, StoreError
 from head2toe.store.files import Lock
 from head2toe.store.index import LayerIndex
@@ -20,7 +21,7 @@ def matrix(toy: SimpleNamespace, images: list[str]) -> np.ndarray:
     return np.concatenate(list(toy.features(images).values()), axis=1)
 
 
-def streamed(design: DesignMatrix, **options: int) -> np.ndarray:
+def streamed(design: Design, **options: Any) -> np.ndarray:
     """(n, d), put together from the stream."""
     return np.concatenate([np.array(block.values) for block in design.stream(**options)]).T
 
@@ -68,6 +69,21 @@ def test_blocks_come_in_column_order_within_layers_and_read_only(toy: SimpleName
         assert not block.values.flags.writeable
         at = block.stop
     assert at == design.shape[1]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_spans_of_columns_are_streamed_alone(toy: SimpleNamespace, dtype: str) -> None:
+    store = toy.write(10, dtype=dtype)
+    design = DesignMatrix.of([store], store.images)
+    expected, d = matrix(toy, list(store.images)), design.shape[1]
+    for one in (design, store, ArrayDesign(expected, design.layers)):
+        for first, last in ((0, d), (0, 1), (d - 1, d), (2, d - 1), (5, 11)):
+            blocks = list(one.stream(max_bytes=4 * 10 * 3, within=(first, last)))
+            assert (blocks[0].start, blocks[-1].stop) == (first, last)
+            np.testing.assert_array_equal(
+                streamed(one, max_bytes=4 * 10 * 3, within=(first, last)), expected[:, first:last]
+            )
+        assert not list(one.stream(within=(3, 3)))
 
 
 def test_float32_in_one_block_is_not_copied(toy: SimpleNamespace) -> None:
