@@ -212,6 +212,6 @@ KINDS: dict[str, Callable[[int], Kind]] = {
 
 def best_scale(scores: np.ndarray, labels: Labels) -> float:
     """What to multiply out-of-fold scores (n, classes) by before the softmax."""
-    y = to_numpy(labels.onehot).argmax(axis=1)
+    y, held = to_numpy(labels.onehot).argmax(axis=1), labels.folds >= 0  # others have no prediction
     low, high = SCALES
-    return 1 / metrics.fit_temperature(log_softmax(scores), y, bounds=(1 / high, 1 / low))
+    return 1 / metrics.fit_temperature(log_softmax(scores[held]), y[held], bounds=(1 / high, 1 / low))
