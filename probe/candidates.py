@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.crossval import Labels, Refit, log_softmax, out_of_fold, refit, screen
-from head2toe.probe.kinds import KINDS, STRENGTHS, Kind
+from head2toe.probe.crossval import Labels, Refit, log_softmax, out_of_fold, refit
+from head2toe.probe.kinds import KINDS, Kind
 from head2toe.probe.outcome import LinearModel
 from head2toe.probe.rows import Columns, Rows, unit_rows
 from head2toe.select.arrays import Arrays, to_numpy
@@ -130,12 +130,6 @@ class HeadOn:
         """Heads of every setting."""
         design, kind = problem.training[self.target_size], self.kind_of(problem)
         yield from kind.cross_validate(design, self.fold_columns, problem.on_device, self.rows, problem.arrays)
-
-    def screen(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Cheap heads on the same columns: what they are worth, compared with other columns."""
-        design = problem.training[self.target_size]
-        for C, scores in screen(design, self.fold_columns, problem.on_device, STRENGTHS, self.rows, problem.arrays):
-            yield {"C": C, "head": "least squares"}, log_softmax(scores)
 
     def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
         """The head on all training rows."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe.basis import Basis, Eigenbasis, eigenbasis, stack
-from head2toe.probe.heads import least_squares_path, logistic_path
+from head2toe.probe.heads import logistic_path
 from head2toe.probe.outcome import LinearModel
 from head2toe.probe.rows import Columns, Rows
 from head2toe.select.arrays import Array, Arrays, to_numpy
@@ -90,15 +90,6 @@ def cross_validate(
     # float32 and a loose tolerance rank settings as float64 and a tight one do, in a fifth of the time.
     for heads in logistic_path(basis, labels.onehot, strengths, arrays.xp, tol=1e-3):
         yield heads.C, out_of_fold(heads.log_probabilities, labels.folds)
-
-
-def screen(
-    design: Design, columns: Sequence[Columns], labels: Labels, strengths: Sequence[float], rows: Rows, arrays: Arrays
-) -> Iterator[tuple[float, np.ndarray]]:
-    """The same with least-squares heads: C and scores (n, classes), whose order alone means something."""
-    basis = fold_bases(design, columns, labels, rows, arrays)
-    for heads in least_squares_path(basis, labels.onehot, strengths, arrays.xp):
-        yield heads.C, out_of_fold(heads.scores, labels.folds)
 
 
 def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays) -> Basis:

@@ -11,7 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 from head2toe.probe import metrics
 from head2toe.probe.basis import eigenbasis, stack
-from head2toe.probe.crossval import Fit, Labels, Weights, cross_validate, log_softmax, of_each_fold, screen
+from head2toe.probe.crossval import (
+    Fit,
+    Labels,
+    Weights,
+    cross_validate,
+    fold_bases,
+    log_softmax,
+    of_each_fold,
+    out_of_fold,
+)
 from head2toe.probe.heads import least_squares_path, logistic_path
 from head2toe.probe.rows import Columns, Rows
 from head2toe.select.arrays import Array, Arrays, to_numpy
@@ -81,7 +90,9 @@ class Ridge:
         self, design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Heads of every strength."""
-        for C, scores in screen(design, columns, labels, STRENGTHS, rows, arrays):
+        basis = fold_bases(design, columns, labels, rows, arrays)
+        for heads in least_squares_path(basis, labels.onehot, STRENGTHS, arrays.xp):
+            C, scores = heads.C, out_of_fold(heads.scores, labels.folds)
             scale = best_scale(scores, labels)
             yield {"head": "ridge", "C": C, "scale": scale}, log_softmax(scale * scores)
 

@@ -18,8 +18,6 @@ from head2toe.probe.outcome import Outcome, SweepPoint
 from head2toe.store.errors import BadRequest
 from head2toe.store.progress import Progress
 
-SHORTLIST = 4
-"""How many sets of columns get logistic heads, of those that a method may choose from."""
 BUILT_ON = "lambda_ratio"
 """The setting that all candidates have which build on an exact selection."""
 LOWER_IS_BETTER = ("log_loss",)
@@ -62,7 +60,6 @@ def evaluate(
         )
     start = time.perf_counter()
     grid = candidates(name, problem)
-    screened, grid = shortlist(grid, problem, metric, progress)
     tried: list[Trial] = []
     bests: list[Trial] = []  # of every candidate
     for done, candidate in enumerate(grid, start=1):
@@ -70,7 +67,7 @@ def evaluate(
         tried += heads
         bests.append(max(heads, key=Trial.merit_then_loss))
         if progress:
-            progress(len(screened) + done, len(screened) + len(grid))
+            progress(done, len(grid))
     if METHODS[name].averages:
         tried += averages(bests, problem, metric)
     best = choose(tried, rule)
@@ -81,14 +78,13 @@ def evaluate(
     return Outcome(
         name=name,
         settings=point.settings,
-        sweep=tuple(trial.point for trial in screened + tried),
+        sweep=tuple(trial.point for trial in tried),
         fold_log_probabilities=best.log_probabilities.astype(np.float32),
         test_log_probabilities=test.astype(np.float32),
         kept_by_layer={n: int(c) for n, c in zip(design.layers.names, counts, strict=True) if c},
         features_total=design.shape[1],
         seconds=time.perf_counter() - start,
-        flops=sum(training_flops(problem, t.candidate) for t in screened)
-        + sum(training_flops(problem, c) for c in grid),
+        flops=sum(training_flops(problem, candidate) for candidate in grid),
         bytes_stored=0 if model is None else sum(np.asarray(array).nbytes for array in _arrays(model)),
         model=model,
         layers=dict(zip(design.layers.names, design.layers.widths, strict=True)),
@@ -110,28 +106,6 @@ def candidates(name: str, problem: Problem) -> list[Candidate]:
         )
         found += [replace(candidate, settings={**told, **candidate.settings}) for candidate in built]
     return found
-
-
-def shortlist(
-    grid: Sequence[Candidate], problem: Problem, metric: str, progress: Progress | None
-) -> tuple[list[Trial], list[Candidate]]:
-    """The most promising heads by cheap ones on the same columns, and whatever else there is.
-
-    Logistic heads for a hundred classes take half a minute a candidate; least squares rank candidates in a second.
-    Both see training rows of the fold alone.
-    """
-    heads = [candidate for candidate in grid if isinstance(candidate, HeadOn)]
-    if len(heads) <= SHORTLIST:
-        return [], list(grid)
-    screened = []
-    for done, candidate in enumerate(heads, start=1):
-        trials = [judge(candidate, head, scores, problem, metric) for head, scores in candidate.screen(problem)]
-        screened.append(max(trials, key=Trial.merit_then_loss))
-        if progress:
-            progress(done, len(heads) + len(grid))
-    promising = sorted(screened, key=lambda trial: trial.merit, reverse=True)[:SHORTLIST]
-    dropped = {id(candidate) for candidate in heads} - {id(trial.candidate) for trial in promising}
-    return screened, [candidate for candidate in grid if id(candidate) not in dropped]
 
 
 def averages(bests: Sequence[Trial], problem: Problem, metric: str) -> list[Trial]:
