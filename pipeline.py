@@ -20,12 +20,12 @@ from head2toe.extract.commands import MODELS, copy_model, echo_extraction, expor
 from head2toe.extract.estimator import ImageClassifier
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
-from head2toe.probe.options import COSTLY, DEFAULT_METHODS, HEADS, METHODS, METRICS, RULES
+from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.select.commands import echo_selection, recipe_option
-from head2toe.select.options import ScoreOptions
+from head2toe.select.options import SelectOptions
 from head2toe.store.commands import json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
-from head2toe.store.settings import flag_of, setting
+from head2toe.store.settings import flag_of
 
 if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
@@ -45,93 +45,19 @@ PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn"
 
 
 @dataclass(frozen=True)
-class Options(ScoreOptions, ExtractOptions):
-    """What every stage can be told: what `ExtractOptions` and `ScoreOptions` hold, and this; the defaults work.
-
-    Attributes
-    ----------
-    output : Path
-        Where results go.
-    standardize : str or tuple of str
-        How features are normalised before selection: `feature` (unit variance over the fold's training rows), `unit`
-        (every layer of every example at unit norm, as the paper does), `unit+feature` or `none`; of several, the folds
-        choose.
-    fresh : bool
-        Select and probe again, even if an earlier run with the same settings left its result. Stores are always reused.
-    methods : sequence of str
-        `linear` (all features of the last layer), `l21` (the group lasso itself), `head2toe` (select, then refit),
-        `head2toe-paper` (the paper's optimiser and grid), and baselines: docs/method.md. `finetune` and `scratch`
-        train the whole backbone, from its weights and from random ones, which takes hours without a GPU.
-    head : str
-        What is trained on chosen features: `logistic` (L2-penalised, exact), `ridge` (least squares, exact), `adam` or
-        `sgd` (the paper's: 500 steps, no penalty).
-    finetune_steps : tuple of int
-        Steps of a training of `finetune` and `scratch`; of several, the folds choose.
-    metric : str
-        What the folds choose by: `accuracy`, `balanced_accuracy`, `log_loss` or `auroc`.
-    rule : str
-        Which settings win: the `best`, or the `simplest`: fewest features within one standard error of the best.
-    nested : bool
-        Nested cross-validation as well: an estimate without a test that no choice of settings has flattered. It does
-        all the work once more for every fold, on the other folds: of five, two to three times as much again.
-    """
-
-    output: Path = setting(Path("results"), "Folder for results.")
-    standardize: str | tuple[str, ...] = setting(
-        ("feature",),
-        "Features before selection: none, unit, feature or unit+feature; name several (a,b) and the folds choose.",
-        choices=("none", "unit", "feature", "unit+feature"),
-        listed=True,
-    )
-    fresh: bool = setting(False, "Select and probe again what an earlier run left; stores are reused.")
-    methods: tuple[str, ...] = setting(
-        DEFAULT_METHODS,
-        f"Of {', '.join(METHODS)}; or all of these. And, costly, only if named: {', '.join(COSTLY)}.",
-        choices=METHODS + COSTLY,
-        listed=True,
-        every=METHODS,
-    )
-    finetune_steps: tuple[int, ...] = setting(
-        (500, 2000), "Steps that finetune and scratch train; give several and the folds choose.", kind=int, several=True
-    )
-    head: str = setting("logistic", "What is trained on chosen features.", choices=HEADS)
-    metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
-    rule: str = setting("best", "`simplest`: the fewest features within one standard error of the best.", choices=RULES)
-    nested: bool = setting(
-        False,
-        "Nested cross-validation, too: an unbiased estimate without a test. With five folds, two to three times the "
-        "work again.",
-    )
+class Options(ProbeOptions, SelectOptions, ExtractOptions):
+    """What every stage can be told: the fields of `ExtractOptions`, `SelectOptions` and `ProbeOptions`."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
-        object.__setattr__(self, "standardize", self.standardizations)
-        object.__setattr__(self, "output", Path(self.output))
-        ExtractOptions.__post_init__(self)
-        ScoreOptions.__post_init__(self)
-        if not self.methods or not self.standardizations:
-            raise BadRequest("methods and standardize name one thing or more")
+        for room in (ExtractOptions, SelectOptions, ProbeOptions):
+            room.__post_init__(self)
         if self.nested and self.folds in ("800/200", "holdout"):
             raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
-        if self.nested and self.costly:
-            raise BadRequest(f"--nested trains no backbones again and again: leave {self.costly[0]} out")
-        if not self.finetune_steps or min(self.finetune_steps) < 1:
-            raise BadRequest("steps of fine-tuning must be 1 or more")
         if self.costly and len(self.backbones) > 1:
             raise BadRequest(
                 f"{self.costly[0]} trains one backbone, not {' and '.join(self.backbones)}: name one, or leave "
                 f"{self.costly[0]} out"
             )
-
-    @property
-    def costly(self) -> tuple[str, ...]:
-        """Those of the methods that train the backbone."""
-        return tuple(method for method in self.methods if method in COSTLY)
-
-    @property
-    def standardizations(self) -> tuple[str, ...]:
-        """All ways in which features are normalised before selection."""
-        return tuple(dict.fromkeys((self.standardize,) if isinstance(self.standardize, str) else self.standardize))
 
 
 @dataclass(frozen=True, eq=False)
@@ -657,7 +583,7 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
 
 @main.command("select")
 @click.argument("task")
-@setting_options(Options, without=("methods", "finetune_steps", "metric", "rule"))
+@setting_options(ExtractOptions, SelectOptions)
 @recipe_option
 @json_option
 def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.arrays import Arrays
-from head2toe.select.options import ScoreOptions
+from head2toe.select.options import SelectOptions
 from head2toe.select.recipe import BATCH
 from head2toe.select.relevance import Score
 from head2toe.select.selection import Certificate, Selection, rank_features, rank_features_by_recipe
@@ -26,7 +26,6 @@ RECIPE_LAMBDAS, RECIPE_STEPS = (1e-3, 1e-5), 500
 TOP = 10_000
 """How many features a ranking holds; no head is trained on more."""
 RECIPES = ("exact", "paper")
-STANDARDIZE = ("none", "unit", "feature", "unit+feature")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +91,7 @@ def select_features(
     folder: Path,
     fresh: bool,
     arrays: Arrays,
-    score: ScoreOptions,
+    score: SelectOptions,
     where: str = "",
 ) -> Selected:
     """Rank all features of each design by relevance, for every fold and λ; see `rank_features`.
@@ -113,7 +112,7 @@ def select_features(
         See `rank_features`; the paper's recipe knows `unit` alone.
     folder : Path
         Where selections are kept, under names made of all they depend on; `fresh` computes them again all the same.
-    score : ScoreOptions
+    score : SelectOptions
         By what features are ranked.
     where : str
         Which part of the work this is, for the progress.

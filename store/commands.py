@@ -6,7 +6,7 @@ read in this room. Like there, zarr and NumPy are imported only by the command t
 
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,11 @@ def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(json_option(command))
 
 
-def setting_options(
-    settings: type, *, without: Collection[str] = ()
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option for every setting of a dataclass (`store.settings`), in their order, with its default shown."""
+def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option for every setting of some dataclasses (`store.settings`), in their order, with its default shown."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for field in reversed([field for field in fields(settings) if field.name not in without]):
+        for field in reversed([field for one in settings for field in fields(one)]):
             told, default = field.metadata, field.default
             form: dict[str, Any] = {"default": default, "show_default": default is not None}
             if told["kind"] is bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from head2toe.select.options import SCORES, ScoreOptions
+from head2toe.select.options import SCORES, SelectOptions
 from head2toe.select.relevance import Score, feature_scores
 from head2toe.select.selection import Selection, rank_features, rank_features_by_recipe
 from head2toe.select.stage import select_features
@@ -85,7 +85,7 @@ def test_a_kept_selection_is_named_by_its_score(task, cpu, tmp_path):
     design, y = task
 
     def select(**score):
-        options = ScoreOptions(**score)
+        options = SelectOptions(**score)
         settings = {"recipe": "exact", "standardize": "feature", "seed": 0, "folder": tmp_path, "fresh": False}
         return select_features(
             "toy", {1: design}, {1: ["key"]}, ["image"] * 60, y, FOLDS, 3, **settings, arrays=cpu, score=options
@@ -103,4 +103,4 @@ def test_a_kept_selection_is_named_by_its_score(task, cpu, tmp_path):
 )
 def test_settings_that_make_no_sense(wrong):
     with pytest.raises(BadRequest):
-        ScoreOptions(**wrong)
+        SelectOptions(**wrong)
