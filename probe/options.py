@@ -1,4 +1,4 @@
-"""What probing can be told; and names of methods, heads and metrics, for `--help` must not import what computes them."""
+"""What probing can be told; and names of methods, heads, metrics, for `--help` must not import what computes them."""
 
 from dataclasses import dataclass
 
