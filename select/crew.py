@@ -8,7 +8,7 @@ of libraries don't survive, and nothing that a user's script would have to guard
 
 import os
 import pickle
-import select
+import selectors
 import subprocess
 import sys
 import threading
@@ -152,8 +152,11 @@ class _Helper:
 
     def is_ready(self) -> bool:
         """Whether it has started."""
-        if not self._ready and select.select([self._results], [], [], 0)[0]:
-            self._ready = self._results.read(1) == READY
+        if not self._ready:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._results, selectors.EVENT_READ)
+                if selector.select(timeout=0):
+                    self._ready = self._results.read(1) == READY
         return self._ready
 
     def solve(self, task: Task) -> inner.Inner | None:
