@@ -18,7 +18,7 @@ HEADER = (
     "ECE",
     "features",
     "seconds",
-    "training FLOPs",
+    "FLOPs",
     "kept",
 )
 NESTED = ("nested cv", "nested 95 %")
