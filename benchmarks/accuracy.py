@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py --data path/to/tasks                        # a folder for each task
     python benchmarks/accuracy.py --data path/to/tasks --methods all --output results
 
-Prints a Markdown table of test accuracies (in brackets: mean over the folds), their means, and what is asked of
+Prints a Markdown table of test accuracies with their 95 % intervals, one of the means over the folds, and what is asked of
 `head2toe`: at least 4 points above `head2toe-paper` on average, and on no task more than one standard error of the
 test accuracy below the linear probe. Runs that are there already are recalled, so that it may be stopped and run again.
 """
@@ -16,7 +16,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from head2toe.pipeline import METHODS, run
+from head2toe.pipeline import run
+from head2toe.probe.options import METHODS
 
 Table = dict[str, dict[str, Mapping[str, Any]]]  # task, method, the method's part of the record
 
@@ -33,10 +34,17 @@ def measured(folders: Sequence[Path], methods: Sequence[str], options: Mapping[s
     return table
 
 
-def cell(method: Mapping[str, Any], bold: bool) -> str:
-    """Test accuracy, and the folds' in brackets."""
-    test, cv = method["test"]["accuracy"]["value"], method["cv"]["accuracy"]["mean"]
-    return f"{'**' if bold else ''}{test:.3f}{'**' if bold else ''} ({cv:.3f})"
+def on_test(method: Mapping[str, Any]) -> str:
+    """Test accuracy with its interval."""
+    figure = method["test"]["accuracy"]
+    low, high = figure["interval"]
+    return f"{figure['value']:.3f} [{low:.2f}, {high:.2f}]"
+
+
+def over_folds(method: Mapping[str, Any]) -> str:
+    """Mean accuracy over the folds with its standard error."""
+    figure = method["cv"]["accuracy"]
+    return f"{figure['mean']:.3f}" + (f" ± {figure['stderr']:.3f}" if figure["stderr"] is not None else "")
 
 
 def accuracy(table: Table, task: str, method: str) -> float:
@@ -45,15 +53,22 @@ def accuracy(table: Table, task: str, method: str) -> float:
 
 
 def markdown(table: Table, methods: Sequence[str]) -> str:
-    """The table, and a row of means."""
-    lines = [f"| task | classes | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
-    for task, found in table.items():
-        best = max(accuracy(table, task, method) for method in methods)
-        cells = [cell(found[method], accuracy(table, task, method) == best) for method in methods]
-        lines.append(f"| {task} | {found['task']['classes']} | {' | '.join(cells)} |")
-    means = [statistics.fmean(accuracy(table, task, method) for task in table) for method in methods]
-    lines.append(f"| **mean** | | {' | '.join(f'{mean:.3f}' for mean in means)} |")
-    return "\n".join(lines)
+    """Test accuracies, a row for each method, the best of a task in bold; and the same over the folds."""
+    names = [f"{task} ({found['task']['classes']})" for task, found in table.items()]
+    rule = "|---" * (len(names) + 1) + "|"
+    best = {task: max(accuracy(table, task, method) for method in methods) for task in table}
+    tests = [f"| test | {' | '.join(names)} | mean |", f"{rule}---|"]
+    folds = [f"| folds | {' | '.join(names)} |", rule]
+    for method in methods:
+        cells = [on_test(found[method]) for found in table.values()]
+        marked = [
+            f"**{cell}**" if accuracy(table, task, method) == best[task] else cell
+            for task, cell in zip(table, cells, strict=True)
+        ]
+        mean = statistics.fmean(accuracy(table, task, method) for task in table)
+        tests.append(f"| {method} | {' | '.join(marked)} | {mean:.3f} |")
+        folds.append(f"| {method} | {' | '.join(over_folds(found[method]) for found in table.values())} |")
+    return "\n".join([*tests, "", *folds])
 
 
 def verdicts(table: Table) -> list[str]:
