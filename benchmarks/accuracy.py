@@ -3,8 +3,8 @@
     python benchmarks/accuracy.py --data path/to/tasks                        # a folder for each task
     python benchmarks/accuracy.py --data path/to/tasks --methods all --output results
 
-Prints a Markdown table of test accuracies with their 95 % intervals, one of the means over the folds, and what is asked of
-`head2toe`: at least 4 points above `head2toe-paper` on average, and on no task more than one standard error of the
+Prints a Markdown table of test accuracies with their 95 % intervals, one of the means over the folds, and what is asked
+of `head2toe`: at least 4 points above `head2toe-paper` on average, and on no task more than one standard error of the
 test accuracy below the linear probe. Runs that are there already are recalled, so that it may be stopped and run again.
 """
 

@@ -12,7 +12,7 @@ from head2toe.extract import vtab
 if TYPE_CHECKING:
     from conftest import Block, Shell
 
-FIGURE = re.compile(r"\d[\d.,]*")
+FIGURE = re.compile(r"\d[\d.,]*(?: [kMGTP]?B?(?= |$))?")  # with the unit of its size
 LANGUAGES = {"sh", "python", "text", "csv", "yaml"}
 REASONS = {"needs the network", "runs the tests"}
 
