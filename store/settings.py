@@ -59,6 +59,6 @@ def check_choices(settings: Any) -> None:
         value, choices = getattr(settings, one.name), one.metadata["choices"]
         if not choices or value is None:
             continue
-        for each in value if isinstance(value, tuple) else (value,):
+        for each in (value,) if isinstance(value, str) else value:
             if each not in choices:
                 raise BadRequest(f"{one.name}: {each!r} is none of {', '.join(choices)}")
