@@ -20,7 +20,6 @@ from head2toe.store.progress import Progress
 
 BUILT_ON = "lambda_ratio"
 """The setting that all candidates have which build on an exact selection."""
-LOWER_IS_BETTER = ("log_loss",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +129,7 @@ def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, problem:
         return tuple(float(metrics.METRICS[name](*part)) for part in parts)
 
     point = SweepPoint({**candidate.settings, **head}, over_folds("accuracy"), over_folds("log_loss"))
-    sign = -1 if metric in LOWER_IS_BETTER else 1
+    sign = -1 if metric in metrics.LESS_IS_BETTER else 1
     # (AUROC is NaN for a fold of one class: such a fold has no say.)
     merits = [sign * merit for merit in over_folds(metric) if math.isfinite(merit)] or [-math.inf]
     spread = statistics.stdev(merits) / math.sqrt(len(merits)) if len(merits) > 1 else 0.0
