@@ -49,8 +49,7 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
     """What every stage can be told: the fields of `ExtractOptions`, `SelectOptions` and `ProbeOptions`."""
 
     def __post_init__(self) -> None:
-        for room in (ExtractOptions, SelectOptions, ProbeOptions):
-            room.__post_init__(self)
+        super().__post_init__()
         if self.nested and self.folds in ("800/200", "holdout"):
             raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
         if self.costly and len(self.backbones) > 1:

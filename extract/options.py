@@ -1,15 +1,14 @@
 """What stage one can be told."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from head2toe.store.errors import BadRequest
-from head2toe.store.settings import check_choices, setting
+from head2toe.store.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class ExtractOptions:
+class ExtractOptions(Settings):
     """What stage one can be told; the defaults work.
 
     Attributes
@@ -108,17 +107,12 @@ class ExtractOptions:
     on_error: str = setting("stop", "What an unreadable image does.", choices=("stop", "skip"))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         numbers = (*self.target_sizes, self.batch_size, self.input_size or 1)
         if not self.target_sizes or min(numbers) < 1:
             raise BadRequest("target size, batch size and input size must be 1 or more")
-        check_choices(self)
 
     @property
     def backbones(self) -> tuple[str, ...]:
         """All of them."""
         return (self.backbone,) if isinstance(self.backbone, str) else tuple(dict.fromkeys(self.backbone))
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from head2toe.store.errors import BadRequest
-from head2toe.store.settings import check_choices, setting
+from head2toe.store.settings import Settings, setting
 
 METHODS = (
     "linear",
@@ -27,7 +27,7 @@ HEADS = ("logistic", "ridge", "adam", "sgd")
 
 
 @dataclass(frozen=True)
-class ProbeOptions:
+class ProbeOptions(Settings):
     """What probing can be told; the defaults work.
 
     Attributes
@@ -71,7 +71,7 @@ class ProbeOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
-        check_choices(self)
+        super().__post_init__()
         if not self.methods:
             raise BadRequest("methods names one thing or more")
         if self.nested and self.costly:

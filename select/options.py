@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from head2toe.store.errors import BadRequest
-from head2toe.store.settings import check_choices, setting
+from head2toe.store.settings import Settings, setting
 
 OF_WEIGHTS = ("l21", "l1", "linf", "layer")
 OF_FEATURES = ("variance", "f_classif", "mutual_info")
@@ -14,7 +14,7 @@ SCORES = (*OF_WEIGHTS, *OF_FEATURES, *BY_CHANCE)
 
 
 @dataclass(frozen=True)
-class SelectOptions:
+class SelectOptions(Settings):
     """What selection can be told; the defaults work.
 
     Scores rank features for `head2toe` and `head2toe-paper`; the penalised models don't depend on them.
@@ -56,7 +56,7 @@ class SelectOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "standardize", self.standardizations)
         object.__setattr__(self, "output", Path(self.output))
-        check_choices(self)
+        super().__post_init__()
         if not self.standardizations:
             raise BadRequest("standardize names one thing or more")
         if self.score_offset < 0 or self.score_runs < 1 or not 0 <= self.score_layer_share <= 1:

@@ -1,6 +1,7 @@
 """Settings as fields of a dataclass: each says once what it is by default, what it may be, and what `--help` says."""
 
 from dataclasses import field, fields
+from pathlib import Path
 from typing import Any
 
 from head2toe.store.errors import BadRequest
@@ -26,7 +27,7 @@ def setting(
     help : str
         One line for `--help`.
     choices : tuple of str, optional
-        All that it (or each of several) may be; `check_choices` refuses anything else.
+        All that it (or each of several) may be; `Settings` refuses anything else.
     kind : type, optional
         int, str or Path, where the default does not show it.
     several : bool
@@ -47,18 +48,19 @@ def flag_of(name: str, told: Any) -> str:
     return "--" + (told["flag"] or name).replace("_", "-")
 
 
-def check_choices(settings: Any) -> None:
-    """Refuse what is none of a setting's choices.
+class Settings:
+    """What dataclasses of settings share. One that has more to check does so in `__post_init__`, after its super's."""
 
-    Raises
-    ------
-    BadRequest
-        Naming the setting, its value and the choices.
-    """
-    for one in fields(settings):
-        value, choices = getattr(settings, one.name), one.metadata["choices"]
-        if not choices or value is None:
-            continue
-        for each in (value,) if isinstance(value, str) else value:
-            if each not in choices:
-                raise BadRequest(f"{one.name}: {each!r} is none of {', '.join(choices)}")
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]
+            value, choices = getattr(self, one.name), one.metadata["choices"]
+            if not choices or value is None:
+                continue
+            for each in value if one.metadata["listed"] else (value,):
+                if each not in choices:
+                    raise BadRequest(f"{one.name}: {each!r} is none of {', '.join(choices)}")
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
