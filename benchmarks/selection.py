@@ -262,12 +262,14 @@ def main() -> None:
             design, y, masks, title = features.of_task(
                 ARGUMENTS.task, input_size=ARGUMENTS.input_size, target_sizes=sizes
             )
+            if ARGUMENTS.classes:
+                y = features.split_classes(y, ARGUMENTS.classes)
             head = ("gap asked for", "λ", "CPU s", "worst gap", "support", "stopped")
             title += f": n, d = {design.shape}, C = {y.max() + 1}, {len(masks)} row sets"
             table(title, head, of_task(design, y, masks, ratios))
         elif name == "threads":
             d = max(ARGUMENTS.sizes)
-            C = ARGUMENTS.classes
+            C = ARGUMENTS.classes or 10
             title = f"Threads: digits, d = {d}, C = {C}, {len(ratios)} λ, gap 1e-2"
             table(title, ("threads", "wall s", "CPU s"), threads(d, C, ratios))
         elif name == "memory":
@@ -289,7 +291,7 @@ if __name__ == "__main__":
     parser.add_argument("--limit", type=int, default=900, help="CPU seconds of a peer for one row set")
     parser.add_argument("--adelie", help="python of an environment with adelie (it needs NumPy < 2)")
     parser.add_argument("--prototype", type=Path, help="file of the prototype")
-    parser.add_argument("--classes", type=int, default=10, help="of `threads`: ten are the digits, more are clusters")
+    parser.add_argument("--classes", type=int, help="of `threads`: clusters, not digits; of `task`: its classes cut up")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--task", help="a name of `head2toe tasks`, or a folder")
     parser.add_argument("--input-size", type=int, default=160)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, Any
 
@@ -27,8 +27,10 @@ from head2toe.select.penalties import Penalty
 from head2toe.select.problem import Problem
 from head2toe.select.workers import blas_threads, workers
 
-WORTH_HELP = 0.3  # seconds that a crew is at work before it calls for helpers: what starting one takes
+WORTH_HELP = 0.1  # seconds that a crew is at work before it calls for helpers, who take .3 to start
+LOOK_UP = 0.005  # seconds after which who waits for a helper sees whether there is anything left to do
 READY = b"+"
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 28), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}  # of glibc: a twentieth
 PIPE = 1 << 20  # bytes: with the usual 64 KiB, two processes wait for each other fifty times a task
 
 
@@ -38,7 +40,8 @@ class Task:
 
     Attributes
     ----------
-    features : (p, n) float32, the working set's columns over all rows of the design
+    features : (·, n) float32, all rows of the columns that any task of the round needs
+    columns : (p,), those of the working set
     rows : the rows of the set
     mean, scale : (p, 1), of the features on these rows
     Y, W, b, residual, step, tol : see `inner.solve`
@@ -46,6 +49,7 @@ class Task:
     """
 
     features: np.ndarray
+    columns: np.ndarray
     rows: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
@@ -59,11 +63,20 @@ class Task:
     step: float | None
     tol: float
 
+    def _own(self) -> np.ndarray:
+        return np.take(self.features[self.columns], self.rows, axis=1)
+
+    def alone(self) -> "Task":
+        """The same with no features but its own: to be sent away."""
+        own = self._own()
+        return replace(self, features=own, columns=np.arange(len(own)), rows=np.arange(own.shape[1]))
+
     def solve(self, arrays: Arrays) -> inner.Inner:
         """Standardise the features and solve."""
         xp = arrays.xp
-        X = xp.take(arrays.put(self.features), arrays.put(self.rows), axis=1) - arrays.put(self.mean)
-        problem = Problem(X * arrays.put(self.scale), self.Y, self.lam, self.datafit, self.penalty, xp)
+        X = arrays.put(self._own())
+        X = (X - arrays.put(self.mean)) * arrays.put(self.scale)
+        problem = Problem(X, self.Y, self.lam, self.datafit, self.penalty, xp)
         return inner.solve(problem, arrays.put(self.W), self.b, self.tol, residual=self.residual, step=self.step)
 
 
@@ -85,6 +98,12 @@ class Crew:
             helper.close()
         self._helpers = []
 
+    def call_for_help(self, n_tasks: int) -> None:
+        """Have helpers started for so many tasks at a time, if the work has been long enough to be worth it."""
+        if self._on_cpu and time.perf_counter() - self._since > WORTH_HELP:
+            hands = min(blas_threads(), n_tasks)
+            self._helpers += [_Helper() for _ in range(hands - 1 - len(self._helpers))]
+
     def solve(self, tasks: Sequence[Task]) -> list[inner.Inner]:
         """Solve all tasks; results in their order."""
         found: list[Any] = [None] * len(tasks)
@@ -92,28 +111,27 @@ class Crew:
         def here(i: int) -> None:
             found[i] = tasks[i].solve(self._arrays)
 
-        hands = min(blas_threads(), len(tasks))
+        self.call_for_help(len(tasks))
         with workers(self._arrays) as (_, run):
             if not self._on_cpu:
                 run([partial(here, i) for i in range(len(tasks))])
                 return found
-            if time.perf_counter() - self._since > WORTH_HELP:
-                self._helpers += [_Helper() for _ in range(hands - 1 - len(self._helpers))]
             self._share(tasks, found, here)
             for i in (i for i, one in enumerate(found) if one is None):  # whose helper failed: errors are raised here
                 here(i)
         return found
 
     def _share(self, tasks: Sequence[Task], found: list[Any], here: Callable[[int], None]) -> None:
-        """Whoever is free takes the largest task that is left: this process, and every helper that has started."""
-        waiting = sorted(range(len(tasks)), key=lambda i: tasks[i].features.size)
+        """Whoever is free takes the largest task that is left: this process, and every helper once it has started."""
+        waiting = sorted(range(len(tasks)), key=lambda i: len(tasks[i].columns) * len(tasks[i].rows))
 
         def by(helper: "_Helper") -> None:
-            while helper.is_ready() and (i := _next(waiting)) is not None:
+            while waiting and helper.is_starting(LOOK_UP):
+                pass
+            while helper.is_ready and (i := _next(waiting)) is not None:
                 found[i] = helper.solve(tasks[i])
 
-        ready = [helper for helper in self._helpers if helper.is_ready()]
-        helping = [threading.Thread(target=by, args=(helper,)) for helper in ready[: len(tasks) - 1]]
+        helping = [threading.Thread(target=by, args=(helper,)) for helper in self._helpers[: len(tasks) - 1]]
         for thread in helping:
             thread.start()
         try:
@@ -136,7 +154,7 @@ class _Helper:
     """A process that solves tasks."""
 
     def __init__(self) -> None:
-        self._ready = False
+        self._starting, self.is_ready = True, False
         one = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from head2toe.select.crew import help_out; help_out()"],
@@ -144,30 +162,30 @@ class _Helper:
             stdout=subprocess.PIPE,
             pipesize=PIPE,
             process_group=0,  # Ctrl-C is for the parent, who sends the helpers home
-            env=os.environ | one | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=os.environ | one | KEEP_MEMORY | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert self._process.stdin, "is a pipe"
         assert self._process.stdout, "is a pipe"
         self._tasks, self._results = self._process.stdin, self._process.stdout
 
-    def is_ready(self) -> bool:
-        """Whether it has started."""
-        if not self._ready:
+    def is_starting(self, patience: float) -> bool:
+        """Whether it still is, after up to so many seconds."""
+        if self._starting:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._results, selectors.EVENT_READ)
-                if selector.select(timeout=0):
-                    self._ready = self._results.read(1) == READY
-        return self._ready
+                if selector.select(patience):
+                    self._starting, self.is_ready = False, self._results.read(1) == READY
+        return self._starting
 
     def solve(self, task: Task) -> inner.Inner | None:
-        """Solve a task; None if that fails for whatever reason, and always from then on."""
+        """Solve a task; None if that fails for whatever reason, and it never gets another."""
         try:
-            pickle.dump(task, self._tasks, protocol=5)
+            pickle.dump(task.alone(), self._tasks, protocol=5)
             self._tasks.flush()
             return pickle.load(self._results)
         except (OSError, EOFError, pickle.PickleError, AttributeError, TypeError):  # killed, or no pickle of the task
             self._process.kill()
-            self._ready = False
+            self.is_ready = False
             return None
 
     def close(self) -> None:

@@ -108,7 +108,7 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
         dead = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
         scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~dead)
 
-    each_block(design, arrays, use)
+    each_block(design, arrays, use, width=3 * design.shape[0])  # the values, centred, squared
     return Moments(mean, scale)
 
 

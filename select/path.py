@@ -3,20 +3,20 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from head2toe.select.arrays import Arrays
 from head2toe.select.crew import Crew
 from head2toe.select.datafits import Datafit, Multinomial
+from head2toe.select.descent import SATURATED, Descent
 from head2toe.select.normalize import moments
 from head2toe.select.penalties import GroupL21, Penalty
 from head2toe.select.rowset import RowSet, Solution
 from head2toe.select.stream import dual_norms
+from head2toe.select.workers import workers
 from head2toe.store.design import Design
 from head2toe.store.errors import BadRequest, DataError
-
-MAX_ROUNDS = 15  # passes per λ
-SATURATED = 0.999  # explained deviance at which classes separate and a smaller λ says nothing new (as glmnet's devmax)
 
 
 @dataclass(frozen=True)
@@ -90,76 +90,71 @@ def path(
     DataError
         NaN or inf in the features; fewer than two classes in a row set; all features constant.
     """
-    crew = Crew(arrays)
     datafit, penalty = datafit or Multinomial(), penalty or GroupL21()
     masks, ratios = _checked(design, masks, ratios, tol)
-    n, d = design.shape
-    y = datafit.checked(y, n, n_classes)
-    penalty.checked(d)
-    centre = moments(design, masks, arrays.xp, arrays.device)
-    if not standardize:
-        centre = centre.without_scaling()
-    sets = []
-    for k, mask in enumerate(masks):
-        rows = np.flatnonzero(mask)
-        if len(np.unique(y[rows])) < 2:
-            raise DataError(f"row set {k} has 1 class only: at least two are needed to tell apart")
-        sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, datafit, penalty, arrays))
-    norms = dual_norms(design, [s.residual(n) for s in sets], list(centre.scale), penalty, arrays)
+    y = datafit.checked(y, design.shape[0], n_classes)
+    penalty.checked(design.shape[1])
+    with closing(Crew(arrays)) as crew:
+        centre = moments(design, masks, arrays.xp, arrays.device)
+        if not standardize:
+            centre = centre.without_scaling()
+        sets = []
+        for k, mask in enumerate(masks):
+            rows = np.flatnonzero(mask)
+            if len(np.unique(y[rows])) < 2:
+                raise DataError(f"row set {k} has 1 class only: at least two are needed to tell apart")
+            sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, datafit, penalty, arrays))
+        crew.call_for_help(len(sets))
+        descents = [Descent(s, own, ratios, tol) for s, own in zip(sets, _at_the_top(design, sets), strict=True)]
+        yield from _points(design, descents, ratios, crew)
+
+
+def _at_the_top(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
+    """Dual norms (K, d) of the null models; the largest is a row set's λ_max."""
+    norms = _norms(design, sets)
     for k, s in enumerate(sets):
         s.lam_max = s.lam = float(norms[k].max())
         if not s.lam_max > 0:
             raise DataError(f"every feature is constant on the rows of set {k}: there is nothing to select from")
-    with closing(crew):
-        yield from _points(design, sets, norms, ratios, tol, crew)
+    return norms
 
 
-def _points(
-    design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratios: np.ndarray, tol: float, crew: Crew
-) -> Iterator[PathPoint]:
-    """All row sets from one λ to the next."""
+def _points(design: Design, descents: Sequence[Descent], ratios: np.ndarray, crew: Crew) -> Iterator[PathPoint]:
+    """Rounds of whoever may go on, and a point as soon as all row sets have found theirs."""
     for ratio in ratios:
-        _solve_all(design, sets, norms, float(ratio), tol, crew)
-        explained = min(s.datafit.explained(s.fit, s.null) for s in sets)
+        while not all(descent.found for descent in descents):
+            slowest = min(descent.done for descent in descents)
+            _round(design, [descent for descent in descents if descent.may_go_on(slowest)], crew)
+        found = [descent.found.popleft() for descent in descents]
+        explained = min(one.explained for one in found)
         stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > SATURATED else ""
         yield PathPoint(
             ratio=float(ratio),
-            lambdas=np.array([s.lam for s in sets]),
-            solutions=tuple(s.solution() for s in sets),
-            scores=np.stack([s.scores(norms[k]) for k, s in enumerate(sets)]),
+            lambdas=np.array([one.lam for one in found]),
+            solutions=tuple(one.solution for one in found),
+            scores=np.stack([one.scores for one in found]),
             stopped=stopped,
         )
         if stopped:
             return
 
 
-def _solve_all(design: Design, sets: Sequence[RowSet], norms: np.ndarray, ratio: float, tol: float, crew: Crew) -> None:
-    """Bring all row sets to λ = ratio · λ_max; `norms` (K, d) holds the last λ's dual norms and is updated."""
-    n, _ = design.shape
-    for k, s in enumerate(sets):
-        last, lam = s.lam, ratio * s.lam_max
-        s.begin(lam, tol)
-        if ratio >= 1:
-            s.stay_at_zero(norms[k])
-        else:
-            s.screen(norms[k], last)
-    todo = [k for k, s in enumerate(sets) if not s.converged]
-    for _ in range(MAX_ROUNDS if todo else 0):
-        union = np.unique(np.concatenate([sets[k].working for k in todo]))
-        features = design.columns(union)
-        tasks = [sets[k].task(features[np.searchsorted(union, sets[k].working)]) for k in todo]
-        for k, found in zip(todo, crew.solve(tasks), strict=True):
-            sets[k].accept(found)
-        norms[todo] = dual_norms(
-            design, [sets[k].residual(n) for k in todo], [sets[k].scale for k in todo], sets[0].penalty, sets[0].arrays
-        )
-        for k in todo:
-            sets[k].certify(norms[k])
-        todo = [k for k in todo if not sets[k].converged]
-        if not todo:
-            return
-        for k in todo:
-            sets[k].extend(norms[k].copy())
+def _round(design: Design, going: Sequence[Descent], crew: Crew) -> None:
+    """Solve on the working sets, and hold the solutions against all features, in one stream."""
+    sets = [descent.rowset for descent in going]
+    union = np.unique(np.concatenate([s.working for s in sets]))
+    features = design.columns(union)
+    for s, found in zip(sets, crew.solve([s.task(features, union) for s in sets]), strict=True):
+        s.accept(found)
+    norms = _norms(design, sets)
+    with workers(sets[0].arrays) as (_, run):
+        run([partial(descent.judge, own) for descent, own in zip(going, norms, strict=True)])
+
+
+def _norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
+    """Dual norms of all features at the sets' dual points."""
+    residuals = [s.residual(design.shape[0]) for s in sets]
+    return dual_norms(design, residuals, [s.scale for s in sets], sets[0].penalty, sets[0].arrays)
 
 
 def _checked(

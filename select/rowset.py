@@ -103,12 +103,18 @@ class RowSet:
             self.slack *= 0.3
         self.working = self.penalty.whole(np.union1d(self.working, violators))
 
-    def task(self, features: np.ndarray) -> Task:
-        """What is to be solved now; `features` (len(working), n) are the working set's columns over all rows."""
+    @property
+    def explained(self) -> float:
+        """Fraction of the null model's deviance explained."""
+        return self.datafit.explained(self.fit, self.null)
+
+    def task(self, features: np.ndarray, columns: np.ndarray) -> Task:
+        """What is to be solved now; `features` (p, n) are these `columns` (p,), the working set among them."""
         W = np.zeros((len(self.working), len(self.classes)))
         W[np.searchsorted(self.working, self.support)] = self.W
         return Task(
             features=features,
+            columns=np.searchsorted(columns, self.working),
             rows=self.rows,
             mean=self.mean[self.working, None],
             scale=self.scale[self.working, None],

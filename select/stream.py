@@ -13,7 +13,7 @@ from head2toe.store.design import Block, Design
 BLOCK_BYTES = 1 << 23  # of features, and of what is made of them: the caches' size, not the memory's
 FEWEST_FEATURES = 256  # in a block, however many rows: products with fewer are slow
 MOST_BYTES = 1 << 26  # but no more than that
-BLOCKS_IN_SPAN, FEWEST_SPANS = 4, 16  # what a thread takes at a time: so little that all end at about the same time
+BLOCKS_IN_SPAN, FEWEST_SPANS = 2, 16  # what a thread takes at a time: so little that all end at about the same time
 
 
 def each_block(design: Design, arrays: Arrays, use: Callable[[Block], None], *, width: int = 0) -> None:
@@ -27,7 +27,7 @@ def each_block(design: Design, arrays: Arrays, use: Callable[[Block], None], *, 
     use
         Reads the block's values before it returns; any thread may call it.
     width
-        How many numbers `use` makes of every feature, if more than there are rows.
+        How many numbers `use` holds of every feature, if more than there are rows.
     """
     n, d = design.shape
     max_bytes = min(max(BLOCK_BYTES, 4 * n * FEWEST_FEATURES), MOST_BYTES) * n // max(n, width)

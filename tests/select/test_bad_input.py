@@ -117,7 +117,7 @@ def test_settings_that_make_no_sense(change, message, cpu, make_data):
 
 
 def test_not_converged_is_said(cpu, monkeypatch, make_data):
-    monkeypatch.setattr("head2toe.select.path.MAX_ROUNDS", 1)
+    monkeypatch.setattr("head2toe.select.descent.MAX_ROUNDS", 1)
     monkeypatch.setattr("head2toe.select.rowset.SMALLEST_WORKING_SET", 1)
     X, y = make_data(d=400, C=5)
     (point,) = solve(X, y, ratios=(0.05,), arrays=cpu, tol=1e-4)

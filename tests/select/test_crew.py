@@ -32,7 +32,7 @@ def tasks(problem, cpu):
         s = RowSet(y, np.arange(60), X.mean(axis=0), ones, 3, Multinomial(), GroupL21(), cpu)
         s.begin(lam, 1e-3)
         s.working = np.arange(40)
-        out.append(s.task(np.ascontiguousarray(X.T)))
+        out.append(s.task(np.ascontiguousarray(X.T), np.arange(40)))
     return out
 
 
@@ -48,9 +48,9 @@ def crew(cpu, monkeypatch):
 
 def wait_for(helper):
     deadline = time.monotonic() + 60
-    while not helper.is_ready() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert helper.is_ready()
+    while helper.is_starting(0.02) and time.monotonic() < deadline:
+        pass
+    assert helper.is_ready
 
 
 def agree(found, expected):
@@ -86,7 +86,8 @@ def test_a_helper_that_fails_is_not_missed(crew, tasks, cpu, trouble):
     found = crew.solve(tasks)
     for one, task in zip(found, tasks, strict=True):
         agree(one, task.solve(cpu))
-    assert not helper.is_ready()
+    assert not helper.is_ready
+    assert not helper.is_starting(0)  # nobody waits for it any more
 
 
 def test_errors_of_a_task_are_raised_here(crew, tasks):

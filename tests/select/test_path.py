@@ -1,10 +1,15 @@
 """The path's answers are optimal: by the optimality conditions, by their gap, and beside another solver."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from head2toe.select.datafits import Quadratic
+from head2toe.select import descent
+from head2toe.select.datafits import Multinomial, Quadratic
 from head2toe.select.path import path
-from head2toe.select.penalties import L1, GroupL21Ridge
+from head2toe.select.penalties import L1, GroupL21, GroupL21Ridge
+from head2toe.select.rowset import RowSet
+from head2toe.select.stream import dual_norms
 from head2toe.store.design import ArrayDesign
 from PIL import Image
 from sklearn.linear_model import MultiTaskLasso
@@ -117,6 +122,47 @@ def test_row_sets_do_not_see_each_other(cpu, make_data, split_masks):
         alone = solve(X[masks[k]], y[masks[k]], arrays=cpu, tol=1e-6)
         for one, other in zip(together, alone, strict=True):
             assert one.solutions[k].objective == pytest.approx(other.solutions[0].objective, rel=3e-6)
+
+
+def test_row_sets_go_on_without_waiting_for_each_other(cpu, make_data, split_masks, monkeypatch):
+    X, y = make_data(n=120, d=900, C=5)
+    monkeypatch.setattr("head2toe.select.rowset.SMALLEST_WORKING_SET", 10)  # some need another round at their λ
+    passes = {0: [], descent.MOST_AHEAD: []}
+    points = {}
+    for ahead, widths in passes.items():
+
+        def count(design, residuals, *rest, widths=widths):
+            widths.append(len(residuals))
+            return dual_norms(design, residuals, *rest)
+
+        monkeypatch.setattr("head2toe.select.path.dual_norms", count)
+        monkeypatch.setattr(descent, "MOST_AHEAD", ahead)
+        masks, ratios = split_masks(len(y), 5), np.geomspace(1, 0.02, 12)
+        points[ahead] = solve(X, y, masks, ratios=ratios, arrays=cpu, tol=1e-5)
+    in_step, freely = passes.values()
+    assert len(freely) < len(in_step)
+    assert np.mean(freely) > np.mean(in_step)
+    for one, other in zip(*points.values(), strict=True):
+        for k in range(6):
+            assert one.solutions[k].converged
+            assert one.solutions[k].objective == pytest.approx(other.solutions[k].objective, rel=2e-5)
+
+
+def test_how_far_a_row_set_may_be_ahead(cpu, make_data):
+    X, y = make_data(d=20)
+    scale = np.ones(20, np.float32)
+    rowset = RowSet(y, np.arange(60), X.mean(axis=0), scale, 3, Multinomial(), GroupL21(), cpu)
+    rowset.lam_max = rowset.lam = 1.0
+    ahead = descent.Descent(rowset, np.ones(20, np.float32), np.geomspace(1, 0.1, 9), 1e-2)
+    assert ahead.done == 1  # nothing is to be solved at λ_max
+    ahead.done = 1 + descent.MOST_AHEAD
+    assert ahead.may_go_on(1)
+    assert not ahead.may_go_on(0)
+    rowset.fit = replace(rowset.fit, value=0.0)  # its classes separate
+    assert not ahead.may_go_on(ahead.done - 1)
+    assert ahead.may_go_on(ahead.done)
+    ahead.done = 9
+    assert not ahead.may_go_on(9)
 
 
 def test_namespaces_agree(arrays, cpu, make_data, split_masks):
