@@ -10,7 +10,8 @@ Torch, timm and scikit-learn are imported inside the functions that need them: `
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,11 @@ from head2toe.probe.commands import echo_result, report_command, results_command
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
-from head2toe.store.commands import json_option, root_option, setting_options, show, store
+from head2toe.store.commands import echo_checks, json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
-from head2toe.store.settings import flag_of
 
 if TYPE_CHECKING:
+    import numpy as np
     from head2toe.extract.stage import Extraction
     from head2toe.extract.tasks import Task
     from head2toe.probe.candidates import Problem
@@ -57,6 +58,11 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
                 f"{self.costly[0]} trains one backbone, not {' and '.join(self.backbones)}: name one, or leave "
                 f"{self.costly[0]} out"
             )
+
+    def command(self, task: str) -> str:
+        """The command line that runs a task with these again."""
+        elsewhere = ("fresh", "output", "store", "device", "batch_size", "compile")  # what changes no number
+        return shlex.join(["head2toe", "run", task, *self.words(leave_out=elsewhere)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +165,8 @@ def select(
     recipe : {"exact", "paper"}
         Solve the convex problem to a certificate, or train heads as the paper does.
     """
-    from head2toe.select.arrays import namespace
-
-    o = replace(options or Options(), **changes)
-    namespace(o.device)  # a device that is not there is said before the backbone runs, not after
-    extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
-    return SelectResult(extractions, _select(extractions, o, recipe, _whole(extractions)))
+    experiment = Experiment.of(task, replace(options or Options(), **changes))
+    return SelectResult(experiment.extractions, experiment.select(recipe))
 
 
 def probe(task: "str | Task", options: Options | None = None, **changes: Any) -> RunResult:
@@ -175,36 +177,29 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     """
     from head2toe.probe import results
     from head2toe.probe.nested import outer_folds, with_nested
-    from head2toe.select.arrays import namespace
 
     o = replace(options or Options(), **changes)
-    namespace(o.device)  # a device that is not there is said before the backbone runs, not after
-    extractions = tuple(extract(task, o, backbone=backbone) for backbone in o.backbones)
-    loaded = extractions[0].task
-    whole = _whole(extractions)
-    outer = outer_folds(loaded.folds) if o.nested else []
-    selected = _selections(extractions, o, whole)
-    key = _run_key(extractions, selected, o, whole)
-    file = o.output / f"{loaded.name}-{'+'.join(o.backbones)}-{key[:8]}" / results.RESULT
+    experiment = Experiment.of(task, o)
+    outer = outer_folds(experiment.task.folds) if o.nested else []
+    key = experiment.key()
+    folder = o.output / f"{experiment.task.name}-{'+'.join(o.backbones)}-{key[:8]}"
+    file = folder / results.RESULT
     if file.is_file() and not o.fresh and (earlier := results.read(file)).get("key") == key:
-        return RunResult(extractions, earlier, file, recalled=True)
-    outcomes = _outcomes(extractions, selected, o, whole)
+        return RunResult(experiment.extractions, earlier, file, recalled=True)
+    outcomes = experiment.outcomes()
     if outer:
-        named = {f", outer fold {k} of {len(outer)}": split for k, split in enumerate(outer, start=1)}
         parts = [
-            _outcomes(extractions, _selections(extractions, o, split, where), o, split, where)
-            for where, split in named.items()
+            replace(experiment, split=split, where=f", outer fold {k} of {len(outer)}").outcomes()
+            for k, split in enumerate(outer, start=1)
         ]
         outcomes = with_nested(outcomes, outer, parts)
-    trainings = {}
-    for method in o.costly:
-        outcome, trainings[method] = _train(method, extractions[0], _problem(extractions, selected, o, whole), o)
-        outcomes.append(outcome)
+    trained = {method: experiment.train(method) for method in o.costly}
+    outcomes += [outcome for outcome, _ in trained.values()]
     outcomes.sort(key=lambda outcome: o.methods.index(outcome.name))
-    _save_models(extractions, outcomes, file.parent)
-    argument = task if isinstance(task, str) else task.name
-    run_ = _run_record(argument, extractions, selected, trainings, o, key)
-    return RunResult(extractions, results.write_run(file.parent, run_, outcomes), file, recalled=False)
+    experiment.save_models(outcomes, folder)
+    trainings = {method: kept for method, (_, kept) in trained.items()}
+    record = experiment.record(task if isinstance(task, str) else task.name, key, trainings)
+    return RunResult(experiment.extractions, results.write_run(folder, record, outcomes), file, recalled=False)
 
 
 def run(task: "str | Task", options: Options | None = None, **changes: Any) -> RunResult:
@@ -253,262 +248,246 @@ class Head2Toe(ImageClassifier):
         return Bundle.load(folder)
 
 
-def _whole(extractions: Sequence["Extraction"]) -> "Split":
-    """All rows of the task, with its folds."""
-    from head2toe.probe.nested import Split
-
-    task = extractions[0].task
-    return Split.whole(len(task.images), task.folds)
+# -------------------------------------------------------------------------------------------- what stage two works on
 
 
-def _selections(
-    extractions: Sequence["Extraction"], o: Options, split: "Split", where: str = ""
-) -> dict[str, tuple["Selected", ...]]:
-    """The selections that the methods asked for need, by recipe."""
-    from head2toe.probe.methods import METHODS as REGISTRY
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A task's features, the rows to learn from and those to predict, and the settings: what stage two works on.
 
-    needs = {need for method in o.methods if method not in COSTLY for need in REGISTRY[method].needs}
-    return {recipe: _select(extractions, o, recipe, split, where) for recipe in ("exact", "paper") if recipe in needs}
-
-
-def _select(
-    extractions: Sequence["Extraction"], o: Options, recipe: str, split: "Split", where: str = ""
-) -> tuple["Selected", ...]:
-    """A selection for each target size, all backbones side by side, from the rows that a split learns from.
-
-    For each normalisation that was asked for; the paper's recipe knows one.
+    Attributes
+    ----------
+    extractions : tuple of Extraction
+        One for each backbone; their features stand side by side.
+    options : Options
+    split : Split
+        The whole task, or the part of it that an outer fold leaves.
+    where : str
+        Which part that is, for the progress.
     """
-    from head2toe.select.arrays import namespace
-    from head2toe.select.stage import select_features
 
-    first, rows = extractions[0], split.training
-    images = [first.digests[row] for row in rows]
-    standardizations = o.standardizations if recipe == "exact" else ("unit",)
-    return tuple(
-        select_features(
-            first.task.name,
-            _designs(extractions, images),
-            {size: [extraction.stores[size].key for extraction in extractions] for size in first.stores},
-            images,
-            first.task.labels[rows],
-            split.folds,
-            len(first.task.classes),
-            recipe=recipe,
-            standardize=how,
-            seed=o.seed,
-            folder=o.output / "selections",
-            fresh=o.fresh,
+    extractions: tuple["Extraction", ...]
+    options: Options
+    split: "Split"
+    where: str = ""
+
+    @classmethod
+    def of(cls, task: "str | Task", options: Options) -> "Experiment":
+        """With all rows of a task; what no store holds is extracted."""
+        from head2toe.probe.nested import Split
+        from head2toe.select.arrays import namespace
+
+        namespace(options.device)  # a device that is not there is said before the backbone runs, not after
+        extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
+        known = extractions[0].task
+        return cls(extractions, options, Split.whole(len(known.images), known.folds))
+
+    @property
+    def task(self) -> "Task":
+        """Without the images that were skipped."""
+        return self.extractions[0].task
+
+    def select(self, recipe: str) -> tuple["Selected", ...]:
+        """A selection for each target size, all backbones side by side, from the rows that are learned from.
+
+        For each normalisation that was asked for; the paper's recipe knows one.
+        """
+        from head2toe.select.arrays import namespace
+        from head2toe.select.stage import select_features
+
+        o, rows = self.options, self.split.training
+        standardizations = o.standardizations if recipe == "exact" else ("unit",)
+        sizes = self.extractions[0].stores
+        return tuple(
+            select_features(
+                self.task.name,
+                self._designs(rows),
+                {size: [extraction.stores[size].key for extraction in self.extractions] for size in sizes},
+                self._images(rows),
+                self.task.labels[rows],
+                self.split.folds,
+                len(self.task.classes),
+                recipe=recipe,
+                standardize=how,
+                seed=o.seed,
+                folder=o.output / "selections",
+                fresh=o.fresh,
+                arrays=namespace(o.device),
+                score=o,
+                where=f", {how}{self.where}" if len(standardizations) > 1 else self.where,
+            )
+            for how in standardizations
+        )
+
+    @cached_property
+    def selected(self) -> dict[str, tuple["Selected", ...]]:
+        """The selections that the methods asked for need, by recipe."""
+        from head2toe.probe.methods import METHODS as REGISTRY
+
+        needs = {need for method in self._thrifty for need in REGISTRY[method].needs}
+        return {recipe: self.select(recipe) for recipe in ("exact", "paper") if recipe in needs}
+
+    @cached_property
+    def problem(self) -> "Problem":
+        """What the methods are tried on."""
+        from head2toe.probe.candidates import Problem
+        from head2toe.select.arrays import namespace
+
+        o = self.options
+        exact = {one.standardize: one.selections for one in self.selected.get("exact", ())}
+        usual = o.standardizations[0]
+        return Problem(
+            designs=self._designs(self.split.rows),
+            labels=self.task.labels[self.split.rows],
+            folds=self.split.folds,
+            n_classes=len(self.task.classes),
             arrays=namespace(o.device),
-            score=o,
-            where=f", {how}{where}" if len(standardizations) > 1 else where,
+            exact=exact.get(usual, {}),
+            by_recipe=self.selected["paper"][0].selections if "paper" in self.selected else {},
+            standardize=usual,
+            seed=o.seed,
+            head=o.head,
+            further={how: found for how, found in exact.items() if how != usual},
         )
-        for how in standardizations
-    )
 
+    def outcomes(self) -> list["Outcome"]:
+        """What each method that trains no backbone leaves."""
+        from head2toe.probe.methods import METHODS as REGISTRY
+        from head2toe.probe.stage import evaluate_all
 
-def _designs(extractions: Sequence["Extraction"], images: Sequence[str]) -> dict[int, "DesignMatrix"]:
-    """For each target size the stores of all backbones side by side."""
-    from head2toe.store.design import DesignMatrix
+        o = self.options
+        outcomes = evaluate_all(
+            self._thrifty,
+            self.problem,
+            self._made_of(),
+            metric=o.metric,
+            rule=o.rule,
+            folder=o.output / "outcomes",
+            task=self.task.name,
+            fresh=o.fresh,
+            where=self.where,
+        )
+        used = [[one for need in REGISTRY[outcome.name].needs for one in self.selected[need]] for outcome in outcomes]
+        return [self._with_costs(outcome, uses) for outcome, uses in zip(outcomes, used, strict=True)]
 
-    sizes = extractions[0].stores
-    return {size: DesignMatrix.of([extraction.stores[size] for extraction in extractions], images) for size in sizes}
+    def train(self, method: str) -> tuple["Outcome", list[dict[str, Any]]]:
+        """A costly method, and its trainings: every one is kept beside the results, and recalled the next time."""
+        from head2toe.extract.trials import Trials
+        from head2toe.probe.trained import evaluate_trained
 
+        o, (extraction,) = self.options, self.extractions
+        folder = o.output / "trained"
+        with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
+            found = evaluate_trained(
+                method, trials.over_folds(), trials.refit, self.problem, metric=o.metric, rule=o.rule
+            )
+            whole = replace(found, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
+            return whole, trials.kept
 
-def _outcomes(
-    extractions: Sequence["Extraction"],
-    selected: Mapping[str, Sequence["Selected"]],
-    o: Options,
-    split: "Split",
-    where: str = "",
-) -> "list[Outcome]":
-    """What each method that trains no backbone leaves on a split of the task."""
-    from head2toe.probe.methods import METHODS as REGISTRY
-    from head2toe.probe.stage import evaluate_all
+    def save_models(self, outcomes: Sequence["Outcome"], folder: Path) -> None:
+        """A bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
+        from head2toe.extract.packing import bundle_of
+        from head2toe.probe.metrics import accuracy
 
-    outcomes = evaluate_all(
-        [method for method in o.methods if method not in COSTLY],
-        _problem(extractions, selected, o, split),
-        _made_of(extractions, selected, split),
-        metric=o.metric,
-        rule=o.rule,
-        folder=o.output / "outcomes",
-        task=extractions[0].task.name,
-        fresh=o.fresh,
-        where=where,
-    )
-    used = [[one for need in REGISTRY[outcome.name].needs for one in selected[need]] for outcome in outcomes]
-    return [_with_costs(outcome, extractions, uses) for outcome, uses in zip(outcomes, used, strict=True)]
+        if len(self.extractions) > 1:
+            return
+        for outcome in outcomes:
+            if outcome.model is None:
+                continue
+            judged = {"cv_accuracy": outcome.chosen.accuracy}
+            if len(self.task.test_labels):
+                judged["test_accuracy"] = accuracy(outcome.test_log_probabilities, self.task.test_labels)
+            bundle = bundle_of(
+                self.extractions[0],
+                outcome.model,
+                method=outcome.name,
+                settings=outcome.settings,
+                metrics=judged,
+                versions=versions(),
+            )
+            bundle.save(folder / MODELS / outcome.name)
 
+    def key(self) -> str:
+        """The name of a result: a hash of everything it depends on, this code included."""
+        from head2toe.probe.stage import code
+        from head2toe.store.recall import code_fingerprint, fingerprint
 
-def _problem(
-    extractions: Sequence["Extraction"], selected: Mapping[str, Sequence["Selected"]], o: Options, split: "Split"
-) -> "Problem":
-    """What the methods are tried on."""
-    from head2toe.probe.candidates import Problem
-    from head2toe.select.arrays import namespace
+        o = self.options
+        told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
+        trained = [o.finetune_steps, code_fingerprint(*TRAINING)] if o.costly else []
+        return fingerprint([self._made_of(), told, code(), *trained])
 
-    task, digests = extractions[0].task, extractions[0].digests
-    exact = {one.standardize: one.selections for one in selected.get("exact", ())}
-    usual = o.standardizations[0]
-    return Problem(
-        designs=_designs(extractions, [digests[row] for row in split.rows]),
-        labels=task.labels[split.rows],
-        folds=split.folds,
-        n_classes=len(task.classes),
-        arrays=namespace(o.device),
-        exact=exact.get(usual, {}),
-        by_recipe=selected["paper"][0].selections if "paper" in selected else {},
-        standardize=usual,
-        seed=o.seed,
-        head=o.head,
-        further={how: found for how, found in exact.items() if how != usual},
-    )
+    def record(self, argument: str, key: str, trainings: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Run":
+        """What was run, for `result.json`."""
+        from head2toe.probe.results import Run
 
-
-def _train(
-    method: str, extraction: "Extraction", problem: "Problem", o: Options
-) -> tuple["Outcome", list[dict[str, Any]]]:
-    """A costly method, and its trainings: every one is kept beside the results, and recalled the next time."""
-    from head2toe.extract.trials import Trials
-    from head2toe.probe.trained import evaluate_trained
-
-    folder = o.output / "trained"
-    with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
-        outcome = evaluate_trained(method, trials.over_folds(), trials.refit, problem, metric=o.metric, rule=o.rule)
-        whole = replace(outcome, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
-        return whole, trials.kept
-
-
-def _with_costs(outcome: "Outcome", extractions: Sequence["Extraction"], used: Sequence["Selected"]) -> "Outcome":
-    """With what came before the heads: the selections it used, and the backbones' passes over the training images."""
-    task = extractions[0].task
-    return replace(
-        outcome,
-        seconds=outcome.seconds + sum(selection.cost for selection in used),
-        flops=outcome.flops + sum(selection.flops(task.n_train, len(task.classes)) for selection in used),
-        extraction_flops=task.n_train * sum(extraction.network["flops_per_image"] for extraction in extractions),
-    )
-
-
-def _made_of(
-    extractions: Sequence["Extraction"], selected: Mapping[str, Sequence["Selected"]], split: "Split"
-) -> dict[str, Any]:
-    """What a split of the task is made of: rows, labels, folds, features and, by recipe, their selections."""
-    from head2toe.store.recall import fingerprint
-
-    first = extractions[0]
-    images = [first.digests[row] for row in split.rows]
-    rows = [images, first.task.labels[split.rows].tolist(), split.folds.tolist()]
-    stores = [store.key for extraction in extractions for store in extraction.stores.values()]
-    ranked = {
-        recipe: [file.name for one in chosen for _, file in sorted(one.files.items())]
-        for recipe, chosen in selected.items()
-    }
-    return {"rows": fingerprint(rows), "stores": stores, **ranked}
-
-
-def _run_key(
-    extractions: Sequence["Extraction"], selected: Mapping[str, Sequence["Selected"]], o: Options, split: "Split"
-) -> str:
-    """The name of a result: a hash of everything it depends on, this code included."""
-    from head2toe.probe.stage import code
-    from head2toe.store.recall import code_fingerprint, fingerprint
-
-    told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(extractions[0].task.classes)]
-    trained = [o.finetune_steps, code_fingerprint(*TRAINING)] if o.costly else []
-    return fingerprint([_made_of(extractions, selected, split), told, code(), *trained])
-
-
-def _run_record(
-    argument: str,
-    extractions: Sequence["Extraction"],
-    selected: Mapping[str, Sequence["Selected"]],
-    trainings: Mapping[str, Sequence[Mapping[str, Any]]],
-    o: Options,
-    key: str,
-) -> "Run":
-    """What was run, for `result.json`."""
-    from head2toe.probe.results import Run
-
-    first, task = extractions[0], extractions[0].task
-    notes = {
-        "store": str(first.store.path),
-        "provenance": dict(task.provenance),
-        "skipped": list(first.skipped),
-        "notes": [*task.notes, *_rule_note(task.folds, o.rule)],
-        "selections": {recipe: [e for one in chosen for e in one.document()] for recipe, chosen in selected.items()},
-        **({"trainings": dict(trainings)} if trainings else {}),
-    }
-    return Run(
-        task=task.name,
-        argument=argument,
-        group=task.group,
-        source=task.source,
-        classes=task.classes,
-        ids=[image.name for image in task.images],
-        labels=task.labels,
-        folds=task.folds,
-        backbones=[_backbone_record(extraction) for extraction in extractions],
-        options=o.document(),
-        command=command_line(argument, o),
-        versions=versions(),
-        seed=o.seed,
-        metric=o.metric,
-        key=key,
-        notes=notes,
-    )
-
-
-def _rule_note(folds: Any, rule: str) -> list[str]:
-    """What becomes of `--rule simplest` where one held-out part has no standard error over folds."""
-    if rule != "simplest" or folds.max() > 0:
-        return []
-    return ["one held-out part has no standard error: --rule simplest only settles ties, the fewest features first"]
-
-
-def _save_models(extractions: Sequence["Extraction"], outcomes: Sequence[Any], folder: Path) -> None:
-    """A bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
-    from head2toe.extract.packing import bundle_of
-    from head2toe.probe.metrics import accuracy
-
-    if len(extractions) > 1:
-        return
-    task = extractions[0].task
-    for outcome in outcomes:
-        if outcome.model is None:
-            continue
-        judged = {"cv_accuracy": next(p.accuracy for p in outcome.sweep if p.settings == outcome.settings)}
-        if len(task.test_labels):
-            judged["test_accuracy"] = accuracy(outcome.test_log_probabilities, task.test_labels)
-        bundle = bundle_of(
-            extractions[0],
-            outcome.model,
-            method=outcome.name,
-            settings=outcome.settings,
-            metrics=judged,
+        o, task, first = self.options, self.task, self.extractions[0]
+        selections = {recipe: [e for one in chosen for e in one.document()] for recipe, chosen in self.selected.items()}
+        notes = {
+            "store": str(first.store.path),
+            "provenance": dict(task.provenance),
+            "skipped": list(first.skipped),
+            "notes": [*task.notes, *o.notes(task.folds)],
+            "selections": selections,
+            **({"trainings": dict(trainings)} if trainings else {}),
+        }
+        return Run(
+            task=task.name,
+            argument=argument,
+            group=task.group,
+            source=task.source,
+            classes=task.classes,
+            ids=[image.name for image in task.images],
+            labels=task.labels,
+            folds=task.folds,
+            backbones=[extraction.of_network() for extraction in self.extractions],
+            options=o.document(),
+            command=o.command(argument),
             versions=versions(),
+            seed=o.seed,
+            metric=o.metric,
+            key=key,
+            notes=notes,
         )
-        bundle.save(folder / MODELS / outcome.name)
 
+    @property
+    def _thrifty(self) -> list[str]:
+        """The methods that train no backbone."""
+        return [method for method in self.options.methods if method not in COSTLY]
 
-def _backbone_record(extraction: "Extraction") -> dict[str, Any]:
-    stores = {str(size): store.key for size, store in extraction.stores.items()}
-    return {"name": extraction.backbone, **extraction.network, "stores": stores}
+    def _images(self, rows: "np.ndarray") -> list[str]:
+        """Content hashes of their images."""
+        return [self.extractions[0].digests[row] for row in rows]
 
+    def _designs(self, rows: "np.ndarray") -> dict[int, "DesignMatrix"]:
+        """For each target size the stores of all backbones side by side."""
+        from head2toe.store.design import DesignMatrix
 
-def command_line(task: str, o: Options) -> str:
-    """The command that runs this again; what is as by default is left out."""
-    words, default = ["head2toe", "run", task], Options()
-    for field in fields(Options):
-        name = "backbones" if field.name == "backbone" else field.name
-        value, usual = getattr(o, name), getattr(default, name)
-        if value == usual or field.name in ("fresh", "output", "store", "device", "batch_size", "compile"):
-            continue
-        name = flag_of(field.name, field.metadata)
-        values = value if isinstance(value, tuple) else (value,)
-        values = (",".join(values),) if field.metadata["listed"] else values
-        words += [name] if value is True else [word for one in values for word in (name, str(one))]
-    return shlex.join(words)
+        images, sizes = self._images(rows), self.extractions[0].stores
+        return {size: DesignMatrix.of([one.stores[size] for one in self.extractions], images) for size in sizes}
+
+    def _with_costs(self, outcome: "Outcome", used: Sequence["Selected"]) -> "Outcome":
+        """With what came before the heads: its selections, and the backbones' passes over the training images."""
+        n, C = self.task.n_train, len(self.task.classes)
+        return replace(
+            outcome,
+            seconds=outcome.seconds + sum(selection.cost for selection in used),
+            flops=outcome.flops + sum(selection.flops(n, C) for selection in used),
+            extraction_flops=n * sum(extraction.network["flops_per_image"] for extraction in self.extractions),
+        )
+
+    def _made_of(self) -> dict[str, Any]:
+        """What it is made of: rows, labels, folds, features and, by recipe, their selections."""
+        from head2toe.store.recall import fingerprint
+
+        rows = self.split.rows
+        told = [self._images(rows), self.task.labels[rows].tolist(), self.split.folds.tolist()]
+        stores = [store.key for extraction in self.extractions for store in extraction.stores.values()]
+        ranked = {
+            recipe: [file.name for one in chosen for _, file in sorted(one.files.items())]
+            for recipe, chosen in self.selected.items()
+        }
+        return {"rows": fingerprint(told), "stores": stores, **ranked}
 
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
@@ -655,16 +634,7 @@ def doctor(root: Path | None, as_json: bool) -> None:
 
     stage_one = [*torch_checks(), *weights_checks(), *data_checks()]
     checks = [*machine_checks(), *stage_one, *array_checks(), *root_checks(Catalogue(root).root)]
-    wrong = sum(check.state == "FAIL" for check in checks)
-    if as_json:
-        show({"ok": not wrong, "checks": list(map(asdict, checks)), "versions": versions()})
-    else:
-        for check in checks:
-            click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
-            if check.remedy:
-                click.echo(f"{'':<17} -> {check.remedy}")
-        click.echo(f"{wrong} of {len(checks)} checks failed" if wrong else "nothing is wrong")
-    if wrong:
+    if not echo_checks(checks, versions(), as_json):
         sys.exit(1)
 
 

@@ -64,6 +64,11 @@ class Extraction:
         """The first target size's store."""
         return next(iter(self.stores.values()))
 
+    def of_network(self) -> dict[str, Any]:
+        """The network, and the keys of its stores, as JSON."""
+        stores = {str(size): store.key for size, store in self.stores.items()}
+        return {"name": self.backbone, **self.network, "stores": stores}
+
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {

@@ -1,6 +1,7 @@
 """What probing can be told; and names of methods, heads, metrics, for `--help` must not import what computes them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from head2toe.store.errors import BadRequest
 from head2toe.store.settings import Settings, setting
@@ -83,3 +84,9 @@ class ProbeOptions(Settings):
     def costly(self) -> tuple[str, ...]:
         """Those of the methods that train the backbone."""
         return tuple(method for method in self.methods if method in COSTLY)
+
+    def notes(self, folds: Any) -> list[str]:
+        """What a user should hear of these settings, given the fold (n_train,) of every training row."""
+        if self.rule != "simplest" or folds.max() > 0:
+            return []
+        return ["one held-out part has no standard error: --rule simplest only settles ties, the fewest features first"]

@@ -127,6 +127,11 @@ class Outcome:
     nested_settings: tuple[Mapping[str, Any], ...] = ()
 
     @property
+    def chosen(self) -> SweepPoint:
+        """What the chosen settings did on the folds."""
+        return next(point for point in self.sweep if point.settings == self.settings)
+
+    @property
     def features_kept(self) -> int:
         """How many features are read."""
         return sum(self.kept_by_layer.values())

@@ -6,13 +6,16 @@ read in this room. Like there, zarr and NumPy are imported only by the command t
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.store.settings import flag_of
+
+if TYPE_CHECKING:
+    from head2toe.store.checks import Check
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 
@@ -20,6 +23,20 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 def show(document: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def echo_checks(checks: Sequence["Check"], versions: Mapping[str, str], as_json: bool) -> bool:
+    """Show what `doctor` found; whether nothing is wrong."""
+    wrong = sum(check.state == "FAIL" for check in checks)
+    if as_json:
+        show({"ok": not wrong, "checks": list(map(asdict, checks)), "versions": versions})
+        return not wrong
+    for check in checks:
+        click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
+        if check.remedy:
+            click.echo(f"{'':<17} -> {check.remedy}")
+    click.echo(f"{wrong} of {len(checks)} checks failed" if wrong else "nothing is wrong")
+    return not wrong
 
 
 def root_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 """Settings as fields of a dataclass: each says once what it is by default, what it may be, and what `--help` says."""
 
+from collections.abc import Collection
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,19 @@ class Settings:
         """As JSON."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
+
+    def words(self, *, leave_out: Collection[str] = ()) -> list[str]:
+        """What of them is not as by default, as words of a command line."""
+        words: list[str] = []
+        for one in fields(self):  # type: ignore[arg-type]
+            values, usual = _several(getattr(self, one.name)), _several(one.default)
+            if values == usual or one.name in leave_out:
+                continue
+            flag = flag_of(one.name, one.metadata)
+            values = (",".join(values),) if one.metadata["listed"] else values
+            words += [flag] if values == (True,) else [word for each in values for word in (flag, str(each))]
+        return words
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
