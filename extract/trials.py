@@ -4,9 +4,6 @@ A training takes minutes to hours. What it leaves (predictions, losses) is writt
 of everything it depends on, and recalled when the same command is run again, be it after an interruption.
 """
 
-import io
-import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,8 +22,7 @@ from head2toe.extract.options import ExtractOptions
 from head2toe.extract.pixels import decoded
 from head2toe.extract.stage import Extraction
 from head2toe.extract.tasks import Task
-from head2toe.store.errors import DataError
-from head2toe.store.files import explained, write_bytes
+from head2toe.store.arrays_file import read_arrays, write_arrays
 from head2toe.store.progress import progress
 from head2toe.store.recall import code_fingerprint, fingerprint
 
@@ -228,19 +224,11 @@ class Trials:
 
 def save(file: Path, training: Training, header: Mapping[str, Any]) -> None:
     """Write what a training left, whole or not at all."""
-    content = io.BytesIO()
-    text = np.array(json.dumps({**header, "seconds": training.seconds}))
-    np.savez(content, losses=training.losses, log_probabilities=training.log_probabilities, header=text)
-    with explained(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, content.getvalue())
+    said = {**header, "seconds": training.seconds}
+    write_arrays(file, said, losses=training.losses, log_probabilities=training.log_probabilities)
 
 
 def load(file: Path) -> Training:
     """Read what `save` wrote. Raises DataError for anything else."""
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as data:
-            seconds = json.loads(str(data["header"]))["seconds"]
-            return Training(data["losses"], data["log_probabilities"], seconds)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} is not a training ({error}): remove it and run the command again") from error
+    with read_arrays(file, "a training", "remove it and run the command again") as (header, arrays):
+        return Training(arrays["losses"], arrays["log_probabilities"], header["seconds"])
