@@ -121,14 +121,14 @@ class Selection:
         """Read what `save` wrote. Raises DataError for anything else."""
         with read_arrays(file, "a selection", "remove it and select again") as (header, arrays):
             certificates = tuple(Certificate(**c | {"active": tuple(c["active"])}) for c in header["certificates"])
-            rankings = arrays["rankings"]
-            n_sets = rankings.shape[1] if "columns_0" in arrays else 0
+            rankings = arrays.pop("rankings")
+            n_sets = rankings.shape[1]
             models = tuple(
                 tuple(
                     Sparse(*(arrays[f"{name}_{i * n_sets + k}"] for name in ("columns", "coef", "intercept")))
                     for k in range(n_sets)
                 )
-                for i in range(len(certificates))
+                for i in range(len(certificates) if arrays else 0)
             )
             return cls(rankings, certificates, models, header["n_features"], header["seconds"])
 
