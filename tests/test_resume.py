@@ -61,6 +61,8 @@ def timeless(file: Path) -> dict[str, Any]:
     record = json.loads(file.read_text())
     for method in record["methods"]:
         del method["cost"]["seconds"]
+    for selection in record["selections"]["exact"]:
+        del selection["seconds"]
     return dict(record)
 
 
