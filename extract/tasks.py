@@ -13,10 +13,11 @@ from head2toe.extract.images import LOSSY, ImageArray, ImageSource
 from head2toe.extract.listing import Listing
 from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, hold_out_validation, numbered
 from head2toe.store.errors import BadRequest, DataError
+from head2toe.store.labelled import Labelled
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(Labelled):
     """What is to be learned.
 
     Attributes
@@ -51,21 +52,6 @@ class Task:
     group: str | None = None
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def n_train(self) -> int:
-        """Number of training rows."""
-        return len(self.folds)
-
-    @property
-    def train_labels(self) -> np.ndarray:
-        """Labels of the training rows."""
-        return self.labels[: self.n_train]
-
-    @property
-    def test_labels(self) -> np.ndarray:
-        """Labels of the test rows."""
-        return self.labels[self.n_train :]
 
     def without(self, rows: Sequence[int]) -> "Task":
         """The task without some rows (unreadable images, say); the other rows keep order and fold."""

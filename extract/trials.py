@@ -4,9 +4,6 @@ A training takes minutes to hours. What it leaves (predictions, losses) is writt
 of everything it depends on, and recalled when the same command is run again, be it after an interruption.
 """
 
-import io
-import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,8 +22,7 @@ from head2toe.extract.options import ExtractOptions
 from head2toe.extract.pixels import decoded
 from head2toe.extract.stage import Extraction
 from head2toe.extract.tasks import Task
-from head2toe.store.errors import DataError
-from head2toe.store.files import explained, write_bytes
+from head2toe.store.arrays_file import read_arrays, write_arrays
 from head2toe.store.progress import progress
 from head2toe.store.recall import code_fingerprint, fingerprint
 
@@ -108,8 +104,8 @@ class Trials:
         A fold's network is trained on the rows that the fold does not hold out, and predicts those it does.
         """
         for setting in self.settings:
-            logp = np.full((len(self.task.folds), len(self.task.classes)), np.nan, np.float32)
-            for fold in range(self.n_folds):
+            logp = np.full((self.task.n_train, len(self.task.classes)), np.nan, np.float32)
+            for fold in range(self.task.n_folds):
                 held_out, rows = np.flatnonzero(self.task.folds == fold), np.flatnonzero(self.task.folds != fold)
                 logp[held_out] = self._training(setting, rows, held_out, fold).log_probabilities
             yield setting.document(), logp
@@ -119,16 +115,11 @@ class Trials:
 
         Where there are no test rows there is nothing to train for: a fine-tuned network is not kept.
         """
-        n, total = len(self.task.folds), len(self.digests)
+        n, total = self.task.n_train, len(self.digests)
         if n == total:
             return np.empty((0, len(self.task.classes)), np.float32)
         setting = Setting(settings["learning_rate"], settings["steps"])
         return self._training(setting, np.arange(n), np.arange(n, total), None).log_probabilities
-
-    @property
-    def n_folds(self) -> int:
-        """Number of folds."""
-        return int(self.task.folds.max()) + 1
 
     @property
     def seconds(self) -> float:
@@ -155,7 +146,7 @@ class Trials:
     def _pixels(self) -> np.ndarray:
         """Training images, decoded once and only if something is to be trained."""
         with progress("decoding", unit="img") as report:
-            images = self.task.images[: len(self.task.folds)]
+            images = self.task.images[: self.task.n_train]
             return self._stack.enter_context(decoded(images, self.backbone.preprocessing, progress=report))
 
     def _training(self, setting: Setting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
@@ -182,7 +173,7 @@ class Trials:
         return training
 
     def _train(self, setting: Setting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
-        where = "all rows" if fold is None else f"fold {fold + 1} of {self.n_folds}"
+        where = "all rows" if fold is None else f"fold {fold + 1} of {self.task.n_folds}"
         pixels = self._pixels  # decoded before the training's progress begins
         with progress(f"{self.method}, rate {setting.rate:g}, {where}", unit="step") as report:
             return finetuning.train(
@@ -200,7 +191,7 @@ class Trials:
 
     def _batches(self, rows: np.ndarray) -> Iterator[torch.Tensor]:
         """Images of some rows; test images are decoded here, for they are looked at once."""
-        if rows[0] < len(self.task.folds):
+        if rows[0] < self.task.n_train:
             for start in range(0, len(rows), self.batch_size):
                 yield torch.from_numpy(self._pixels[rows[start : start + self.batch_size]])
             return
@@ -228,19 +219,11 @@ class Trials:
 
 def save(file: Path, training: Training, header: Mapping[str, Any]) -> None:
     """Write what a training left, whole or not at all."""
-    content = io.BytesIO()
-    text = np.array(json.dumps({**header, "seconds": training.seconds}))
-    np.savez(content, losses=training.losses, log_probabilities=training.log_probabilities, header=text)
-    with explained(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, content.getvalue())
+    said = {**header, "seconds": training.seconds}
+    write_arrays(file, said, losses=training.losses, log_probabilities=training.log_probabilities)
 
 
 def load(file: Path) -> Training:
     """Read what `save` wrote. Raises DataError for anything else."""
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as data:
-            seconds = json.loads(str(data["header"]))["seconds"]
-            return Training(data["losses"], data["log_probabilities"], seconds)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} is not a training ({error}): remove it and run the command again") from error
+    with read_arrays(file, "a training", "remove it and run the command again") as (header, arrays):
+        return Training(arrays["losses"], arrays["log_probabilities"], header["seconds"])

@@ -14,10 +14,11 @@ from head2toe.select.arrays import Arrays, to_numpy
 from head2toe.select.normalize import UnitRows
 from head2toe.select.selection import Selection, Sparse
 from head2toe.store.design import Design
+from head2toe.store.labelled import Labelled
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Problem(Labelled):
     """What a method is given.
 
     Attributes
@@ -49,16 +50,6 @@ class Problem:
     head: str = "logistic"
     further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
 
-    @property
-    def n_train(self) -> int:
-        """Number of training rows."""
-        return len(self.folds)
-
-    @property
-    def n_folds(self) -> int:
-        """Number of folds."""
-        return int(self.folds.max()) + 1
-
     @cached_property
     def training(self) -> dict[int, Design]:
         """The designs of the training rows alone."""
@@ -82,7 +73,7 @@ class Problem:
     @cached_property
     def on_device(self) -> Labels:
         """Labels and folds of the training rows, on the device."""
-        return Labels.of(self.labels[: self.n_train], self.folds, self.n_classes, self.arrays)
+        return Labels.of(self.train_labels, self.folds, self.n_classes, self.arrays)
 
 
 class Choice(Protocol):

@@ -21,13 +21,14 @@ from head2toe.probe.uncertainty import (
 )
 from head2toe.store.errors import DataError, StoreError
 from head2toe.store.files import read_json, write_json
+from head2toe.store.labelled import Labelled
 
 SCHEMA_VERSION = 1
 RESULT = "result.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Labelled):
     """What is known of a run before any method has begun.
 
     Attributes
@@ -81,24 +82,9 @@ class Run:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def n_train(self) -> int:
-        """Number of training rows."""
-        return len(self.folds)
-
-    @property
-    def train_labels(self) -> np.ndarray:
-        """Of the training rows."""
-        return self.labels[: self.n_train]
-
-    @property
     def held_out(self) -> np.ndarray:
         """(n_train,) bool: the training rows that some fold holds out, and that have out-of-fold predictions."""
         return np.asarray(self.folds >= 0)
-
-    @property
-    def test_labels(self) -> np.ndarray:
-        """Of the test rows; there may be none."""
-        return self.labels[self.n_train :]
 
 
 def document(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -1,8 +1,5 @@
 """What selection leaves behind: for every λ and row set, the best columns in order of relevance. Saved as one file."""
 
-import io
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +11,9 @@ from head2toe.select.normalize import UnitRows
 from head2toe.select.path import path
 from head2toe.select.recipe import Setting, train
 from head2toe.select.relevance import Score, feature_scores, point_scores, trained_scores
+from head2toe.store.arrays_file import read_arrays, write_arrays
 from head2toe.store.design import Design
-from head2toe.store.errors import BadRequest, DataError
-from head2toe.store.files import write_bytes
+from head2toe.store.errors import BadRequest
 from head2toe.store.progress import Progress
 
 L21 = Score()
@@ -117,30 +114,23 @@ class Selection:
         }
         flat = [model for models in self.models for model in models]
         arrays = {f"{name}_{i}": array for i, model in enumerate(flat) for name, array in vars(model).items()}
-        content = io.BytesIO()
-        np.savez(content, rankings=self.rankings, header=np.array(json.dumps(header)), **arrays)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, content.getvalue())
+        write_arrays(file, header, rankings=self.rankings, **arrays)
 
     @classmethod
     def load(cls, file: Path) -> "Selection":
         """Read what `save` wrote. Raises DataError for anything else."""
-        try:
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as data:
-                header = json.loads(str(data["header"]))
-                certificates = tuple(Certificate(**c | {"active": tuple(c["active"])}) for c in header["certificates"])
-                rankings = data["rankings"]
-                n_sets = rankings.shape[1] if "columns_0" in data else 0
-                models = tuple(
-                    tuple(
-                        Sparse(*(data[f"{name}_{i * n_sets + k}"] for name in ("columns", "coef", "intercept")))
-                        for k in range(n_sets)
-                    )
-                    for i in range(len(certificates))
+        with read_arrays(file, "a selection", "remove it and select again") as (header, arrays):
+            certificates = tuple(Certificate(**c | {"active": tuple(c["active"])}) for c in header["certificates"])
+            rankings = arrays.pop("rankings")
+            n_sets = rankings.shape[1]
+            models = tuple(
+                tuple(
+                    Sparse(*(arrays[f"{name}_{i * n_sets + k}"] for name in ("columns", "coef", "intercept")))
+                    for k in range(n_sets)
                 )
-                return cls(rankings, certificates, models, header["n_features"], header["seconds"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{file} is not a selection ({error}): remove it and select again") from error
+                for i in range(len(certificates) if arrays else 0)
+            )
+            return cls(rankings, certificates, models, header["n_features"], header["seconds"])
 
 
 def rank_features(

@@ -38,14 +38,17 @@ _REMEDIES = {
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn an `OSError` raised inside into a one-line `StoreError` about `path` (or the file the error names)."""
+def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
+    """Turn an `OSError` raised inside into a one-line `StoreError` about `path` (or the file the error names).
+
+    `another` says how to choose another folder, where that helps.
+    """
     try:
         yield
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else path
         what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        raise StoreError(f"{where}: {what}") from error
+        raise StoreError(f"{where}: {what.replace(_ANOTHER_ROOT, another)}") from error
 
 
 def sync_folder(path: Path) -> None:

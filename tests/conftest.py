@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,25 @@ def striped(rng: np.random.Generator, label: int, size: int = 24) -> Image.Image
     wave = np.sin((x, y, x + y)[label % 3] * 0.9 + rng.uniform(0, 6)) * 60
     pixels = 128 + wave[..., None] + rng.normal(0, 20, (size, size, 3))
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def small() -> dict[str, Any]:
+    """Options under which extraction takes no time: a small network at random, and small images."""
+    return {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
+
+
+@pytest.fixture
+def smaller(small: dict[str, Any]) -> dict[str, Any]:
+    """The same with fewer features, for tests that select again and again."""
+    return small | {"taps": "blocks"}
+
+
+@pytest.fixture
+def flags(small: dict[str, Any]) -> list[str]:
+    """What `small` says, for the command line."""
+    words = ["--backbone", small["backbone"], "--weights", small["weights"], "--input-size", str(small["input_size"])]
+    return words + [word for size in small["target_sizes"] for word in ("--target-size", str(size))]
 
 
 @pytest.fixture

@@ -12,14 +12,11 @@ from head2toe.probe import page, results
 from head2toe.probe.options import COSTLY, METHODS
 from head2toe.store.errors import BadRequest
 
-TINY: dict[str, Any] = {
-    "backbone": "test_efficientnet",
-    "weights": "random",
-    "input_size": 32,
-    "target_sizes": (64,),
-    "finetune_steps": (2, 3),
-}
-FLAGS = ["--backbone", "test_efficientnet", "--weights", "random", "--input-size", "32", "--target-size", "64"]
+
+@pytest.fixture
+def small(small: dict[str, Any]) -> dict[str, Any]:
+    """A backbone that is trained in no time."""
+    return small | {"backbone": "test_efficientnet", "finetune_steps": (2, 3)}
 
 
 def call(*args: str) -> Result:
@@ -30,8 +27,8 @@ def timeless(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: value for name, value in method.items() if name != "cost"} for method in record["methods"]]
 
 
-def test_costly_methods_stand_beside_the_others(image_folder: Path) -> None:
-    first = run(str(image_folder), **TINY, methods=("linear", "l21", "finetune"))
+def test_costly_methods_stand_beside_the_others(image_folder: Path, small: dict[str, Any]) -> None:
+    first = run(str(image_folder), **small, methods=("linear", "l21", "finetune"))
     linear, l21, finetune = first.record["methods"]
     assert [tuple(point["settings"].items()) for point in finetune["sweep"]] == [
         (("learning_rate", rate), ("steps", steps)) for rate in (0.025, 0.0025) for steps in (2, 3)
@@ -58,17 +55,19 @@ def test_costly_methods_stand_beside_the_others(image_folder: Path) -> None:
     html = page.render(first.file.parent, first.record, lambda _: None)
     assert "finetune" in html
 
-    again = run(str(image_folder), **TINY, methods=("linear", "finetune"))
+    again = run(str(image_folder), **small, methods=("linear", "finetune"))
     assert all(one["recalled"] for one in again.record["trainings"]["finetune"])
     assert timeless(again.record)[1] == timeless(first.record)[2]
-    fresh = run(str(image_folder), **TINY, methods=("linear", "finetune"), fresh=True)
+    fresh = run(str(image_folder), **small, methods=("linear", "finetune"), fresh=True)
     assert not any(one["recalled"] for one in fresh.record["trainings"]["finetune"])
     assert timeless(fresh.record) == timeless(again.record), "the same settings give the same result"
     assert results.read(fresh.file)["methods"] == fresh.record["methods"]
 
 
-def test_scratch_starts_at_random_and_finetune_where_it_is_told(image_folder: Path, tmp_path: Path) -> None:
-    options = TINY | {"methods": ("finetune", "scratch"), "finetune_steps": (2,)}
+def test_scratch_starts_at_random_and_finetune_where_it_is_told(
+    image_folder: Path, tmp_path: Path, small: dict[str, Any]
+) -> None:
+    options = small | {"methods": ("finetune", "scratch"), "finetune_steps": (2,)}
     finetune, scratch = timeless(run(str(image_folder), **options).record)
     assert finetune | {"name": "scratch"} == scratch, "random weights are random weights"
     weights = tmp_path / "weights.pth"
@@ -79,11 +78,11 @@ def test_scratch_starts_at_random_and_finetune_where_it_is_told(image_folder: Pa
     assert elsewhere["cv"] != finetune["cv"]
 
 
-def test_other_steps_are_another_result(image_folder: Path) -> None:
-    a, b = (run(str(image_folder), **TINY | {"finetune_steps": (n,)}, methods=("scratch",)) for n in (1, 2))
+def test_other_steps_are_another_result(image_folder: Path, small: dict[str, Any]) -> None:
+    a, b = (run(str(image_folder), **small | {"finetune_steps": (n,)}, methods=("scratch",)) for n in (1, 2))
     assert a.file != b.file
     assert (a.recalled, b.recalled) == (False, False)
-    assert run(str(image_folder), **TINY | {"finetune_steps": (2,)}, methods=("scratch",)).recalled
+    assert run(str(image_folder), **small | {"finetune_steps": (2,)}, methods=("scratch",)).recalled
 
 
 def test_all_means_the_cheap_ones() -> None:
@@ -103,16 +102,16 @@ def test_all_means_the_cheap_ones() -> None:
         (["--methods", "finetuning"], "'finetuning' is none of"),
     ],
 )
-def test_what_can_not_be_trained_is_said_before_anything_is_done(args: list[str], says: str) -> None:
-    result = call("run", "digits", *FLAGS, *args)
+def test_what_can_not_be_trained_is_said_before_anything_is_done(args: list[str], says: str, flags: list[str]) -> None:
+    result = call("run", "digits", *flags, *args)
     assert result.exit_code == 2, result.output
     assert says in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_there_is_no_model_to_save(image_folder: Path, tmp_path: Path) -> None:
+def test_there_is_no_model_to_save(image_folder: Path, tmp_path: Path, flags: list[str]) -> None:
     steps = ["--methods", "finetune", "--finetune-steps", "1"]
-    result = call("run", str(image_folder), *FLAGS, *steps, "--save-model", str(tmp_path / "model"))
+    result = call("run", str(image_folder), *flags, *steps, "--save-model", str(tmp_path / "model"))
     assert result.exit_code == 2
     assert "leaves a model to save" in result.stderr.splitlines()[-1]
     assert list(tmp_path.glob("results/stripes-*/result.json")), "the result is kept all the same"

@@ -12,16 +12,14 @@ from PIL import Image
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import cross_val_score
 
-OPTIONS: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
-
 
 def listed(folder: Path) -> tuple[list[Path], list[str]]:
     paths = sorted(folder.rglob("*.png"))
     return paths, [path.parent.name for path in paths]
 
 
-def test_a_folder_is_learned_and_the_model_saved(image_folder: Path, tmp_path: Path) -> None:
-    model = Head2Toe(method="linear", **OPTIONS).fit(image_folder)
+def test_a_folder_is_learned_and_the_model_saved(image_folder: Path, tmp_path: Path, small: dict[str, Any]) -> None:
+    model = Head2Toe(method="linear", **small).fit(image_folder)
     paths, labels = listed(image_folder / "test")
     assert model.score(image_folder) == pytest.approx(model.result_.methods[0].test_accuracy)
     assert model.score(paths, labels) == model.score(image_folder)
@@ -34,28 +32,28 @@ def test_a_folder_is_learned_and_the_model_saved(image_folder: Path, tmp_path: P
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(paths), probabilities)
 
 
-def test_images_and_labels_in_memory(image_folder: Path) -> None:
+def test_images_and_labels_in_memory(image_folder: Path, small: dict[str, Any]) -> None:
     paths, names = listed(image_folder / "train")
     numbers = np.unique(names, return_inverse=True)[1] * 10
-    by_path = Head2Toe(**OPTIONS).fit(paths, numbers)
+    by_path = Head2Toe(**small).fit(paths, numbers)
     assert by_path.classes_.tolist() == [0, 10, 20]
     assert set(by_path.predict(paths)) <= {0, 10, 20}
     assert by_path.score(paths, numbers) > 0.8
     assert by_path.result_.methods[0].test_accuracy is None, "there are no test rows to look at"
     pixels = [np.asarray(Image.open(path)) for path in paths]
     # The same pixels from memory: other sources, the same numbers.
-    by_array = Head2Toe(method="linear", **OPTIONS).fit(pixels, numbers)
+    by_array = Head2Toe(method="linear", **small).fit(pixels, numbers)
     np.testing.assert_allclose(by_array.predict_proba(paths), by_array.predict_proba(pixels), atol=1e-5)
 
 
-def test_scikit_learn_takes_it_for_a_classifier(image_folder: Path) -> None:
-    model = Head2Toe(method="linear", **OPTIONS)
+def test_scikit_learn_takes_it_for_a_classifier(image_folder: Path, small: dict[str, Any]) -> None:
+    model = Head2Toe(method="linear", **small)
     assert is_classifier(model)
     assert clone(model.set_params(seed=3)).get_params() == {
         "method": "linear",
         "metric": "accuracy",
         "seed": 3,
-        **OPTIONS,
+        **small,
     }
     paths, labels = listed(image_folder / "train")
     scores = cross_val_score(model, np.asarray(paths, dtype=object), labels, cv=2)
@@ -63,7 +61,7 @@ def test_scikit_learn_takes_it_for_a_classifier(image_folder: Path) -> None:
     assert np.isfinite(scores).all()
 
 
-def test_what_makes_no_sense_is_said_in_one_line(image_folder: Path) -> None:
+def test_what_makes_no_sense_is_said_in_one_line(image_folder: Path, small: dict[str, Any]) -> None:
     paths, labels = listed(image_folder / "train")
     wrong: list[tuple[type[Head2ToeError], Any]] = [
         (BadRequest, lambda: Head2Toe().predict(paths)),
@@ -75,7 +73,7 @@ def test_what_makes_no_sense_is_said_in_one_line(image_folder: Path) -> None:
         (DataError, lambda: Head2Toe().fit(paths[:5], labels[:5])),
         (DataError, lambda: Head2Toe().fit(paths[:11], ["a"] * 11)),
         (BadRequest, lambda: Head2Toe(colour="red").fit(paths, labels)),
-        (BadRequest, lambda: Head2Toe(method="knn", **OPTIONS).fit(paths, labels)),
+        (BadRequest, lambda: Head2Toe(method="knn", **small).fit(paths, labels)),
     ]
     for error, act in wrong:
         with pytest.raises(error) as raised:

@@ -16,8 +16,6 @@ from head2toe.pipeline import Options, extract, main, probe, run, select
 from head2toe.store.errors import BadRequest, DataError
 from PIL import Image
 
-SMALL = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
-FLAGS = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -33,8 +31,8 @@ def document(*args: str) -> dict[str, Any]:
     return parsed
 
 
-def test_run_documents_everything_and_the_second_run_extracts_nothing(image_folder: Path) -> None:
-    first = document("run", str(image_folder), *FLAGS)
+def test_run_documents_everything_and_the_second_run_extracts_nothing(image_folder: Path, flags: list[str]) -> None:
+    first = document("run", str(image_folder), *flags)
     assert first["images_extracted"] == 51
     assert first["task"] == "stripes"
     assert first["backbones"][0]["name"] == "resnet18"
@@ -52,52 +50,54 @@ def test_run_documents_everything_and_the_second_run_extracts_nothing(image_fold
     assert first["seed"] == 0
     assert json.loads(Path(first["result"]).read_text())["methods"] == first["methods"]
 
-    second = document("run", str(image_folder), *FLAGS)
+    second = document("run", str(image_folder), *flags)
     assert second["images_extracted"] == 0
     assert second["methods"] == first["methods"]
-    shown = call("run", str(image_folder), *FLAGS).stdout
+    shown = call("run", str(image_folder), *flags).stdout
     assert "nothing to extract" in shown
     assert "recalled" in shown
 
-    fresh = document("run", str(image_folder), *FLAGS, "--fresh")
+    fresh = document("run", str(image_folder), *flags, "--fresh")
     timeless = [[{k: v for k, v in m.items() if k != "cost"} for m in d["methods"]] for d in (first, fresh)]
     assert timeless[0] == timeless[1], "the same settings give the same result"
 
 
-def test_the_method_finds_what_is_there(image_folder: Path) -> None:
+def test_the_method_finds_what_is_there(image_folder: Path, small: dict[str, Any]) -> None:
     """Stripes' direction is easy for early layers, even of a random network; all methods are far above chance."""
-    result = run(str(image_folder), **SMALL)
+    result = run(str(image_folder), **small)
     assert all(m.test_accuracy > 0.6 for m in result.methods)
 
 
-def test_extract_documents_the_store(image_folder: Path) -> None:
-    extracted = document("extract", str(image_folder), *FLAGS, "--target-size", "256")
+def test_extract_documents_the_store(image_folder: Path, flags: list[str]) -> None:
+    extracted = document("extract", str(image_folder), *flags, "--target-size", "256")
     assert extracted["rows"] == 51 == extracted["images_extracted"]
     assert set(extracted["stores"]) == {"64", "256"}
     assert extracted["layers"] > 10
     assert extracted["features"] > extracted["layers"]
 
 
-def test_select_extracts_first_and_recalls_afterwards(image_folder: Path) -> None:
-    selected = document("select", str(image_folder), *FLAGS)
+def test_select_extracts_first_and_recalls_afterwards(image_folder: Path, flags: list[str]) -> None:
+    selected = document("select", str(image_folder), *flags)
     assert selected["images_extracted"] == 51
     assert not selected["recalled"]
     (selection,) = selected["selections"]
     assert all(point["converged"] and point["gap"] <= 1e-2 for point in selection["path"])
     assert Path(selection["file"]).is_file()
-    assert document("select", str(image_folder), *FLAGS)["recalled"]
+    assert document("select", str(image_folder), *flags)["recalled"]
 
 
-def test_layouts_of_the_same_images_share_a_store(image_folder: Path, vtab_folder: Callable[[], Path]) -> None:
-    first = extract(str(image_folder), **SMALL)
-    second = extract(str(vtab_folder()), **SMALL)
+def test_layouts_of_the_same_images_share_a_store(
+    image_folder: Path, vtab_folder: Callable[[], Path], small: dict[str, Any]
+) -> None:
+    first = extract(str(image_folder), **small)
+    second = extract(str(vtab_folder()), **small)
     assert second.images_extracted == 0
     assert second.store.path == first.store.path
 
 
-def test_a_held_out_part_instead_of_folds(image_folder: Path) -> None:
-    five = document("run", str(image_folder), *FLAGS, "--methods", "l21")
-    one = document("run", str(image_folder), *FLAGS, "--methods", "l21", "--folds", "holdout", "--rule", "simplest")
+def test_a_held_out_part_instead_of_folds(image_folder: Path, flags: list[str]) -> None:
+    five = document("run", str(image_folder), *flags, "--methods", "l21")
+    one = document("run", str(image_folder), *flags, "--methods", "l21", "--folds", "holdout", "--rule", "simplest")
     assert one["images_extracted"] == 0
     assert (one["folds"], sum(five["folds"])) == ([6], 36)
     assert one["result"] != five["result"]
@@ -110,19 +110,21 @@ def test_a_held_out_part_instead_of_folds(image_folder: Path) -> None:
     assert "--folds holdout" in one["command"]
 
 
-def test_a_method_alone(image_folder: Path) -> None:
-    result = probe(str(image_folder), Options(**SMALL), methods=["linear"])  # type: ignore[arg-type]
+def test_a_method_alone(image_folder: Path, small: dict[str, Any]) -> None:
+    result = probe(str(image_folder), Options(**small), methods=["linear"])
     assert [m.name for m in result.methods] == ["linear"]
     assert result.methods[0].features_kept == 512
 
 
-def test_selection_never_sees_held_out_labels(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selection_never_sees_held_out_labels(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch, small: dict[str, Any]
+) -> None:
     """Fold 0's ranking stays the same when the labels of the rows it holds out are changed."""
     from dataclasses import replace
 
     from head2toe.extract import tasks
 
-    before = select(str(image_folder), **SMALL).selected.selections[64]
+    before = select(str(image_folder), **small).selected.selections[64]
     plain = tasks.load_task
 
     def relabelled(task: str, **options: Any) -> tasks.Task:
@@ -133,19 +135,19 @@ def test_selection_never_sees_held_out_labels(image_folder: Path, monkeypatch: p
         return replace(loaded, labels=labels)
 
     monkeypatch.setattr(tasks, "load_task", relabelled)
-    after = select(str(image_folder), **SMALL).selected.selections[64]
+    after = select(str(image_folder), **small).selected.selections[64]
     assert np.array_equal(before.rankings[:, 0], after.rankings[:, 0])
     assert not np.array_equal(before.rankings[:, -1], after.rankings[:, -1])
 
 
-def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path) -> None:
+def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path, flags: list[str]) -> None:
     bad = image_folder / "train" / "down" / "03.png"
     bad.write_bytes(b"broken")
-    stopped = call("extract", str(image_folder), *FLAGS)
+    stopped = call("extract", str(image_folder), *flags)
     assert stopped.exit_code == 1
     assert str(bad) in stopped.stderr
     assert not list(Path.cwd().glob("stores/*/*/data.zarr/*/zarr.json")), "nothing that reads as a store is left"
-    skipped = document("run", str(image_folder), *FLAGS, "--on-error", "skip")
+    skipped = document("run", str(image_folder), *flags, "--on-error", "skip")
     assert skipped["images_extracted"] == 50
     assert str(bad) in skipped["skipped"][0]
 
@@ -163,7 +165,7 @@ def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path) -> None:
         (["extract", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
         (["run", "digits", "--target-size", "0"], 2, "must be 1 or more"),
         (["layers", "resnet18", "--taps", "x*"], 2, "match nothing"),
-        (["extract", "digits", "--store", "/dev/null/x", *FLAGS], 1, "/dev/null"),
+        (["extract", "digits", "--store", "/dev/null/x", "--weights", "random"], 1, "/dev/null"),
     ],
 )
 def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, says: str) -> None:
@@ -203,8 +205,8 @@ def test_the_file_and_the_module_are_the_command(command: list[str]) -> None:
     assert all(name in done.stdout for name in ("tasks", "layers", "extract", "select", "probe", "run"))
 
 
-def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "head2toe.pipeline", "extract", "digits", *FLAGS, "--batch-size", "1"]
+def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: Path, flags: list[str]) -> None:
+    command = [sys.executable, "-m", "head2toe.pipeline", "extract", "digits", *flags, "--batch-size", "1"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("stores/*/*/spec.json")) and time.monotonic() < deadline:
@@ -251,42 +253,46 @@ def test_every_command_shows_an_example(command: str) -> None:
     assert f"head2toe {command}" in text
 
 
-def test_another_size_says_how_the_nearest_store_differs(image_folder: Path) -> None:
-    extract(str(image_folder), **SMALL)
-    notes = document("extract", str(image_folder), *FLAGS[:-3], "48", "--target-size", "64")["notes"]
+def test_another_size_says_how_the_nearest_store_differs(
+    image_folder: Path, small: dict[str, Any], flags: list[str]
+) -> None:
+    extract(str(image_folder), **small)
+    notes = document("extract", str(image_folder), *flags, "--input-size", "48")["notes"]
     assert any("differs in preprocessing.input_size" in note for note in notes)
 
 
-def test_new_images_reuse_the_rows_of_the_old(image_folder: Path) -> None:
-    extract(str(image_folder), **SMALL)
+def test_new_images_reuse_the_rows_of_the_old(image_folder: Path, small: dict[str, Any], flags: list[str]) -> None:
+    extract(str(image_folder), **small)
     for i, image in enumerate(sorted((image_folder / "test" / "down").iterdir())[:3]):
         pixels = np.asarray(Image.open(image))[::-1]
         Image.fromarray(pixels).save(image_folder / "train" / "down" / f"new{i}.png")
-    grown = document("extract", str(image_folder), *FLAGS)
+    grown = document("extract", str(image_folder), *flags)
     assert (grown["images_reused"], grown["images_extracted"]) == (51, 3)
 
 
-def test_hdf5_gives_the_same_result(image_folder: Path, tmp_path: Path) -> None:
-    zarr = run(str(image_folder), **SMALL)
-    hdf5 = run(str(image_folder), **SMALL, format="hdf5", store=tmp_path / "others", output=tmp_path / "out")
+def test_hdf5_gives_the_same_result(image_folder: Path, tmp_path: Path, small: dict[str, Any]) -> None:
+    zarr = run(str(image_folder), **small)
+    hdf5 = run(str(image_folder), **small, format="hdf5", store=tmp_path / "others", output=tmp_path / "out")
     assert hdf5.extractions[0].store.format == "hdf5"
     assert [m.cv_accuracy for m in zarr.methods] == [m.cv_accuracy for m in hdf5.methods]
     assert [m.test_accuracy for m in zarr.methods] == [m.test_accuracy for m in hdf5.methods]
 
 
-def test_a_disk_too_small_is_an_error_up_front(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_small_is_an_error_up_front(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
     from types import SimpleNamespace
 
     from head2toe.store import space
 
     monkeypatch.setattr(space.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    result = call("extract", str(image_folder), *FLAGS)
+    result = call("extract", str(image_folder), *flags)
     assert result.exit_code == 1
     assert "needed, 1.0 kB free" in result.stderr
 
 
-def test_store_commands_look_after_what_extract_wrote(image_folder: Path, tmp_path: Path) -> None:
-    extracted = document("extract", str(image_folder), *FLAGS)
+def test_store_commands_look_after_what_extract_wrote(image_folder: Path, tmp_path: Path, flags: list[str]) -> None:
+    extracted = document("extract", str(image_folder), *flags)
     key = Path(extracted["store"]).name
     (listed,) = document("store", "ls")["stores"]
     assert (listed["key"], listed["state"], listed["rows"]) == (key, "complete", 51)
@@ -299,7 +305,7 @@ def test_store_commands_look_after_what_extract_wrote(image_folder: Path, tmp_pa
     assert document("store", "export", key[:6], str(archive))["bytes"] > 0
     assert document("store", "rm", key[:6])["removed"]
     assert document("store", "import", str(archive))["key"] == key
-    assert document("extract", str(image_folder), *FLAGS)["images_extracted"] == 0
+    assert document("extract", str(image_folder), *flags)["images_extracted"] == 0
     assert "no problems" in call("store", "verify").stdout
     assert document("store", "gc")["removed"] == []
 
@@ -310,30 +316,32 @@ def test_store_commands_look_after_what_extract_wrote(image_folder: Path, tmp_pa
     bad = call("store", "verify", key[:6], "--repair")
     assert bad.exit_code == 1
     assert str(chunk) in bad.stdout
-    assert document("extract", str(image_folder), *FLAGS)["images_extracted"] == 51
+    assert document("extract", str(image_folder), *flags)["images_extracted"] == 51
     assert call("store", "verify").exit_code == 0
     unknown = call("store", "info", "no-such-store")
     assert unknown.exit_code == 2
     assert "no store 'no-such-store'" in unknown.stderr
 
 
-def test_the_test_rows_can_wait(image_folder: Path) -> None:
-    assert document("extract", str(image_folder), *FLAGS, "--splits", "train")["rows"] == 36
-    later = document("extract", str(image_folder), *FLAGS)
+def test_the_test_rows_can_wait(image_folder: Path, flags: list[str]) -> None:
+    assert document("extract", str(image_folder), *flags, "--splits", "train")["rows"] == 36
+    later = document("extract", str(image_folder), *flags)
     assert (later["rows"], later["images_reused"], later["images_extracted"]) == (51, 36, 15)
 
 
-def test_a_subset_is_a_view_and_extracts_nothing(image_folder: Path) -> None:
-    extract(str(image_folder), **SMALL)
+def test_a_subset_is_a_view_and_extracts_nothing(image_folder: Path, small: dict[str, Any], flags: list[str]) -> None:
+    extract(str(image_folder), **small)
     for name in ("across", "down", "slant"):
         (image_folder / "train" / name / "00.png").unlink()
-    assert document("run", str(image_folder), *FLAGS)["images_extracted"] == 0
+    assert document("run", str(image_folder), *flags)["images_extracted"] == 0
 
 
-def test_half_precision_has_a_store_of_its_own_and_nearly_the_same_numbers(image_folder: Path) -> None:
+def test_half_precision_has_a_store_of_its_own_and_nearly_the_same_numbers(
+    image_folder: Path, small: dict[str, Any]
+) -> None:
     from head2toe.store.design import DesignMatrix
 
-    plain, half = (extract(str(image_folder), **SMALL, amp=amp) for amp in (False, True))
+    plain, half = (extract(str(image_folder), **small, amp=amp) for amp in (False, True))
     assert plain.store.key != half.store.key
     a, b = (DesignMatrix.of([e.store], e.digests).columns(np.arange(500)) for e in (plain, half))
     assert 0 < np.abs(a - b).max() < 0.1 * np.abs(a).max()

@@ -14,27 +14,9 @@ import pytest
 from head2toe.pipeline import run
 from head2toe.probe import stage, sweep
 
-SMALL: dict[str, Any] = {
-    "backbone": "resnet18",
-    "weights": "random",
-    "input_size": 32,
-    "target_sizes": (64,),
-    "taps": "blocks",
-}
 METHODS = ("linear", "knn", "l21")
 COMMAND = [sys.executable, "-m", "head2toe.pipeline", "run", "stripes", "--methods", "layerwise,l21,head2toe"]
-COMMAND += [
-    "--taps",
-    "blocks",
-    "--backbone",
-    "resnet18",
-    "--weights",
-    "random",
-    "--input-size",
-    "32",
-    "--target-size",
-    "64",
-]
+COMMAND += ["--taps", "blocks"]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -43,8 +25,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_interrupted_between_methods(image_folder: Path, nested: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, Any] = SMALL | {"methods": METHODS[1:] if nested else METHODS, "nested": nested}
+def test_interrupted_between_methods(
+    image_folder: Path, nested: bool, monkeypatch: pytest.MonkeyPatch, smaller: dict[str, Any]
+) -> None:
+    told: dict[str, Any] = smaller | {"methods": METHODS[1:] if nested else METHODS, "nested": nested}
     monkeypatch.setattr(time, "perf_counter", lambda: 0.0)  # seconds are no property of the result
     straight = run(str(image_folder), **told)
     expected = content(straight.file.parent)
@@ -84,14 +68,15 @@ def timeless(file: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("image_folder")
-def test_killed_between_methods_and_by_two_at_once() -> None:
-    subprocess.run(COMMAND, check=True, capture_output=True)
+def test_killed_between_methods_and_by_two_at_once(flags: list[str]) -> None:
+    command = [*COMMAND, *flags]
+    subprocess.run(command, check=True, capture_output=True)
     (file,) = Path("results").glob("*/result.json")
     expected = timeless(file)
     predictions = (file.parent / "predictions.parquet").read_bytes()
     shutil.rmtree("results")
 
-    running = subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list(Path("results").glob("outcomes/*.npz")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -101,7 +86,7 @@ def test_killed_between_methods_and_by_two_at_once() -> None:
     assert kept
     assert not file.exists()
 
-    both = [subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+    both = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was finished was not made again"
     assert timeless(file) == expected

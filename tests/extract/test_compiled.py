@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,12 @@ def _forget() -> Iterator[None]:
 def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of compiling but its last step, which would write and build C++ for a minute."""
     monkeypatch.setattr(compiled, "BACKEND", "eager")
+
+
+@pytest.fixture
+def small(small: dict[str, Any]) -> dict[str, Any]:
+    """A backbone that is compiled in little time."""
+    return small | {"backbone": "test_efficientnet"}
 
 
 def pixels(backbone: Backbone, n: int) -> torch.Tensor:
@@ -65,19 +72,17 @@ def test_one_graph_serves_batches_of_all_sizes() -> None:
 
 
 @pytest.mark.usefixtures("traced")
-def test_a_compiled_run_finds_the_store_of_a_plain_one(image_folder: Path) -> None:
-    options = {"backbone": "test_efficientnet", "weights": "random", "input_size": 32, "target_sizes": (64,)}
-    first = extract(str(image_folder), **options, compile=True, batch_size=8)
-    again = extract(str(image_folder), **options)
+def test_a_compiled_run_finds_the_store_of_a_plain_one(image_folder: Path, small: dict[str, Any]) -> None:
+    first = extract(str(image_folder), **small, compile=True, batch_size=8)
+    again = extract(str(image_folder), **small)
     assert (first.images_extracted, again.images_extracted) == (51, 0)
     assert first.store.key == again.store.key
 
 
 @pytest.mark.slow
-def test_compiled_numbers_differ_by_rounding_alone(image_folder: Path, tmp_path: Path) -> None:
-    options = {"backbone": "test_efficientnet", "weights": "random", "input_size": 32, "target_sizes": (64,)}
+def test_compiled_numbers_differ_by_rounding_alone(image_folder: Path, tmp_path: Path, small: dict[str, Any]) -> None:
     stores = [
-        extract(str(image_folder), **options, compile=compile, dtype="float32", store=tmp_path / f"{compile}")
+        extract(str(image_folder), **small, compile=compile, dtype="float32", store=tmp_path / f"{compile}")
         for compile in (True, False)
     ]
     ours, plain = (

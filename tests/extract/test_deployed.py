@@ -26,7 +26,12 @@ from head2toe.store.design import DesignMatrix
 from head2toe.store.errors import BadRequest, DataError, Head2ToeError
 
 SIZES = (64, 256)
-RESNET: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": SIZES}
+
+
+@pytest.fixture
+def two_sizes(small: dict[str, Any]) -> dict[str, Any]:
+    """Features of both target sizes, side by side."""
+    return small | {"target_sizes": SIZES}
 
 
 def head_on(extraction: Extraction, *, unit: bool, layers: str = "", k: int = 300) -> tuple[LinearModel, np.ndarray]:
@@ -63,9 +68,9 @@ def probabilities(network: deployed.Deployed, images: Sequence[Any], batch_size:
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("backbone", ["resnet18", "vit_tiny_patch16_224"])
 def test_predictions_are_those_through_the_store(
-    image_folder: Path, tmp_path: Path, backbone: str, dtype: str, unit: bool
+    image_folder: Path, tmp_path: Path, backbone: str, dtype: str, unit: bool, two_sizes: dict[str, Any]
 ) -> None:
-    extraction = extract(str(image_folder), **(RESNET | {"backbone": backbone, "dtype": dtype}))
+    extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone, "dtype": dtype}))
     model, expected = head_on(extraction, unit=unit)
     bundle = Bundle.load(packed(extraction, model).save(tmp_path / "model"))
     shutil.rmtree(tmp_path / "stores")
@@ -75,8 +80,8 @@ def test_predictions_are_those_through_the_store(
     np.testing.assert_allclose(probabilities(network, extraction.task.images), expected, rtol=0, atol=atol)
 
 
-def test_the_cut_changes_nothing_and_skips_what_comes_after(image_folder: Path) -> None:
-    extraction = extract(str(image_folder), **RESNET)
+def test_the_cut_changes_nothing_and_skips_what_comes_after(image_folder: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
     model, _ = head_on(extraction, unit=True, layers="layer2")
     network = deployed.load(packed(extraction, model), device="cpu")
     ran: list[str] = []
@@ -93,8 +98,8 @@ def test_the_cut_changes_nothing_and_skips_what_comes_after(image_folder: Path) 
     assert deployed.measure(network, batch_size=1, runs=1).cut > 0
 
 
-def test_float_pixels_between_0_and_1_are_the_same_image(image_folder: Path) -> None:
-    extraction = extract(str(image_folder), **RESNET)
+def test_float_pixels_between_0_and_1_are_the_same_image(image_folder: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
     network = deployed.load(packed(extraction, head_on(extraction, unit=True)[0]), device="cpu")
     pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
@@ -112,10 +117,10 @@ def test_float_pixels_between_0_and_1_are_the_same_image(image_folder: Path) -> 
         pytest.param("vit_tiny_patch16_224", "torch", marks=pytest.mark.slow),
     ],
 )
-def test_exports_agree(image_folder: Path, tmp_path: Path, backbone: str, kind: str) -> None:
+def test_exports_agree(image_folder: Path, tmp_path: Path, backbone: str, kind: str, two_sizes: dict[str, Any]) -> None:
     if kind == "onnx":
         pytest.importorskip("onnxscript")
-    extraction = extract(str(image_folder), **(RESNET | {"backbone": backbone}))
+    extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone}))
     network = deployed.load(packed(extraction, head_on(extraction, unit=True)[0]), device="cpu")
     file = tmp_path / ("model.onnx" if kind == "onnx" else "model.pt2")
     assert export(network, file, kind) <= TOLERANCE
@@ -125,8 +130,8 @@ def test_exports_agree(image_folder: Path, tmp_path: Path, backbone: str, kind: 
     assert difference(network, lambda images: np.full((len(images), 3), 1 / 3)) > TOLERANCE
 
 
-def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Path) -> None:
-    extraction = extract(str(image_folder), **RESNET)
+def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
     bundle = packed(extraction, head_on(extraction, unit=True)[0])
     folder = bundle.save(tmp_path / "model")
     again = Bundle.load(folder)
@@ -160,8 +165,8 @@ def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Pa
         replace(bundle, scale=bundle.scale[:-1])
 
 
-def test_other_weights_are_refused(image_folder: Path) -> None:
-    extraction = extract(str(image_folder), **RESNET)
+def test_other_weights_are_refused(image_folder: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
     bundle = packed(extraction, head_on(extraction, unit=True)[0])
     other = replace(bundle, backbone={**bundle.backbone, "weights": "random:1"})
     with pytest.raises(DataError, match="not those of the model"):
@@ -174,8 +179,8 @@ def call(*args: str, stdin: str = "") -> Any:
     return CliRunner().invoke(main, args, input=stdin)
 
 
-def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path) -> None:
-    extraction = extract(str(image_folder), **RESNET)
+def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
     model, expected = head_on(extraction, unit=True)
     folder = str(packed(extraction, model).save(tmp_path / "model"))
     test = image_folder / "test"
@@ -214,8 +219,8 @@ def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path) 
     assert Bundle.load(Path("copy")).classes == extraction.task.classes
 
 
-def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path) -> None:
-    extraction = extract(str(image_folder), **RESNET)
+def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
     bundle = packed(extraction, head_on(extraction, unit=True)[0])
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "result.json").write_text("{}")
@@ -228,8 +233,7 @@ def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path)
     assert "there: head2toe" in absent.stderr
 
 
-def test_a_run_s_model_predicts_what_the_run_reports(image_folder: Path) -> None:
-    flags = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
+def test_a_run_s_model_predicts_what_the_run_reports(image_folder: Path, flags: list[str]) -> None:
     ran = call("run", str(image_folder), *flags, "--methods", "linear", "--save-model", "my_model", "--json")
     assert ran.exit_code == 0, ran.stderr
     assert call("predict", "my_model", str(image_folder / "test"), "-o", "p.jsonl").exit_code == 0

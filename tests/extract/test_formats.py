@@ -7,6 +7,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -347,12 +348,11 @@ def test_a_file_of_another_kind_says_what_was_expected(tmp_path: Path) -> None:
 
 
 def test_lists_manifests_folders_and_shards_share_a_store(
-    rows: Rows, image_folder: Path, tmp_path: Path, vtab_folder: Callable[[], Path]
+    rows: Rows, image_folder: Path, tmp_path: Path, vtab_folder: Callable[[], Path], small: dict[str, Any]
 ) -> None:
     """The same images, however they are packed: nothing is extracted twice."""
     from head2toe.pipeline import extract
 
-    small = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
     first = extract(str(image_folder), **small)
     assert first.images_extracted == 51
     others = [vtab_folder(), *(written(f, rows, tmp_path) for f in ("csv", "webdataset", "dataset"))]
@@ -363,19 +363,20 @@ def test_lists_manifests_folders_and_shards_share_a_store(
 
 
 @pytest.mark.parametrize("format", ["csv", "webdataset", "dataset"])
-def test_unreadable_images_are_skipped_in_every_format(format: str, rows: Rows, tmp_path: Path) -> None:
+def test_unreadable_images_are_skipped_in_every_format(
+    format: str, rows: Rows, tmp_path: Path, small: dict[str, Any]
+) -> None:
     from head2toe.pipeline import extract
 
     (tmp_path / rows[20]["path"]).write_bytes(b"broken")
     path = written(format, rows, tmp_path)
-    small = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
     with pytest.raises(DataError, match=r"can't read image .* \(not an image\)"):
         extract(str(path), **small)
     skipped = extract(str(path), **small, on_error="skip")
     assert (skipped.images_extracted, len(skipped.skipped)) == (50, 1)
 
 
-def test_three_folds_and_a_hold_out_go_the_whole_way(rows: Rows, tmp_path: Path) -> None:
+def test_three_folds_and_a_hold_out_go_the_whole_way(rows: Rows, tmp_path: Path, flags: list[str]) -> None:
     """What was decided for the task stands in the result and in the output of the command."""
     from click.testing import CliRunner
     from head2toe.pipeline import main
@@ -383,7 +384,6 @@ def test_three_folds_and_a_hold_out_go_the_whole_way(rows: Rows, tmp_path: Path)
     manifest = write_csv(
         tmp_path / "m.csv", [row | {"split": "train", "fold": str(i % 3)} for i, row in enumerate(rows)]
     )
-    flags = ["--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64"]
     done = CliRunner().invoke(main, ["run", str(manifest), *flags, "--json"])
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)

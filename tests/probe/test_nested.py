@@ -14,13 +14,6 @@ from head2toe.probe import page, results, summary
 from head2toe.probe.nested import Split, outer_folds, with_nested
 from head2toe.store.errors import BadRequest
 
-SMALL: dict[str, Any] = {
-    "backbone": "resnet18",
-    "weights": "random",
-    "input_size": 32,
-    "target_sizes": (64,),
-    "taps": "blocks",
-}
 Made = Callable[..., tuple[Any, Any]]
 
 
@@ -49,18 +42,18 @@ def test_one_held_out_part_is_refused_before_anything_runs(folds: str) -> None:
         Options(nested=True, folds=folds)
 
 
-def test_the_pipeline_judges_each_outer_fold_as_a_task_of_its_own(image_folder: Path) -> None:
+def test_the_pipeline_judges_each_outer_fold_as_a_task_of_its_own(image_folder: Path, smaller: dict[str, Any]) -> None:
     methods = ("linear", "l21")
     task = load_task(str(image_folder))
-    nested = run(task, **SMALL, methods=methods, nested=True)
-    plain = run(task, **SMALL, methods=methods)
+    nested = run(task, **smaller, methods=methods, nested=True)
+    plain = run(task, **smaller, methods=methods)
     assert plain.file != nested.file
     split = outer_folds(task.folds)[2]
     rows = split.rows
     alone = replace(
         task, images=tuple(task.images[i] for i in rows), labels=task.labels[rows], folds=split.folds, name="alone"
     )
-    of_alone = run(alone, **SMALL, methods=methods, output=Path("elsewhere"))
+    of_alone = run(alone, **smaller, methods=methods, output=Path("elsewhere"))
     assert of_alone.extractions[0].images_extracted == 0
     for method, usual, other in zip(
         nested.record["methods"], plain.record["methods"], of_alone.record["methods"], strict=True
@@ -76,7 +69,7 @@ def test_the_pipeline_judges_each_outer_fold_as_a_task_of_its_own(image_folder: 
         accuracy = method["nested"]["accuracy"]
         assert accuracy["mean"] == pytest.approx(np.mean(accuracy["folds"]), abs=1e-5)
         assert accuracy["interval"][0] <= accuracy["mean"] <= accuracy["interval"][1]
-    again = run(task, **SMALL, methods=methods, nested=True)
+    again = run(task, **smaller, methods=methods, nested=True)
     assert again.recalled
 
 

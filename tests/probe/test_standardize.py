@@ -7,14 +7,6 @@ import pytest
 from head2toe.pipeline import Options, run, select
 from head2toe.store.errors import BadRequest
 
-SMALL: dict[str, Any] = {
-    "backbone": "resnet18",
-    "weights": "random",
-    "input_size": 32,
-    "target_sizes": (64,),
-    "taps": "blocks",
-}
-
 
 def points(method: dict[str, Any], standardize: str | None) -> list[Any]:
     """What the sweep tried under one normalisation, without its name; None for what names none."""
@@ -25,12 +17,12 @@ def points(method: dict[str, Any], standardize: str | None) -> list[Any]:
     ]
 
 
-def test_each_is_swept_as_it_would_be_alone(image_folder: Path) -> None:
+def test_each_is_swept_as_it_would_be_alone(image_folder: Path, smaller: dict[str, Any]) -> None:
     methods = ("linear", "l21")
-    both = run(str(image_folder), **SMALL, methods=methods, standardize=("feature", "unit"))
+    both = run(str(image_folder), **smaller, methods=methods, standardize=("feature", "unit"))
     linear, l21 = both.record["methods"]
     for standardize in ("feature", "unit"):
-        alone = run(str(image_folder), **SMALL, methods=methods, standardize=standardize).record["methods"]
+        alone = run(str(image_folder), **smaller, methods=methods, standardize=standardize).record["methods"]
         assert points(l21, standardize) == points(alone[1], None)
         assert linear["sweep"] == alone[0]["sweep"], "what selects nothing is tried once"
         if standardize == l21["settings"]["standardize"]:
@@ -41,9 +33,9 @@ def test_each_is_swept_as_it_would_be_alone(image_folder: Path) -> None:
     assert [e["standardize"] for e in both.record["selections"]["exact"]] == ["feature", "unit"]
 
 
-def test_a_selection_that_is_there_is_recalled(image_folder: Path) -> None:
-    select(str(image_folder), **SMALL, standardize="unit")
-    several = select(str(image_folder), **SMALL, standardize=("feature", "unit"))
+def test_a_selection_that_is_there_is_recalled(image_folder: Path, smaller: dict[str, Any]) -> None:
+    select(str(image_folder), **smaller, standardize="unit")
+    several = select(str(image_folder), **smaller, standardize=("feature", "unit"))
     assert [(one.standardize, one.recalled) for one in several.every] == [("feature", False), ("unit", True)]
     assert [entry["standardize"] for entry in several.document()["selections"]] == ["feature", "unit"]
     assert several.selected is several.every[0]

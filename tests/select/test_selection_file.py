@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from head2toe.select.selection import Certificate, Selection, Sparse
+from head2toe.select.stage import Selected
 from head2toe.store.errors import DataError
 
 
@@ -23,3 +24,15 @@ def test_a_round_trip_and_damage(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(DataError, match=r"s\.npz is not a selection \(.*\): remove it and select again"):
             Selection.load(file)
+
+
+def test_what_a_recalled_selection_cost_is_what_it_cost(tmp_path: Path) -> None:
+    """The paper's recipe leaves no models, and none come back."""
+    certificate = Certificate(0.1, float("inf"), converged=False, active=(9, 9))
+    made, file = Selection(np.zeros((1, 2, 4), np.int32), (certificate,), (), 9), tmp_path / "s.npz"
+    made.save(file, {})
+    recalled = Selection.load(file)
+    assert recalled.models == ()
+    assert recalled.certificates == (certificate,)
+    cost = [Selected("unit", {64: one}, {64: file}, False, 0.0).flops(100, 3) for one in (made, recalled)]
+    assert cost[0] == cost[1] > 0
