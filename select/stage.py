@@ -135,6 +135,7 @@ def select_features(
         settings = {
             "stores": list(stores[size]),
             "rows": fingerprint([list(images), labels.tolist(), folds.tolist()]),
+            "classes": n_classes,
             "top": TOP,
             "code": code_fingerprint("select"),
             "score": by.told(),
