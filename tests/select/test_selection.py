@@ -111,6 +111,14 @@ def test_a_class_more_is_another_selection(select):
     assert more.selections[1].models[-1][-1].coef.shape[1] == 4
 
 
+def test_operations_are_those_of_the_heads_that_were_trained(select):
+    once = select("paper").flops(60, 3)
+    assert once > 0
+    assert select("paper", score_runs=2).flops(60, 3) == 2 * once
+    assert select("paper", score="variance").flops(60, 3) == 0
+    assert select(score="variance").flops(60, 3) == select(score_runs=2).flops(60, 3) > 0
+
+
 @pytest.mark.parametrize(
     "wrong", [{"score": "best"}, {"score_offset": -1}, {"score_runs": 0}, {"score_layer_share": 1.5}]
 )
