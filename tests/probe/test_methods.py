@@ -75,3 +75,15 @@ def test_another_head_on_the_same_features(name: str, head: str, problem: Proble
         assert outcome.settings.get("head", "logistic") == head
     if outcome.model:
         np.testing.assert_allclose(predicted(outcome.model, problem), outcome.test_log_probabilities, atol=2e-3)
+
+
+def test_a_fraction_is_what_it_is_called(problem: Problem) -> None:
+    """Where a ranking holds fewer features than a fraction asks for, the setting says how many there were."""
+    (size, whole), d = next(iter(problem.by_recipe.items())), sum(WIDTHS)
+    short = replace(whole, rankings=whole.rankings[:, :, :20])
+    for selection, most in ((whole, 0.3), (short, 0.2)):
+        found = list(METHODS["head2toe-paper"].candidates(replace(problem, by_recipe={size: selection})))
+        fractions = [candidate.settings["fraction"] for candidate in found]
+        assert [len(candidate.columns) for candidate in found] == [max(1, int(f * d)) for f in fractions]
+        assert len(set(fractions)) == len(fractions)
+        assert max(fractions) == most
