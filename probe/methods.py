@@ -89,7 +89,7 @@ def head2toe(problem: Problem) -> Iterator[Candidate]:
     """
     rows = unit_rows if problem.standardize == "unit" else standardized_rows
     for size, selection in problem.exact.items():
-        for ratio in (ratio for ratio in selection.ranked_ratios if ratio in RATIOS_TO_REFIT):
+        for ratio in selection.ranked_among(RATIOS_TO_REFIT):
             for kept in KEPT:
                 if kept == KEPT[0] or kept <= selection.n_features:
                     settings = {"target_size": size, "lambda_ratio": ratio, "features": kept}
