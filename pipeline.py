@@ -414,6 +414,7 @@ class Experiment:
 
         o = self.options
         told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
+        told.append([image.name for image in self.task.images])  # by which predictions are found
         trained = [o.finetune_steps, code_fingerprint(*TRAINING)] if o.costly else []
         return fingerprint([self._made_of(), told, code(), *trained])
 

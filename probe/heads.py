@@ -22,6 +22,8 @@ from head2toe.probe.lbfgs import Curvature, dot
 from head2toe.select.arrays import Array
 
 MOST_STEPS = 5000
+FAR = 30.0
+"""How far below zero, the others' mean, the intercept of a class without a training row is."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class _Problem:
         training = xp.stack([xp.take(rows[k, ...], one, axis=0) for k, one in enumerate(each)])
         self.w = xp.stack([xp.take(weights[k, :], one, axis=0) for k, one in enumerate(each)])[:, None, :] / self.n
         self.Y = xp.stack([xp.matrix_transpose(xp.take(Y, one, axis=0)) for one in each])
+        self.present = xp.astype(xp.sum(self.w * self.Y, axis=2, keepdims=True) > 0, rows.dtype)  # (folds, classes, 1)
         ones = xp.ones((*training.shape[:2], 1), dtype=rows.dtype, device=rows.device)
         self.A = xp.concat((training, ones), axis=2)
         self.AT = xp.matrix_transpose(self.A)
@@ -147,19 +150,22 @@ class _Problem:
         return 0.5 * dot(theta, ridge * theta, self.xp) - dot(self.w * self.Y, logp, self.xp), logp
 
     def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
-        """Of the objective, where the training rows have the probabilities P."""
-        return (self.w * (P - self.Y)) @ self.A + ridge * theta
+        """Of the objective, where the training rows have the probabilities P; an absent class stays where it is."""
+        return ((self.w * (P - self.Y)) @ self.A + ridge * theta) * self.present
+
+    def start(self) -> Array:
+        """Zero, but for the intercepts of absent classes, whose optimum is -inf: they would run there for ever."""
+        return (self.present - 1) * FAR * (1 - self.penalised)
 
 
 class _Path:
     """The heads of a problem, from one strength to the next."""
 
     def __init__(self, problem: _Problem) -> None:
-        xp, A = problem.xp, problem.A
-        self.problem, self.xp = problem, xp
-        self.theta = xp.zeros((A.shape[0], problem.Y.shape[1], A.shape[2]), dtype=A.dtype, device=A.device)
+        self.problem, self.xp = problem, problem.xp
+        self.theta = problem.start()
         self.known: list[tuple[float, Array]] = []  # log C and theta of the last two strengths
-        self.learned = Curvature(xp)
+        self.learned = Curvature(self.xp)
         self.last_ridge = problem.ridge(math.inf)
 
     def advance(self, C: float, tol: float, most_steps: int) -> bool:

@@ -140,8 +140,9 @@ class NearestMean:
             counts = xp.sum(Y, axis=0)
             means = (values @ Y) / xp.where(counts > 0, counts, xp.ones_like(counts))
             near = -0.5 * xp.sum(means * means, axis=0)
-            # A class without a training row comes last: further away than any other.
-            near = xp.where(counts > 0, near, xp.min(near) - xp.max(xp.abs(values.T @ means)))
+            # A class without a training row comes last: twice as far as any is from a training row.
+            similar = xp.max(xp.abs(xp.take(values, xp.nonzero(known)[0], axis=1).T @ means))
+            near = xp.where(counts > 0, near, xp.min(near) - 2 * similar)
             return Weights(settings["scale"] * means, settings["scale"] * near)
 
         return fitted

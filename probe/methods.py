@@ -89,7 +89,7 @@ def head2toe(problem: Problem) -> Iterator[Candidate]:
     """
     rows = unit_rows if problem.standardize == "unit" else standardized_rows
     for size, selection in problem.exact.items():
-        for ratio in (ratio for ratio in selection.ranked_ratios if ratio in RATIOS_TO_REFIT):
+        for ratio in selection.ranked_among(RATIOS_TO_REFIT):
             for kept in KEPT:
                 if kept == KEPT[0] or kept <= selection.n_features:
                     settings = {"target_size": size, "lambda_ratio": ratio, "features": kept}
@@ -100,11 +100,16 @@ def head2toe(problem: Problem) -> Iterator[Candidate]:
 
 
 def head2toe_paper(problem: Problem) -> Iterator[Candidate]:
-    """The paper's method: scores by its optimiser, the top fraction F of all features at unit norm, a fresh head."""
+    """The paper's method: scores by its optimiser, the top fraction F of all features at unit norm, a fresh head.
+
+    The largest fraction is as much as a ranking holds, if that is less.
+    """
     for size, selection in problem.by_recipe.items():
+        ranked = selection.rankings.shape[-1]
+        most = ranked / selection.n_features
         for lam in selection.ranked_ratios:
-            for fraction in FRACTIONS:
-                kept = max(1, int(fraction * selection.n_features))
+            for fraction in dict.fromkeys(min(fraction, most) for fraction in FRACTIONS):
+                kept = ranked if fraction == most else max(1, int(fraction * selection.n_features))
                 settings = {"target_size": size, "lambda": lam, "fraction": fraction}
                 yield head_on_top(problem, selection, size, lam, kept, unit_rows, settings)
 

@@ -14,6 +14,8 @@ from scipy.stats import rankdata
 CALIBRATION_BINS = 15
 FLOOR = float(np.log(np.finfo(np.float32).tiny))
 """What a log-probability of minus infinity (a nearest neighbour's zero) counts as: -87.3."""
+ROUNDING = 5e-7
+"""Relative difference up to which log-probabilities that went through float32 are the same."""
 
 
 def normalized(log_probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -61,7 +63,8 @@ def log_loss(logp: np.ndarray, labels: np.ndarray) -> float:
 def auroc(logp: np.ndarray, labels: np.ndarray) -> float:
     """Area under the ROC curve: of class 1 with two classes, else the mean of each class against the rest.
 
-    Ties count half. NaN where no class has both rows of its own and rows of others.
+    Ties count half, those that rounding has pulled apart among them (a neighbour's votes are the same in many rows).
+    NaN where no class has both rows of its own and rows of others.
     """
     scores = logp[:, 1:] - logp[:, :1] if logp.shape[1] == 2 else logp
     own = labels[:, None] == np.arange(logp.shape[1])[None, -scores.shape[1] :]
@@ -70,9 +73,22 @@ def auroc(logp: np.ndarray, labels: np.ndarray) -> float:
     if not defined.any():
         return float("nan")
     # Mann and Whitney: the ranks of the positives, less what they would sum to if they all came first.
-    ranks = rankdata(scores, axis=0)
+    ranks = rankdata(_levels(scores), axis=0)
     p, q = positives[defined], (len(labels) - positives)[defined]
     return float((((ranks * own).sum(axis=0)[defined] - p * (p + 1) / 2) / (p * q)).mean())
+
+
+def _levels(scores: np.ndarray) -> np.ndarray:
+    """Numbers in the order of each column of scores (n, k), the same for those that differ by rounding alone.
+
+    Normalising what was stored in float32 moves every log-probability of a row by the rounding of its others.
+    """
+    order = np.argsort(scores, axis=0)
+    rising = np.take_along_axis(scores, order, axis=0)
+    apart = np.diff(rising, axis=0, prepend=-np.inf) > ROUNDING * np.abs(rising)
+    levels = np.empty(scores.shape, np.int64)
+    np.put_along_axis(levels, order, np.cumsum(apart, axis=0), axis=0)
+    return levels
 
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {

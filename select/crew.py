@@ -6,6 +6,7 @@ interpreter that reads tasks from a pipe and writes back what it found, until th
 of libraries don't survive, and nothing that a user's script would have to guard against.
 """
 
+import fcntl
 import os
 import pickle
 import selectors
@@ -102,7 +103,9 @@ class Crew:
         """Have helpers started for so many tasks at a time, if the work has been long enough to be worth it."""
         if self._on_cpu and time.perf_counter() - self._since > WORTH_HELP:
             hands = min(blas_threads(), n_tasks)
-            self._helpers += [_Helper() for _ in range(hands - 1 - len(self._helpers))]
+            with suppress(OSError):  # no more processes, files or memory for one: it goes without
+                while len(self._helpers) < hands - 1:
+                    self._helpers.append(_Helper())
 
     def solve(self, tasks: Sequence[Task]) -> list[inner.Inner]:
         """Solve all tasks; results in their order."""
@@ -160,13 +163,14 @@ class _Helper:
             [sys.executable, "-P", "-c", "from head2toe.select.crew import help_out; help_out()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pipesize=PIPE,
             process_group=0,  # Ctrl-C is for the parent, who sends the helpers home
             env=os.environ | one | KEEP_MEMORY | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert self._process.stdin, "is a pipe"
         assert self._process.stdout, "is a pipe"
         self._tasks, self._results = self._process.stdin, self._process.stdout
+        for pipe in (self._tasks, self._results):
+            _widen(pipe)
 
     def is_starting(self, patience: float) -> bool:
         """Whether it still is, after up to so many seconds."""
@@ -193,6 +197,13 @@ class _Helper:
         self._process.kill()
         with suppress(BrokenPipeError), self._process:
             pass
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Give a pipe room for `PIPE` bytes, where there is a way and enough is left of what a user's pipes may take."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
 
 def help_out() -> None:

@@ -128,7 +128,8 @@ class Multinomial:
         """Mean of log Σ_c p_c e^{dz_c} - Σ_c p_c dz_c."""
         dZ = dZ - xp.sum(fit.mean * dZ, axis=1, keepdims=True)  # softmax can't see it; the second sum is now 0
         if scalar(xp.max(xp.abs(dZ))) > 700.0:  # exp would overflow
-            dZ = xp.clip(dZ, -700.0, 700.0)
+            top = xp.max(dZ, axis=1, keepdims=True)
+            return scalar(xp.mean(top[:, 0] + xp.log(xp.sum(fit.mean * xp.exp(dZ - top), axis=1) + 1e-300)))
         return scalar(xp.mean(xp.log1p(xp.sum(fit.mean * xp.expm1(dZ), axis=1))))
 
     def hessian(self, mean: Array, V: Array, xp: Any) -> Array:

@@ -1,7 +1,7 @@
 """Scores that look at features one by one, to compare with; scikit-learn's, streamed over the design."""
 
+import warnings
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 from head2toe.store.design import Design
@@ -52,16 +52,26 @@ def _variance(X: np.ndarray, y: np.ndarray) -> np.ndarray:  # noqa: ARG001
 
 
 def _f_classif(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """F statistic; 0 for constant features, of which scikit-learn would warn."""
+    """F statistic; 0 where it is undefined: of constant features, and where every class has one row."""
     alive = np.ptp(X, axis=0) > 0
     out = np.zeros(X.shape[1])
     if alive.any():
-        out[alive] = f_classif(X[:, alive], y)[0]
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Features .* are constant")  # within classes, that is
+            found = f_classif(X[:, alive], y)[0]
+        out[alive] = np.where(np.isnan(found), 0.0, found)
     return out
+
+
+def _mutual_info(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Mutual information in nats; 0 where every class has one row, for neighbours in one's class there are none."""
+    if np.bincount(y).max() < 2:
+        return np.zeros(X.shape[1])
+    return np.asarray(mutual_info_classif(X, y, random_state=0))
 
 
 FILTERS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "variance": _variance,
     "f_classif": _f_classif,
-    "mutual_info": partial(mutual_info_classif, random_state=0),
+    "mutual_info": _mutual_info,
 }

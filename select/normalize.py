@@ -14,6 +14,9 @@ from head2toe.store.design import DEFAULT_BYTES, Block, Design, Span
 from head2toe.store.errors import DataError
 from head2toe.store.index import LayerIndex
 
+THIN = 1e-4
+"""Variance, as a share of the squared distance from the mean over all rows, below which float32 has lost it."""
+
 
 class UnitRows:
     """A design in which every layer's vector of every example has unit L2 norm over all columns of that layer.
@@ -70,7 +73,8 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
     """Mean and 1 / standard deviation of every feature over each of K row sets, in one stream.
 
     Variances are shifted twice, E[(x - c)²] - (E[x - c])² with c the mean over all rows: E[x²] - E[x]² would lose a
-    small variance beside a large mean in float32.
+    small variance beside a large mean in float32. Where a row outside of a set draws c so far away that this isn't
+    enough, the set's variance is computed once more, about its own mean.
 
     Parameters
     ----------
@@ -97,9 +101,14 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
             centre = xp.mean(X, axis=1, keepdims=True)
             X = X - centre
             shift = X @ average
-            variance = to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None))
+            variance = np.array(to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None)))
+            thin = variance < THIN * to_numpy(shift * shift)
         columns = slice(block.start, block.stop)
         mean[:, columns] = to_numpy(centre + shift).T
+        for k in np.flatnonzero(thin.any(axis=0)):
+            some = np.flatnonzero(thin[:, k])
+            values = np.asarray(block.values[some][:, masks[k]], np.float64)
+            mean[k, block.start + some], variance[some, k] = values.mean(axis=1), values.var(axis=1)
         if not np.isfinite(variance).all():
             name = design.layers.names[_layer(design, block)]
             raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")

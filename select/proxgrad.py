@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from head2toe.select.arrays import Array, scalar
 from head2toe.select.datafits import Fit
+from head2toe.select.penalties import row_norms
 from head2toe.select.problem import Problem
 
 LONG, SHORT = 10, 3  # steps of a burst while the support still moves, and once it hardly does
@@ -21,7 +22,10 @@ class Burst:
 
 
 def smoothness(problem: Problem) -> float:
-    """Lipschitz constant of the data term's gradient in W, with ||X||² from eight power iterations."""
+    """Lipschitz constant of the data term's gradient in W, with ||X||² from eight power iterations.
+
+    Where they begin across the leading direction, they find too little: no less than the longest row counts.
+    """
     xp, X = problem.xp, problem.X
     p, n = X.shape
     if p == 0:
@@ -34,7 +38,8 @@ def smoothness(problem: Problem) -> float:
             break
         v = X @ (X.T @ (v / length))
         size = scalar(xp.linalg.vector_norm(v))
-    return max(1.05 * size * problem.datafit.curvature / n, 1e-30)
+    longest = scalar(xp.max(row_norms(X, xp))) ** 2
+    return max(max(1.05 * size, longest) * problem.datafit.curvature / n, 1e-30)
 
 
 def burst(
@@ -43,7 +48,8 @@ def burst(
     """Take a few FISTA steps at fixed intercept, with restarts and a step length that follows the local curvature.
 
     A step is accepted where the Bregman distance of the data term stays below ||D||² / 2t, D the change of W: that is
-    the descent lemma without the cancellation of two losses. `shortest` is always safe.
+    the descent lemma without the cancellation of two losses. `shortest` nearly always is, and is tried before any
+    shorter one.
     """
     xp, datafit, penalty = problem.xp, problem.datafit, problem.penalty
     W = Y = problem.low(W)
@@ -58,9 +64,9 @@ def burst(
             D = V - Y
             dZ = problem.predict(D)
             bound = scalar(xp.sum(D * D)) / (2 * step)
-            if step <= shortest or datafit.bregman(fit, dZ, xp) <= bound * (1 + 1e-4) + 1e-14:
+            if datafit.bregman(fit, dZ, xp) <= bound * (1 + 1e-4) + 1e-14:
                 break
-            step = max(step * SHORTER, shortest)
+            step = max(step * SHORTER, shortest) if step > shortest else step * SHORTER
         Z_V, moved = Z_Y + dZ, V - W
         if scalar(xp.sum(D * moved)) < 0:  # the momentum points uphill (O'Donoghue & Candès 2015)
             theta, beta = 1.0, 0.0

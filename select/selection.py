@@ -1,6 +1,6 @@
 """What selection leaves behind: for every λ and row set, the best columns in order of relevance. Saved as one file."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,10 +94,15 @@ class Selection:
 
     @property
     def ranked_ratios(self) -> tuple[float, ...]:
-        """Those with a ranking of their own: scores that don't look at weights rank alike at every λ."""
+        """Those with a ranking of their own."""
+        return self.ranked_among(self.ratios)
+
+    def ranked_among(self, ratios: Collection[float]) -> tuple[float, ...]:
+        """Those of some λ / λ_max that rank unlike each other: scores that don't look at weights rank alike at all."""
         own: dict[bytes, float] = {}
         for ratio, ranking in zip(self.ratios, self.rankings, strict=True):
-            own.setdefault(ranking.tobytes(), ratio)
+            if ratio in ratios:
+                own.setdefault(ranking.tobytes(), ratio)
         return tuple(own.values())
 
     def top(self, ratio: float, row_set: int, k: int) -> np.ndarray:

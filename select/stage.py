@@ -30,13 +30,18 @@ RECIPES = ("exact", "paper")
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """A selection for each target size, and the file each is kept in; `standardize` says of which features."""
+    """A selection for each target size, and the file each is kept in; `standardize` says of which features.
+
+    `runs` is how often the paper's recipe trained a head for each λ and row set: not at all for a score that doesn't
+    look at weights.
+    """
 
     standardize: str
     selections: Mapping[int, Selection]
     files: Mapping[int, Path]
     recalled: bool
     seconds: float
+    runs: int = 1
 
     @property
     def cost(self) -> float:
@@ -52,7 +57,7 @@ class Selected:
         total = 0.0
         for selection in self.selections.values():
             ratios, row_sets, _ = selection.rankings.shape
-            rows = (ratios + 1) * n if selection.models else ratios * RECIPE_STEPS * 2 * min(BATCH, n)
+            rows = (ratios + 1) * n if selection.models else ratios * self.runs * RECIPE_STEPS * 2 * min(BATCH, n)
             total += 2.0 * rows * row_sets * selection.n_features * n_classes
         return total
 
@@ -135,6 +140,7 @@ def select_features(
         settings = {
             "stores": list(stores[size]),
             "rows": fingerprint([list(images), labels.tolist(), folds.tolist()]),
+            "classes": n_classes,
             "top": TOP,
             "code": code_fingerprint("select"),
             "score": by.told(),
@@ -153,5 +159,10 @@ def select_features(
         selections[size] = replace(selections[size], seconds=time.perf_counter() - began)
         selections[size].save(files[size], settings)
     return Selected(
-        standardize if recipe == "exact" else "unit", selections, files, recalled, time.perf_counter() - start
+        standardize if recipe == "exact" else "unit",
+        selections,
+        files,
+        recalled,
+        time.perf_counter() - start,
+        runs=by.runs if by.of_weights else 0,
     )

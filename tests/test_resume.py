@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from head2toe.pipeline import run
-from head2toe.probe import stage, sweep
+from head2toe.probe import predictions, stage, sweep
 
 METHODS = ("linear", "knn", "l21")
 COMMAND = [sys.executable, "-m", "head2toe.pipeline", "run", "stripes", "--methods", "layerwise,l21,head2toe"]
@@ -91,3 +91,14 @@ def test_killed_between_methods_and_by_two_at_once(flags: list[str]) -> None:
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was finished was not made again"
     assert timeless(file) == expected
     assert (file.parent / "predictions.parquet").read_bytes() == predictions
+
+
+def test_images_that_were_renamed(image_folder: Path, smaller: dict[str, Any]) -> None:
+    """What was computed is recalled, but predictions bear the new names."""
+    told = smaller | {"methods": ("linear",)}
+    run(str(image_folder), **told)
+    (image_folder / "train" / "down" / "05.png").rename(image_folder / "train" / "down" / "05-again.png")
+    found = run(str(image_folder), **told)
+    assert not found.recalled
+    assert any("05-again" in name for name in predictions.read(found.file.parent)["linear"].ids)
+    assert run(str(image_folder), **told).recalled

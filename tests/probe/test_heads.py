@@ -9,7 +9,7 @@ import pytest
 from head2toe.probe.basis import eigenbasis, stack
 from head2toe.probe.crossval import Labels, cross_validate, log_softmax, refit
 from head2toe.probe.heads import least_squares_path, logistic_path
-from head2toe.probe.kinds import Logistic
+from head2toe.probe.kinds import STRENGTHS, Logistic
 from head2toe.probe.rows import scaled_rows, standardized_rows, unit_rows
 from head2toe.select.arrays import Arrays, numpy_arrays, to_numpy
 from head2toe.store.design import ArrayDesign
@@ -124,6 +124,22 @@ def test_a_class_absent_from_training_gets_no_probability() -> None:
     for heads in logistic_path(basis, np.eye(3)[y], [1.0, 100.0], np_xp):
         assert np.isfinite(heads.log_probabilities).all()
         assert np.exp(heads.log_probabilities[0, :, 2]).max() < 1e-3
+
+
+def test_the_other_classes_are_told_apart_as_if_an_absent_one_did_not_exist() -> None:
+    """Its intercept ran to minus thousands, and where that stands at the next strength nobody can foretell."""
+    rng = np.random.default_rng(5)
+    train, y = np.arange(350) < 300, rng.integers(29, size=350)
+    X = (rng.standard_normal((350, 100)) + 1.5 * rng.standard_normal((29, 100))[y] * (rng.random(100) < 0.2)) / 10
+    basis = stack([eigenbasis(X.T.astype(np.float32), train, np_xp)], [train], np_xp)
+    with_it, without = (
+        logistic_path(basis, np.eye(classes, dtype=np.float32)[y], STRENGTHS, np_xp, tol=1e-3) for classes in (30, 29)
+    )
+    for heads, expected in zip(with_it, without, strict=True):
+        assert heads.converged
+        found = np.exp(heads.log_probabilities[0])
+        assert found[:, 29].max() < 1e-12
+        np.testing.assert_allclose(found[:, :29], np.exp(expected.log_probabilities[0]), atol=1e-3)
 
 
 def test_refit_predicts_unseen_rows() -> None:

@@ -98,6 +98,19 @@ def test_a_class_without_training_rows_has_no_nearest_mean(rows: Any) -> None:
     assert not (logp[first].argmax(1) == 2).any()
 
 
+def test_a_mean_is_fitted_on_training_rows_alone() -> None:
+    """The place of a class without training rows, too: it was beyond the farthest of all rows."""
+    rng = np.random.default_rng(0)
+    values, known = rng.standard_normal((5, 20)).astype(np.float32), np.arange(20) < 15
+    Y = np.eye(3, dtype=np.float32)[np.arange(20) % 2]
+    fit = NearestMean().fit({"scale": 1.0})
+    one = fit(values, known, Y, CPU)
+    values[:, ~known] *= 50
+    other = fit(values, known, Y, CPU)
+    assert np.array_equal(one.intercept, other.intercept)
+    assert np.array_equal(one.coef, other.coef)
+
+
 def test_the_scale_is_the_best_one(rows: Any) -> None:
     ((_, logp),) = predictions(NearestMean(), rows)
     best = metrics.log_loss(logp, rows[1])

@@ -75,3 +75,30 @@ def test_another_head_on_the_same_features(name: str, head: str, problem: Proble
         assert outcome.settings.get("head", "logistic") == head
     if outcome.model:
         np.testing.assert_allclose(predicted(outcome.model, problem), outcome.test_log_probabilities, atol=2e-3)
+
+
+def test_a_fraction_is_what_it_is_called(problem: Problem) -> None:
+    """Where a ranking holds fewer features than a fraction asks for, the setting says how many there were."""
+    (size, whole), d = next(iter(problem.by_recipe.items())), sum(WIDTHS)
+    short = replace(whole, rankings=whole.rankings[:, :, :20])
+    for selection, most in ((whole, 0.3), (short, 0.2)):
+        found = list(METHODS["head2toe-paper"].candidates(replace(problem, by_recipe={size: selection})))
+        fractions = [candidate.settings["fraction"] for candidate in found]
+        assert [len(candidate.columns) for candidate in found] == [max(1, int(f * d)) for f in fractions]
+        assert len(set(fractions)) == len(fractions)
+        assert max(fractions) == most
+
+
+def test_a_ranking_is_refitted_though_a_larger_strength_has_the_same(problem: Problem) -> None:
+    """Few features may rank alike at two λ, of which only the smaller is one to refit at."""
+    (size, exact) = next(iter(problem.exact.items()))
+    first, second = exact.certificates
+    between = replace(first, ratio=0.631)
+    alike = replace(
+        exact,
+        rankings=exact.rankings[[0, 1, 1]],
+        certificates=(first, between, second),
+        models=(exact.models[0], *exact.models),
+    )
+    found = METHODS["head2toe"].candidates(replace(problem, exact={size: alike}))
+    assert {c.settings["lambda_ratio"] for c in found if "features" in c.settings} == {1.0, 0.3981}

@@ -84,3 +84,15 @@ def test_impossible_is_finite_and_nan_is_refused() -> None:
     for bad in (np.nan, np.inf):
         with pytest.raises(DataError, match="predicted NaN"):
             metrics.normalized(np.array([[0.0, bad]]))
+
+
+@pytest.mark.parametrize("classes", [3, 10, 100])
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_auroc_of_votes_is_that_of_their_numbers(classes: int, k: int) -> None:
+    """Equal votes are ties, however the other votes of the row fell; rounding had told them apart."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(classes, size=400)
+    chances = rng.dirichlet(np.full(classes, 0.5), 400) + np.eye(classes)[y] / 2
+    votes = np.stack([rng.multinomial(k, row / row.sum()) for row in chances])
+    logp = np.log((votes + 1 / classes) / (k + 1)).astype(np.float32)
+    assert metrics.auroc(metrics.normalized(logp), y) == pytest.approx(metrics.auroc(votes, y), abs=1e-12)

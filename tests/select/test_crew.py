@@ -1,5 +1,7 @@
 """Helpers: what they find is what this process finds, bit for bit, and one that dies is not missed."""
 
+import fcntl
+import subprocess
 import time
 from dataclasses import replace
 
@@ -88,6 +90,26 @@ def test_a_helper_that_fails_is_not_missed(crew, tasks, cpu, trouble):
         agree(one, task.solve(cpu))
     assert not helper.is_ready
     assert not helper.is_starting(0)  # nobody waits for it any more
+
+
+def test_a_user_whose_pipes_take_all_they_may(crew, tasks, monkeypatch):
+    """Linux gives an unprivileged user 64 MiB for pipes: thirty helpers, of all runs together."""
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    crew.solve(tasks)
+    wait_for(crew._helpers[0])
+
+
+def test_a_helper_that_can_t_be_started_is_not_missed(crew, tasks, cpu, monkeypatch):
+    def refuse(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    for one, task in zip(crew.solve(tasks), tasks, strict=True):
+        agree(one, task.solve(cpu))
 
 
 def test_errors_of_a_task_are_raised_here(crew, tasks):

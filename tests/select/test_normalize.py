@@ -54,3 +54,17 @@ def test_a_feature_that_is_constant_on_some_rows_is_dead_there(cpu):
     assert found.scale[0, 0] == 0
     assert found.scale[1, 0] > 0
     assert found.without_scaling().scale.tolist() == [[0, 1], [1, 1]]
+
+
+def test_an_outlier_elsewhere_does_not_hide_what_is_constant_or_small(arrays):
+    """A feature that answers to one image only, in the fold that holds it out; float32 left noise for its variance."""
+    X = np.zeros((800, 40), np.float32)
+    X[:, 1::2] = np.linspace(0.1, 2, 20)
+    X[:, 30:] += 1e-3 * np.random.default_rng(0).standard_normal((800, 10)).astype(np.float32)
+    X[5] += np.linspace(1, 300, 40, dtype=np.float32)
+    masks = np.stack([np.arange(800) != 5, np.ones(800, bool)])
+    found = moments(ArrayDesign(X), masks, arrays.xp, arrays.device)
+    assert not found.scale[0, :30].any()
+    np.testing.assert_allclose(found.scale[0, 30:], 1 / X[masks[0], 30:].std(axis=0, dtype=float), rtol=2e-3)
+    np.testing.assert_allclose(found.mean, [X[mask].mean(axis=0, dtype=float) for mask in masks], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.scale[1], 1 / X.std(axis=0, dtype=float), rtol=1e-4)

@@ -81,21 +81,42 @@ def test_what_a_lambda_has_to_say_is_kept(ranked, tmp_path):
     assert Selection.load(tmp_path / "a.npz").certificates == found.certificates
 
 
-def test_a_kept_selection_is_named_by_its_score(task, cpu, tmp_path):
+@pytest.fixture
+def select(task, cpu, tmp_path):
     design, y = task
 
-    def select(**score):
+    def kept(recipe="exact", n_classes=3, **score):
         options = SelectOptions(**score)
-        settings = {"recipe": "exact", "standardize": "feature", "seed": 0, "folder": tmp_path, "fresh": False}
+        settings = {"recipe": recipe, "standardize": "feature", "seed": 0, "folder": tmp_path, "fresh": False}
         return select_features(
-            "toy", {1: design}, {1: ["key"]}, ["image"] * 60, y, FOLDS, 3, **settings, arrays=cpu, score=options
+            "toy", {1: design}, {1: ["key"]}, ["image"] * 60, y, FOLDS, n_classes, **settings, arrays=cpu, score=options
         )
 
+    return kept
+
+
+def test_a_kept_selection_is_named_by_its_score(select):
     first = select(score="variance")
     assert select(score="variance").recalled
     others = [{"score": "l1"}, {}, {"score": "variance", "score_offset": 1}, {"score_layer_share": 0.5}]
     assert len({select(**other).files[1] for other in others} | {first.files[1]}) == 5
     assert first.document()[0]["path"][0]["note"]
+
+
+def test_a_class_more_is_another_selection(select):
+    """A class that only test images have, say: models and the recipe's heads have an output for it."""
+    select()
+    more = select(n_classes=4)
+    assert not more.recalled
+    assert more.selections[1].models[-1][-1].coef.shape[1] == 4
+
+
+def test_operations_are_those_of_the_heads_that_were_trained(select):
+    once = select("paper").flops(60, 3)
+    assert once > 0
+    assert select("paper", score_runs=2).flops(60, 3) == 2 * once
+    assert select("paper", score="variance").flops(60, 3) == 0
+    assert select(score="variance").flops(60, 3) == select(score_runs=2).flops(60, 3) > 0
 
 
 @pytest.mark.parametrize(
