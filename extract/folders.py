@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from head2toe.extract import listing
-from head2toe.extract.images import ImageFile, extension
+from head2toe.extract.images import ImageFile, image_files, is_image
 from head2toe.extract.listing import TEST, TRAIN, VALIDATION, Listing, Row
 from head2toe.extract.vtab_writer import source_of
 from head2toe.store.errors import DataError
-from PIL import Image
 
 
 def has_lists(folder: Path) -> bool:
@@ -84,7 +83,7 @@ def has_splits(folder: Path) -> bool:
 
 def is_flat(folder: Path) -> bool:
     """Whether a folder holds two or more class folders with images right in them (`<class>/*.jpg`)."""
-    filled = (any(_is_image(path) for path in (folder / name).iterdir()) for name in _subfolders(folder))
+    filled = (any(is_image(path) for path in (folder / name).iterdir()) for name in _subfolders(folder))
     return sum(filled) >= 2
 
 
@@ -132,14 +131,5 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
 
 
-def _is_image(path: Path) -> bool:
-    return f".{extension(path.suffix)}" in Image.registered_extensions() and path.is_file()
-
-
 def _images_by_class(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    return [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((split / name).rglob("*"))
-        if _is_image(path)
-    ]
+    return [(path, label) for label, name in enumerate(classes) for path in image_files(split / name)]

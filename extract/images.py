@@ -145,6 +145,21 @@ def extension(suffix: str) -> str:
     return SPELLINGS.get(plain, plain)
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file's name ends as those of images do, and it isn't hidden: macOS leaves a `._x.jpg` by `x.jpg`."""
+    known = f".{extension(path.suffix)}" in Image.registered_extensions()
+    return known and not path.name.startswith(".") and path.is_file()
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files below a folder in the order of their paths, but for those in hidden folders."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if is_image(path) and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
 def sniffed(content: bytes) -> str:
     """The format of an encoded image by its first bytes; `unknown` for another than the usual ones."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":

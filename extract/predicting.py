@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 from head2toe.extract.deployed import Deployed
-from head2toe.extract.images import ImageFile, ImageSource
+from head2toe.extract.images import ImageFile, ImageSource, image_files
 from head2toe.extract.loop import batches
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
 from head2toe.store.files import partial_name
@@ -31,12 +31,11 @@ def find_images(names: Iterable[str]) -> list[ImageFile]:
     BadRequest
         A name is no file, folder or pattern that matches, or a folder holds no image.
     """
-    extensions = Image.registered_extensions()
     found: list[ImageFile] = []
     for name in names:
         path = Path(name).expanduser()
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in extensions and p.is_file())
+            inside = image_files(path)
         else:
             inside = [path] if path.is_file() else sorted(Path(p) for p in glob.glob(name, recursive=True))  # noqa: PTH207
         if not inside:

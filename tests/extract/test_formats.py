@@ -263,6 +263,13 @@ def test_labels_are_names_or_numbers_of_the_class_file(rows: Rows, tmp_path: Pat
         load_task(str(tmp_path / "n.csv"))
 
 
+def test_hidden_shards_are_none(rows: Rows, tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "shards", rows, tmp_path)
+    before = content(load_task(str(shards)))
+    (shards / "._stripes-train-000000.tar").write_bytes(b"\x00\x05\x16\x07" * 20)
+    assert content(load_task(str(shards))) == before
+
+
 def test_a_damaged_shard_is_named(rows: Rows, tmp_path: Path) -> None:
     folder = write_shards(tmp_path / "shards", rows, tmp_path)
     first = folder / "stripes-train-000000.tar"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from head2toe.extract.predicting import find_images
 from head2toe.extract.splits import contiguous_folds, stratified_folds
 from head2toe.extract.tasks import load_task, registered
 from head2toe.store.errors import BadRequest, DataError
@@ -81,6 +82,17 @@ def test_a_class_with_one_image_is_named(image_folder: Path) -> None:
         file.unlink()
     with pytest.raises(DataError, match="class 'down' has 1 image in"):
         load_task(str(image_folder))
+
+
+def test_what_the_system_leaves_among_images_is_no_image(image_folder: Path) -> None:
+    before = load_task(str(image_folder))
+    folder = image_folder / "train" / "across"
+    (folder / "._0.png").write_bytes(b"\x00\x05\x16\x07")  # macOS, on a disk that isn't its own
+    (folder / ".DS_Store").write_bytes(b"Bud1")
+    (folder / ".ipynb_checkpoints").mkdir()
+    shutil.copy(next(folder.glob("*.png")), folder / ".ipynb_checkpoints" / "0-checkpoint.png")
+    assert [i.name for i in load_task(str(image_folder)).images] == [i.name for i in before.images]
+    assert {i.name for i in find_images([str(image_folder)])} == {i.name for i in before.images}
 
 
 def test_faults_in_lists_are_named_with_file_and_line(vtab_folder: Callable[[], Path]) -> None:
