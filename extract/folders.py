@@ -45,9 +45,9 @@ def read_lists(folder: Path, n_classes: int | None = None) -> Listing:
 def _read_list(path: Path) -> list[Row]:
     """Lines of `images/…/000000.jpg 23`; file names may hold spaces."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"can't read the list {path}: {error.strerror}") from error
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"can't read the list {path}: {getattr(error, 'strerror', error)}") from error
     rows: list[Row] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -112,6 +112,24 @@ def test_faults_in_lists_are_named_with_file_and_line(vtab_folder: Callable[[], 
         load_task(str(folder))
 
 
+def test_lists_and_class_names_as_editors_save_them(vtab_folder: Callable[[], Path]) -> None:
+    folder = vtab_folder()
+    before = load_task(str(folder))
+    lines = (folder / "test.txt").read_text().splitlines()
+    (folder / "test.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    (folder / "classes.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\nthree\r\n")
+    task = load_task(str(folder))
+    assert [image.name for image in task.images] == [image.name for image in before.images]
+    assert task.classes == ("one", "two", "three")
+
+
+def test_a_list_that_is_not_utf8_is_named(vtab_folder: Callable[[], Path]) -> None:
+    folder = vtab_folder()
+    (folder / "test.txt").write_bytes("images/test/é.jpg 0".encode("latin-1"))
+    with pytest.raises(DataError, match=r"can't read the list .*test\.txt: 'utf-8' codec"):
+        load_task(str(folder))
+
+
 def test_without_test_images_a_part_is_held_out_and_said(image_folder: Path) -> None:
     shutil.rmtree(image_folder / "test")
     task = load_task(str(image_folder))
