@@ -57,7 +57,12 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     for row in table:
         known = {column: row.get(column) for column in COLUMNS}
-        yield {column: "" if value is None else str(value).strip() for column, value in known.items()}
+        yield {column: "" if _absent(value) else str(value).strip() for column, value in known.items()}
+
+
+def _absent(value: object) -> bool:
+    """Whether a cell is empty; a table of floats may say so by NaN."""
+    return value is None or value != value
 
 
 def _csv(path: Path) -> Iterator[Mapping[str, object]]:

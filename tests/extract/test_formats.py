@@ -247,6 +247,14 @@ def test_bad_columns_of_a_manifest_are_named(rows: Rows, tmp_path: Path) -> None
         load_task(str(tmp_path / "m.parquet"))
 
 
+def test_nan_is_no_label(rows: Rows, tmp_path: Path) -> None:
+    names = sorted({row["label"] for row in rows})
+    numbers = [row | {"label": float(names.index(row["label"]))} for row in rows]
+    numbers[3]["label"] = float("nan")  # as polars writes a gap; pandas writes null
+    with pytest.raises(DataError, match="row 4: no label"):
+        load_task(str(write_parquet(tmp_path / "x.parquet", numbers)))
+
+
 def test_labels_are_names_or_numbers_of_the_class_file(rows: Rows, tmp_path: Path) -> None:
     names = ["slant", "down", "across", "none"]
     (tmp_path / "classes.txt").write_text("\n".join(names))
