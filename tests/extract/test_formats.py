@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.extract.listing import Listing
+from head2toe.extract.listing import Listing, coded
 from head2toe.extract.splits import choose_folds, grouped_folds, hold_out, hold_out_test
 from head2toe.extract.tasks import Task, load_task
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
@@ -253,6 +253,12 @@ def test_nan_is_no_label(rows: Rows, tmp_path: Path) -> None:
     numbers[3]["label"] = float("nan")  # as polars writes a gap; pandas writes null
     with pytest.raises(DataError, match="row 4: no label"):
         load_task(str(write_parquet(tmp_path / "x.parquet", numbers)))
+
+
+def test_labels_of_one_number_keep_their_order() -> None:
+    """A set gives words in another order in every process."""
+    words = ["0" * zeros + "7" for zeros in range(6)]
+    assert coded(words, None, "here")[0] == tuple(sorted(words))
 
 
 def test_labels_are_names_or_numbers_of_the_class_file(rows: Rows, tmp_path: Path) -> None:
