@@ -15,7 +15,7 @@ from head2toe.extract.deployed import Deployed
 from head2toe.extract.images import ImageFile, ImageSource, image_files
 from head2toe.extract.loop import batches
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
-from head2toe.store.files import partial_name
+from head2toe.store.files import expanded, partial_name
 from head2toe.store.progress import Progress
 from PIL import Image
 
@@ -33,11 +33,12 @@ def find_images(names: Iterable[str]) -> list[ImageFile]:
     """
     found: list[ImageFile] = []
     for name in names:
-        path = Path(name).expanduser()
+        path = expanded(name)
         if path.is_dir():
             inside = image_files(path)
         else:
-            inside = [path] if path.is_file() else sorted(Path(p) for p in glob.glob(name, recursive=True))  # noqa: PTH207
+            matched = glob.glob(str(path), recursive=True)  # noqa: PTH207
+            inside = [path] if path.is_file() else sorted(p for p in map(Path, matched) if p.is_file())
         if not inside:
             raise BadRequest(f"no image {name!r}: expected a file, a folder with images, a glob pattern, or -")
         found += [ImageFile(p) for p in inside]

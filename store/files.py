@@ -51,6 +51,14 @@ def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
         raise StoreError(f"{where}: {what.replace(_ANOTHER_ROOT, another)}") from error
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with `~` as the home folder; one that begins with `~` and names nobody (`~x.jpg`) is what it says."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user, or no home folder
+        return Path(path)
+
+
 def sync_folder(path: Path) -> None:
     """Make renames and links inside a folder durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

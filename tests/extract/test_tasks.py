@@ -1,5 +1,6 @@
 """Tasks are read as they stand, and what is wrong with them is named."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,25 @@ def test_a_list_that_is_not_utf8_is_named(vtab_folder: Callable[[], Path]) -> No
     (folder / "test.txt").write_bytes("images/test/é.jpg 0".encode("latin-1"))
     with pytest.raises(DataError, match=r"can't read the list .*test\.txt: 'utf-8' codec"):
         load_task(str(folder))
+
+
+def test_a_tilde_that_names_nobody_is_part_of_a_name(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = next(image_folder.rglob("*.png"))
+    monkeypatch.chdir(image_folder)
+    rows = "".join(f"{path},{path.parent.name}\n" for path in sorted(image_folder.glob("train/*/*.png")))
+    shutil.copy(image, image_folder / "~nobody.png")
+    (image_folder / "m.csv").write_text(f"path,label\n~nobody.png,down\n{rows}")
+    load_task(str(image_folder / "m.csv")).images[0].digest()
+    assert find_images(["~nobody.png"])[0].digest() == hashlib.sha256(image.read_bytes()).hexdigest()
+    with pytest.raises(BadRequest, match="no task or folder '~nobody/x'"):
+        load_task("~nobody/x")
+    monkeypatch.setenv("HOME", str(image_folder))
+    assert len(find_images(["~/train/down/*.png"])) == len(list(image_folder.glob("train/down/*.png")))
+
+
+def test_a_pattern_finds_files_alone(image_folder: Path) -> None:
+    found = find_images([str(image_folder / "train" / "**")])
+    assert [image.path for image in found] == sorted(image_folder.glob("train/*/*.png"))
 
 
 def test_without_test_images_a_part_is_held_out_and_said(image_folder: Path) -> None:
