@@ -75,9 +75,13 @@ def tasks(as_json: bool) -> None:
 @click.command()
 @click.argument("backbone")
 @click.option("--taps", default="h2t", show_default=True, help="h2t, blocks, all, or globs: 'blocks.*'.")
-@click.option("--input-size", type=int, help="Pixels.  [default: the model's own]")
-@click.option("--target-size", "target_sizes", type=int, multiple=True, default=(512,), show_default=True)
-@click.option("--images", type=int, default=1000, show_default=True, help="Count the bytes for this many.")
+@click.option("--input-size", type=click.IntRange(min=1), help="Pixels.  [default: the model's own]")
+@click.option(
+    "--target-size", "target_sizes", type=click.IntRange(min=1), multiple=True, default=(512,), show_default=True
+)
+@click.option(
+    "--images", type=click.IntRange(min=1), default=1000, show_default=True, help="Count the bytes for this many."
+)
 @json_option
 def layers(
     backbone: str, taps: str, input_size: int | None, target_sizes: tuple[int, ...], images: int, as_json: bool

@@ -30,6 +30,9 @@ PRESETS = {
 LAST_LAYER = "pre_logits"
 """The pooled features that the network's own classifier reads: what a linear probe is trained on."""
 
+UNFIT = (AssertionError, RuntimeError, ValueError)
+"""What networks raise for images of a size that they are not built for."""
+
 Point = tuple[str, str, str]
 """(role, side, module path)"""
 
@@ -109,11 +112,17 @@ def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = Fal
     Raises
     ------
     BadRequest
-        A pattern matches nothing; the message says so and gives some names.
+        A pattern matches nothing (the message gives some names), or the network can't take images of this size.
     """
     roles = PRESETS.get(taps, PRESETS["all"])
     patterns = ["*"] if taps in PRESETS else [pattern.strip() for pattern in taps.split(",")]
-    run = _run(backbone, backbone.input_size)
+    try:
+        run = _run(backbone, backbone.input_size)
+    except UNFIT as error:
+        raise BadRequest(
+            f"{backbone.architecture} can't take images of {backbone.input_size} pixels "
+            f"({' '.join(str(error).split())[:200]}): choose another --input-size"
+        ) from error
     readings = _matching(_unique(r for r in run.readings if r.role in roles), patterns)
     untapped = {n: why for n, (role, why) in run.untapped.items() if role in roles and _any_match(n, patterns)}
     larger = _shapes_at_a_larger_size(backbone)
@@ -234,7 +243,7 @@ def _shapes_at_a_larger_size(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """Shapes of the same taps for a larger image: the axis that does not grow holds the channels."""
     try:
         return {r.tap.name: r.tap.shape for r in _run(backbone, backbone.input_size + 64).readings}
-    except (AssertionError, RuntimeError, ValueError):
+    except UNFIT:
         return {}  # built for one size (position embeddings, windows): `_layout` asks timm instead
 
 

@@ -164,7 +164,10 @@ def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path, flags: list[str
         (["run", "digits", "--weights", "none.pth"], 2, "no weights"),
         (["extract", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
         (["run", "digits", "--target-size", "0"], 2, "must be 1 or more"),
+        (["extract", "digits", "--input-size", "0"], 2, "must be 1 or more"),
+        (["extract", "digits", "--seed", "-1"], 2, "seed -1: it must be 0 or more"),
         (["layers", "resnet18", "--taps", "x*"], 2, "match nothing"),
+        (["layers", "vgg11", "--input-size", "16"], 2, "vgg11 can't take images of 16 pixels"),
         (["extract", "digits", "--store", "/dev/null/x", "--weights", "random"], 1, "/dev/null"),
     ],
 )
@@ -174,6 +177,12 @@ def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, sa
     assert says in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stdout == ""
+
+
+def test_layers_refuses_sizes_that_are_none() -> None:
+    for flag in ("--input-size", "--target-size", "--images"):
+        result = call("layers", "resnet18", flag, "0")
+        assert result.exit_code == 2, result.output
 
 
 @pytest.mark.parametrize("change", [{"tokens": "all"}, {"dtype": "int8"}, {"target_sizes": ()}, {"preprocess": "x"}])

@@ -130,6 +130,12 @@ def test_globs_choose_by_name_and_unknown_ones_say_so() -> None:
         discover(backbone, "blocks.*.attn,nothing")
 
 
+@pytest.mark.parametrize(("name", "size"), [("vgg11", 16), ("convnext_atto", 16), ("maxvit_tiny_rw_224", 100)])
+def test_a_size_that_a_network_cannot_take_is_named(name: str, size: int) -> None:
+    with pytest.raises(BadRequest, match=rf"{name} can't take images of {size} pixels \(.*\): choose another"):
+        discover(load_backbone(name, weights="random", input_size=size, device="cpu"))
+
+
 def test_what_cannot_be_tapped_is_named_with_the_reason() -> None:
     found = discover(build("swin_tiny_patch4_window7_224", None), "h2t")
     assert "layers.0.blocks.0.attn" in found.untapped
