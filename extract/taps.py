@@ -10,6 +10,7 @@ or glob patterns over the names of `all`, separated by commas: `blocks.*.attn,pr
 """
 
 import fnmatch
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -151,22 +152,28 @@ def tap_name(role: str, side: str, path: str, *, has_classifier: bool) -> str:
 
 @contextmanager
 def hooked(model: nn.Module, at: Iterable[Point], read: Callable[[Point, int, Any], None]) -> Iterator[None]:
-    """Call `read(point, call number, value)` whenever a point is passed in a forward pass."""
+    """Call `read(point, call number, value)` whenever a point is passed in a forward pass of this thread.
+
+    Another thread's pass through the same network is its own business: its hooks stand beside these.
+    """
     calls: dict[Point, int] = {}
+    here = threading.get_ident()
 
     def reader(point: Point) -> Callable[..., None]:
         def hook(_: nn.Module, args: Any, output: Any = None) -> None:
+            if threading.get_ident() != here:
+                return
             call = calls[point] = calls.get(point, -1) + 1
             read(point, call, args if point[1] == "in" else output)
 
         return hook
 
     handles = []
-    for point in at:
-        module = model.get_submodule(point[2])
-        register = module.register_forward_pre_hook if point[1] == "in" else module.register_forward_hook
-        handles.append(register(reader(point)))
     try:
+        for point in at:
+            module = model.get_submodule(point[2])
+            register = module.register_forward_pre_hook if point[1] == "in" else module.register_forward_hook
+            handles.append(register(reader(point)))
         yield
     finally:
         for handle in handles:
