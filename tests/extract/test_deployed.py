@@ -175,6 +175,15 @@ def test_other_weights_are_refused(image_folder: Path, two_sizes: dict[str, Any]
         deployed.load(replace(bundle, backbone={**bundle.backbone, "weights": "file:x.pth"}), device="cpu")
 
 
+def test_a_backbone_without_the_module_is_refused(image_folder: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
+    bundle = packed(extraction, head_on(extraction, unit=True, layers="layer2")[0])
+    first = bundle.layers[0]
+    renamed = replace(first, tap={**first.tap, "module": "layer2.renamed"})
+    with pytest.raises(DataError, match=r"has no 'layer2\.renamed', which the model reads: is timm another version"):
+        deployed.load(replace(bundle, layers=(renamed, *bundle.layers[1:])), device="cpu")
+
+
 def call(*args: str, stdin: str = "") -> Any:
     return CliRunner().invoke(main, args, input=stdin)
 
