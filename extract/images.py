@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 from head2toe.store.errors import DataError
+from head2toe.store.files import printable
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Past its limit of pixels PIL warns, past twice the limit it refuses. Here the limit is one (`decode` refuses), so
@@ -62,8 +63,8 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """The path."""
-        return str(self.path)
+        """The path, as text."""
+        return printable(self.path)
 
     @property
     def format(self) -> str:

@@ -1,6 +1,7 @@
 """The whole way as a user goes it: as functions and on the command line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -177,6 +178,22 @@ def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, sa
     assert says in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stdout == ""
+
+
+def test_names_that_are_no_utf8_go_the_whole_way(image_folder: Path, flags: list[str], tmp_path: Path) -> None:
+    """Latin-1 names from an older disk: images, a class folder, the task's own."""
+    root = tmp_path / os.fsdecode(b"donn\xe9es")
+    image_folder.rename(root)
+    for split in ("train", "test"):
+        (root / split / "down").rename(root / split / os.fsdecode(b"b\xe9b\xe9"))
+    image = next(root.rglob("*.png"))
+    image.rename(image.with_name(os.fsdecode(b"\xe9.png")))
+    record = document("run", str(root), *flags)
+    assert "b\\udce9b\\udce9" in record["classes"]
+    assert call("report", str(Path(record["result"]).parent)).exit_code == 0
+    found = call("predict", str(Path(record["result"]).parent), str(root))
+    assert found.exit_code == 0, found.output
+    assert "\\udce9.png" in found.stdout
 
 
 def test_layers_refuses_sizes_that_are_none() -> None:
