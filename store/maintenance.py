@@ -140,7 +140,7 @@ def remove(path: Path) -> int:
 
 
 def collect(
-    catalogue: Catalogue, *, older_than: float | None = None, max_bytes: int | None = None, dry_run: bool = False
+    catalogue: Catalogue, *, older_than: float | None = None, max_bytes: float | None = None, dry_run: bool = False
 ) -> Collected:
     """Remove leftovers of killed processes and, if asked for, whole stores; never one that is in use.
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from head2toe.store import reader
 from head2toe.store.catalogue import ENVIRONMENT, Catalogue
+from head2toe.store.commands import store
 from head2toe.store.errors import BadRequest, StoreError
 from head2toe.store.key import rows_per_block
 from head2toe.store.maintenance import collect, entries, folder_bytes, info, remove, resolve
@@ -125,6 +127,17 @@ def test_gc_by_size_takes_the_least_recently_used(toy: SimpleNamespace) -> None:
     assert entries(toy.catalogue) == []
 
 
+@pytest.mark.parametrize(("flag", "value", "code"), [
+    ("--older-than", "-1", 2), ("--older-than", "nan", 0), ("--max-size", "-1", 2), ("--max-size", "nan", 0),
+    ("--max-size", "inf", 0),
+])  # fmt: skip
+def test_gc_removes_nothing_for_a_limit_that_is_none(toy: SimpleNamespace, flag: str, value: str, code: int) -> None:
+    path = toy.write(10).path  # closed again, so that nothing keeps it but the limit
+    result = CliRunner().invoke(store, ["gc", flag, value, "--store", str(toy.catalogue.root)])
+    assert result.exit_code == code, result.output
+    assert path.is_dir()
+
+
 def test_gc_removes_leftovers_but_not_those_of_the_living(toy: SimpleNamespace) -> None:
     path = toy.write(5).path
     abandoned, young = toy.catalogue.root / "tmp.abandoned", toy.catalogue.root / "tmp.young"
@@ -149,6 +162,25 @@ def test_verify_reports_progress(toy: SimpleNamespace) -> None:
     found = verify(store.path, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (found.nbytes, found.nbytes)
     assert found.nbytes >= store.nbytes
+
+
+def test_a_store_that_cannot_be_read_hides_no_other(toy: SimpleNamespace) -> None:
+    paths = sorted([toy.write(10).path, toy.write(10, target_size=1).path])
+    spec = paths[0] / "spec.json"
+    spec.write_bytes(spec.read_bytes()[:-40])
+    result = CliRunner().invoke(store, ["verify", "--store", str(toy.catalogue.root)])
+    assert result.exit_code == 1
+    assert f"{paths[1].name[:12]}  " in result.stdout
+    assert "no problems" in result.stdout
+    assert len(result.stderr.splitlines()) == 1
+    assert f"Error: {spec}: damaged" in result.stderr
+
+
+def test_a_backbone_may_be_a_word(toy: SimpleNamespace) -> None:
+    toy.write(10, backbone="mine")
+    result = CliRunner().invoke(store, ["ls", "--store", str(toy.catalogue.root)])
+    assert result.exit_code == 0, result.output
+    assert "mine" in result.stdout
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
