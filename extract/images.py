@@ -220,12 +220,28 @@ def too_large(name: str, pixels: str) -> str:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL mode to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white."""
+    """Any PIL mode to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white.
+
+    Raises
+    ------
+    ValueError
+        A grey of 32 bits holds values that are of no known range.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
-        # `I;16` says that it is 16-bit, however dark the image is; `I` and `F` (32-bit) hold values of any range.
-        sixteen_bit = image.mode.startswith("I;16") or grey.max(initial=0) > 255
-        image = Image.fromarray(np.clip(grey * (255 / 65535 if sixteen_bit else 1), 0, 255).astype(np.uint8))
+        white = _white(image.mode, float(grey.max(initial=0)))
+        image = Image.fromarray(np.clip(grey * (255 / white), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _white(mode: str, highest: float) -> float:
+    """Which value is white: `I;16` says so, however dark the image is; `I` and `F` (32-bit) hold any range."""
+    if mode.startswith("I;16"):
+        return 65535
+    if mode == "F" and highest <= 1:
+        return 1
+    if not highest <= 65535:  # nor is NaN
+        raise ValueError(f"32-bit grey with values up to {highest:g}, which is neither 8- nor 16-bit: save it as such")
+    return 65535 if highest > 255 else 255
