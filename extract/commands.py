@@ -3,6 +3,7 @@
 Torch is imported only by the command that needs it.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,7 +157,9 @@ def predict(
     from head2toe.store.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
-    listed = [line.strip() for line in sys.stdin if line.strip()] if "-" in images else []
+    # As bytes: a file's name need not be UTF-8.
+    lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
+    listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
     found = predicting.find_images([*(name for name in images if name != "-"), *listed])
     deployed, skipped = load(bundle, device=device, weights=weights), 0
     with predicting.writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:

@@ -194,6 +194,9 @@ def test_names_that_are_no_utf8_go_the_whole_way(image_folder: Path, flags: list
     found = call("predict", str(Path(record["result"]).parent), str(root))
     assert found.exit_code == 0, found.output
     assert "\\udce9.png" in found.stdout
+    listed = b"".join(os.fsencode(path) + b"\n" for path in root.rglob("*.png"))
+    piped = CliRunner().invoke(main, ["predict", str(Path(record["result"]).parent), "-"], input=listed)
+    assert sorted(piped.stdout.splitlines()) == sorted(found.stdout.splitlines())
 
 
 def test_layers_refuses_sizes_that_are_none() -> None:
