@@ -3,7 +3,7 @@
 import csv
 import glob
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,9 +141,10 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[An
     partial = partial_name(file)
     try:
         if kind == "parquet":
-            rows: list[Row] = []
+            write_table, rows = _parquet(), []
+            partial.touch()  # what is missing is said before the work, not after it
             yield rows.append
-            _write_parquet(rows, partial)
+            write_table(rows, partial)
         else:
             with partial.open("w", encoding="utf-8", newline="") as stream:
                 yield _writer(stream, kind)
@@ -167,10 +168,11 @@ def _writer(stream: IO[str], kind: str) -> Any:
     return write
 
 
-def _write_parquet(rows: Sequence[Row], file: Path) -> None:
+def _parquet() -> Callable[[list[Row], Path], None]:
+    """A function that writes rows as a Parquet file. Raises MissingExtra without pyarrow."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtra("Parquet needs pyarrow: pip install 'head2toe[parquet]'") from error
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), file)
+    return lambda rows, file: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)

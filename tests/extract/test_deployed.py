@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from head2toe.extract import deployed
 from head2toe.extract.export import TOLERANCE, difference, export
 from head2toe.extract.packing import bundle_of
-from head2toe.extract.predicting import find_images
+from head2toe.extract.predicting import find_images, writing
 from head2toe.extract.predicting import predict as predictions
 from head2toe.extract.stage import Extraction
 from head2toe.pipeline import extract, main
@@ -23,7 +24,7 @@ from head2toe.probe.rows import unit_rows
 from head2toe.select.arrays import namespace
 from head2toe.store.bundle import Bundle
 from head2toe.store.design import DesignMatrix
-from head2toe.store.errors import BadRequest, DataError, Head2ToeError
+from head2toe.store.errors import BadRequest, DataError, Head2ToeError, MissingExtra
 
 SIZES = (64, 256)
 
@@ -226,6 +227,18 @@ def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path, 
     copied = json.loads(call("export", folder, "-o", "copy", "--json").stdout)
     assert copied["bytes"] > 0
     assert Bundle.load(Path("copy")).classes == extraction.task.classes
+
+
+@pytest.mark.parametrize("fault", ["pyarrow", "folder"])
+def test_parquet_that_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    file = tmp_path / ("none" if fault == "folder" else ".") / "x.parquet"
+    if fault == "pyarrow":
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises((MissingExtra, FileNotFoundError)), writing(file, None, sys.stdout):
+        pytest.fail("the work began")
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
