@@ -336,6 +336,9 @@ def test_faults_of_a_saved_dataset_are_named(tmp_path: Path) -> None:
     (tmp_path / "saved" / "state.json").write_text("{}")
     with pytest.raises(DataError, match="can't read the dataset in"):
         load_task(str(tmp_path / "saved"))
+    (tmp_path / "saved" / "dataset_dict.json").write_text("[]")
+    with pytest.raises(DataError, match="can't read the dataset in"):
+        load_task(str(tmp_path / "saved"))
 
 
 def test_a_row_without_an_image_is_an_unreadable_image(image_folder: Path, tmp_path: Path) -> None:
