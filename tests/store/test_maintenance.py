@@ -15,7 +15,7 @@ from head2toe.store.errors import BadRequest, StoreError
 from head2toe.store.key import rows_per_block
 from head2toe.store.maintenance import collect, entries, folder_bytes, info, remove, resolve
 from head2toe.store.reader import FeatureStore
-from head2toe.store.space import estimate, readable
+from head2toe.store.space import readable, remaining
 from head2toe.store.verify import exclusive, verify
 
 
@@ -186,7 +186,7 @@ def test_a_backbone_may_be_a_word(toy: SimpleNamespace) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_the_estimate_is_enough_and_not_much_more(toy: SimpleNamespace, dtype: str) -> None:
     store = toy.write(150, dtype=dtype, rows_per_block=rows_per_block(dtype, 150))
-    guess = estimate(toy.layers, 150, dtype)
+    guess = remaining(store.spec, range(store.spec.n_blocks))
     files = sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file())
     assert files <= guess.nbytes <= files + 150_000
     assert guess.scratch == 150 * 27 * 4
