@@ -115,7 +115,7 @@ def run(
     source = dict(zip(digests, images, strict=True))
     compiled_for = batch_size if compiled else 0
     reader = FeatureReader(backbone, taps, tuple(writers), tokens, amp=amp, compiled_for=compiled_for)
-    extracted, total = 0, len(source) - min((w.reused for w in writers.values()), default=0)
+    extracted, total = 0, len(set[str]().union(*(writer.missing() for writer in writers.values())))
     with closing(reader):
         while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
             claimed = 0

@@ -102,7 +102,12 @@ def test_an_interrupted_run_is_not_complete_and_goes_on_where_it_stopped(
     with pytest.raises(StoreError):
         FeatureStore.open(to[64].path)
     again = writers(backbone, taps, images, (64,))
-    assert run(backbone, taps, images, again) == 5, "the first block is not extracted again"
+    steps: list[tuple[int, ...]] = []
+    extracted = loop.run(
+        images, digests, backbone, taps, again, batch_size=3, progress=lambda *step: steps.append(step)
+    )
+    assert extracted == 5, "the first block is not extracted again"
+    assert steps[-1] == (5, 5), "nor is it waited for"
     assert again[64].seal().n_rows == 9
 
 
