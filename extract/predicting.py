@@ -141,7 +141,8 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[An
     partial = partial_name(file)
     try:
         if kind == "parquet":
-            write_table, rows = _parquet(), []
+            write_table = _parquet()
+            rows: list[Row] = []
             partial.touch()  # what is missing is said before the work, not after it
             yield rows.append
             write_table(rows, partial)
