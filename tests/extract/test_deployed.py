@@ -156,7 +156,7 @@ def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Pa
         assert "\n" not in str(error.value)
         file.write_bytes(whole)
     head.unlink()
-    with pytest.raises(Head2ToeError, match="head"):
+    with pytest.raises(DataError, match=r"head\.safetensors: missing: copy or export the model again"):
         Bundle.load(folder)
     with pytest.raises(BadRequest, match="no model"):
         Bundle.load(tmp_path)
@@ -166,12 +166,15 @@ def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Pa
         replace(bundle, scale=bundle.scale[:-1])
 
 
-def test_other_weights_are_refused(image_folder: Path, two_sizes: dict[str, Any]) -> None:
+def test_other_weights_and_other_places_are_refused(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
     extraction = extract(str(image_folder), **two_sizes)
     bundle = packed(extraction, head_on(extraction, unit=True)[0])
     other = replace(bundle, backbone={**bundle.backbone, "weights": "random:1"})
     with pytest.raises(DataError, match="not those of the model"):
         deployed.load(other, device="cpu")
+    for nowhere in (tmp_path / "none" / "x.pt2", tmp_path):
+        with pytest.raises(BadRequest, match="folder"):
+            export(deployed.load(bundle, device="cpu"), nowhere, "torch")
     with pytest.raises(BadRequest, match="--weights FILE"):
         deployed.load(replace(bundle, backbone={**bundle.backbone, "weights": "file:x.pth"}), device="cpu")
 
