@@ -166,7 +166,7 @@ def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Pa
         replace(bundle, scale=bundle.scale[:-1])
 
 
-def test_other_weights_and_other_places_are_refused(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
+def test_other_weights_and_places_are_refused(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
     extraction = extract(str(image_folder), **two_sizes)
     bundle = packed(extraction, head_on(extraction, unit=True)[0])
     other = replace(bundle, backbone={**bundle.backbone, "weights": "random:1"})
