@@ -4,12 +4,14 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from head2toe.extract.predicting import find_images
 from head2toe.extract.splits import contiguous_folds, stratified_folds
 from head2toe.extract.tasks import load_task, registered
+from head2toe.pipeline import extract
 from head2toe.store.errors import BadRequest, DataError
 
 
@@ -148,6 +150,14 @@ def test_a_tilde_that_names_nobody_is_part_of_a_name(image_folder: Path, monkeyp
 def test_a_pattern_finds_files_alone(image_folder: Path) -> None:
     found = find_images([str(image_folder / "train" / "**")])
     assert [image.path for image in found] == sorted(image_folder.glob("train/*/*.png"))
+
+
+def test_test_images_that_are_training_images_are_counted(image_folder: Path, small: dict[str, Any]) -> None:
+    assert not [note for note in extract(str(image_folder), **small).notes if "training images, too" in note]
+    for path in list(image_folder.glob("train/down/*.png"))[:2]:
+        shutil.copy(path, image_folder / "test" / "across" / f"copy of {path.name}")
+    notes = extract(str(image_folder), **small).notes
+    assert "2 of 17 test images are training images, too, byte for byte" in notes
 
 
 def test_without_test_images_a_part_is_held_out_and_said(image_folder: Path) -> None:
