@@ -176,6 +176,13 @@ def test_a_store_that_cannot_be_read_hides_no_other(toy: SimpleNamespace) -> Non
     assert f"Error: {spec}: damaged" in result.stderr
 
 
+def test_a_file_that_vanishes_while_bytes_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `ls` beside an extraction, whose partial files come and go."""
+    (tmp_path / "a").write_bytes(b"123")
+    monkeypatch.setattr(Path, "rglob", lambda path, _: [path / "a", path / "gone.partial"])
+    assert folder_bytes(tmp_path) == 3
+
+
 def test_a_backbone_may_be_a_word(toy: SimpleNamespace) -> None:
     toy.write(10, backbone="mine")
     result = CliRunner().invoke(store, ["ls", "--store", str(toy.catalogue.root)])
