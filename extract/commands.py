@@ -3,6 +3,7 @@
 Torch is imported only by the command that needs it.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,9 +76,13 @@ def tasks(as_json: bool) -> None:
 @click.command()
 @click.argument("backbone")
 @click.option("--taps", default="h2t", show_default=True, help="h2t, blocks, all, or globs: 'blocks.*'.")
-@click.option("--input-size", type=int, help="Pixels.  [default: the model's own]")
-@click.option("--target-size", "target_sizes", type=int, multiple=True, default=(512,), show_default=True)
-@click.option("--images", type=int, default=1000, show_default=True, help="Count the bytes for this many.")
+@click.option("--input-size", type=click.IntRange(min=1), help="Pixels.  [default: the model's own]")
+@click.option(
+    "--target-size", "target_sizes", type=click.IntRange(min=1), multiple=True, default=(512,), show_default=True
+)
+@click.option(
+    "--images", type=click.IntRange(min=1), default=1000, show_default=True, help="Count the bytes for this many."
+)
 @json_option
 def layers(
     backbone: str, taps: str, input_size: int | None, target_sizes: tuple[int, ...], images: int, as_json: bool
@@ -152,7 +157,9 @@ def predict(
     from head2toe.store.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
-    listed = [line.strip() for line in sys.stdin if line.strip()] if "-" in images else []
+    # As bytes: a file's name need not be UTF-8.
+    lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
+    listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
     found = predicting.find_images([*(name for name in images if name != "-"), *listed])
     deployed, skipped = load(bundle, device=device, weights=weights), 0
     with predicting.writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:

@@ -44,6 +44,11 @@ class Deployed(nn.Module):
         With the weights and the preprocessing that the bundle names (`load` sees to that).
     bundle : Bundle
 
+    Raises
+    ------
+    DataError
+        The backbone lacks a module that the bundle reads.
+
     Attributes
     ----------
     cut : bool
@@ -73,6 +78,14 @@ class Deployed(nn.Module):
                 f"columns_{number}", torch.from_numpy(bundle.features_by_layer[number].astype("int64"))
             )
         self._points: list[Point] = [("", side, module) for side, module in {key[:2]: None for key in self._readings}]
+        for _, _, module in self._points:
+            try:
+                self.network.get_submodule(module)
+            except AttributeError as error:
+                raise DataError(
+                    f"the backbone {bundle.backbone['name']} has no {module!r}, which the model reads: "
+                    "is timm another version?"
+                ) from error
         self._n_layers = len(bundle.layers)
         # The scale is folded into the coefficients. The centre is not: far from zero it would cancel digits.
         self.register_buffer("centre", torch.from_numpy(bundle.mean))

@@ -109,7 +109,10 @@ class ImageClassifier:
 
             task = load_task(str(X), seed=self.options.get("seed", 0))
             X, y = task.images[task.n_train :], np.asarray(task.classes)[task.test_labels]
-        return float(np.mean(self.predict(X).astype(str) == np.asarray(y).astype(str)))
+        predicted, wanted = self.predict(X), np.asarray(y)
+        if not (_numbers(predicted) and _numbers(wanted)):  # as numbers 1 and 1.0 are one class, as text they aren't
+            predicted, wanted = predicted.astype(str), wanted.astype(str)
+        return float(np.mean(predicted == wanted))
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a bundle: what `head2toe predict`, `info` and `export` read."""
@@ -140,6 +143,10 @@ class ImageClassifier:
         return self._network
 
 
+def _numbers(values: np.ndarray) -> bool:
+    return values.dtype.kind in "biuf"
+
+
 def sources(X: Any) -> list[ImageSource]:
     """Images as the rest of this package knows them: a folder's, or those of a sequence of paths, arrays or sources.
 
@@ -161,7 +168,8 @@ def sources(X: Any) -> list[ImageSource]:
 def _source(number: int, x: Any) -> ImageSource:
     if isinstance(x, str | Path):
         return ImageFile(Path(x))
-    if isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim in (2, 3) and x.shape[2:] in ((), (3,)):
+    fits = isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim in (2, 3) and x.shape[2:] in ((), (3,))
+    if fits and x.size:
         return ImageArray(f"image {number}", x)
     if hasattr(x, "digest") and hasattr(x, "load"):
         return x
@@ -183,7 +191,14 @@ def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
     images = sources(X)
     if y is None or len(y) != len(images):
         raise BadRequest(f"{len(images)} images and {'no' if y is None else len(y)} labels: every image needs one")
-    classes, labels = np.unique(np.asarray(y), return_inverse=True)
+    if np.ndim(y) != 1:
+        raise BadRequest(f"labels of shape {np.shape(y)}: pass one for each image")
+    if missing := [row for row, label in enumerate(y) if label is None or label != label]:
+        raise BadRequest(f"image {missing[0]} has no label ({len(missing)} have none): every image needs one")
+    try:
+        classes, labels = np.unique(np.asarray(y), return_inverse=True)
+    except TypeError as error:
+        raise BadRequest(f"labels of several kinds can't be sorted ({error}): make them all text or numbers") from error
     labels = labels.astype(np.int64)
     folds = stratified_folds(labels, seed)
     task = Task("images", tuple(map(str, classes)), tuple(images), labels, folds, "images in memory")

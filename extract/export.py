@@ -32,12 +32,14 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
     MissingExtra
         ONNX without its packages.
     BadRequest
-        The model computes in half precision, or torch can't trace this backbone.
+        The model computes in half precision, the file has no folder or is one, or torch can't trace this backbone.
     DataError
         What was written does not compute the same; nothing is left.
     """
     if deployed.amp:
         raise BadRequest("a model that was extracted with --amp can't be exported: extract and train it without")
+    if not file.parent.is_dir() or file.is_dir():
+        raise BadRequest(f"{file}: {'is a folder' if file.is_dir() else f'there is no folder {file.parent}'}: -o FILE")
     if kind == "onnx":
         _need_onnx()
     shape = (2, 3, deployed.input_size, deployed.input_size)

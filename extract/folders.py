@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from head2toe.extract import listing
-from head2toe.extract.images import ImageFile, extension
+from head2toe.extract.images import ImageFile, image_files, is_image
 from head2toe.extract.listing import TEST, TRAIN, VALIDATION, Listing, Row
 from head2toe.extract.vtab_writer import source_of
 from head2toe.store.errors import DataError
-from PIL import Image
+
+MOST_CLASSES = 1_000_000
+"""From here on, what stands in a list is no label but something else."""
 
 
 def has_lists(folder: Path) -> bool:
@@ -46,9 +48,9 @@ def read_lists(folder: Path, n_classes: int | None = None) -> Listing:
 def _read_list(path: Path) -> list[Row]:
     """Lines of `images/…/000000.jpg 23`; file names may hold spaces."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"can't read the list {path}: {error.strerror}") from error
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"can't read the list {path}: {getattr(error, 'strerror', error)}") from error
     rows: list[Row] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -74,6 +76,8 @@ def _class_names(folder: Path, highest: int, n_classes: int | None) -> tuple[str
         )
     if n_classes is not None and highest >= n_classes:
         raise DataError(f"the lists in {folder} hold label {highest}, but the task has {n_classes} classes")
+    if names is None and n_classes is None and highest >= MOST_CLASSES:
+        raise DataError(f"the lists in {folder} hold label {highest}: labels count the classes from 0 on")
     return names or tuple(str(label) for label in range(n_classes or highest + 1))
 
 
@@ -84,7 +88,7 @@ def has_splits(folder: Path) -> bool:
 
 def is_flat(folder: Path) -> bool:
     """Whether a folder holds two or more class folders with images right in them (`<class>/*.jpg`)."""
-    filled = (any(_is_image(path) for path in (folder / name).iterdir()) for name in _subfolders(folder))
+    filled = (any(is_image(path) for path in (folder / name).iterdir()) for name in _subfolders(folder))
     return sum(filled) >= 2
 
 
@@ -132,14 +136,5 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
 
 
-def _is_image(path: Path) -> bool:
-    return f".{extension(path.suffix)}" in Image.registered_extensions() and path.is_file()
-
-
 def _images_by_class(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    return [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((split / name).rglob("*"))
-        if _is_image(path)
-    ]
+    return [(path, label) for label, name in enumerate(classes) for path in image_files(split / name)]

@@ -33,7 +33,7 @@ def read(folder: Path) -> Listing:
         raise MissingExtra(f"reading {folder} needs Hugging Face datasets: pip install 'head2toe[datasets]'") from error
     try:
         saved = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"can't read the dataset in {folder}: {str(error).partition(chr(10))[0]}") from error
     parts = dict(saved) if isinstance(saved, datasets.DatasetDict) else {TRAIN: saved}
     rows: list[tuple[str, EncodedImage, str]] = []

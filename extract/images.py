@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 from head2toe.store.errors import DataError
+from head2toe.store.files import printable
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Past its limit of pixels PIL warns, past twice the limit it refuses. Here the limit is one (`decode` refuses), so
@@ -62,8 +63,8 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """The path."""
-        return str(self.path)
+        """The path, as text."""
+        return printable(self.path)
 
     @property
     def format(self) -> str:
@@ -145,6 +146,21 @@ def extension(suffix: str) -> str:
     return SPELLINGS.get(plain, plain)
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file's name ends as those of images do, and it isn't hidden: macOS leaves a `._x.jpg` by `x.jpg`."""
+    known = f".{extension(path.suffix)}" in Image.registered_extensions()
+    return known and not path.name.startswith(".") and path.is_file()
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files below a folder in the order of their paths, but for those in hidden folders."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if is_image(path) and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
 def sniffed(content: bytes) -> str:
     """The format of an encoded image by its first bytes; `unknown` for another than the usual ones."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
@@ -204,12 +220,28 @@ def too_large(name: str, pixels: str) -> str:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL mode to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white."""
+    """Any PIL mode to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white.
+
+    Raises
+    ------
+    ValueError
+        A grey of 32 bits holds values that are of no known range.
+    """
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
-        # `I;16` says that it is 16-bit, however dark the image is; `I` and `F` (32-bit) hold values of any range.
-        sixteen_bit = image.mode.startswith("I;16") or grey.max(initial=0) > 255
-        image = Image.fromarray(np.clip(grey * (255 / 65535 if sixteen_bit else 1), 0, 255).astype(np.uint8))
+        white = _white(image.mode, float(grey.max(initial=0)))
+        image = Image.fromarray(np.clip(grey * (255 / white), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _white(mode: str, highest: float) -> float:
+    """Which value is white: `I;16` says so, however dark the image is; `I` and `F` (32-bit) hold any range."""
+    if mode.startswith("I;16"):
+        return 65535
+    if mode == "F" and highest <= 1:
+        return 1
+    if not highest <= 65535:  # nor is NaN
+        raise ValueError(f"32-bit grey with values up to {highest:g}, which is neither 8- nor 16-bit: save it as such")
+    return 65535 if highest > 255 else 255

@@ -99,7 +99,7 @@ def class_file(folder: Path) -> tuple[str, ...] | None:
     for path in (folder / name for name in CLASS_FILES):
         if path.is_file():
             try:
-                lines = path.read_text(encoding="utf-8").splitlines()
+                lines = path.read_text(encoding="utf-8-sig").splitlines()  # editors write a byte order mark
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError(f"can't read the class names in {path}: {error}") from error
             return tuple(line.strip() for line in lines if line.strip())
@@ -129,7 +129,7 @@ def coded(values: Iterable[str], names: Sequence[str] | None, where: str) -> tup
     if names is not None and (twice := sorted({name for name in names if list(names).count(name) > 1})):
         raise DataError(f"class {twice[0]!r} stands twice among the class names of {where}")
     if names is None:
-        names = sorted(set(values), key=int) if numeric else sorted(set(values))
+        names = sorted(set(values), key=lambda value: (int(value), value)) if numeric else sorted(set(values))
     number = {name: label for label, name in enumerate(names)}
     if numeric and not set(values) <= set(number):
         number = {str(label): label for label in range(len(names))}

@@ -14,7 +14,7 @@ from head2toe.extract.backbones import Backbone
 from head2toe.extract.compiled import Graph, Pooled
 from head2toe.extract.images import ImageSource
 from head2toe.extract.pooling import Tokens
-from head2toe.extract.preprocess import Preprocessing
+from head2toe.extract.preprocess import Preprocessing, Resizer
 from head2toe.extract.taps import Point, Tap, first_tensor, hooked
 from head2toe.store.errors import DataError
 from head2toe.store.index import LayerIndex
@@ -115,7 +115,7 @@ def run(
     source = dict(zip(digests, images, strict=True))
     compiled_for = batch_size if compiled else 0
     reader = FeatureReader(backbone, taps, tuple(writers), tokens, amp=amp, compiled_for=compiled_for)
-    extracted, total = 0, len(source) - min((w.reused for w in writers.values()), default=0)
+    extracted, total = 0, len(set[str]().union(*(writer.missing() for writer in writers.values())))
     with closing(reader):
         while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
             claimed = 0
@@ -157,10 +157,21 @@ def batches(
         try:
             for i, group in enumerate(groups):
                 for coming in groups[i + len(ahead) : i + 3]:
-                    ahead.append([pool_.submit(lambda d: resize(source[d].load()), digest) for digest in coming])
+                    ahead.append([pool_.submit(_resized, source[digest], resize) for digest in coming])
                 yield group, torch.stack([future.result() for future in ahead.popleft()])
         finally:
             pool_.shutdown(wait=False, cancel_futures=True)
+
+
+def _resized(image: ImageSource, resize: Resizer) -> torch.Tensor:
+    loaded = image.load()
+    try:
+        return resize(loaded)
+    except ValueError as error:
+        raise DataError(
+            f"can't resize image {image.name} ({loaded.width} x {loaded.height} pixels; {error}): cut it to another "
+            "shape or leave it out, or take --preprocess whole"
+        ) from error
 
 
 def unreadable(images: Sequence[ImageSource]) -> dict[int, str]:

@@ -10,6 +10,7 @@ from head2toe.extract.images import ImageFile
 from head2toe.extract.listing import TEST, TRAIN, Listing
 from head2toe.extract.splits import NEVER
 from head2toe.store.errors import DataError, MissingExtra
+from head2toe.store.files import expanded
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 COLUMNS = ("path", "label", "split", "fold", "group")
@@ -57,7 +58,12 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     for row in table:
         known = {column: row.get(column) for column in COLUMNS}
-        yield {column: "" if value is None else str(value).strip() for column, value in known.items()}
+        yield {column: "" if _absent(value) else str(value).strip() for column, value in known.items()}
+
+
+def _absent(value: object) -> bool:
+    """Whether a cell is empty; a table of floats may say so by NaN."""
+    return value is None or value != value
 
 
 def _csv(path: Path) -> Iterator[Mapping[str, object]]:
@@ -107,7 +113,7 @@ def _side(row: Mapping[str, str], path: Path, number: int) -> str:
 def _image(row: Mapping[str, str], path: Path, number: int) -> Path:
     if not row["path"] or not row["label"]:
         raise DataError(f"{path}, row {number}: no {'label' if row['path'] else 'path'}")
-    image = path.parent / Path(row["path"]).expanduser()
+    image = path.parent / expanded(row["path"])
     if not image.is_file():
         raise DataError(f"{path}, row {number}: no such image: {image}")
     return image

@@ -108,9 +108,11 @@ class ExtractOptions(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers = (*self.target_sizes, self.batch_size, self.input_size or 1)
+        numbers = (*self.target_sizes, self.batch_size, 1 if self.input_size is None else self.input_size)
         if not self.target_sizes or min(numbers) < 1:
             raise BadRequest("target size, batch size and input size must be 1 or more")
+        if not 0 <= self.seed < 1 << 32:
+            raise BadRequest(f"seed {self.seed}: it must be 0 or more, and below 2**32")
 
     @property
     def backbones(self) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ def pool(
     tokens : {"paper", "cls", "cls+paper", "mean", "cls+mean"}
         `paper` pools the class token with the rest (the original's `normal`), `cls` keeps it alone (`only_cls`),
         `cls+paper` keeps it apart and pools the rest (`nopool_cls`), `mean` is the mean of the patches alone,
-        `cls+mean` both. Without a class token, `cls` is the mean.
+        `cls+mean` both. Without a class token, `cls` is the mean. A sequence that holds nothing but such tokens (in
+        class attention) has no patches: the mean of what it holds is all there is beside its first token.
     prefix : int
         How many tokens stand before the patches: the class token first, then distillation and register tokens.
 
@@ -97,6 +98,8 @@ def _pool_map(x: torch.Tensor, target_size: int) -> torch.Tensor:
 def _pool_tokens(x: torch.Tensor, target_size: int, tokens: Tokens, prefix: int) -> torch.Tensor:
     if tokens == "paper":
         return _pool_sequence(x, target_size)
+    if x.shape[1] <= prefix:
+        return x[:, 0] if tokens == "cls" else x.mean(1)
     first, patches = x[:, 0], x[:, prefix:]
     rest = _pool_sequence(patches, target_size) if tokens == "cls+paper" else patches.mean(1)
     if prefix == 0 or tokens == "mean":

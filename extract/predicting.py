@@ -3,7 +3,7 @@
 import csv
 import glob
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import IO, Any
 import numpy as np
 import torch
 from head2toe.extract.deployed import Deployed
-from head2toe.extract.images import ImageFile, ImageSource
+from head2toe.extract.images import ImageFile, ImageSource, image_files
 from head2toe.extract.loop import batches
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
-from head2toe.store.files import partial_name
+from head2toe.store.files import expanded, partial_name
 from head2toe.store.progress import Progress
 from PIL import Image
 
@@ -31,14 +31,14 @@ def find_images(names: Iterable[str]) -> list[ImageFile]:
     BadRequest
         A name is no file, folder or pattern that matches, or a folder holds no image.
     """
-    extensions = Image.registered_extensions()
     found: list[ImageFile] = []
     for name in names:
-        path = Path(name).expanduser()
+        path = expanded(name)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in extensions and p.is_file())
+            inside = image_files(path)
         else:
-            inside = [path] if path.is_file() else sorted(Path(p) for p in glob.glob(name, recursive=True))  # noqa: PTH207
+            matched = glob.glob(str(path), recursive=True)  # noqa: PTH207
+            inside = [path] if path.is_file() else sorted(p for p in map(Path, matched) if p.is_file())
         if not inside:
             raise BadRequest(f"no image {name!r}: expected a file, a folder with images, a glob pattern, or -")
         found += [ImageFile(p) for p in inside]
@@ -141,9 +141,11 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[An
     partial = partial_name(file)
     try:
         if kind == "parquet":
+            write_table = _parquet()
             rows: list[Row] = []
+            partial.touch()  # what is missing is said before the work, not after it
             yield rows.append
-            _write_parquet(rows, partial)
+            write_table(rows, partial)
         else:
             with partial.open("w", encoding="utf-8", newline="") as stream:
                 yield _writer(stream, kind)
@@ -167,10 +169,11 @@ def _writer(stream: IO[str], kind: str) -> Any:
     return write
 
 
-def _write_parquet(rows: Sequence[Row], file: Path) -> None:
+def _parquet() -> Callable[[list[Row], Path], None]:
+    """A function that writes rows as a Parquet file. Raises MissingExtra without pyarrow."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtra("Parquet needs pyarrow: pip install 'head2toe[parquet]'") from error
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), file)
+    return lambda rows, file: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)

@@ -90,7 +90,19 @@ class Resizer:
             crop_mode=preprocessing.crop_mode,
             normalize=False,
         )
+        # The side that a centre crop's shorter side becomes; nothing else makes an image larger than it ends up.
+        self._shorter = preprocessing.input_size / preprocessing.crop_pct if preprocessing.crop_mode == "center" else 0
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """(3, s, s) uint8."""
+        """(3, s, s) uint8.
+
+        Raises
+        ------
+        ValueError
+            The image is so long and narrow that there is nothing to crop: its shorter side would become no pixel, or
+            its longer side more than memory holds.
+        """
+        pixels = self._shorter**2 * max(image.size) / min(image.size)
+        if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f"{pixels / 1e6:.0f} million before the crop")
         return self._transform(image)

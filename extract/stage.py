@@ -132,7 +132,8 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     discovery = discover(network, o.taps, include_input=o.include_input)
     points = discovery.taps
     catalogue = Catalogue(o.store)
-    stores, writers, notes = {}, {}, [*task.notes, *untapped_note(discovery.untapped)]
+    stores, writers, notes = {}, {}, [*task.notes, *twins_note(digests, task.n_train)]
+    notes += untapped_note(discovery.untapped)
     for size in dict.fromkeys(o.target_sizes):
         identity = store_identity(network, points, size, tokens, o.dtype, amp=o.amp)
         if (store := catalogue.find(identity, digests)) is not None:
@@ -206,6 +207,13 @@ def nearest_note(catalogue: Catalogue, identity: Mapping[str, Any], digests: Seq
         return []
     store, fields = nearest
     return [f"no store holds these features yet; the nearest, {store.key[:12]}, differs in {', '.join(fields)}"]
+
+
+def twins_note(digests: Sequence[str], n_train: int) -> list[str]:
+    """How many test images are training images, too: what is learned by heart is judged as if it were understood."""
+    known = set(digests[:n_train])
+    twins = sum(digest in known for digest in digests[n_train:])
+    return [f"{twins} of {len(digests) - n_train} test images are training images, too, byte for byte"] if twins else []
 
 
 def untapped_note(untapped: Mapping[str, str]) -> list[str]:

@@ -10,6 +10,7 @@ or glob patterns over the names of `all`, separated by commas: `blocks.*.attn,pr
 """
 
 import fnmatch
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,9 @@ PRESETS = {
 }
 LAST_LAYER = "pre_logits"
 """The pooled features that the network's own classifier reads: what a linear probe is trained on."""
+
+UNFIT = (AssertionError, RuntimeError, ValueError)
+"""What networks raise for images of a size that they are not built for."""
 
 Point = tuple[str, str, str]
 """(role, side, module path)"""
@@ -109,11 +113,17 @@ def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = Fal
     Raises
     ------
     BadRequest
-        A pattern matches nothing; the message says so and gives some names.
+        A pattern matches nothing (the message gives some names), or the network can't take images of this size.
     """
     roles = PRESETS.get(taps, PRESETS["all"])
     patterns = ["*"] if taps in PRESETS else [pattern.strip() for pattern in taps.split(",")]
-    run = _run(backbone, backbone.input_size)
+    try:
+        run = _run(backbone, backbone.input_size)
+    except UNFIT as error:
+        raise BadRequest(
+            f"{backbone.architecture} can't take images of {backbone.input_size} pixels "
+            f"({' '.join(str(error).split())[:200]}): choose another --input-size"
+        ) from error
     readings = _matching(_unique(r for r in run.readings if r.role in roles), patterns)
     untapped = {n: why for n, (role, why) in run.untapped.items() if role in roles and _any_match(n, patterns)}
     larger = _shapes_at_a_larger_size(backbone)
@@ -142,22 +152,28 @@ def tap_name(role: str, side: str, path: str, *, has_classifier: bool) -> str:
 
 @contextmanager
 def hooked(model: nn.Module, at: Iterable[Point], read: Callable[[Point, int, Any], None]) -> Iterator[None]:
-    """Call `read(point, call number, value)` whenever a point is passed in a forward pass."""
+    """Call `read(point, call number, value)` whenever a point is passed in a forward pass of this thread.
+
+    Another thread's pass through the same network is its own business: its hooks stand beside these.
+    """
     calls: dict[Point, int] = {}
+    here = threading.get_ident()
 
     def reader(point: Point) -> Callable[..., None]:
         def hook(_: nn.Module, args: Any, output: Any = None) -> None:
+            if threading.get_ident() != here:
+                return
             call = calls[point] = calls.get(point, -1) + 1
             read(point, call, args if point[1] == "in" else output)
 
         return hook
 
     handles = []
-    for point in at:
-        module = model.get_submodule(point[2])
-        register = module.register_forward_pre_hook if point[1] == "in" else module.register_forward_hook
-        handles.append(register(reader(point)))
     try:
+        for point in at:
+            module = model.get_submodule(point[2])
+            register = module.register_forward_pre_hook if point[1] == "in" else module.register_forward_hook
+            handles.append(register(reader(point)))
         yield
     finally:
         for handle in handles:
@@ -234,7 +250,7 @@ def _shapes_at_a_larger_size(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """Shapes of the same taps for a larger image: the axis that does not grow holds the channels."""
     try:
         return {r.tap.name: r.tap.shape for r in _run(backbone, backbone.input_size + 64).readings}
-    except (AssertionError, RuntimeError, ValueError):
+    except UNFIT:
         return {}  # built for one size (position embeddings, windows): `_layout` asks timm instead
 
 

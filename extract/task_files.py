@@ -20,6 +20,7 @@ from head2toe.extract import formats, vtab
 from head2toe.extract.listing import Listing
 from head2toe.extract.splits import FOLDS
 from head2toe.store.errors import DataError
+from head2toe.store.files import expanded
 
 SUFFIXES = (".yaml", ".yml")
 FIELDS = ("path", "classes", "folds", "group", "seed", "name")
@@ -68,7 +69,7 @@ def folders() -> list[Path]:
 
 def find(name: str) -> Path | None:
     """The task file `<name>.yaml` (or .yml) in the folders, or the path of one."""
-    if is_task_file(path := Path(name).expanduser()):
+    if is_task_file(path := expanded(name)):
         return path
     if path.name != name:
         return None
@@ -106,7 +107,7 @@ def load(file: Path) -> TaskFile:
     classes = found.get("classes")
     return TaskFile(
         file=file,
-        path=file.parent / Path(found["path"]).expanduser(),
+        path=file.parent / expanded(found["path"]),
         name=found.get("name") or file.stem,
         classes=None if classes is None else tuple(map(str, classes)),
         folds=found.get("folds"),
@@ -128,7 +129,10 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "classes": (_is_classes, "a list of names, those that YAML takes for yes or no in quotes"),
     "folds": (FOLDS.__contains__, f"one of {', '.join(FOLDS)}"),
     "group": (lambda value: isinstance(value, str), "a word, such as natural, specialised or structured"),
-    "seed": (lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0, "a number from 0 on"),
+    "seed": (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32,
+        "a number from 0 to 2**32 - 1",
+    ),
     "name": (
         lambda value: isinstance(value, str) and re.fullmatch(r"\w[\w.-]*", value) is not None,
         "letters, digits, dots, dashes",

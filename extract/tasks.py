@@ -13,6 +13,7 @@ from head2toe.extract.images import LOSSY, ImageArray, ImageSource
 from head2toe.extract.listing import Listing
 from head2toe.extract.splits import N_FOLDS, choose_folds, hold_out_test, hold_out_validation, numbered
 from head2toe.store.errors import BadRequest, DataError
+from head2toe.store.files import expanded, printable
 from head2toe.store.labelled import Labelled
 
 
@@ -101,7 +102,7 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | 
         return from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
     if (entry := vtab.find(task)) is not None:
         return from_listing(vtab.read(entry, download), entry.name, group=entry.group, seed=seed, folds=folds)
-    path = Path(task).expanduser()
+    path = expanded(task)
     if path.exists():
         whole = path.resolve()
         return from_listing(formats.read(path), whole.stem if path.is_file() else whole.name, seed=seed, folds=folds)
@@ -119,12 +120,12 @@ def from_listing(listing: Listing, name: str, *, group: str | None = None, seed:
     rows = listing.train + listing.test
     return checked(
         Task(
-            name=name,
-            classes=listing.classes,
+            name=printable(name),
+            classes=tuple(map(printable, listing.classes)),
             images=tuple(image for image, _ in rows),
             labels=np.array([label for _, label in rows], dtype=np.int64),
             folds=choose_folds(listing, folds, seed),
-            source=listing.source,
+            source=printable(listing.source),
             group=group,
             notes=listing.notes,
             provenance={**listing.provenance, "layout": listing.layout},

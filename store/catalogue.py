@@ -10,7 +10,7 @@ from typing import Any
 import platformdirs
 from head2toe.store.backends import FORMATS, backend
 from head2toe.store.errors import BadRequest, StoreError
-from head2toe.store.files import explained, sync_folder
+from head2toe.store.files import expanded, explained, sync_folder
 from head2toe.store.index import LayerIndex
 from head2toe.store.key import DTYPES, canonical, differing_fields, rows_per_block, store_key, unique
 from head2toe.store.layout import Spec, check_images, folder_name, read_spec_json, seal_file, spec_file, store_path
@@ -33,7 +33,7 @@ class Catalogue:
 
     def __init__(self, root: Path | None = None) -> None:
         chosen = root or os.environ.get(ENVIRONMENT) or platformdirs.user_cache_path("head2toe") / "stores"
-        self.root = Path(chosen).expanduser().absolute()
+        self.root = expanded(chosen).absolute()
 
     def paths(self) -> Iterator[Path]:
         """Folders of all stores, finished or not, in the order of their keys."""

@@ -17,6 +17,7 @@ from head2toe.store.settings import flag_of
 if TYPE_CHECKING:
     from head2toe.store.checks import Check
 
+_FROM_0 = click.FloatRange(min=0)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 
 
@@ -137,26 +138,33 @@ def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_jso
     Example: head2toe store verify --repair
     """
     from head2toe.store.catalogue import Catalogue
+    from head2toe.store.errors import StoreError
     from head2toe.store.listing import verification_document, verification_text
     from head2toe.store.maintenance import resolve
     from head2toe.store.progress import progress
     from head2toe.store.verify import verify
 
-    catalogue, found = Catalogue(root), []
-    for path in [resolve(catalogue, name) for name in names] or list(catalogue.paths()):
-        with progress(f"verifying {path.name[:12]}", unit="B") as report:
-            found.append(verify(path, repair=repair, progress=report))
+    catalogue, found, unreadable = Catalogue(root), [], []
+    paths = [resolve(catalogue, name) for name in names] or list(catalogue.paths())
+    for path in paths:
+        try:
+            with progress(f"verifying {path.name[:12]}", unit="B") as report:
+                found.append(verify(path, repair=repair, progress=report))
+        except StoreError as error:  # one whose spec can't be read, or that is in use, hides no other
+            unreadable.append(str(error))
     if as_json:
-        show({"stores": [verification_document(one) for one in found]})
-    else:
+        show({"stores": [verification_document(one) for one in found], "unreadable": unreadable})
+    elif found or not paths:
         click.echo("\n".join(map(verification_text, found)) or f"no stores below {catalogue.root}")
-    if any(one.problems for one in found):
+    for why in unreadable:
+        click.echo(f"Error: {why}", err=True)
+    if unreadable or any(one.problems for one in found):
         sys.exit(1)
 
 
 @store.command("gc")
-@click.option("--older-than", type=float, metavar="DAYS", help="Also remove stores last used longer ago.")
-@click.option("--max-size", type=float, metavar="GB", help="Also remove the least recently used, down to this size.")
+@click.option("--older-than", type=_FROM_0, metavar="DAYS", help="Also remove stores last used longer ago.")
+@click.option("--max-size", type=_FROM_0, metavar="GB", help="Also remove the least recently used, down to this size.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed.")
 @root_option
 def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, root: Path | None, as_json: bool) -> None:
@@ -171,7 +179,7 @@ def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, ro
     done = collect(
         Catalogue(root),
         older_than=None if older_than is None else older_than * 86400,
-        max_bytes=None if max_size is None else int(max_size * 1e9),
+        max_bytes=None if max_size is None else max_size * 1e9,
         dry_run=dry_run,
     )
     if as_json:

@@ -51,6 +51,19 @@ def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
         raise StoreError(f"{where}: {what.replace(_ANOTHER_ROOT, another)}") from error
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with `~` as the home folder; one that begins with `~` and names nobody (`~x.jpg`) is what it says."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user, or no home folder
+        return Path(path)
+
+
+def printable(text: str | Path) -> str:
+    """Text as UTF-8 can hold it: what is no UTF-8 in a file's name (of an older system) is written out, `udce9`."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 def sync_folder(path: Path) -> None:
     """Make renames and links inside a folder durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -116,7 +129,8 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
 def write_json(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
     """Write a mapping as JSON, atomically and durably; see `write_bytes`."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    return write_bytes(path, text.encode() + b"\n", exclusive=exclusive)
+    # What UTF-8 can't hold becomes JSON's own escape, and is read back as it was.
+    return write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n", exclusive=exclusive)
 
 
 def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from head2toe.store.key import flatten
 from head2toe.store.maintenance import Collected, Entry, Info
 from head2toe.store.space import readable
 from head2toe.store.verify import Verification
@@ -44,11 +45,13 @@ def entries_text(entries: Sequence[Entry]) -> str:
     """`ls`: a line a store."""
     rows = []
     for entry in entries:
-        identity = entry.spec.identity if entry.spec else {}
+        # Stores of one's own making may name their backbone by a word.
+        identity = flatten(entry.spec.identity) if entry.spec else {}
+        backbone = identity.get("backbone.architecture", identity.get("backbone", "?"))
         rows.append(
             (
                 entry.key[:12],
-                str(identity.get("backbone", {}).get("architecture", "?")),
+                str(backbone),
                 str(identity.get("target_size", "?")),
                 f"{entry.spec.n_rows:,}" if entry.spec else "?",
                 f"{entry.spec.layers.n_features:,}" if entry.spec else "?",

@@ -1,9 +1,11 @@
 """Looking after the catalogue: naming stores, listing, describing, removing, collecting what is no longer needed."""
 
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +142,7 @@ def remove(path: Path) -> int:
 
 
 def collect(
-    catalogue: Catalogue, *, older_than: float | None = None, max_bytes: int | None = None, dry_run: bool = False
+    catalogue: Catalogue, *, older_than: float | None = None, max_bytes: float | None = None, dry_run: bool = False
 ) -> Collected:
     """Remove leftovers of killed processes and, if asked for, whole stores; never one that is in use.
 
@@ -181,8 +183,13 @@ def collect(
 
 
 def folder_bytes(path: Path) -> int:
-    """Bytes of all files in a folder."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """Bytes of all files in a folder, but for those that a writer at work renames or removes meanwhile."""
+    nbytes = 0
+    for file in path.rglob("*"):
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            nbytes += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return nbytes
 
 
 def _leftovers(catalogue: Catalogue, dry_run: bool) -> int:

@@ -51,6 +51,10 @@ class FeatureStore:
         self._lock = lock
         self._sizes = [{file.path: file.nbytes for file in commit.files} for commit in commits]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process (a worker of torch's DataLoader) opens the store itself: a lock can't be sent."""
+        return FeatureStore.open, (self.path,)
+
     @classmethod
     def open(cls, path: Path, *, mark_used: bool = True) -> "FeatureStore":
         """Open a complete store; the size of every file is checked first.

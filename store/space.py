@@ -8,7 +8,6 @@ from pathlib import Path
 from head2toe.store.errors import StoreError
 from head2toe.store.files import explained
 from head2toe.store.index import LayerIndex
-from head2toe.store.key import rows_per_block
 from head2toe.store.layout import Spec
 
 _METADATA = 1 << 16  # records, group metadata; images are counted apart
@@ -29,11 +28,6 @@ class Estimate:
 
     nbytes: int
     scratch: int
-
-
-def estimate(layers: LayerIndex, n_rows: int, dtype: str) -> Estimate:
-    """What a store of so many images would need."""
-    return _estimate(layers, n_rows, dtype, rows_per_block(dtype, n_rows))
 
 
 def remaining(spec: Spec, pending: Collection[int]) -> Estimate:

@@ -79,6 +79,11 @@ class StoreWriter:
         """Blocks that nobody has committed yet."""
         return [block for block in range(self.spec.n_blocks) if not commit_file(self.path, block).is_file()]
 
+    def missing(self) -> set[str]:
+        """Images of pending blocks that no other store holds either: what is to be extracted."""
+        rows = (row for block in self.pending() for row in self.block_rows(block))
+        return {self.images[row] for row in rows if self._reuse.sibling[row] < 0}
+
     def claim(self, block: int) -> "BlockWriter | None":
         """Take a block for this process; None if it is committed, or another live process is at it.
 

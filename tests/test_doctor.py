@@ -4,9 +4,11 @@ import errno
 import fcntl
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from click.testing import CliRunner
 from head2toe.extract import checks as stage_one
@@ -62,6 +64,15 @@ def test_a_read_only_root_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert check.remedy
     monkeypatch.undo()
     assert all(check.state != "FAIL" for check in root_checks(tmp_path))
+
+
+def test_a_hub_cache_that_is_a_file_fails_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(
+        stage_one.huggingface_hub, "scan_cache_dir", partial(huggingface_hub.scan_cache_dir, tmp_path / "file")
+    )
+    check = by_name(stage_one.weights_checks())["hub cache"]
+    assert (check.state, check.remedy) == ("FAIL", "set HF_HUB_CACHE to a folder")
 
 
 def test_what_a_file_system_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

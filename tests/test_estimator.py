@@ -39,6 +39,7 @@ def test_images_and_labels_in_memory(image_folder: Path, small: dict[str, Any]) 
     assert by_path.classes_.tolist() == [0, 10, 20]
     assert set(by_path.predict(paths)) <= {0, 10, 20}
     assert by_path.score(paths, numbers) > 0.8
+    assert by_path.score(paths, numbers.astype(float)) == by_path.score(paths, numbers)
     assert by_path.result_.methods[0].test_accuracy is None, "there are no test rows to look at"
     pixels = [np.asarray(Image.open(path)) for path in paths]
     # The same pixels from memory: other sources, the same numbers.
@@ -68,6 +69,11 @@ def test_what_makes_no_sense_is_said_in_one_line(image_folder: Path, small: dict
         (BadRequest, lambda: Head2Toe().fit(image_folder, labels)),
         (BadRequest, lambda: Head2Toe().fit(paths)),
         (BadRequest, lambda: Head2Toe().fit(paths, labels[1:])),
+        (BadRequest, lambda: Head2Toe().fit(paths, [None, *labels[1:]])),
+        (BadRequest, lambda: Head2Toe().fit(paths, [float("nan")] * len(labels))),
+        (BadRequest, lambda: Head2Toe().fit(paths, np.eye(len(labels)))),
+        (BadRequest, lambda: Head2Toe().fit(paths, np.array([1, *labels[1:]], dtype=object))),
+        (BadRequest, lambda: Head2Toe().fit([np.zeros((0, 8), np.uint8)] * 20, labels[:20])),
         (BadRequest, lambda: Head2Toe().fit([], [])),
         (BadRequest, lambda: Head2Toe().fit([np.zeros((8, 8))] * 20, labels[:20])),
         (DataError, lambda: Head2Toe().fit(paths[:5], labels[:5])),

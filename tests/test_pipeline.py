@@ -1,6 +1,7 @@
 """The whole way as a user goes it: as functions and on the command line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -164,7 +165,10 @@ def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path, flags: list[str
         (["run", "digits", "--weights", "none.pth"], 2, "no weights"),
         (["extract", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
         (["run", "digits", "--target-size", "0"], 2, "must be 1 or more"),
+        (["extract", "digits", "--input-size", "0"], 2, "must be 1 or more"),
+        (["extract", "digits", "--seed", "-1"], 2, "seed -1: it must be 0 or more"),
         (["layers", "resnet18", "--taps", "x*"], 2, "match nothing"),
+        (["layers", "vgg11", "--input-size", "16"], 2, "vgg11 can't take images of 16 pixels"),
         (["extract", "digits", "--store", "/dev/null/x", "--weights", "random"], 1, "/dev/null"),
     ],
 )
@@ -174,6 +178,31 @@ def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, sa
     assert says in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert result.stdout == ""
+
+
+def test_names_that_are_no_utf8_go_the_whole_way(image_folder: Path, flags: list[str], tmp_path: Path) -> None:
+    """Latin-1 names from an older disk: images, a class folder, the task's own."""
+    root = tmp_path / os.fsdecode(b"donn\xe9es")
+    image_folder.rename(root)
+    for split in ("train", "test"):
+        (root / split / "down").rename(root / split / os.fsdecode(b"b\xe9b\xe9"))
+    image = next(root.rglob("*.png"))
+    image.rename(image.with_name(os.fsdecode(b"\xe9.png")))
+    record = document("run", str(root), *flags)
+    assert "b\\udce9b\\udce9" in record["classes"]
+    assert call("report", str(Path(record["result"]).parent)).exit_code == 0
+    found = call("predict", str(Path(record["result"]).parent), str(root))
+    assert found.exit_code == 0, found.output
+    assert "\\udce9.png" in found.stdout
+    listed = b"".join(os.fsencode(path) + b"\n" for path in root.rglob("*.png"))
+    piped = CliRunner().invoke(main, ["predict", str(Path(record["result"]).parent), "-"], input=listed)
+    assert sorted(piped.stdout.splitlines()) == sorted(found.stdout.splitlines())
+
+
+def test_layers_refuses_sizes_that_are_none() -> None:
+    for flag in ("--input-size", "--target-size", "--images"):
+        result = call("layers", "resnet18", flag, "0")
+        assert result.exit_code == 2, result.output
 
 
 @pytest.mark.parametrize("change", [{"tokens": "all"}, {"dtype": "int8"}, {"target_sizes": ()}, {"preprocess": "x"}])

@@ -1,5 +1,6 @@
 """Weights are the right ones, never silently random, and known by their content."""
 
+import io
 from pathlib import Path
 
 import huggingface_hub
@@ -111,3 +112,16 @@ def test_without_a_network_the_cache_is_used_at_once(tmp_path: Path, monkeypatch
     backbone = load_backbone("resnet18", weights="hub", device="cpu")
     assert backbone.weights == "hub:timm/resnet18.a1_in1k"
     assert backbone.weights_sha256 == state_sha256(model.state_dict())
+
+
+def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
+    """A download that broke off, in torch's older format and its newer one."""
+    for zipped in (False, True):
+        content = io.BytesIO()
+        torch.save({"a": torch.zeros(300)}, content, _use_new_zipfile_serialization=zipped)
+        whole = content.getvalue()
+        for size in range(0, len(whole) - 1, len(whole) // 60):
+            (tmp_path / "x.pth").write_bytes(whole[:size])
+            with pytest.raises(DataError, match=r"can't read weights from .*x\.pth: .|holds no state dict") as error:
+                weights.read_state(tmp_path / "x.pth")
+            assert "\n" not in str(error.value)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from click.testing import CliRunner
 from head2toe.extract import deployed
 from head2toe.extract.export import TOLERANCE, difference, export
 from head2toe.extract.packing import bundle_of
-from head2toe.extract.predicting import find_images
+from head2toe.extract.predicting import find_images, writing
 from head2toe.extract.predicting import predict as predictions
 from head2toe.extract.stage import Extraction
 from head2toe.pipeline import extract, main
@@ -23,7 +24,7 @@ from head2toe.probe.rows import unit_rows
 from head2toe.select.arrays import namespace
 from head2toe.store.bundle import Bundle
 from head2toe.store.design import DesignMatrix
-from head2toe.store.errors import BadRequest, DataError, Head2ToeError
+from head2toe.store.errors import BadRequest, DataError, Head2ToeError, MissingExtra
 
 SIZES = (64, 256)
 
@@ -155,7 +156,7 @@ def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Pa
         assert "\n" not in str(error.value)
         file.write_bytes(whole)
     head.unlink()
-    with pytest.raises(Head2ToeError, match="head"):
+    with pytest.raises(DataError, match=r"head\.safetensors: missing: copy or export the model again"):
         Bundle.load(folder)
     with pytest.raises(BadRequest, match="no model"):
         Bundle.load(tmp_path)
@@ -165,14 +166,26 @@ def test_what_is_damaged_is_refused_in_one_line(image_folder: Path, tmp_path: Pa
         replace(bundle, scale=bundle.scale[:-1])
 
 
-def test_other_weights_are_refused(image_folder: Path, two_sizes: dict[str, Any]) -> None:
+def test_other_weights_and_places_are_refused(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:
     extraction = extract(str(image_folder), **two_sizes)
     bundle = packed(extraction, head_on(extraction, unit=True)[0])
     other = replace(bundle, backbone={**bundle.backbone, "weights": "random:1"})
     with pytest.raises(DataError, match="not those of the model"):
         deployed.load(other, device="cpu")
+    for nowhere in (tmp_path / "none" / "x.pt2", tmp_path):
+        with pytest.raises(BadRequest, match="folder"):
+            export(deployed.load(bundle, device="cpu"), nowhere, "torch")
     with pytest.raises(BadRequest, match="--weights FILE"):
         deployed.load(replace(bundle, backbone={**bundle.backbone, "weights": "file:x.pth"}), device="cpu")
+
+
+def test_a_backbone_without_the_module_is_refused(image_folder: Path, two_sizes: dict[str, Any]) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
+    bundle = packed(extraction, head_on(extraction, unit=True, layers="layer2")[0])
+    first = bundle.layers[0]
+    renamed = replace(first, tap={**first.tap, "module": "layer2.renamed"})
+    with pytest.raises(DataError, match=r"has no 'layer2\.renamed', which the model reads: is timm another version"):
+        deployed.load(replace(bundle, layers=(renamed, *bundle.layers[1:])), device="cpu")
 
 
 def call(*args: str, stdin: str = "") -> Any:
@@ -217,6 +230,18 @@ def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path, 
     copied = json.loads(call("export", folder, "-o", "copy", "--json").stdout)
     assert copied["bytes"] > 0
     assert Bundle.load(Path("copy")).classes == extraction.task.classes
+
+
+@pytest.mark.parametrize("fault", ["pyarrow", "folder"])
+def test_parquet_that_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    file = tmp_path / ("none" if fault == "folder" else ".") / "x.parquet"
+    if fault == "pyarrow":
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises((MissingExtra, FileNotFoundError)), writing(file, None, sys.stdout):
+        pytest.fail("the work began")
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.extract.listing import Listing
+from head2toe.extract.listing import Listing, coded
 from head2toe.extract.splits import choose_folds, grouped_folds, hold_out, hold_out_test
 from head2toe.extract.tasks import Task, load_task
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
@@ -247,6 +247,20 @@ def test_bad_columns_of_a_manifest_are_named(rows: Rows, tmp_path: Path) -> None
         load_task(str(tmp_path / "m.parquet"))
 
 
+def test_nan_is_no_label(rows: Rows, tmp_path: Path) -> None:
+    names = sorted({row["label"] for row in rows})
+    numbers = [row | {"label": float(names.index(row["label"]))} for row in rows]
+    numbers[3]["label"] = float("nan")  # as polars writes a gap; pandas writes null
+    with pytest.raises(DataError, match="row 4: no label"):
+        load_task(str(write_parquet(tmp_path / "x.parquet", numbers)))
+
+
+def test_labels_of_one_number_keep_their_order() -> None:
+    """A set gives words in another order in every process."""
+    words = ["0" * zeros + "7" for zeros in range(6)]
+    assert coded(words, None, "here")[0] == tuple(sorted(words))
+
+
 def test_labels_are_names_or_numbers_of_the_class_file(rows: Rows, tmp_path: Path) -> None:
     names = ["slant", "down", "across", "none"]
     (tmp_path / "classes.txt").write_text("\n".join(names))
@@ -261,6 +275,13 @@ def test_labels_are_names_or_numbers_of_the_class_file(rows: Rows, tmp_path: Pat
     (tmp_path / "classes.txt").write_text("down\nacross\ndown\n")
     with pytest.raises(DataError, match="class 'down' stands twice"):
         load_task(str(tmp_path / "n.csv"))
+
+
+def test_hidden_shards_are_none(rows: Rows, tmp_path: Path) -> None:
+    shards = write_shards(tmp_path / "shards", rows, tmp_path)
+    before = content(load_task(str(shards)))
+    (shards / "._stripes-train-000000.tar").write_bytes(b"\x00\x05\x16\x07" * 20)
+    assert content(load_task(str(shards))) == before
 
 
 def test_a_damaged_shard_is_named(rows: Rows, tmp_path: Path) -> None:
@@ -313,6 +334,9 @@ def test_faults_of_a_saved_dataset_are_named(tmp_path: Path) -> None:
         load_task(str(tmp_path / "saved"))
     (tmp_path / "saved" / "dataset_info.json").unlink()
     (tmp_path / "saved" / "state.json").write_text("{}")
+    with pytest.raises(DataError, match="can't read the dataset in"):
+        load_task(str(tmp_path / "saved"))
+    (tmp_path / "saved" / "dataset_dict.json").write_text("[]")
     with pytest.raises(DataError, match="can't read the dataset in"):
         load_task(str(tmp_path / "saved"))
 

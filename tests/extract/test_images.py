@@ -57,6 +57,21 @@ def test_a_dark_sixteen_bit_image_stays_dark(tmp_path: Path) -> None:
     assert np.asarray(ImageFile(tmp_path / "x.png").load()).max() <= 1
 
 
+def test_floats_between_0_and_1_are_greys(tmp_path: Path) -> None:
+    """As scientific software writes them; they were black."""
+    grey = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    Image.fromarray(grey).save(tmp_path / "x.tif")
+    pixels = np.asarray(ImageFile(tmp_path / "x.tif").load())[..., 0]
+    np.testing.assert_allclose(pixels, 255 * grey, atol=1)
+
+
+@pytest.mark.parametrize("value", [1e6, np.nan])
+def test_greys_of_no_known_range_are_refused(tmp_path: Path, value: float) -> None:
+    Image.fromarray(np.array([[0, value]], np.float32)).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match=r"x\.tif \(32-bit grey with values up to .*: mend or remove it"):
+        ImageFile(tmp_path / "x.tif").load()
+
+
 def test_content_decides_the_digest(tmp_path: Path) -> None:
     pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
     Image.fromarray(pixels).save(tmp_path / "a.png")

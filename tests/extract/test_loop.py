@@ -1,6 +1,7 @@
 """The loop: several target sizes in one pass, blocks that survive an interruption, faults that are named."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,12 @@ def test_an_interrupted_run_is_not_complete_and_goes_on_where_it_stopped(
     with pytest.raises(StoreError):
         FeatureStore.open(to[64].path)
     again = writers(backbone, taps, images, (64,))
-    assert run(backbone, taps, images, again) == 5, "the first block is not extracted again"
+    steps: list[tuple[int, ...]] = []
+    extracted = loop.run(
+        images, digests, backbone, taps, again, batch_size=3, progress=lambda *step: steps.append(step)
+    )
+    assert extracted == 5, "the first block is not extracted again"
+    assert steps[-1] == (5, 5), "nor is it waited for"
     assert again[64].seal().n_rows == 9
 
 
@@ -114,6 +120,18 @@ def test_a_corrupt_image_stops_the_run_by_name(backbone: Backbone, taps: tuple[T
     assert set(loop.unreadable(images)) == {3}
     with pytest.raises(DataError, match=r"bad\.png"):
         run(backbone, taps, images, writers(backbone, taps, images, (64,)))
+
+
+@pytest.mark.parametrize("mode", ["center", "border"])
+def test_an_image_too_narrow_for_a_crop_is_named(backbone: Backbone, mode: str) -> None:
+    """A PNG of 20 kB would take gigabytes; or no pixel would be left of its shorter side."""
+    preprocessing = replace(backbone.preprocessing, crop_mode=mode, crop_pct=0.875, input_size=224)
+    narrow = ImageArray("narrow", np.zeros((20000, 1, 3), np.uint8))
+    with pytest.raises(DataError, match=r"can't resize image narrow \(1 x 20000 pixels; .*--preprocess whole"):
+        list(loop.batches(["0"], {"0": narrow}, preprocessing, 1))
+    fine = ImageArray("wide", np.zeros((20, 2000, 3), np.uint8))
+    ((_, batch),) = loop.batches(["0"], {"0": fine}, preprocessing, 1)
+    assert batch.shape == (1, 3, 224, 224)
 
 
 def test_nan_from_the_backbone_is_refused_naming_the_layer(taps: tuple[Tap, ...]) -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from head2toe.extract.pooling import pool, pooled_width
+from head2toe.extract.pooling import Tokens, pool, pooled_width
 
 
 def paper_map(x: np.ndarray, target: int) -> np.ndarray:
@@ -89,3 +89,17 @@ def test_tokens_are_kept_as_asked() -> None:
     torch.testing.assert_close(pooled("cls", prefix=0), x.mean(1))
     assert pooled("paper").shape == (2, 12)
     assert pooled_width((11, 4), 12, "NLC", "cls+paper", 2) == 16
+
+
+@pytest.mark.parametrize("tokens", ["paper", "cls", "cls+paper", "mean", "cls+mean"])
+@pytest.mark.parametrize("prefix", [1, 2])
+def test_a_sequence_of_prefix_tokens_alone_has_no_patches(tokens: Tokens, prefix: int) -> None:
+    """As in class attention (CaiT, XCiT), whose output is the class token."""
+    x = torch.rand(3, prefix, 8)
+    pooled = pool(x, 512, layout="NLC", tokens=tokens, prefix=prefix)
+    assert torch.isfinite(pooled).all()
+    assert pooled.shape[1] == pooled_width((prefix, 8), 512, "NLC", tokens, prefix)
+    if tokens == "cls":
+        assert torch.equal(pooled, x[:, 0])
+    if tokens in ("mean", "cls+mean"):
+        torch.testing.assert_close(pooled, x.mean(1))

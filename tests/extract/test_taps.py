@@ -1,13 +1,15 @@
 """Taps: the paper's counts, and a contract that every family of backbones must keep."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from head2toe.extract.backbones import Backbone, load_backbone
 from head2toe.extract.loop import FeatureReader
 from head2toe.extract.roles import candidates
-from head2toe.extract.taps import LAST_LAYER, discover
+from head2toe.extract.taps import LAST_LAYER, discover, hooked
 from head2toe.store.errors import BadRequest
 
 FAMILIES = [  # (model, input size; None where it is built for one size)
@@ -122,12 +124,41 @@ def test_activations_in_place_do_not_reach_what_was_read_before() -> None:
     torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_hooks_see_their_own_threads_pass_alone() -> None:
+    """A server predicts in several threads with one network."""
+    model, both = torch.nn.Sequential(torch.nn.Identity()), threading.Barrier(2)
+
+    def seen(value: float) -> list[float]:
+        found: list[float] = []
+        with hooked(model, [("", "out", "0")], lambda _point, _call, x: found.append(float(x))):
+            both.wait(10)
+            model(torch.tensor(value))
+            both.wait(10)
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(seen, [1.0, 2.0])) == [[1.0], [2.0]]
+
+
+def test_a_missing_module_leaves_no_hook() -> None:
+    model = torch.nn.Sequential(torch.nn.Identity())
+    with pytest.raises(AttributeError), hooked(model, [("", "out", "0"), ("", "out", "none")], lambda *_: None):
+        pass
+    assert not model[0]._forward_hooks
+
+
 def test_globs_choose_by_name_and_unknown_ones_say_so() -> None:
     backbone = build("vit_tiny_patch16_224", 64)
     names = [tap.name for tap in discover(backbone, "blocks.*.attn, pre_logits").taps]
     assert names == [*(f"blocks.{i}.attn" for i in range(12)), "pre_logits"]
     with pytest.raises(BadRequest, match="'nothing' match nothing"):
         discover(backbone, "blocks.*.attn,nothing")
+
+
+@pytest.mark.parametrize(("name", "size"), [("vgg11", 16), ("convnext_atto", 16), ("maxvit_tiny_rw_224", 100)])
+def test_a_size_that_a_network_cannot_take_is_named(name: str, size: int) -> None:
+    with pytest.raises(BadRequest, match=rf"{name} can't take images of {size} pixels \(.*\): choose another"):
+        discover(load_backbone(name, weights="random", input_size=size, device="cpu"))
 
 
 def test_what_cannot_be_tapped_is_named_with_the_reason() -> None:

@@ -1,13 +1,17 @@
 """Tasks are read as they stand, and what is wrong with them is named."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from head2toe.extract.predicting import find_images
 from head2toe.extract.splits import contiguous_folds, stratified_folds
 from head2toe.extract.tasks import load_task, registered
+from head2toe.pipeline import extract
 from head2toe.store.errors import BadRequest, DataError
 
 
@@ -83,6 +87,17 @@ def test_a_class_with_one_image_is_named(image_folder: Path) -> None:
         load_task(str(image_folder))
 
 
+def test_what_the_system_leaves_among_images_is_no_image(image_folder: Path) -> None:
+    before = load_task(str(image_folder))
+    folder = image_folder / "train" / "across"
+    (folder / "._0.png").write_bytes(b"\x00\x05\x16\x07")  # macOS, on a disk that isn't its own
+    (folder / ".DS_Store").write_bytes(b"Bud1")
+    (folder / ".ipynb_checkpoints").mkdir()
+    shutil.copy(next(folder.glob("*.png")), folder / ".ipynb_checkpoints" / "0-checkpoint.png")
+    assert [i.name for i in load_task(str(image_folder)).images] == [i.name for i in before.images]
+    assert {i.name for i in find_images([str(image_folder)])} == {i.name for i in before.images}
+
+
 def test_faults_in_lists_are_named_with_file_and_line(vtab_folder: Callable[[], Path]) -> None:
     folder = vtab_folder()
     lines = (folder / "val200.txt").read_text().splitlines()
@@ -98,6 +113,60 @@ def test_faults_in_lists_are_named_with_file_and_line(vtab_folder: Callable[[], 
     (folder / "val200.txt").write_text("\n".join(lines))
     with pytest.raises(DataError, match=r"can't read the list .*test\.txt"):
         load_task(str(folder))
+
+
+def test_lists_and_class_names_as_editors_save_them(vtab_folder: Callable[[], Path]) -> None:
+    folder = vtab_folder()
+    before = load_task(str(folder))
+    lines = (folder / "test.txt").read_text().splitlines()
+    (folder / "test.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    (folder / "classes.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\nthree\r\n")
+    task = load_task(str(folder))
+    assert [image.name for image in task.images] == [image.name for image in before.images]
+    assert task.classes == ("one", "two", "three")
+
+
+def test_a_number_that_is_no_label_is_named(vtab_folder: Callable[[], Path]) -> None:
+    """Names of as many classes would fill the memory."""
+    folder = vtab_folder()
+    first = (folder / "test.txt").read_text().split()[0]
+    (folder / "test.txt").write_text(f"{first} 1700000000\n")
+    with pytest.raises(DataError, match="hold label 1700000000: labels count the classes from 0 on"):
+        load_task(str(folder))
+
+
+def test_a_list_that_is_not_utf8_is_named(vtab_folder: Callable[[], Path]) -> None:
+    folder = vtab_folder()
+    (folder / "test.txt").write_bytes("images/test/é.jpg 0".encode("latin-1"))
+    with pytest.raises(DataError, match=r"can't read the list .*test\.txt: 'utf-8' codec"):
+        load_task(str(folder))
+
+
+def test_a_tilde_that_names_nobody_is_part_of_a_name(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = next(image_folder.rglob("*.png"))
+    monkeypatch.chdir(image_folder)
+    rows = "".join(f"{path},{path.parent.name}\n" for path in sorted(image_folder.glob("train/*/*.png")))
+    shutil.copy(image, image_folder / "~nobody.png")
+    (image_folder / "m.csv").write_text(f"path,label\n~nobody.png,down\n{rows}")
+    load_task(str(image_folder / "m.csv")).images[0].digest()
+    assert find_images(["~nobody.png"])[0].digest() == hashlib.sha256(image.read_bytes()).hexdigest()
+    with pytest.raises(BadRequest, match="no task or folder '~nobody/x'"):
+        load_task("~nobody/x")
+    monkeypatch.setenv("HOME", str(image_folder))
+    assert len(find_images(["~/train/down/*.png"])) == len(list(image_folder.glob("train/down/*.png")))
+
+
+def test_a_pattern_finds_files_alone(image_folder: Path) -> None:
+    found = find_images([str(image_folder / "train" / "**")])
+    assert [image.path for image in found] == sorted(image_folder.glob("train/*/*.png"))
+
+
+def test_test_images_that_are_training_images_are_counted(image_folder: Path, small: dict[str, Any]) -> None:
+    assert not [note for note in extract(str(image_folder), **small).notes if "training images, too" in note]
+    for path in list(image_folder.glob("train/down/*.png"))[:2]:
+        shutil.copy(path, image_folder / "test" / "across" / f"copy of {path.name}")
+    notes = extract(str(image_folder), **small).notes
+    assert "2 of 17 test images are training images, too, byte for byte" in notes
 
 
 def test_without_test_images_a_part_is_held_out_and_said(image_folder: Path) -> None:

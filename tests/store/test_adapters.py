@@ -1,12 +1,14 @@
 """Other libraries see the numbers that the design matrix gives."""
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from head2toe.store.adapters import RowDataset, to_dask, to_xarray
 from head2toe.store.design import DesignMatrix
-from head2toe.store.errors import BadRequest
+from head2toe.store.errors import BadRequest, StoreError
+from head2toe.store.maintenance import remove
 
 
 def test_other_libraries_see_the_same_numbers(toy: SimpleNamespace) -> None:
@@ -38,3 +40,17 @@ def test_a_store_alone_gives_columns_and_blocks(toy: SimpleNamespace) -> None:
     assert store.index is store.layers
     with pytest.raises(BadRequest):
         store.columns([store.index.n_features])
+
+
+def test_a_copy_for_another_process_has_a_lock_of_its_own(toy: SimpleNamespace) -> None:
+    store = toy.write(10)
+    rows = pickle.loads(pickle.dumps(RowDataset(store)))
+    np.testing.assert_array_equal(rows[3], RowDataset(store)[3])
+    del rows
+    with pytest.raises(StoreError, match="in use"):
+        remove(store.path)
+    copy = pickle.dumps(store)
+    del store
+    held = pickle.loads(copy)
+    with pytest.raises(StoreError, match="in use"):
+        remove(held.path)

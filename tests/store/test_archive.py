@@ -71,6 +71,20 @@ def test_a_damaged_archive_is_not_imported(toy: SimpleNamespace, tmp_path: Path)
     assert list(elsewhere.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+@pytest.mark.parametrize("of", ["", "stem"])
+def test_damaged_metadata_of_an_archive_is_named(
+    toy: SimpleNamespace, tmp_path: Path, of: str, content: str | None
+) -> None:
+    export_store(toy.write(10).path, tmp_path / "archive")
+    file = tmp_path / "archive" / "features.zarr" / of / "zarr.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(StoreError, match="not an archive" if not of else "damaged") as error:
+        import_store(Catalogue(tmp_path / "elsewhere"), tmp_path / "archive")
+    assert "\n" not in str(error.value)
+    assert not list((tmp_path / "elsewhere").glob("*"))
+
+
 def test_a_damaged_store_is_not_exported(toy: SimpleNamespace, tmp_path: Path) -> None:
     store = toy.write(10)
     file = store.path / store.commits[1].files[0].path

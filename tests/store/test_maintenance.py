@@ -7,13 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from head2toe.store import reader
 from head2toe.store.catalogue import ENVIRONMENT, Catalogue
+from head2toe.store.commands import store
 from head2toe.store.errors import BadRequest, StoreError
 from head2toe.store.key import rows_per_block
 from head2toe.store.maintenance import collect, entries, folder_bytes, info, remove, resolve
 from head2toe.store.reader import FeatureStore
-from head2toe.store.space import estimate, readable
+from head2toe.store.space import readable, remaining
 from head2toe.store.verify import exclusive, verify
 
 
@@ -125,6 +127,17 @@ def test_gc_by_size_takes_the_least_recently_used(toy: SimpleNamespace) -> None:
     assert entries(toy.catalogue) == []
 
 
+@pytest.mark.parametrize(("flag", "value", "code"), [
+    ("--older-than", "-1", 2), ("--older-than", "nan", 0), ("--max-size", "-1", 2), ("--max-size", "nan", 0),
+    ("--max-size", "inf", 0),
+])  # fmt: skip
+def test_gc_removes_nothing_for_a_limit_that_is_none(toy: SimpleNamespace, flag: str, value: str, code: int) -> None:
+    path = toy.write(10).path  # closed again, so that nothing keeps it but the limit
+    result = CliRunner().invoke(store, ["gc", flag, value, "--store", str(toy.catalogue.root)])
+    assert result.exit_code == code, result.output
+    assert path.is_dir()
+
+
 def test_gc_removes_leftovers_but_not_those_of_the_living(toy: SimpleNamespace) -> None:
     path = toy.write(5).path
     abandoned, young = toy.catalogue.root / "tmp.abandoned", toy.catalogue.root / "tmp.young"
@@ -151,10 +164,36 @@ def test_verify_reports_progress(toy: SimpleNamespace) -> None:
     assert found.nbytes >= store.nbytes
 
 
+def test_a_store_that_cannot_be_read_hides_no_other(toy: SimpleNamespace) -> None:
+    paths = sorted([toy.write(10).path, toy.write(10, target_size=1).path])
+    spec = paths[0] / "spec.json"
+    spec.write_bytes(spec.read_bytes()[:-40])
+    result = CliRunner().invoke(store, ["verify", "--store", str(toy.catalogue.root)])
+    assert result.exit_code == 1
+    assert f"{paths[1].name[:12]}  " in result.stdout
+    assert "no problems" in result.stdout
+    assert len(result.stderr.splitlines()) == 1
+    assert f"Error: {spec}: damaged" in result.stderr
+
+
+def test_a_file_that_vanishes_while_bytes_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `ls` beside an extraction, whose partial files come and go."""
+    (tmp_path / "a").write_bytes(b"123")
+    monkeypatch.setattr(Path, "rglob", lambda path, _: [path / "a", path / "gone.partial"])
+    assert folder_bytes(tmp_path) == 3
+
+
+def test_a_backbone_may_be_a_word(toy: SimpleNamespace) -> None:
+    toy.write(10, backbone="mine")
+    result = CliRunner().invoke(store, ["ls", "--store", str(toy.catalogue.root)])
+    assert result.exit_code == 0, result.output
+    assert "mine" in result.stdout
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_the_estimate_is_enough_and_not_much_more(toy: SimpleNamespace, dtype: str) -> None:
     store = toy.write(150, dtype=dtype, rows_per_block=rows_per_block(dtype, 150))
-    guess = estimate(toy.layers, 150, dtype)
+    guess = remaining(store.spec, range(store.spec.n_blocks))
     files = sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file())
     assert files <= guess.nbytes <= files + 150_000
     assert guess.scratch == 150 * 27 * 4
