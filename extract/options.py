@@ -6,6 +6,9 @@ from pathlib import Path
 from head2toe.store.errors import BadRequest
 from head2toe.store.settings import Settings, setting
 
+SEEDS = 2**32
+"""So many there are: scikit-learn, which draws folds of whole groups, takes no others."""
+
 
 @dataclass(frozen=True)
 class ExtractOptions(Settings):
@@ -108,9 +111,11 @@ class ExtractOptions(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers = (*self.target_sizes, self.batch_size, self.input_size or 1)
+        numbers = (*self.target_sizes, self.batch_size, 1 if self.input_size is None else self.input_size)
         if not self.target_sizes or min(numbers) < 1:
             raise BadRequest("target size, batch size and input size must be 1 or more")
+        if not 0 <= self.seed < SEEDS:
+            raise BadRequest(f"a seed is a number from 0 to {SEEDS - 1}, not {self.seed}")
 
     @property
     def backbones(self) -> tuple[str, ...]:
