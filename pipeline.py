@@ -531,12 +531,12 @@ def options_of(given: Mapping[str, Any]) -> Options:
 @click.version_option(package_name="head2toe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    r"""Transfer learning from frozen networks: features of all layers, group-lasso selection, a linear head.
+    """Transfer learning from frozen networks: features of all layers, group-lasso selection, a linear head.
 
     \b
-    head2toe run digits --input-size 96          the whole way on an embedded task
-    head2toe run path/to/folder                  on your images: train/<class>/*, test/<class>/*
-    """
+    head2toe run digits --input-size 96   the whole way on an embedded task
+    head2toe run path/to/folder           on your images: train/<class>/*, test/<class>/*
+    """  # noqa: D301 (a raw docstring would show click's mark as text)
 
 
 @main.command("extract")

@@ -244,6 +244,12 @@ def test_make_alone_prints_the_help() -> None:
     assert all(target in done.stdout for target in ("make demo", "make test", "make clean"))
 
 
+def test_the_help_shows_a_command_a_line() -> None:
+    shown = [line.strip() for line in call("--help").stdout.splitlines()]
+    assert sum(line.startswith("head2toe run ") for line in shown) == 2
+    assert not any("\\b" in line for line in shown)
+
+
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys, head2toe.pipeline; print(sorted({'torch', 'timm', 'zarr', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
