@@ -216,6 +216,7 @@ def export_command(
     Example: head2toe export my_model --format onnx -o my_model.onnx
     """
     from head2toe.store.bundle import Bundle
+    from head2toe.store.space import readable
 
     bundle, worst = Bundle.load(model_folder(source, method)), None
     if kind == "bundle":
@@ -230,7 +231,7 @@ def export_command(
         show({"output": str(output), "format": kind, "bytes": size, "largest_difference": worst})
         return
     checked = "" if worst is None else f", checked: largest difference of a probability {worst:.1e}"
-    click.echo(f"exported {output} ({size / 1e6:.1f} MB{checked})")
+    click.echo(f"exported {output} ({readable(size)}{checked})")
 
 
 def echo_extraction(extraction: "Extraction") -> None:

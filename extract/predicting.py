@@ -138,6 +138,7 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[An
     if file is None:
         yield _writer(stdout, kind)
         return
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_name(file)
     try:
         if kind == "parquet":

@@ -207,8 +207,12 @@ def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path, 
     assert str(bad) in skipped.stderr
     assert len(Path("p.csv").read_text().splitlines()) == 16
     pytest.importorskip("pyarrow")
-    assert call("predict", folder, str(test / "slant"), "-o", "p.parquet").exit_code == 0
-    assert Path("p.parquet").stat().st_size > 0
+    assert call("predict", folder, str(test / "slant"), "-o", "new/folder/p.parquet").exit_code == 0
+    assert Path("new/folder/p.parquet").stat().st_size > 0
+    Path("file").touch()
+    refused = call("predict", folder, str(test / "slant"), "-o", "file/p.csv")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Error: file: ")
 
     described = json.loads(call("info", folder, "--json").stdout)
     assert described["ms"]["cut"] > 0
