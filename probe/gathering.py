@@ -53,10 +53,14 @@ def load(path: Path) -> Found:
 
     Raises
     ------
+    BadRequest
+        There is none.
     StoreError
-        There is none, it is damaged, or another version wrote it.
+        It is damaged, or another version wrote it.
     """
     file = path / results.RESULT if path.is_dir() else path
+    if not file.is_file():
+        raise BadRequest(f"no run in {path}: expected a run's folder or its {results.RESULT}, as `head2toe run` leaves it")
     record = results.read(file)
     with explained(file):
         found = Found(file.parent, record, file.stat().st_mtime)
@@ -89,9 +93,9 @@ def chosen(paths: Sequence[Path], folder: Path, complain: Callable[[str], None])
     Raises
     ------
     BadRequest
-        None was named and there is none.
+        None was named and there is none, or one that was named is not there.
     StoreError
-        One that was named is damaged, or none of them is there.
+        One that was named is damaged.
     """
     if paths:
         # `results/*` names the folder of the selections, too.

@@ -118,7 +118,7 @@ def test_of_several_folders_those_without_a_run_are_passed_over(stripes: Path, m
     assert "2 runs" in done.stdout
     assert done.stderr.strip() == f"passed over: {stripes.parent / 'selections'} holds no result.json"
     alone = call("report", stripes.parent / "selections")
-    assert alone.exit_code == 1
+    assert alone.exit_code == 2
     assert len(alone.stderr.splitlines()) == 1
 
 
@@ -127,7 +127,7 @@ def test_errors_are_one_line(stripes: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (stripes.parent / "broken" / "result.json").write_text("{")
     for args, code, said in (
         (("report", "--output", "nowhere"), 2, "no runs below nowhere"),
-        (("report", "nowhere"), 1, "nowhere"),
+        (("report", "nowhere"), 2, "no run in nowhere: expected a run's folder"),
         (("results", "--json", "--csv"), 2, "choose one"),
         (("report", stripes.parent / "broken"), 1, "damaged"),
     ):
