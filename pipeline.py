@@ -26,6 +26,7 @@ from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import echo_checks, json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
+from head2toe.store.files import in_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -512,10 +513,13 @@ class Commands(click.Group):
         """Run a command; `--debug` lets the traceback through."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # `| head` has read enough: click ends without a word
+            raise
         except (Head2ToeError, OSError) as error:
             if ctx.params["debug"]:
                 raise
-            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            said = in_words(error) if isinstance(error, OSError) else str(error)
+            click.echo(f"Error: {' '.join(said.split())}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
         except KeyboardInterrupt:
             click.echo("interrupted: what was finished is kept; run the same command again to go on", err=True)

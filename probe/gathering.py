@@ -60,7 +60,9 @@ def load(path: Path) -> Found:
     """
     file = path / results.RESULT if path.is_dir() else path
     if not file.is_file():
-        raise BadRequest(f"no run in {path}: expected a run's folder or its {results.RESULT}, as `head2toe run` leaves it")
+        raise BadRequest(
+            f"no run in {path}: expected a run's folder or its {results.RESULT} (`head2toe run` writes it)"
+        )
     record = results.read(file)
     with explained(file):
         found = Found(file.parent, record, file.stat().st_mtime)

@@ -179,6 +179,15 @@ def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, sa
     assert result.stdout == ""
 
 
+def test_a_pipe_that_closes_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "head2toe.pipeline", "tasks"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()  # as `| head` does when it has read enough
+        assert running.stderr.read() == ""
+
+
 @pytest.mark.parametrize("change", [{"tokens": "all"}, {"dtype": "int8"}, {"target_sizes": ()}, {"preprocess": "x"}])
 def test_bad_options_are_refused_in_python_too(change: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
