@@ -277,6 +277,10 @@ def test_another_size_says_how_the_nearest_store_differs(
     extract(str(image_folder), **small)
     notes = document("extract", str(image_folder), *flags, "--input-size", "48")["notes"]
     assert any("differs in preprocessing.input_size" in note for note in notes)
+    for image in image_folder.rglob("*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+    notes = document("extract", str(image_folder), *flags)["notes"]
+    assert not any("nearest" in note for note in notes), "it holds none of these images"
 
 
 def test_new_images_reuse_the_rows_of_the_old(image_folder: Path, small: dict[str, Any], flags: list[str]) -> None:
