@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 from head2toe.extract.deployed import Deployed
-from head2toe.extract.images import ImageFile, ImageSource
+from head2toe.extract.images import ImageFile, ImageSource, fault
 from head2toe.extract.loop import batches
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
 from head2toe.store.files import partial_name
@@ -63,7 +63,7 @@ class _Lenient:
         try:
             return self.source.load()
         except DataError as error:
-            self.faults.append(str(error))
+            self.faults.append(fault(error))
             return Image.new("RGB", (8, 8))
 
 
