@@ -615,13 +615,15 @@ def probe_and_show(
     """Run a stage that ends in a result, keep its model if asked for, and show it."""
     result = stage(task, options_of(given))
     if save_model:
-        copy_model(result.file.parent, [method.name for method in result.methods], save_model)
+        saved = copy_model(result.file.parent, [method.name for method in result.methods], save_model)
     if as_json:
         show(result.document())
         return
     for extraction in result.extractions:
         echo_extraction(extraction)
     echo_result(result.record, result.file, result.recalled)
+    if save_model:
+        click.echo(f"model      {save_model}  ({saved})")
 
 
 @main.command()

@@ -30,8 +30,8 @@ def model_folder(path: Path, method: str) -> Path:
     return run / MODELS / method
 
 
-def copy_model(run: Path, methods: Sequence[str], target: Path) -> None:
-    """A run's model to a folder of its own: head2toe's, or that of the last of its methods that left one."""
+def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
+    """A run's model to a folder of its own: head2toe's, or that of the last of its methods that left one; whose."""
     from head2toe.store.bundle import Bundle
 
     saved = [name for name in methods if (run / MODELS / name).is_dir()]
@@ -39,6 +39,7 @@ def copy_model(run: Path, methods: Sequence[str], target: Path) -> None:
         raise BadRequest(f"no method of {run} leaves a model to save: run head2toe, l21 or linear")
     name = "head2toe" if "head2toe" in saved else saved[-1]
     Bundle.load(run / MODELS / name).save(target)
+    return name
 
 
 def load_options(command: Any) -> Any:
