@@ -1,6 +1,7 @@
 """The whole way as a user goes it: as functions and on the command line."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -234,7 +235,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: P
 
 
 def test_make_passes_its_variables_on() -> None:
-    variables = ["TASK=x", "BACKBONE=b", "TARGET_SIZE=512 4096", "STORE=s", "DEVICE=cpu", "ARGS=--json"]
+    variables = ["TASK=my x", "BACKBONE=b", "TARGET_SIZE=512 4096", "STORE=a b", "DEVICE=cpu", "ARGS=--json"]
     dry = subprocess.run(
         ["make", "--no-print-directory", "-n", "select", *variables],
         cwd=ROOT,
@@ -242,10 +243,10 @@ def test_make_passes_its_variables_on() -> None:
         text=True,
         check=True,
     )
-    words = dry.stdout.splitlines()[-1].split()
-    assert words[1:3] == ["select", "x"]
-    expected = "--backbone b --target-size 512 --target-size 4096 --store s --device cpu --json"
-    assert " ".join(words[3:]) == expected
+    words = shlex.split(dry.stdout.splitlines()[-1])
+    assert words[1:3] == ["select", "my x"]
+    sizes = ["--target-size", "512", "--target-size", "4096"]
+    assert words[3:] == ["--backbone", "b", *sizes, "--store", "a b", "--device", "cpu", "--json"]
 
 
 def test_make_alone_prints_the_help() -> None:
