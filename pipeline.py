@@ -26,7 +26,7 @@ from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import echo_checks, json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
-from head2toe.store.files import in_words
+from head2toe.store.files import in_words, require_writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -278,7 +278,9 @@ class Experiment:
         from head2toe.probe.nested import Split
         from head2toe.select.arrays import namespace
 
-        namespace(options.device)  # a device that is not there is said before the backbone runs, not after
+        # What would fail in the end is said before the backbone runs, not after.
+        namespace(options.device)
+        require_writable(options.output, "choose another folder with --output DIR")
         extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
         known = extractions[0].task
         return cls(extractions, options, Split.whole(len(known.images), known.folds))

@@ -60,6 +60,13 @@ def in_words(error: OSError, path: Path | None = None, another: str = "name anot
     return where + (what if another == _ANOTHER_ROOT else what.removesuffix(_GONE))
 
 
+def require_writable(folder: Path, another: str) -> None:
+    """Raise `StoreError` if a folder that is not there yet can't be made; one that is there may serve what it holds."""
+    above = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if above != folder.absolute() and not os.access(above, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder}: can't be made, for {above} can't be written: {another}")
+
+
 def sync_folder(path: Path) -> None:
     """Make renames and links inside a folder durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -189,6 +189,17 @@ def test_a_pipe_that_closes_early_is_no_error() -> None:
         assert running.stderr.read() == ""
 
 
+def test_results_that_could_not_be_written_are_said_before_anything_is_extracted(
+    image_folder: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    result = call("run", str(image_folder), *flags, "--output", str(tmp_path / "file" / "results"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{tmp_path / 'file'} can't be written: choose another folder with --output" in result.stderr
+    assert not list(tmp_path.glob("stores/*/*"))
+
+
 @pytest.mark.parametrize("change", [{"tokens": "all"}, {"dtype": "int8"}, {"target_sizes": ()}, {"preprocess": "x"}])
 def test_bad_options_are_refused_in_python_too(change: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
