@@ -34,6 +34,10 @@ HEADER = (
 )
 
 
+KEPT_BESIDE = ("outcomes", "selections", "trained")
+"""Folders beside those of the runs, with what runs share."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A run: its folder, its document, and when it was written."""
@@ -90,7 +94,7 @@ def below(folder: Path, complain: Callable[[str], None]) -> list[Found]:
 
 
 def chosen(paths: Sequence[Path], folder: Path, complain: Callable[[str], None]) -> list[Found]:
-    """The runs that were named, or the latest below a folder. Folders without a run among several go to `complain`.
+    """The runs that were named, or the latest below a folder. Other folders without a run go to `complain`.
 
     Raises
     ------
@@ -100,10 +104,10 @@ def chosen(paths: Sequence[Path], folder: Path, complain: Callable[[str], None])
         One that was named is damaged.
     """
     if paths:
-        # `results/*` names the folder of the selections, too.
+        # `results/*` names the folders of what runs share, too, of which there is nothing to say.
         none = [path for path in dict.fromkeys(paths) if path.is_dir() and not (path / results.RESULT).is_file()]
         runs = [path for path in dict.fromkeys(paths) if path not in none]
-        for path in none if runs else ():
+        for path in (path for path in none if runs and path.name not in KEPT_BESIDE):
             complain(f"{path} holds no {results.RESULT}")
         return [load(path) for path in runs or none]
     latest = below(folder, complain)[-1:]

@@ -112,11 +112,12 @@ def test_results_lists_every_run_and_method_and_passes_over_the_rest(stripes: Pa
 
 def test_of_several_folders_those_without_a_run_are_passed_over(stripes: Path, made_up: Made) -> None:
     results.write_run(stripes.parent / "dtd-b-4567", *made_up(task="dtd"))
-    (stripes.parent / "selections").mkdir()
+    for name in ("selections", "outcomes", "photos"):
+        (stripes.parent / name).mkdir()
     done = call("report", *sorted(stripes.parent.iterdir()))
     assert done.exit_code == 0, done.stderr
     assert "2 runs" in done.stdout
-    assert done.stderr.strip() == f"passed over: {stripes.parent / 'selections'} holds no result.json"
+    assert done.stderr.strip() == f"passed over: {stripes.parent / 'photos'} holds no result.json"
     alone = call("report", stripes.parent / "selections")
     assert alone.exit_code == 2
     assert len(alone.stderr.splitlines()) == 1
