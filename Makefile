@@ -19,9 +19,9 @@ TASK ?= digits
 VENV := .venv
 BIN := $(VENV)/bin
 
-OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(TAPS),--taps '$(TAPS)') \
+OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(WEIGHTS)') $(if $(TAPS),--taps '$(TAPS)') \
   $(if $(INPUT_SIZE),--input-size $(INPUT_SIZE)) $(foreach size,$(TARGET_SIZE),--target-size $(size)) \
-  $(if $(STORE),--store $(STORE)) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(DEVICE),--device $(DEVICE)) \
+  $(if $(STORE),--store '$(STORE)') $(if $(OUTPUT),--output '$(OUTPUT)') $(if $(DEVICE),--device $(DEVICE)) \
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
@@ -49,7 +49,7 @@ docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 extract select probe run: $(VENV)/demo
-	$(BIN)/head2toe $@ $(TASK) $(OPTIONS)
+	$(BIN)/head2toe $@ '$(TASK)' $(OPTIONS)
 
 bench: bench-store bench-select bench-extract bench-probe
 

@@ -26,6 +26,7 @@ from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import echo_checks, json_option, root_option, setting_options, show, store
 from head2toe.store.errors import BadRequest, Head2ToeError
+from head2toe.store.files import in_words, require_writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -279,7 +280,9 @@ class Experiment:
         from head2toe.probe.nested import Split
         from head2toe.select.arrays import namespace
 
-        namespace(options.device)  # a device that is not there is said before the backbone runs, not after
+        # What would fail in the end is said before the backbone runs, not after.
+        namespace(options.device)
+        require_writable(options.output, "choose another folder with --output DIR")
         extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
         known = extractions[0].task
         return cls(extractions, options, Split.whole(len(known.images), known.folds))
@@ -515,10 +518,13 @@ class Commands(click.Group):
         """Run a command; `--debug` lets the traceback through."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # `| head` has read enough: click ends without a word
+            raise
         except (Head2ToeError, OSError) as error:
             if ctx.params["debug"]:
                 raise
-            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            said = in_words(error) if isinstance(error, OSError) else str(error)
+            click.echo(f"Error: {' '.join(said.split())}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
         except KeyboardInterrupt:
             click.echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
@@ -534,12 +540,12 @@ def options_of(given: Mapping[str, Any]) -> Options:
 @click.version_option(package_name="head2toe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    r"""Transfer learning from frozen networks: features of all layers, group-lasso selection, a linear head.
+    """Transfer learning from frozen networks: features of all layers, group-lasso selection, a linear head.
 
     \b
-    head2toe run digits --input-size 96          the whole way on an embedded task
-    head2toe run path/to/folder                  on your images: train/<class>/*, test/<class>/*
-    """
+    head2toe run digits --input-size 96   the whole way on an embedded task
+    head2toe run path/to/folder           on your images: train/<class>/*, test/<class>/*
+    """  # noqa: D301 (a raw docstring would show click's mark as text)
 
 
 @main.command("extract")
@@ -614,13 +620,15 @@ def probe_and_show(
     """Run a stage that ends in a result, keep its model if asked for, and show it."""
     result = stage(task, options_of(given))
     if save_model:
-        copy_model(result.file.parent, [method.name for method in result.methods], save_model)
+        saved = copy_model(result.file.parent, [method.name for method in result.methods], save_model)
     if as_json:
         show(result.document())
         return
     for extraction in result.extractions:
         echo_extraction(extraction)
     echo_result(result.record, result.file, result.recalled)
+    if save_model:
+        click.echo(f"model      {save_model}  ({saved})")
 
 
 @main.command()

@@ -31,8 +31,8 @@ def model_folder(path: Path, method: str) -> Path:
     return run / MODELS / method
 
 
-def copy_model(run: Path, methods: Sequence[str], target: Path) -> None:
-    """A run's model to a folder of its own: head2toe's, or that of the last of its methods that left one."""
+def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
+    """A run's model to a folder of its own: head2toe's, or that of the last of its methods that left one; whose."""
     from head2toe.store.bundle import Bundle
 
     saved = [name for name in methods if (run / MODELS / name).is_dir()]
@@ -40,6 +40,7 @@ def copy_model(run: Path, methods: Sequence[str], target: Path) -> None:
         raise BadRequest(f"no method of {run} leaves a model to save: run head2toe, l21 or linear")
     name = "head2toe" if "head2toe" in saved else saved[-1]
     Bundle.load(run / MODELS / name).save(target)
+    return name
 
 
 def load_options(command: Any) -> Any:
@@ -223,6 +224,7 @@ def export_command(
     Example: head2toe export my_model --format onnx -o my_model.onnx
     """
     from head2toe.store.bundle import Bundle
+    from head2toe.store.space import readable
 
     bundle, worst = Bundle.load(model_folder(source, method)), None
     if kind == "bundle":
@@ -237,7 +239,7 @@ def export_command(
         show({"output": str(output), "format": kind, "bytes": size, "largest_difference": worst})
         return
     checked = "" if worst is None else f", checked: largest difference of a probability {worst:.1e}"
-    click.echo(f"exported {output} ({size / 1e6:.1f} MB{checked})")
+    click.echo(f"exported {output} ({readable(size)}{checked})")
 
 
 def echo_extraction(extraction: "Extraction") -> None:

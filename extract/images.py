@@ -37,6 +37,11 @@ MAGIC = (
 SPELLINGS = {"jpeg": "jpg", "jpe": "jpg", "tiff": "tif"}
 
 
+def fault(error: DataError) -> str:
+    """What is wrong with an image that is left out, without the advice to leave it out."""
+    return str(error).removesuffix(f": {REMEDY}")
+
+
 class ImageSource(Protocol):
     """One image: a name to show, a content hash to find its row in a store, and the pixels."""
 
@@ -77,7 +82,7 @@ class ImageFile:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise DataError(f"can't read image {self.path}: {error.strerror}") from error
+            raise DataError(f"can't read image {self.path} ({error.strerror}): {REMEDY}") from error
 
     def load(self) -> Image.Image:
         """See `decode`."""

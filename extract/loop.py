@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from head2toe.extract.backbones import Backbone
 from head2toe.extract.compiled import Graph, Pooled
-from head2toe.extract.images import ImageSource
+from head2toe.extract.images import ImageSource, fault
 from head2toe.extract.pooling import Tokens
 from head2toe.extract.preprocess import Preprocessing, Resizer
 from head2toe.extract.taps import Point, Tap, first_tensor, hooked
@@ -177,15 +177,15 @@ def _resized(image: ImageSource, resize: Resizer) -> torch.Tensor:
 def unreadable(images: Sequence[ImageSource]) -> dict[int, str]:
     """Rows of the images that can't be decoded, and why; what `--on-error skip` leaves out."""
 
-    def fault(image: ImageSource) -> str | None:
+    def look(image: ImageSource) -> str | None:
         try:
             image.load()
         except DataError as error:
-            return str(error)
+            return fault(error)
         return None
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool_:
-        return {row: why for row, why in enumerate(pool_.map(fault, images)) if why}
+        return {row: why for row, why in enumerate(pool_.map(look, images)) if why}
 
 
 def _to_host(index: LayerIndex, layers: Mapping[str, torch.Tensor]) -> Features:

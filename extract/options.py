@@ -6,6 +6,9 @@ from pathlib import Path
 from head2toe.store.errors import BadRequest
 from head2toe.store.settings import Settings, setting
 
+SEEDS = 2**32
+"""So many there are: scikit-learn, which draws folds of whole groups, takes no others."""
+
 
 @dataclass(frozen=True)
 class ExtractOptions(Settings):
@@ -111,8 +114,8 @@ class ExtractOptions(Settings):
         numbers = (*self.target_sizes, self.batch_size, 1 if self.input_size is None else self.input_size)
         if not self.target_sizes or min(numbers) < 1:
             raise BadRequest("target size, batch size and input size must be 1 or more")
-        if not 0 <= self.seed < 1 << 32:
-            raise BadRequest(f"seed {self.seed}: it must be 0 or more, and below 2**32")
+        if not 0 <= self.seed < SEEDS:
+            raise BadRequest(f"a seed is a number from 0 to {SEEDS - 1}, not {self.seed}")
 
     @property
     def backbones(self) -> tuple[str, ...]:

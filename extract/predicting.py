@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 from head2toe.extract.deployed import Deployed
-from head2toe.extract.images import ImageFile, ImageSource, image_files
+from head2toe.extract.images import ImageFile, ImageSource, fault, image_files
 from head2toe.extract.loop import batches
 from head2toe.store.errors import BadRequest, DataError, MissingExtra
 from head2toe.store.files import expanded, partial_name
@@ -63,7 +63,7 @@ class _Lenient:
         try:
             return self.source.load()
         except DataError as error:
-            self.faults.append(str(error))
+            self.faults.append(fault(error))
             return Image.new("RGB", (8, 8))
 
 
@@ -138,6 +138,7 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[An
     if file is None:
         yield _writer(stdout, kind)
         return
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_name(file)
     try:
         if kind == "parquet":

@@ -201,11 +201,13 @@ def store_identity(
 
 
 def nearest_note(catalogue: Catalogue, identity: Mapping[str, Any], digests: Sequence[str]) -> list[str]:
-    """Why there is no store yet, as far as the nearest one tells; nothing if there is none at all."""
+    """Why there is no store yet, as far as the nearest one tells; nothing if there is none of any of these images."""
     nearest = catalogue.nearest(identity, digests)
     if nearest is None:
         return []
     store, fields = nearest
+    if store.row_by_image.keys().isdisjoint(digests):
+        return []
     return [f"no store holds these features yet; the nearest, {store.key[:12]}, differs in {', '.join(fields)}"]
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from head2toe.extract import formats, vtab
 from head2toe.extract.listing import Listing
+from head2toe.extract.options import SEEDS
 from head2toe.extract.splits import FOLDS
 from head2toe.store.errors import DataError
 from head2toe.store.files import expanded
@@ -130,8 +131,8 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "folds": (FOLDS.__contains__, f"one of {', '.join(FOLDS)}"),
     "group": (lambda value: isinstance(value, str), "a word, such as natural, specialised or structured"),
     "seed": (
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32,
-        "a number from 0 to 2**32 - 1",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEEDS,
+        f"a number from 0 to {SEEDS - 1}",
     ),
     "name": (
         lambda value: isinstance(value, str) and re.fullmatch(r"\w[\w.-]*", value) is not None,

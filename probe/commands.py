@@ -31,8 +31,9 @@ def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
     from head2toe.probe.summary import method_table, settings_line
 
     click.echo(f"\n{method_table(record)}\n")
+    width = max(len(method["name"]) for method in record["methods"])
     for method in record["methods"]:
-        click.echo(f"chosen     {settings_line(method)}")
+        click.echo(f"chosen     {method['name']:<{width}}  {settings_line(method) or 'nothing to choose'}")
     click.echo(f"result     {file}{'  (recalled: --fresh computes it again)' if recalled else ''}")
 
 

@@ -34,6 +34,10 @@ HEADER = (
 )
 
 
+KEPT_BESIDE = ("outcomes", "selections", "trained")
+"""Folders beside those of the runs, with what runs share."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A run: its folder, its document, and when it was written."""
@@ -53,10 +57,16 @@ def load(path: Path) -> Found:
 
     Raises
     ------
+    BadRequest
+        There is none.
     StoreError
-        There is none, it is damaged, or another version wrote it.
+        It is damaged, or another version wrote it.
     """
     file = path / results.RESULT if path.is_dir() else path
+    if not file.is_file():
+        raise BadRequest(
+            f"no run in {path}: expected a run's folder or its {results.RESULT} (`head2toe run` writes it)"
+        )
     record = results.read(file)
     with explained(file):
         found = Found(file.parent, record, file.stat().st_mtime)
@@ -84,20 +94,20 @@ def below(folder: Path, complain: Callable[[str], None]) -> list[Found]:
 
 
 def chosen(paths: Sequence[Path], folder: Path, complain: Callable[[str], None]) -> list[Found]:
-    """The runs that were named, or the latest below a folder. Folders without a run among several go to `complain`.
+    """The runs that were named, or the latest below a folder. Other folders without a run go to `complain`.
 
     Raises
     ------
     BadRequest
-        None was named and there is none.
+        None was named and there is none, or one that was named is not there.
     StoreError
-        One that was named is damaged, or none of them is there.
+        One that was named is damaged.
     """
     if paths:
-        # `results/*` names the folder of the selections, too.
+        # `results/*` names the folders of what runs share, too, of which there is nothing to say.
         none = [path for path in dict.fromkeys(paths) if path.is_dir() and not (path / results.RESULT).is_file()]
         runs = [path for path in dict.fromkeys(paths) if path not in none]
-        for path in none if runs else ():
+        for path in (path for path in none if runs and path.name not in KEPT_BESIDE):
             complain(f"{path} holds no {results.RESULT}")
         return [load(path) for path in runs or none]
     latest = below(folder, complain)[-1:]

@@ -55,7 +55,7 @@ class SelectOptions(Settings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "standardize", self.standardizations)
-        object.__setattr__(self, "output", Path(self.output))
+        object.__setattr__(self, "output", Path(self.output).expanduser())
         super().__post_init__()
         if not self.standardizations:
             raise BadRequest("standardize names one thing or more")

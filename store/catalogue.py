@@ -36,7 +36,16 @@ class Catalogue:
         self.root = expanded(chosen).absolute()
 
     def paths(self) -> Iterator[Path]:
-        """Folders of all stores, finished or not, in the order of their keys."""
+        """Folders of all stores, finished or not, in the order of their keys.
+
+        Raises
+        ------
+        StoreError
+            The root is there and can't be read, which must not pass for one without stores.
+        """
+        if self.root.exists():
+            with explained(self.root):
+                os.scandir(self.root).close()
         for file in sorted(self.root.glob("??/*/spec.json")):
             if len(file.parent.name) == 64:
                 yield file.parent

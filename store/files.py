@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,12 +19,14 @@ import numpy as np
 from head2toe.store.errors import StoreError
 
 PARTIAL = ".partial"
+_PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.\w+$")  # what `partial_name` adds: no name that a user knows
 Progress = Callable[[int, int], None]  # called with what is done and what there is to do
 _CRC_CHUNK = 1 << 20
 _ANEW = "remove it, and it will be made anew"
 _REPAIR = "run `head2toe store verify --repair`"
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
+_GONE = ": was the store removed meanwhile? run `head2toe store ls`"
 _REMEDIES = {
     errno.ENOSPC: f"no space left on its disk: free some, or {_ANOTHER_ROOT}",
     errno.EDQUOT: f"the disk quota is used up: free some space, or {_ANOTHER_ROOT}",
@@ -32,7 +35,7 @@ _REMEDIES = {
     errno.EACCES: f"permission denied: ask for access, or {_ANOTHER_ROOT}",
     errno.EPERM: f"operation not permitted: {_ANOTHER_ROOT}",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
-    errno.ENOENT: "no such file or folder: was the store removed meanwhile? run `head2toe store ls`",
+    errno.ENOENT: f"no such file or folder{_GONE}",
     errno.EIO: f"the disk failed to read or write: check the disk, or {_ANOTHER_ROOT}",
 }
 
@@ -46,9 +49,22 @@ def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else path
-        what = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-        raise StoreError(f"{where}: {what.replace(_ANOTHER_ROOT, another)}") from error
+        raise StoreError(in_words(error, path, another)) from error
+
+
+def in_words(error: OSError, path: Path | None = None, another: str = "name another file or folder") -> str:
+    """What the operating system refused, in one line: the file (or else `path`), what is wrong, what to do."""
+    named = error.filename if isinstance(error.filename, str) else path
+    where = "" if named is None else f"{_PARTIAL_NAME.sub('', str(named))}: "
+    what = _REMEDIES.get(error.errno or 0, error.strerror or str(error)).replace(_ANOTHER_ROOT, another)
+    return where + (what if another == _ANOTHER_ROOT else what.removesuffix(_GONE))
+
+
+def require_writable(folder: Path, another: str) -> None:
+    """Raise `StoreError` if a folder that is not there yet can't be made; one that is there may serve what it holds."""
+    above = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if above != folder.absolute() and not os.access(above, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder}: can't be made, for {above} can't be written: {another}")
 
 
 def expanded(path: str | Path) -> Path:

@@ -107,7 +107,7 @@ def verification_text(found: Verification) -> str:
     lines = [f"{read}: {len(found.problems) or 'no'} problem{'' if len(found.problems) == 1 else 's'}"]
     lines += [f"  {problem.file}: {problem.what}" for problem in found.problems]
     if found.pending:
-        lines.append(f"  unfinished: {len(found.pending)} blocks to extract; run the extraction again")
+        lines.append(f"  unfinished: row blocks to extract: {len(found.pending)}; run the extraction again")
     if found.problems and found.repaired:
         lines.append("  bad blocks are marked: the next extraction of these images writes them anew")
     elif found.problems:
@@ -129,7 +129,7 @@ def collected_text(done: Collected, *, dry_run: bool) -> str:
     """`gc`: what was removed and what stayed."""
     verb = "would free" if dry_run else "freed"
     lines = [f"{entry.key[:12]}  {readable(entry.nbytes)}, {why}" for entry, why in done.removed]
-    lines += [f"{entry.key[:12]}  stays: in use" for entry in done.in_use]
+    lines += [f"{entry.key[:12]}  stays: in use, or not yours to remove" for entry in done.in_use]
     return "\n".join([*lines, f"{verb} {readable(done.nbytes)} ({readable(done.leftovers)} of leftovers)"])
 
 

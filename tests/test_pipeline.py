@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -165,8 +166,9 @@ def test_a_corrupt_image_stops_or_is_skipped(image_folder: Path, flags: list[str
         (["run", "digits", "--weights", "none.pth"], 2, "no weights"),
         (["extract", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
         (["run", "digits", "--target-size", "0"], 2, "must be 1 or more"),
-        (["extract", "digits", "--input-size", "0"], 2, "must be 1 or more"),
-        (["extract", "digits", "--seed", "-1"], 2, "seed -1: it must be 0 or more"),
+        (["run", "digits", "--input-size", "0"], 2, "must be 1 or more"),
+        (["run", "digits", "--seed", "-1"], 2, "a seed is a number from 0 to"),
+        (["run", "digits", "--seed", str(2**32)], 2, "a seed is a number from 0 to"),
         (["layers", "resnet18", "--taps", "x*"], 2, "match nothing"),
         (["layers", "vgg11", "--input-size", "16"], 2, "vgg11 can't take images of 16 pixels"),
         (["extract", "digits", "--store", "/dev/null/x", "--weights", "random"], 1, "/dev/null"),
@@ -203,6 +205,26 @@ def test_layers_refuses_sizes_that_are_none() -> None:
     for flag in ("--input-size", "--target-size", "--images"):
         result = call("layers", "resnet18", flag, "0")
         assert result.exit_code == 2, result.output
+
+
+def test_a_pipe_that_closes_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "head2toe.pipeline", "tasks"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()  # as `| head` does when it has read enough
+        assert running.stderr.read() == ""
+
+
+def test_results_that_could_not_be_written_are_said_before_anything_is_extracted(
+    image_folder: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    result = call("run", str(image_folder), *flags, "--output", str(tmp_path / "file" / "results"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{tmp_path / 'file'} can't be written: choose another folder with --output" in result.stderr
+    assert not list(tmp_path.glob("stores/*/*"))
 
 
 @pytest.mark.parametrize("change", [{"tokens": "all"}, {"dtype": "int8"}, {"target_sizes": ()}, {"preprocess": "x"}])
@@ -251,7 +273,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: P
 
 
 def test_make_passes_its_variables_on() -> None:
-    variables = ["TASK=x", "BACKBONE=b", "TARGET_SIZE=512 4096", "STORE=s", "DEVICE=cpu", "ARGS=--json"]
+    variables = ["TASK=my x", "BACKBONE=b", "TARGET_SIZE=512 4096", "STORE=a b", "DEVICE=cpu", "ARGS=--json"]
     dry = subprocess.run(
         ["make", "--no-print-directory", "-n", "select", *variables],
         cwd=ROOT,
@@ -259,15 +281,21 @@ def test_make_passes_its_variables_on() -> None:
         text=True,
         check=True,
     )
-    words = dry.stdout.splitlines()[-1].split()
-    assert words[1:3] == ["select", "x"]
-    expected = "--backbone b --target-size 512 --target-size 4096 --store s --device cpu --json"
-    assert " ".join(words[3:]) == expected
+    words = shlex.split(dry.stdout.splitlines()[-1])
+    assert words[1:3] == ["select", "my x"]
+    sizes = ["--target-size", "512", "--target-size", "4096"]
+    assert words[3:] == ["--backbone", "b", *sizes, "--store", "a b", "--device", "cpu", "--json"]
 
 
 def test_make_alone_prints_the_help() -> None:
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert all(target in done.stdout for target in ("make demo", "make test", "make clean"))
+
+
+def test_the_help_shows_a_command_a_line() -> None:
+    shown = [line.strip() for line in call("--help").stdout.splitlines()]
+    assert sum(line.startswith("head2toe run ") for line in shown) == 2
+    assert not any("\\b" in line for line in shown)
 
 
 def test_help_does_not_wait_for_torch() -> None:
@@ -288,6 +316,10 @@ def test_another_size_says_how_the_nearest_store_differs(
     extract(str(image_folder), **small)
     notes = document("extract", str(image_folder), *flags, "--input-size", "48")["notes"]
     assert any("differs in preprocessing.input_size" in note for note in notes)
+    for image in image_folder.rglob("*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+    notes = document("extract", str(image_folder), *flags)["notes"]
+    assert not any("nearest" in note for note in notes), "it holds none of these images"
 
 
 def test_new_images_reuse_the_rows_of_the_old(image_folder: Path, small: dict[str, Any], flags: list[str]) -> None:

@@ -218,10 +218,15 @@ def test_the_commands_classify_and_describe(image_folder: Path, tmp_path: Path, 
     skipped = call("predict", folder, str(test), "-o", "p.csv", "--on-error", "skip")
     assert skipped.exit_code == 0
     assert str(bad) in skipped.stderr
+    assert "--on-error" not in skipped.stderr, "it was passed"
     assert len(Path("p.csv").read_text().splitlines()) == 16
     pytest.importorskip("pyarrow")
-    assert call("predict", folder, str(test / "slant"), "-o", "p.parquet").exit_code == 0
-    assert Path("p.parquet").stat().st_size > 0
+    assert call("predict", folder, str(test / "slant"), "-o", "new/folder/p.parquet").exit_code == 0
+    assert Path("new/folder/p.parquet").stat().st_size > 0
+    Path("file").touch()
+    refused = call("predict", folder, str(test / "slant"), "-o", "file/p.csv")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("Error: file: ")
 
     described = json.loads(call("info", folder, "--json").stdout)
     assert described["ms"]["cut"] > 0
@@ -259,6 +264,9 @@ def test_a_run_holds_a_model_for_each_method(image_folder: Path, tmp_path: Path,
 
 
 def test_a_run_s_model_predicts_what_the_run_reports(image_folder: Path, flags: list[str]) -> None:
+    shown = call("run", str(image_folder), *flags, "--methods", "linear", "--save-model", "my_model").stdout
+    assert any(line.split()[:2] == ["chosen", "linear"] for line in shown.splitlines())
+    assert shown.splitlines()[-1] == "model      my_model  (linear)"
     ran = call("run", str(image_folder), *flags, "--methods", "linear", "--save-model", "my_model", "--json")
     assert ran.exit_code == 0, ran.stderr
     assert call("predict", "my_model", str(image_folder / "test"), "-o", "p.jsonl").exit_code == 0

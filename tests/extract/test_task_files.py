@@ -66,6 +66,7 @@ def test_names_for_numbers(image_folder: Path, tmp_path: Path) -> None:
         ("path: 3\n", "path in the task file .* is 3: expected a path"),
         ("path: ../stripes\nfolds: ten\n", "folds in .* is 'ten': expected one of auto"),
         ("path: ../stripes\nseed: -1\n", "seed in .* is -1"),
+        ("path: ../stripes\nseed: 4294967296\n", "seed in .* is 4294967296"),
         ("path: ../stripes\nname: a/b\n", "name in .* is 'a/b'"),
         ("path: ../stripes\nclasses: [yes, no]\n", "classes in .* expected a list of names"),
         ("path: ../stripes\nclasses: [across, down]\n", "names 2 classes, but .* has a class 'slant'"),

@@ -112,13 +112,14 @@ def test_results_lists_every_run_and_method_and_passes_over_the_rest(stripes: Pa
 
 def test_of_several_folders_those_without_a_run_are_passed_over(stripes: Path, made_up: Made) -> None:
     results.write_run(stripes.parent / "dtd-b-4567", *made_up(task="dtd"))
-    (stripes.parent / "selections").mkdir()
+    for name in ("selections", "outcomes", "photos"):
+        (stripes.parent / name).mkdir()
     done = call("report", *sorted(stripes.parent.iterdir()))
     assert done.exit_code == 0, done.stderr
     assert "2 runs" in done.stdout
-    assert done.stderr.strip() == f"passed over: {stripes.parent / 'selections'} holds no result.json"
+    assert done.stderr.strip() == f"passed over: {stripes.parent / 'photos'} holds no result.json"
     alone = call("report", stripes.parent / "selections")
-    assert alone.exit_code == 1
+    assert alone.exit_code == 2
     assert len(alone.stderr.splitlines()) == 1
 
 
@@ -127,7 +128,7 @@ def test_errors_are_one_line(stripes: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (stripes.parent / "broken" / "result.json").write_text("{")
     for args, code, said in (
         (("report", "--output", "nowhere"), 2, "no runs below nowhere"),
-        (("report", "nowhere"), 1, "nowhere"),
+        (("report", "nowhere"), 2, "no run in nowhere: expected a run's folder"),
         (("results", "--json", "--csv"), 2, "choose one"),
         (("report", stripes.parent / "broken"), 1, "damaged"),
     ):

@@ -2,6 +2,7 @@
 
 import fcntl
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -110,6 +111,21 @@ def test_a_helper_that_can_t_be_started_is_not_missed(crew, tasks, cpu, monkeypa
     monkeypatch.setattr(subprocess, "Popen", refuse)
     for one, task in zip(crew.solve(tasks), tasks, strict=True):
         agree(one, task.solve(cpu))
+
+
+class OfAScript(GroupL21):
+    """As if it were written in the script that is run, which helpers don't import."""
+
+
+def test_what_helpers_cannot_import_is_solved_here_without_a_word(crew, tasks, cpu, monkeypatch, capfd):
+    monkeypatch.setattr(OfAScript, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "OfAScript", OfAScript, raising=False)
+    crew.call_for_help(2)
+    wait_for(crew._helpers[0])
+    for found, task in zip(crew.solve([replace(t, penalty=OfAScript()) for t in tasks]), tasks, strict=True):
+        agree(found, task.solve(cpu))
+    crew.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_errors_of_a_task_are_raised_here(crew, tasks):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from head2toe.store import files
+from head2toe.store.catalogue import Catalogue
 from head2toe.store.design import DesignMatrix
 from head2toe.store.errors import StoreError
 from head2toe.store.maintenance import remove
@@ -269,3 +270,20 @@ def test_a_store_that_was_sealed_is_not_written_over(toy: SimpleNamespace) -> No
     data_file(store).unlink()
     with pytest.raises(StoreError, match="verify --repair"):
         toy.catalogue.writer(toy.identity(), store.images, toy.layers, format=toy.format)
+
+
+def test_a_root_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError) as error:
+        list(Catalogue(tmp_path / "file").paths())
+    says(error, tmp_path / "file", "Not a directory")
+    assert not list(Catalogue(tmp_path / "nothing").paths())
+
+
+def test_what_the_system_refuses_is_told_by_the_name_that_a_user_knows(tmp_path: Path) -> None:
+    unfinished = files.partial_name(tmp_path / "page.html")
+    said = files.in_words(PermissionError(errno.EACCES, "Permission denied", str(unfinished)))
+    assert said == f"{tmp_path / 'page.html'}: permission denied: ask for access, or name another file or folder"
+    assert files.in_words(OSError("no number")) == "no number"
+    gone = files.in_words(FileNotFoundError(errno.ENOENT, "No such file or directory", "page.html"))
+    assert gone == "page.html: no such file or folder", "which is no store"
