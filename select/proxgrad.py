@@ -64,7 +64,7 @@ def burst(
             D = V - Y
             dZ = problem.predict(D)
             bound = scalar(xp.sum(D * D)) / (2 * step)
-            if datafit.bregman(fit, dZ, xp) <= bound * (1 + 1e-4) + 1e-14:
+            if not datafit.bregman(fit, dZ, xp) > bound * (1 + 1e-4) + 1e-14:  # (so that NaN ends it, too)
                 break
             step = max(step * SHORTER, shortest) if step > shortest else step * SHORTER
         Z_V, moved = Z_Y + dZ, V - W
