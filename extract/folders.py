@@ -8,6 +8,9 @@ from head2toe.extract.listing import TEST, TRAIN, VALIDATION, Listing, Row
 from head2toe.extract.vtab_writer import source_of
 from head2toe.store.errors import DataError
 
+MOST_CLASSES = 1_000_000
+"""From here on, what stands in a list is no label but something else."""
+
 
 def has_lists(folder: Path) -> bool:
     """Whether a folder holds VTAB-1k's lists."""
@@ -73,6 +76,8 @@ def _class_names(folder: Path, highest: int, n_classes: int | None) -> tuple[str
         )
     if n_classes is not None and highest >= n_classes:
         raise DataError(f"the lists in {folder} hold label {highest}, but the task has {n_classes} classes")
+    if names is None and n_classes is None and highest >= MOST_CLASSES:
+        raise DataError(f"the lists in {folder} hold label {highest}: labels count the classes from 0 on")
     return names or tuple(str(label) for label in range(n_classes or highest + 1))
 
 

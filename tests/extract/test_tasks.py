@@ -126,6 +126,16 @@ def test_lists_and_class_names_as_editors_save_them(vtab_folder: Callable[[], Pa
     assert task.classes == ("one", "two", "three")
 
 
+def test_a_number_that_is_no_label_is_named(vtab_folder: Callable[[], Path]) -> None:
+    """Names of as many classes would fill the memory."""
+    folder = vtab_folder()
+    first = (folder / "test.txt").read_text().split()[0]
+    (folder / "test.txt").write_text(f"{first} 1700000000\n")
+    (folder / "classes.txt").unlink()
+    with pytest.raises(DataError, match="hold label 1700000000: labels count the classes from 0 on"):
+        load_task(str(folder))
+
+
 def test_a_list_that_is_not_utf8_is_named(vtab_folder: Callable[[], Path]) -> None:
     folder = vtab_folder()
     (folder / "test.txt").write_bytes("images/test/é.jpg 0".encode("latin-1"))
