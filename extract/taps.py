@@ -31,7 +31,7 @@ PRESETS = {
 LAST_LAYER = "pre_logits"
 """The pooled features that the network's own classifier reads: what a linear probe is trained on."""
 
-UNFIT = (AssertionError, RuntimeError, ValueError)
+UNFIT = (AssertionError, RuntimeError, ValueError, LookupError)
 """What networks raise for images of a size that they are not built for."""
 
 Point = tuple[str, str, str]

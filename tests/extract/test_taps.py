@@ -40,6 +40,7 @@ FAMILIES = [  # (model, input size; None where it is built for one size)
     ("vit_base_patch16_siglip_224", 64),
     ("vit_base_patch32_clip_224", 64),
     ("levit_128s", None),
+    ("mvitv2_tiny", None),  # raises an IndexError for another size
     ("poolformer_s12", 64),
     ("ghostnet_100", 64),
     ("gcvit_xxtiny", None),
