@@ -121,6 +121,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
+    task = replace(task, notes=(*task.notes, *repeated_notes(task, digests)))
     network = load_backbone(
         o.backbones[0],
         weights=o.weights,
@@ -132,8 +133,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     discovery = discover(network, o.taps, include_input=o.include_input)
     points = discovery.taps
     catalogue = Catalogue(o.store)
-    stores, writers, notes = {}, {}, [*task.notes, *twins_note(digests, task.n_train)]
-    notes += untapped_note(discovery.untapped)
+    stores, writers, notes = {}, {}, [*task.notes, *untapped_note(discovery.untapped)]
     for size in dict.fromkeys(o.target_sizes):
         identity = store_identity(network, points, size, tokens, o.dtype, amp=o.amp)
         if (store := catalogue.find(identity, digests)) is not None:
@@ -211,11 +211,18 @@ def nearest_note(catalogue: Catalogue, identity: Mapping[str, Any], digests: Seq
     return [f"no store holds these features yet; the nearest, {store.key[:12]}, differs in {', '.join(fields)}"]
 
 
-def twins_note(digests: Sequence[str], n_train: int) -> list[str]:
-    """How many test images are training images, too: what is learned by heart is judged as if it were understood."""
-    known = set(digests[:n_train])
-    twins = sum(digest in known for digest in digests[n_train:])
-    return [f"{twins} of {len(digests) - n_train} test images are training images, too, byte for byte"] if twins else []
+def repeated_notes(task: Task, digests: Sequence[str]) -> list[str]:
+    """Images that a head would have learned from before it is judged on them: the same bytes on both sides."""
+    n, folds = task.n_train, dict[str, set[int]]()
+    for digest, fold in zip(digests[:n], task.folds.tolist(), strict=True):
+        folds.setdefault(digest, set()).add(fold)
+    tested = [image.name for image, digest in zip(task.images[n:], digests[n:], strict=False) if digest in folds]
+    split = [image.name for image, digest in zip(task.images, digests[:n], strict=False) if len(folds[digest]) > 1]
+    said = (
+        (tested, f"of {len(task.images) - n} test images are training images, too", "the test flatters"),
+        (split, f"of {n} training images repeat one in another fold", "the folds flatter"),
+    )
+    return [f"{len(names)} {what}, such as {names[0]}: {so}" for names, what, so in said if names]
 
 
 def untapped_note(untapped: Mapping[str, str]) -> list[str]:

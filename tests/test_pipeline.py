@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -320,6 +321,18 @@ def test_another_size_says_how_the_nearest_store_differs(
         Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
     notes = document("extract", str(image_folder), *flags)["notes"]
     assert not any("nearest" in note for note in notes), "it holds none of these images"
+
+
+def test_the_same_image_on_both_sides_of_a_split_is_said(image_folder: Path, flags: list[str]) -> None:
+    command = ("run", str(image_folder), *flags, "--methods", "linear")
+    assert document(*command)["notes"] == []
+    train, test = image_folder / "train" / "down", image_folder / "test" / "down"
+    shutil.copy(train / "00.png", test / "copy.png")
+    for i in range(7):  # more than there are folds, less than two in each
+        shutil.copy(train / "01.png", train / f"copy {i}.png")
+    of_test, of_folds = document(*command)["notes"]
+    assert of_test == f"1 of 16 test images are training images, too, such as {test / 'copy.png'}: the test flatters"
+    assert of_folds.startswith("8 of 43 training images repeat one in another fold, such as ")
 
 
 def test_new_images_reuse_the_rows_of_the_old(image_folder: Path, small: dict[str, Any], flags: list[str]) -> None:

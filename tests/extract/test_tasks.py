@@ -162,14 +162,6 @@ def test_a_pattern_finds_files_alone(image_folder: Path) -> None:
     assert [image.path for image in found] == sorted(image_folder.glob("train/*/*.png"))
 
 
-def test_test_images_that_are_training_images_are_counted(image_folder: Path, small: dict[str, Any]) -> None:
-    assert not [note for note in extract(str(image_folder), **small).notes if "training images, too" in note]
-    for path in list(image_folder.glob("train/down/*.png"))[:2]:
-        shutil.copy(path, image_folder / "test" / "across" / f"copy of {path.name}")
-    notes = extract(str(image_folder), **small).notes
-    assert "2 of 17 test images are training images, too, byte for byte" in notes
-
-
 def test_without_test_images_a_part_is_held_out_and_said(image_folder: Path) -> None:
     shutil.rmtree(image_folder / "test")
     task = load_task(str(image_folder))
