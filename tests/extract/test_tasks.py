@@ -4,14 +4,12 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from head2toe.extract.predicting import find_images
 from head2toe.extract.splits import contiguous_folds, stratified_folds
 from head2toe.extract.tasks import load_task, registered
-from head2toe.pipeline import extract
 from head2toe.store.errors import BadRequest, DataError
 
 
