@@ -7,7 +7,7 @@ import numpy as np
 from head2toe.select.rowset import RowSet, Solution
 
 MAX_ROUNDS = 15  # passes per λ
-MOST_AHEAD = 3  # λ that a row set may be ahead of the slowest
+MOST_AHEAD = 3  # λ that a row set may be ahead of the slowest when a round begins
 SATURATED = 0.999  # explained deviance at which classes separate and a smaller λ says nothing new (as glmnet's devmax)
 
 
