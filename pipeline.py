@@ -302,13 +302,13 @@ class Experiment:
 
         o, rows = self.options, self.split.training
         standardizations = o.standardizations if recipe == "exact" else ("unit",)
-        sizes = self.extractions[0].stores
+        designs, images = self._designs(rows), self._images(rows)
         return tuple(
             select_features(
                 self.task.name,
-                self._designs(rows),
-                {size: [extraction.stores[size].key for extraction in self.extractions] for size in sizes},
-                self._images(rows),
+                designs,
+                {size: [extraction.stores[size].key for extraction in self.extractions] for size in designs},
+                images,
                 self.task.labels[rows],
                 self.split.folds,
                 len(self.task.classes),

@@ -48,7 +48,6 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
         program = _traced(deployed, torch.zeros(shape, device=deployed.device))
     finally:
         deployed.cut = True
-    file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_name(file).with_suffix(file.suffix)  # both runtimes go by the suffix
     try:
         with warnings.catch_warnings():

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from head2toe.select.arrays import Array, scalar
 from head2toe.select.datafits import Fit
-from head2toe.select.penalties import row_norms
 from head2toe.select.problem import Problem
 
 LONG, SHORT = 10, 3  # steps of a burst while the support still moves, and once it hardly does
@@ -38,7 +37,7 @@ def smoothness(problem: Problem) -> float:
             break
         v = X @ (X.T @ (v / length))
         size = scalar(xp.linalg.vector_norm(v))
-    longest = scalar(xp.max(row_norms(X, xp))) ** 2
+    longest = scalar(xp.max(xp.linalg.vecdot(X, X)))
     return max(max(1.05 * size, longest) * problem.datafit.curvature / n, 1e-30)
 
 
