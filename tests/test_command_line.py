@@ -1,0 +1,142 @@
+"""What the command line does whatever is asked of it: help, exit codes, one line for bad input, pipes, Ctrl-C, make."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from head2toe.pipeline import main
+from head2toe.store.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+
+
+def call(*args: str) -> Result:
+    return CliRunner().invoke(main, args)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["run", "digts"], 2, "did you mean digits"),
+        (["run", "no/such/folder"], 2, "no task or folder"),
+        (["run", "."], 1, "no task in"),
+        (["run", "dtd"], 1, "no data for task dtd"),
+        (["run", "digits", "--methods", "l22"], 2, "'l22' is none of"),
+        (["run", "digits", "--backbone", "resnet5O"], 2, "did you mean resnet50"),
+        (["run", "digits", "--weights", "none.pth"], 2, "no weights"),
+        (["extract", "digits", "--device", "cuda:9"], 2, "no device cuda:9"),
+        (["run", "digits", "--target-size", "0"], 2, "must be 1 or more"),
+        (["run", "digits", "--input-size", "0"], 2, "must be 1 or more"),
+        (["run", "digits", "--seed", "-1"], 2, "a seed is a number from 0 to"),
+        (["run", "digits", "--seed", str(2**32)], 2, "a seed is a number from 0 to"),
+        (["layers", "resnet18", "--taps", "x*"], 2, "match nothing"),
+        (["layers", "vgg11", "--input-size", "16"], 2, "vgg11 can't take images of 16 pixels"),
+        (["extract", "digits", "--store", "/dev/null/x", "--weights", "random"], 1, "/dev/null"),
+    ],
+)
+def test_bad_input_gets_one_line_and_an_exit_code(args: list[str], code: int, says: str) -> None:
+    result = call(*args)
+    assert result.exit_code == code, result.output
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+
+
+def test_layers_refuses_sizes_that_are_none() -> None:
+    for flag in ("--input-size", "--target-size", "--images"):
+        result = call("layers", "resnet18", flag, "0")
+        assert result.exit_code == 2, result.output
+
+
+def test_a_pipe_that_closes_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "head2toe.pipeline", "tasks"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()  # as `| head` does when it has read enough
+        assert running.stderr.read() == ""
+
+
+def test_results_that_could_not_be_written_are_said_before_anything_is_extracted(
+    image_folder: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    result = call("run", str(image_folder), *flags, "--output", str(tmp_path / "file" / "results"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{tmp_path / 'file'} can't be written: choose another folder with --output" in result.stderr
+    assert not list(tmp_path.glob("stores/*/*"))
+
+
+def test_debug_shows_the_traceback() -> None:
+    result = CliRunner().invoke(main, ["--debug", "run", "dtd"])
+    assert isinstance(result.exception, DataError)
+
+
+@pytest.mark.parametrize("command", [[str(ROOT / "pipeline.py")], ["-m", "head2toe.pipeline"]])
+def test_the_file_and_the_module_are_the_command(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command, "--help"], capture_output=True, text=True, check=True)
+    assert "Usage:" in done.stdout
+    assert all(name in done.stdout for name in ("tasks", "layers", "extract", "select", "probe", "run"))
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: Path, flags: list[str]) -> None:
+    command = [sys.executable, "-m", "head2toe.pipeline", "extract", "digits", *flags, "--batch-size", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("stores/*/*/spec.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, "")
+    assert err.strip().splitlines()[-1].startswith("interrupted: what was finished is kept")
+    assert "Traceback" not in err
+    shown = call("store", "ls", "--json")
+    assert shown.exit_code == 0, shown.output
+    (listed,) = json.loads(shown.stdout)["stores"]
+    assert listed["state"] == "unfinished"
+    assert not list(tmp_path.glob("stores/**/zarr.json")), "no foreign reader can open it either"
+
+
+def test_make_passes_its_variables_on() -> None:
+    variables = ["TASK=my x", "BACKBONE=b", "TARGET_SIZE=512 4096", "STORE=a b", "DEVICE=cpu", "ARGS=--json"]
+    dry = subprocess.run(
+        ["make", "--no-print-directory", "-n", "select", *variables],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = shlex.split(dry.stdout.splitlines()[-1])
+    assert words[1:3] == ["select", "my x"]
+    sizes = ["--target-size", "512", "--target-size", "4096"]
+    assert words[3:] == ["--backbone", "b", *sizes, "--store", "a b", "--device", "cpu", "--json"]
+
+
+def test_make_alone_prints_the_help() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert all(target in done.stdout for target in ("make demo", "make test", "make clean"))
+
+
+def test_the_help_shows_a_command_a_line() -> None:
+    shown = [line.strip() for line in call("--help").stdout.splitlines()]
+    assert sum(line.startswith("head2toe run ") for line in shown) == 2
+    assert not any("\\b" in line for line in shown)
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, head2toe.pipeline; print(sorted({'torch', 'timm', 'zarr', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_shows_an_example(command: str) -> None:
+    text = call(command, "--help").stdout
+    assert f"head2toe {command}" in text
