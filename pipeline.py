@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from head2toe.store.bundle import Bundle
     from head2toe.store.design import DesignMatrix
 
-TRAINING = ("extract/finetuning.py", "extract/trials.py", "probe/trained.py")
+TRAINING = (
+    *(f"extract/{name}.py" for name in ("backbones", "finetuning", "flops", "images", "loop", "pixels", "preprocess")),
+    *("extract/trials.py", "extract/weights.py", "probe/trained.py"),
+)
 """The code that the costly methods depend on, beside that of all methods."""
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 

@@ -26,8 +26,11 @@ from head2toe.store.arrays_file import read_arrays, write_arrays
 from head2toe.store.progress import progress
 from head2toe.store.recall import code_fingerprint, fingerprint
 
-CODE = ("extract/finetuning.py", "extract/preprocess.py")
-"""What the numbers of a training depend on."""
+CODE = tuple(
+    f"extract/{name}.py"
+    for name in ("backbones", "finetuning", "flops", "images", "loop", "pixels", "preprocess", "trials", "weights")
+)
+"""What the numbers of a training depend on: how images are decoded and scaled, the network, and how it is trained."""
 
 
 @dataclass(eq=False)

@@ -31,7 +31,8 @@ SHOWING = (
 
 def code() -> str:
     """Fingerprint of the code that results depend on: they are recalled only by the code that made them."""
-    judging = (f"probe/{file.name}" for file in (HOUSE / "probe").glob("*.py") if file.stem not in SHOWING)
+    files = (file.relative_to(HOUSE) for file in (HOUSE / "probe").rglob("*.py"))
+    judging = (file.as_posix() for file in files if file.stem not in SHOWING)
     return code_fingerprint("select", *sorted(judging))
 
 

@@ -27,7 +27,7 @@ HOME = {  # the only places where these may be imported
     "pyarrow": {"extract", "probe"},
     "cupy": {"select"},
 }
-SOURCES = [file for room in ROOMS for file in sorted((ROOT / room).glob("*.py"))] + [ROOT / "pipeline.py"]
+SOURCES = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))] + [ROOT / "pipeline.py"]
 
 
 def imports(file: Path) -> set[str]:
@@ -42,15 +42,16 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f"{f.parent.name}/{f.name}")
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f.relative_to(ROOT).as_posix())
 def test_imports_point_one_way(file: Path) -> None:
-    room = file.parent.name if file.parent != ROOT else "pipeline.py"
+    name = file.relative_to(ROOT)
+    room = name.parts[0]
     for module in imports(file):
         parts = module.split(".")
         if parts[0] == "head2toe" and len(parts) > 1 and room in MAY_IMPORT:
             assert parts[1] in MAY_IMPORT[room], f"{room} must not import {module}"
         if parts[0] in HOME:
-            assert HOME[parts[0]] & {room, f"{room}/{file.name}"}, (
+            assert HOME[parts[0]] & {room, name.as_posix()}, (
                 f"{parts[0]} belongs to {HOME[parts[0]]}, not to {file}"
             )
 
@@ -67,7 +68,7 @@ def test_the_pipeline_is_the_only_module_in_the_root() -> None:
     assert [p.name for p in ROOT.glob("*.py")] == ["pipeline.py"]
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f"{f.parent.name}/{f.name}")
+@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f.relative_to(ROOT).as_posix())
 def test_every_module_says_what_it_is(file: Path) -> None:
     assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
 

@@ -6,6 +6,7 @@ same files through links in `.cache/docs`, beside empty ones.
 
 import html
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,14 @@ FORMULA = re.compile(
 
 
 def on_startup(**_: Any) -> None:
-    """Link the sources where the API reference is read from; links of files that are gone are removed."""
-    wanted = {LINKED / "pipeline.py": ROOT / "pipeline.py"}
-    wanted |= {LINKED / room / file.name: file for room in ROOMS for file in (ROOT / room).glob("*.py")}
-    for stale in set(LINKED.rglob("*.py")) - set(wanted):
-        stale.unlink()
-    for folder in (LINKED, *(LINKED / room for room in ROOMS)):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "__init__.py").touch()
-    for link, file in wanted.items():
-        if not link.is_symlink():
-            link.symlink_to(file)
+    """Link the sources where the API reference is read from, each folder a package there."""
+    files = [ROOT / "pipeline.py", *(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))]
+    shutil.rmtree(LINKED, ignore_errors=True)
+    for file in files:
+        link = LINKED / file.relative_to(ROOT)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        (link.parent / "__init__.py").touch()
+        link.symlink_to(file)
 
 
 def on_page_content(content: str, **_: Any) -> str:

@@ -61,7 +61,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_errors_of_the_faq_are_raised() -> None:
-    sources = [file for room in ("extract", "select", "probe", "store") for file in (ROOT / room).glob("*.py")]
+    sources = [file for room in ("extract", "select", "probe", "store") for file in (ROOT / room).rglob("*.py")]
     text = re.sub(r'"\s*\n\s*f?"', "", "\n".join(file.read_text(encoding="utf-8") for file in sources))
     messages = re.findall(r"^\| `(.+?)` \|", (ROOT / "docs" / "faq.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(messages) > 10
