@@ -18,33 +18,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import MODELS, copy_model, echo_extraction, export_command, info, layers, predict, tasks
-from head2toe.extract.estimator import ImageClassifier
+from head2toe.extract.deploy.estimator import ImageClassifier
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import echo_checks, json_option, root_option, setting_options, show, store
-from head2toe.store.errors import BadRequest, Head2ToeError
-from head2toe.store.files import in_words, require_writable
+from head2toe.store.common.errors import BadRequest, Head2ToeError
+from head2toe.store.common.files import in_words, require_writable
 
 if TYPE_CHECKING:
     import numpy as np
+    from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.stage import Extraction
-    from head2toe.extract.tasks import Task
-    from head2toe.probe.candidates import Problem
-    from head2toe.probe.nested import Split
-    from head2toe.probe.outcome import Outcome
-    from head2toe.probe.results import Run
-    from head2toe.probe.summary import MethodResult
+    from head2toe.extract.tasks.registry import Task
+    from head2toe.probe.methods.candidates import Problem
+    from head2toe.probe.methods.nested import Split
+    from head2toe.probe.methods.outcome import Outcome
+    from head2toe.probe.results.record import Run
+    from head2toe.probe.results.summary import MethodResult
     from head2toe.select.stage import Selected
-    from head2toe.store.bundle import Bundle
-    from head2toe.store.design import DesignMatrix
+    from head2toe.store.reading.design_matrix import DesignMatrix
 
-TRAINING = (
-    *(f"extract/{name}.py" for name in ("backbones", "finetuning", "flops", "images", "loop", "pixels", "preprocess")),
-    *("extract/trials.py", "extract/weights.py", "probe/trained.py"),
-)
+TRAINING = ("extract/images", "extract/backbone", "extract/finetuning", "extract/features/loop.py")
 """The code that the costly methods depend on, beside that of all methods."""
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
@@ -110,7 +107,7 @@ class RunResult:
     @property
     def methods(self) -> tuple["MethodResult", ...]:
         """The figures of every method."""
-        from head2toe.probe.summary import MethodResult
+        from head2toe.probe.results.summary import MethodResult
 
         return tuple(map(MethodResult.of, self.record["methods"]))
 
@@ -147,7 +144,7 @@ def extract(
         One line saying what is wrong, where, and what to do.
     """
     from head2toe.extract.stage import extract_task
-    from head2toe.extract.tasks import load_task
+    from head2toe.extract.tasks.registry import load_task
 
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
@@ -179,9 +176,9 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     A result is kept under a name made of everything it depends on, and recalled the next time; so is what each method
     left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods.
     """
-    from head2toe.probe import results
-    from head2toe.probe.nested import outer_folds, with_nested
-    from head2toe.store.files import printable
+    from head2toe.probe.methods.nested import outer_folds, with_nested
+    from head2toe.probe.results import record as results
+    from head2toe.store.common.files import printable
 
     o = replace(options or Options(), **changes)
     experiment = Experiment.of(task, o)
@@ -241,7 +238,7 @@ class Head2Toe(ImageClassifier):
     result_: RunResult
 
     def _train(self, task: "str | Task") -> "Bundle":
-        from head2toe.store.bundle import Bundle
+        from head2toe.extract.deploy.bundle import Bundle
 
         if self.method in COSTLY:
             raise BadRequest(f"{self.method} leaves no linear model: choose another method, or run it with probe()")
@@ -280,8 +277,8 @@ class Experiment:
     @classmethod
     def of(cls, task: "str | Task", options: Options) -> "Experiment":
         """With all rows of a task; what no store holds is extracted."""
-        from head2toe.probe.nested import Split
-        from head2toe.select.arrays import namespace
+        from head2toe.probe.methods.nested import Split
+        from head2toe.select.compute.arrays import namespace
 
         # What would fail in the end is said before the backbone runs, not after.
         namespace(options.device)
@@ -300,7 +297,7 @@ class Experiment:
 
         For each normalisation that was asked for; the paper's recipe knows one.
         """
-        from head2toe.select.arrays import namespace
+        from head2toe.select.compute.arrays import namespace
         from head2toe.select.stage import select_features
 
         o, rows = self.options, self.split.training
@@ -330,7 +327,7 @@ class Experiment:
     @cached_property
     def selected(self) -> dict[str, tuple["Selected", ...]]:
         """The selections that the methods asked for need, by recipe."""
-        from head2toe.probe.methods import METHODS as REGISTRY
+        from head2toe.probe.methods.registry import METHODS as REGISTRY
 
         needs = {need for method in self._thrifty for need in REGISTRY[method].needs}
         return {recipe: self.select(recipe) for recipe in ("exact", "paper") if recipe in needs}
@@ -338,8 +335,8 @@ class Experiment:
     @cached_property
     def problem(self) -> "Problem":
         """What the methods are tried on."""
-        from head2toe.probe.candidates import Problem
-        from head2toe.select.arrays import namespace
+        from head2toe.probe.methods.candidates import Problem
+        from head2toe.select.compute.arrays import namespace
 
         o = self.options
         exact = {one.standardize: one.selections for one in self.selected.get("exact", ())}
@@ -360,7 +357,7 @@ class Experiment:
 
     def outcomes(self) -> list["Outcome"]:
         """What each method that trains no backbone leaves."""
-        from head2toe.probe.methods import METHODS as REGISTRY
+        from head2toe.probe.methods.registry import METHODS as REGISTRY
         from head2toe.probe.stage import evaluate_all
 
         o = self.options
@@ -380,8 +377,8 @@ class Experiment:
 
     def train(self, method: str) -> tuple["Outcome", list[dict[str, Any]]]:
         """A costly method, and its trainings: every one is kept beside the results, and recalled the next time."""
-        from head2toe.extract.trials import Trials
-        from head2toe.probe.trained import evaluate_trained
+        from head2toe.extract.finetuning.trials import Trials
+        from head2toe.probe.methods.finetuned import evaluate_trained
 
         o, (extraction,) = self.options, self.extractions
         folder = o.output / "trained"
@@ -394,8 +391,8 @@ class Experiment:
 
     def save_models(self, outcomes: Sequence["Outcome"], folder: Path) -> None:
         """A bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
-        from head2toe.extract.packing import bundle_of
-        from head2toe.probe.metrics import accuracy
+        from head2toe.extract.deploy.packing import bundle_of
+        from head2toe.probe.metrics.classification import accuracy
 
         if len(self.extractions) > 1:
             return
@@ -417,18 +414,18 @@ class Experiment:
 
     def key(self) -> str:
         """The name of a result: a hash of everything it depends on, this code included."""
-        from head2toe.probe.stage import code
-        from head2toe.store.recall import code_fingerprint, fingerprint
+        from head2toe.probe.stage import CODE
+        from head2toe.store.common.recall import code_fingerprint, fingerprint
 
         o = self.options
         told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
         told.append([image.name for image in self.task.images])  # by which predictions are found
         trained = [o.finetune_steps, code_fingerprint(*TRAINING)] if o.costly else []
-        return fingerprint([self._made_of(), told, code(), *trained])
+        return fingerprint([self._made_of(), told, code_fingerprint(*CODE), *trained])
 
     def record(self, argument: str, key: str, trainings: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Run":
         """What was run, for `result.json`."""
-        from head2toe.probe.results import Run
+        from head2toe.probe.results.record import Run
 
         o, task, first = self.options, self.task, self.extractions[0]
         selections = {recipe: [e for one in chosen for e in one.document()] for recipe, chosen in self.selected.items()}
@@ -470,7 +467,7 @@ class Experiment:
 
     def _designs(self, rows: "np.ndarray") -> dict[int, "DesignMatrix"]:
         """For each target size the stores of all backbones side by side."""
-        from head2toe.store.design import DesignMatrix
+        from head2toe.store.reading.design_matrix import DesignMatrix
 
         images, sizes = self._images(rows), self.extractions[0].stores
         return {size: DesignMatrix.of([one.stores[size] for one in self.extractions], images) for size in sizes}
@@ -487,7 +484,7 @@ class Experiment:
 
     def _made_of(self) -> dict[str, Any]:
         """What it is made of: rows, labels, folds, features and, by recipe, their selections."""
-        from head2toe.store.recall import fingerprint
+        from head2toe.store.common.recall import fingerprint
 
         rows = self.split.rows
         told = [self._images(rows), self.task.labels[rows].tolist(), self.split.folds.tolist()]
@@ -501,7 +498,7 @@ class Experiment:
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
-    from head2toe.extract.thumbnails import of_task
+    from head2toe.extract.tasks.thumbnails import of_task
 
     return of_task(record["argument"], record["seed"])
 
@@ -641,10 +638,10 @@ def doctor(root: Path | None, as_json: bool) -> None:
 
     Example: head2toe doctor --store /data/stores
     """
-    from head2toe.extract.checks import data_checks, torch_checks, weights_checks
-    from head2toe.select.checks import array_checks
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.checks import machine_checks, root_checks
+    from head2toe.extract.doctor import data_checks, torch_checks, weights_checks
+    from head2toe.select.doctor import array_checks
+    from head2toe.store.doctor import machine_checks, root_checks
+    from head2toe.store.management.catalogue import Catalogue
 
     stage_one = [*torch_checks(), *weights_checks(), *data_checks()]
     checks = [*machine_checks(), *stage_one, *array_checks(), *root_checks(Catalogue(root).root)]

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from head2toe.extract.backbones import Backbone, load_backbone
-from head2toe.extract.images import ImageFile
-from head2toe.extract.loop import batches, layer_index, run
+from head2toe.extract.backbone.backbone import Backbone, load_backbone
+from head2toe.extract.backbone.taps import Tap, discover
+from head2toe.extract.features.loop import batches, layer_index, run
+from head2toe.extract.images.sources import ImageFile
 from head2toe.extract.stage import store_identity
-from head2toe.extract.taps import Tap, discover
-from head2toe.store.catalogue import Catalogue
+from head2toe.store.management.catalogue import Catalogue
 from PIL import Image
 
 MODELS = ("resnet50", "vit_base_patch16_224", "tf_efficientnet_lite0")

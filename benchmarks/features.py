@@ -2,7 +2,7 @@
 
 import numpy as np
 from head2toe import pipeline
-from head2toe.store.design import DesignMatrix
+from head2toe.store.reading.design_matrix import DesignMatrix
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from head2toe.select.arrays import namespace
-from head2toe.select.path import path
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.design import DesignMatrix
-from head2toe.store.index import LayerIndex
-from head2toe.store.reader import FeatureStore
+from head2toe.select.compute.arrays import namespace
+from head2toe.select.solver.path import path
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.reading.feature_store import FeatureStore
 
 WIDTH, BATCH = 4096, 50  # features of a layer, and images at once
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.select.arrays import namespace
-from head2toe.select.recipe import Setting, train
+from head2toe.select.compute.arrays import namespace
+from head2toe.select.solver.paper_recipe import Setting, train
 
 GLMNET = """
 suppressMessages(library(glmnet))

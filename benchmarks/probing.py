@@ -18,11 +18,11 @@ from datetime import date
 
 import numpy as np
 from features import digits, of_task
-from head2toe.probe.crossval import Labels, cross_validate, fold_bases, out_of_fold
-from head2toe.probe.heads import logistic_path
-from head2toe.probe.rows import Scaled, standardized_rows
-from head2toe.select.arrays import namespace
-from head2toe.store.design import ArrayDesign, Design
+from head2toe.probe.heads.crossval import Labels, cross_validate, fold_bases, out_of_fold
+from head2toe.probe.heads.logistic import logistic_path
+from head2toe.probe.heads.scaling import Scaled, standardized_rows
+from head2toe.select.compute.arrays import namespace
+from head2toe.store.reading.design_matrix import ArrayDesign, Design
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 

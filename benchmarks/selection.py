@@ -28,9 +28,9 @@ import memory
 import numpy as np
 import peers
 import sklearn
-from head2toe.select.arrays import namespace
-from head2toe.select.path import PathPoint, path
-from head2toe.store.design import ArrayDesign, Design
+from head2toe.select.compute.arrays import namespace
+from head2toe.select.solver.path import PathPoint, path
+from head2toe.store.reading.design_matrix import ArrayDesign, Design
 from threadpoolctl import threadpool_info, threadpool_limits
 
 TABLES = ("peers", "growth", "prototype", "task", "threads", "memory")

@@ -25,11 +25,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a ratio of CPU times wants
 import h5py
 import numpy as np
 import zarr
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.design import DesignMatrix
-from head2toe.store.errors import MissingExtra
-from head2toe.store.index import LayerIndex
-from head2toe.store.reader import FeatureStore
+from head2toe.store.common.errors import MissingExtra
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.reading.feature_store import FeatureStore
 
 Piece = tuple[slice, slice, np.ndarray]  # columns, rows, (columns, rows) values
 

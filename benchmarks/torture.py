@@ -25,15 +25,15 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads: the writers are forked
 
 import numpy as np
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.commits import Commit
-from head2toe.store.design import DesignMatrix
-from head2toe.store.errors import StoreError
-from head2toe.store.index import LayerIndex
-from head2toe.store.layout import Spec
-from head2toe.store.reader import FeatureStore
-from head2toe.store.verify import verify
-from head2toe.store.writer import StoreWriter
+from head2toe.store.common.errors import StoreError
+from head2toe.store.format.commits import Commit
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.format.layout import Spec
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.management.verify import verify
+from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.writing.writer import StoreWriter
 
 LAYERS = LayerIndex(("stem", "blocks.0/attn", "blocks.0.mlp", "head"), (64, 200, 33, 7))
 ROWS_PER_BLOCK = 16

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.store.commands import json_option, show
-from head2toe.store.errors import BadRequest
+from head2toe.store.common.errors import BadRequest
 
 if TYPE_CHECKING:
     from head2toe.extract.stage import Extraction
@@ -33,7 +33,7 @@ def model_folder(path: Path, method: str) -> Path:
 
 def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
     """A run's model to a folder of its own: head2toe's, or that of the last of its methods that left one; whose."""
-    from head2toe.store.bundle import Bundle
+    from head2toe.extract.deploy.bundle import Bundle
 
     saved = [name for name in methods if (run / MODELS / name).is_dir()]
     if not saved:
@@ -63,8 +63,8 @@ def tasks(as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from head2toe.extract.tasks import registered
-    from head2toe.store.listing import table
+    from head2toe.extract.tasks.registry import registered
+    from head2toe.store.management.listing import table
 
     found = registered()
     if as_json:
@@ -92,9 +92,9 @@ def layers(
 
     Example: head2toe layers resnet50 --taps blocks --target-size 512
     """
-    from head2toe.extract.backbones import load_backbone
-    from head2toe.extract.taps import discover
-    from head2toe.store.listing import table
+    from head2toe.extract.backbone.backbone import load_backbone
+    from head2toe.extract.backbone.taps import discover
+    from head2toe.store.management.listing import table
 
     # Shapes do not depend on the weights, so none are fetched.
     network = load_backbone(backbone, weights="random", input_size=input_size, device="cpu")
@@ -152,10 +152,10 @@ def predict(
 
     Example: head2toe predict my_model photos -o predictions.csv --top-k 3
     """
-    from head2toe.extract import predicting
-    from head2toe.extract.deployed import load
-    from head2toe.store.bundle import Bundle
-    from head2toe.store.progress import progress
+    from head2toe.extract.deploy import predict as predicting
+    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.extract.deploy.deployed import load
+    from head2toe.store.common.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
     # As bytes: a file's name need not be UTF-8.
@@ -185,10 +185,10 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
     """
     from dataclasses import asdict
 
-    from head2toe.extract.deployed import load, measure
-    from head2toe.store.bundle import HEAD, Bundle
-    from head2toe.store.listing import table
-    from head2toe.store.space import readable
+    from head2toe.extract.deploy.bundle import HEAD, Bundle
+    from head2toe.extract.deploy.deployed import load, measure
+    from head2toe.store.management.listing import table
+    from head2toe.store.writing.space import readable
 
     folder = model_folder(model, method)
     bundle = Bundle.load(folder)
@@ -223,15 +223,15 @@ def export_command(
 
     Example: head2toe export my_model --format onnx -o my_model.onnx
     """
-    from head2toe.store.bundle import Bundle
-    from head2toe.store.space import readable
+    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.store.writing.space import readable
 
     bundle, worst = Bundle.load(model_folder(source, method)), None
     if kind == "bundle":
         bundle.save(output)
     else:
-        from head2toe.extract.deployed import load
-        from head2toe.extract.export import export
+        from head2toe.extract.deploy.deployed import load
+        from head2toe.extract.deploy.export import export
 
         worst = export(load(bundle, device="cpu" if kind == "onnx" else device, weights=weights), output, kind)
     size = sum(p.stat().st_size for p in (output.iterdir() if output.is_dir() else [output]))

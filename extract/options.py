@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from head2toe.store.errors import BadRequest
-from head2toe.store.settings import Settings, setting
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.settings import Settings, setting
 
 SEEDS = 2**32
 """So many there are: scikit-learn, which draws folds of whole groups, takes no others."""

@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from head2toe.extract import loop
-from head2toe.extract.backbones import Backbone, load_backbone
-from head2toe.extract.flops import forward_flops
+from head2toe.extract.backbone.backbone import Backbone, load_backbone
+from head2toe.extract.backbone.cost import forward_flops
+from head2toe.extract.backbone.pooling import Tokens
+from head2toe.extract.backbone.taps import Tap, discover
+from head2toe.extract.features import loop
 from head2toe.extract.options import ExtractOptions
-from head2toe.extract.pooling import Tokens
-from head2toe.extract.taps import Tap, discover
-from head2toe.extract.tasks import Task, image_formats
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.errors import BadRequest
-from head2toe.store.progress import progress
-from head2toe.store.reader import FeatureStore
-from head2toe.store.space import remaining, require_space
+from head2toe.extract.tasks.registry import Task, image_formats
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.progress import progress
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.writing.space import remaining, require_space
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 from head2toe.store.commands import json_option, show
-from head2toe.store.errors import BadRequest
+from head2toe.store.common.errors import BadRequest
 
 save_model_option = click.option(
     "--save-model",
@@ -28,7 +28,7 @@ output_option = click.option(
 
 def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
     """The table of methods, the settings chosen, and where everything is."""
-    from head2toe.probe.summary import method_table, settings_line
+    from head2toe.probe.results.summary import method_table, settings_line
 
     click.echo(f"\n{method_table(record)}\n")
     width = max(len(method["name"]) for method in record["methods"])
@@ -59,8 +59,10 @@ def report_command(thumbnails: Thumbnails) -> click.Command:
 
         Example: head2toe report -o report.html
         """
-        from head2toe.probe import comparison, gathering, page
-        from head2toe.store.files import write_bytes
+        from head2toe.probe.report import comparison_page as comparison
+        from head2toe.probe.report import run_page as page
+        from head2toe.probe.results import runs as gathering
+        from head2toe.store.common.files import write_bytes
 
         found = gathering.chosen(runs, output, _complain)
         if len(found) > 1:
@@ -87,7 +89,7 @@ def results_command(output: Path, as_json: bool, as_csv: bool) -> None:
 
     Example: head2toe results --csv > results.csv
     """
-    from head2toe.probe import gathering
+    from head2toe.probe.results import runs as gathering
 
     if as_json and as_csv:
         raise BadRequest("--json and --csv exclude each other: choose one")

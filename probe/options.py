@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from head2toe.store.errors import BadRequest
-from head2toe.store.settings import Settings, setting
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.settings import Settings, setting
 
 METHODS = (
     "linear",

@@ -4,36 +4,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from head2toe.probe import outcome_file
-from head2toe.probe.candidates import Problem
-from head2toe.probe.methods import METHODS
-from head2toe.probe.outcome import Outcome
-from head2toe.probe.sweep import evaluate
-from head2toe.store.progress import progress
-from head2toe.store.recall import HOUSE, code_fingerprint, fingerprint
+from head2toe.probe.methods import outcome_file
+from head2toe.probe.methods.candidates import Problem
+from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.methods.sweep import evaluate
+from head2toe.store.common.progress import progress
+from head2toe.store.common.recall import code_fingerprint, fingerprint
 
-SHOWING = (
-    "charts",
-    "commands",
-    "comparison",
-    "comparison_template",
-    "figures",
-    "gathering",
-    "markup",
-    "page",
-    "page_style",
-    "page_template",
-    "predictions",
-    "summary",
+CODE = (
+    "select",
+    "store/reading",
+    "probe/metrics",
+    "probe/heads",
+    "probe/methods",
+    "probe/results/record.py",
+    "probe/stage.py",
+    "pipeline.py",
 )
-"""The modules of probe/ that only show results; on all others, results depend."""
-
-
-def code() -> str:
-    """Fingerprint of the code that results depend on: they are recalled only by the code that made them."""
-    files = (file.relative_to(HOUSE) for file in (HOUSE / "probe").rglob("*.py"))
-    judging = (file.as_posix() for file in files if file.stem not in SHOWING)
-    return code_fingerprint("select", *sorted(judging))
+"""What results depend on: they are recalled only by the code that made them."""
 
 
 def evaluate_all(
@@ -70,7 +59,7 @@ def evaluate_all(
         depends = {name: value for name, value in made_of.items() if name not in unused}
         how = {"method": method, "metric": metric, "rule": rule, "seed": problem.seed}
         how |= {"standardize": [problem.standardize, *problem.further], "classes": problem.n_classes}
-        how |= {"head": problem.head, "code": code()}
+        how |= {"head": problem.head, "code": code_fingerprint(*CODE)}
         file = folder / f"{task}-{method}-{fingerprint(depends | how)[:16]}.npz"
         if file.is_file() and not fresh:
             outcomes.append(outcome_file.load(file))

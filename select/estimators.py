@@ -7,12 +7,12 @@ and never held in memory. (`GridSearchCV` indexes X by rows, which designs don't
 from typing import Any
 
 import numpy as np
-from head2toe.select.arrays import namespace
-from head2toe.select.path import PathPoint, path
-from head2toe.select.scores import rank
-from head2toe.store.design import ArrayDesign, Design, DesignMatrix
-from head2toe.store.errors import BadRequest, DataError
-from head2toe.store.reader import FeatureStore
+from head2toe.select.compute.arrays import namespace
+from head2toe.select.ranking.weight_scores import rank
+from head2toe.select.solver.path import PathPoint, path
+from head2toe.store.common.errors import BadRequest, DataError
+from head2toe.store.reading.design_matrix import ArrayDesign, Design, DesignMatrix
+from head2toe.store.reading.feature_store import FeatureStore
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils.multiclass import check_classification_targets

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from head2toe.store.errors import BadRequest
-from head2toe.store.settings import Settings, setting
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.settings import Settings, setting
 
 OF_WEIGHTS = ("l21", "l1", "linf", "layer")
 OF_FEATURES = ("variance", "f_classif", "mutual_info")

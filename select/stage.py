@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.select.arrays import Arrays
+from head2toe.select.compute.arrays import Arrays
 from head2toe.select.options import SelectOptions
-from head2toe.select.recipe import BATCH
-from head2toe.select.relevance import Score
-from head2toe.select.selection import Certificate, Selection, rank_features, rank_features_by_recipe
-from head2toe.store.design import DesignMatrix
-from head2toe.store.progress import progress
-from head2toe.store.recall import code_fingerprint, fingerprint
+from head2toe.select.ranking.relevance import Score
+from head2toe.select.ranking.selection import Certificate, Selection, rank_features, rank_features_by_recipe
+from head2toe.select.solver.paper_recipe import BATCH
+from head2toe.store.common.progress import progress
+from head2toe.store.common.recall import code_fingerprint, fingerprint
+from head2toe.store.reading.design_matrix import DesignMatrix
 
 LAMBDA_RATIOS = tuple(round(10 ** (-i / 5), 4) for i in range(11))
 """λ / λ_max of the exact path, from 1 to .01. Near λ_max the ranking is one by relevance of each feature alone, further

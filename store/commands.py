@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.store.settings import flag_of
+from head2toe.store.common.settings import flag_of
 
 if TYPE_CHECKING:
-    from head2toe.store.checks import Check
+    from head2toe.store.doctor import Check
 
 _FROM_0 = click.FloatRange(min=0)
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
@@ -98,9 +98,9 @@ def store_ls(root: Path | None, as_json: bool) -> None:
 
     Example: head2toe store ls
     """
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.listing import entries_text, entry_document
-    from head2toe.store.maintenance import entries
+    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.management.listing import entries_text, entry_document
+    from head2toe.store.management.maintenance import entries
 
     found = entries(Catalogue(root))
     if as_json:
@@ -117,9 +117,9 @@ def store_info(name: str, root: Path | None, as_json: bool) -> None:
 
     Example: head2toe store info 3fa9
     """
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.listing import info_document, info_text
-    from head2toe.store.maintenance import info, resolve
+    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.management.listing import info_document, info_text
+    from head2toe.store.management.maintenance import info, resolve
 
     found = info(resolve(Catalogue(root), name))
     if as_json:
@@ -137,12 +137,12 @@ def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_jso
 
     Example: head2toe store verify --repair
     """
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.errors import StoreError
-    from head2toe.store.listing import verification_document, verification_text
-    from head2toe.store.maintenance import resolve
-    from head2toe.store.progress import progress
-    from head2toe.store.verify import verify
+    from head2toe.store.common.errors import StoreError
+    from head2toe.store.common.progress import progress
+    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.management.listing import verification_document, verification_text
+    from head2toe.store.management.maintenance import resolve
+    from head2toe.store.management.verify import verify
 
     catalogue, found, unreadable = Catalogue(root), [], []
     paths = [resolve(catalogue, name) for name in names] or list(catalogue.paths())
@@ -172,9 +172,9 @@ def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, ro
 
     Example: head2toe store gc --max-size 50 --dry-run
     """
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.listing import collected_document, collected_text
-    from head2toe.store.maintenance import collect
+    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.management.listing import collected_document, collected_text
+    from head2toe.store.management.maintenance import collect
 
     done = collect(
         Catalogue(root),
@@ -196,9 +196,9 @@ def store_rm(names: tuple[str, ...], root: Path | None, as_json: bool) -> None:
 
     Example: head2toe store rm 3fa9
     """
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.maintenance import remove, resolve
-    from head2toe.store.space import readable
+    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.management.maintenance import remove, resolve
+    from head2toe.store.writing.space import readable
 
     catalogue = Catalogue(root)
     paths = [resolve(catalogue, name) for name in names]
@@ -218,11 +218,11 @@ def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> N
 
     Example: head2toe store export 3fa9 digits.archive
     """
-    from head2toe.store.archive import export_store
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.maintenance import resolve
-    from head2toe.store.progress import progress
-    from head2toe.store.space import readable
+    from head2toe.store.common.progress import progress
+    from head2toe.store.management.archive import export_store
+    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.management.maintenance import resolve
+    from head2toe.store.writing.space import readable
 
     with progress("exporting", unit="layer") as report:
         nbytes = export_store(resolve(Catalogue(root), name), target, progress=report)
@@ -240,9 +240,9 @@ def store_import(source: Path, root: Path | None, as_json: bool) -> None:
 
     Example: head2toe store import digits.archive
     """
-    from head2toe.store.archive import import_store
-    from head2toe.store.catalogue import Catalogue
-    from head2toe.store.progress import progress
+    from head2toe.store.common.progress import progress
+    from head2toe.store.management.archive import import_store
+    from head2toe.store.management.catalogue import Catalogue
 
     with progress("importing", unit="layer") as report:
         imported = import_store(Catalogue(root), source, progress=report)

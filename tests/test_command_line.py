@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from head2toe.pipeline import main
-from head2toe.store.errors import DataError
+from head2toe.store.common.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 

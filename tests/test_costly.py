@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from head2toe.extract.backbones import load_backbone
+from head2toe.extract.backbone.backbone import load_backbone
 from head2toe.pipeline import Head2Toe, main, run
-from head2toe.probe import page, results
 from head2toe.probe.options import COSTLY, METHODS
-from head2toe.store.errors import BadRequest
+from head2toe.probe.report import run_page as page
+from head2toe.probe.results import record as results
+from head2toe.store.common.errors import BadRequest
 
 
 @pytest.fixture

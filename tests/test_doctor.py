@@ -11,10 +11,10 @@ from typing import Any
 import huggingface_hub
 import pytest
 from click.testing import CliRunner
-from head2toe.extract import checks as stage_one
+from head2toe.extract import doctor as stage_one
 from head2toe.pipeline import main
-from head2toe.select.checks import blas_checks
-from head2toe.store.checks import TRIALS, Check, root_checks
+from head2toe.select.doctor import blas_checks
+from head2toe.store.doctor import TRIALS, Check, root_checks
 
 
 def by_name(checks: list[Check]) -> dict[str, Check]:

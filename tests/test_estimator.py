@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.pipeline import Head2Toe
-from head2toe.store.errors import BadRequest, DataError, Head2ToeError
+from head2toe.store.common.errors import BadRequest, DataError, Head2ToeError
 from PIL import Image
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import cross_val_score

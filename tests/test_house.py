@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -16,44 +17,131 @@ MAY_IMPORT = {
     "extract": {"extract", "store"},
     "probe": {"probe", "select", "store"},
 }
+WINGS = {  # each wing of a room, and the wings of its room that it may import
+    "store/common": set(),
+    "store/format": {"common"},
+    "store/reading": {"common", "format"},
+    "store/writing": {"common", "format", "reading"},
+    "store/management": {"common", "format", "reading", "writing"},
+    "select/compute": set(),
+    "select/objective": {"compute"},
+    "select/solver": {"compute", "objective"},
+    "select/ranking": {"compute", "objective", "solver"},
+    "extract/images": set(),
+    "extract/readers": {"images"},
+    "extract/vtab": {"images", "readers"},
+    "extract/tasks": {"images", "readers", "vtab"},
+    "extract/backbone": {"images"},
+    "extract/features": {"images", "readers", "vtab", "tasks", "backbone"},
+    "extract/finetuning": {"images", "readers", "vtab", "tasks", "backbone", "features"},
+    "extract/deploy": {"images", "readers", "vtab", "tasks", "backbone", "features"},
+    "probe/metrics": set(),
+    "probe/heads": {"metrics"},
+    "probe/methods": {"metrics", "heads"},
+    "probe/results": {"metrics", "heads", "methods"},
+    "probe/report": {"metrics", "heads", "methods", "results"},
+}
 HOME = {  # the only places where these may be imported
     "torch": {"extract"},
     "timm": {"extract"},
     "zarr": {"store"},
     "h5py": {"store"},
-    "click": {"pipeline.py", "store/commands.py", "extract/commands.py", "select/commands.py", "probe/commands.py"},
+    "click": {
+        "pipeline.py",
+        "store/common/cli.py",
+        "store/commands.py",
+        "extract/commands.py",
+        "extract/deploy/commands.py",
+        "select/commands.py",
+        "probe/commands.py",
+    },
     "matplotlib": {"probe"},
     "jinja2": {"probe"},
     "pyarrow": {"extract", "probe"},
     "cupy": {"select"},
 }
 SOURCES = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))] + [ROOT / "pipeline.py"]
+OF_ROOMS = SOURCES[:-1]
+
+
+def name_of(file: Path) -> str:
+    """Relative to the root; the tests' names."""
+    return file.relative_to(ROOT).as_posix()
 
 
 def imports(file: Path) -> set[str]:
-    """Every module a file imports, dotted, wherever in the file."""
-    found = set()
+    """Every module a file imports, dotted, wherever in the file, for type checkers or not."""
+    names = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
-            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f.relative_to(ROOT).as_posix())
-def test_imports_point_one_way(file: Path) -> None:
-    name = file.relative_to(ROOT)
-    room = name.parts[0]
-    for module in imports(file):
-        parts = module.split(".")
-        if parts[0] == "head2toe" and len(parts) > 1 and room in MAY_IMPORT:
-            assert parts[1] in MAY_IMPORT[room], f"{room} must not import {module}"
-        if parts[0] in HOME:
-            assert HOME[parts[0]] & {room, name.as_posix()}, (
-                f"{parts[0]} belongs to {HOME[parts[0]]}, not to {file}"
-            )
+def of_the_house(file: Path) -> set[str]:
+    """The house's files that a file imports."""
+    paths = {"/".join(name.split(".")[1:]) + ".py" for name in imports(file) if name.startswith("head2toe.")}
+    return {path for path in paths if (ROOT / path).is_file()}
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=name_of)
+def test_rooms_point_one_way(file: Path) -> None:
+    room = name_of(file).split("/")[0]
+    for path in of_the_house(file):
+        assert room == "pipeline.py" or path.split("/")[0] in MAY_IMPORT[room], f"{room} must not import {path}"
+
+
+@pytest.mark.parametrize("file", OF_ROOMS, ids=name_of)
+def test_wings_point_one_way(file: Path) -> None:
+    """A wing imports what WINGS allows, and of its room's door nothing but the options."""
+    room, *inner = name_of(file).split("/")
+    if len(inner) == 1:
+        if inner[0] == "options.py":
+            assert all(path.startswith("store/common/") for path in of_the_house(file))
+        return
+    wing = inner[0]
+    for path in of_the_house(file):
+        other, *rest = path.split("/")
+        if other != room:
+            continue
+        allowed = WINGS[f"{room}/{wing}"] | {wing} if len(rest) > 1 else {"options.py"}
+        assert rest[0] in allowed, f"{room}/{wing} must not import {path}"
+
+
+def test_no_import_leads_back() -> None:
+    """No circle: not by late imports, and not by those for type checkers."""
+    arrows = {name_of(file): of_the_house(file) for file in SOURCES}
+    done: set[str] = set()
+
+    def visit(file: str, way: tuple[str, ...]) -> None:
+        assert file not in way, f"a circle: {' -> '.join([*way[way.index(file) :], file])}"
+        if file not in done:
+            for other in sorted(arrows[file]):
+                visit(other, (*way, file))
+            done.add(file)
+
+    for file in arrows:
+        visit(file, ())
+
+
+def test_every_wing_is_known_packaged_and_of_a_size() -> None:
+    """A wing that pyproject leaves out is missing in the wheel alone; a folder of many files is no wing."""
+    wings = {file.parent.relative_to(ROOT) for file in OF_ROOMS}
+    assert {wing.as_posix() for wing in wings if len(wing.parts) > 1} == set(WINGS)
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    assert packages == ["head2toe", *sorted(f"head2toe.{'.'.join(wing.parts)}" for wing in wings)]
+    for wing in wings:
+        assert len(list((ROOT / wing).glob("*.py"))) <= 10, f"{wing} is too full"
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=name_of)
+def test_heavy_imports_are_at_home(file: Path) -> None:
+    room = name_of(file).split("/")[0]
+    for package in {module.split(".")[0] for module in imports(file)} & set(HOME):
+        assert HOME[package] & {room, name_of(file)}, f"{package} belongs to {HOME[package]}, not to {file}"
 
 
 def test_no_folder_shadows_the_standard_library() -> None:
@@ -68,7 +156,7 @@ def test_the_pipeline_is_the_only_module_in_the_root() -> None:
     assert [p.name for p in ROOT.glob("*.py")] == ["pipeline.py"]
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=lambda f: f.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("file", SOURCES, ids=name_of)
 def test_every_module_says_what_it_is(file: Path) -> None:
     assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
 
@@ -86,7 +174,10 @@ def test_docs_and_commands_agree() -> None:
 
 def test_the_command_line_knows_every_method_metric_and_head() -> None:
     """`head2toe --help` must not import what the methods need, so their names stand apart."""
-    from head2toe.probe import kinds, methods, metrics, options
+    from head2toe.probe import options
+    from head2toe.probe.heads import kinds
+    from head2toe.probe.methods import registry as methods
+    from head2toe.probe.metrics import classification as metrics
 
     assert set(options.METHODS) == set(methods.METHODS)
     assert set(options.METRICS) == set(metrics.METRICS)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from head2toe.pipeline import Options, extract, main, probe, run, select
-from head2toe.store.errors import BadRequest
+from head2toe.store.common.errors import BadRequest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ def test_selection_never_sees_held_out_labels(
     """Fold 0's ranking stays the same when the labels of the rows it holds out are changed."""
     from dataclasses import replace
 
-    from head2toe.extract import tasks
+    from head2toe.extract.tasks import registry as tasks
 
     before = select(str(image_folder), **small).selected.selections[64]
     plain = tasks.load_task
@@ -232,7 +232,7 @@ def test_a_disk_too_small_is_an_error_up_front(
 ) -> None:
     from types import SimpleNamespace
 
-    from head2toe.store import space
+    from head2toe.store.writing import space
 
     monkeypatch.setattr(space.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     result = call("extract", str(image_folder), *flags)
@@ -288,7 +288,7 @@ def test_a_subset_is_a_view_and_extracts_nothing(image_folder: Path, small: dict
 def test_half_precision_has_a_store_of_its_own_and_nearly_the_same_numbers(
     image_folder: Path, small: dict[str, Any]
 ) -> None:
-    from head2toe.store.design import DesignMatrix
+    from head2toe.store.reading.design_matrix import DesignMatrix
 
     plain, half = (extract(str(image_folder), **small, amp=amp) for amp in (False, True))
     assert plain.store.key != half.store.key

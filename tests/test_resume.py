@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from head2toe.pipeline import run
-from head2toe.probe import predictions, stage, sweep
+from head2toe.probe import stage
+from head2toe.probe.methods import sweep
+from head2toe.probe.results import predictions
 
 METHODS = ("linear", "knn", "l21")
 COMMAND = [sys.executable, "-m", "head2toe.pipeline", "run", "stripes", "--methods", "layerwise,l21,head2toe"]

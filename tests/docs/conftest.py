@@ -26,7 +26,9 @@ from typing import Any
 import datasets
 import pytest
 from click.testing import CliRunner
-from head2toe.extract import tasks, vtab, weights
+from head2toe.extract.backbone import weights
+from head2toe.extract.tasks import registry as tasks
+from head2toe.extract.vtab import read as vtab
 from head2toe.pipeline import main
 from head2toe.select import stage
 from PIL import Image

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from head2toe.extract import vtab
+from head2toe.extract.vtab import read as vtab
 
 if TYPE_CHECKING:
     from conftest import Block, Shell

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import yaml
-from head2toe.extract import formats, task_files
+from head2toe.extract.readers import formats
+from head2toe.extract.tasks import task_files
 from PIL import Image
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.candidates import Problem
-from head2toe.probe.outcome import Outcome, SweepPoint
-from head2toe.probe.results import Run
-from head2toe.select.arrays import numpy_arrays
-from head2toe.select.selection import rank_features
-from head2toe.store.design import ArrayDesign
-from head2toe.store.index import LayerIndex
+from head2toe.probe.methods.candidates import Problem
+from head2toe.probe.methods.outcome import Outcome, SweepPoint
+from head2toe.probe.results.record import Run
+from head2toe.select.compute.arrays import numpy_arrays
+from head2toe.select.ranking.selection import rank_features
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.reading.design_matrix import ArrayDesign
 
 LAYERS = {
     f"blocks.{stage}.{i}.{tap}": 512 - 32 * stage for stage in range(6) for i in range(3) for tap in ("in", "act")

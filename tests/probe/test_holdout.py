@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe import page, predictions, results, summary
-from head2toe.probe.candidates import HeadOn, Problem
-from head2toe.probe.methods import METHODS
-from head2toe.probe.outcome import SweepPoint
-from head2toe.probe.rows import standardized_rows
-from head2toe.probe.sweep import evaluate
-from head2toe.select.selection import row_sets
+from head2toe.probe.heads.scaling import standardized_rows
+from head2toe.probe.methods.candidates import HeadOn, Problem
+from head2toe.probe.methods.outcome import SweepPoint
+from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.methods.sweep import evaluate
+from head2toe.probe.report import run_page as page
+from head2toe.probe.results import predictions, summary
+from head2toe.probe.results import record as results
+from head2toe.select.ranking.selection import row_sets
 
 Made = Callable[..., tuple[Any, Any]]
 Posed = Callable[[np.ndarray], Problem]

@@ -1,17 +1,20 @@
 """What a method left is kept bit for bit, and recalled by nobody but the same work."""
 
 import ast
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe import outcome_file, stage
-from head2toe.probe.candidates import Problem
-from head2toe.probe.methods import METHODS
-from head2toe.probe.sweep import evaluate
-from head2toe.store.errors import DataError
+from head2toe.extract.finetuning.trials import CODE
+from head2toe.probe import stage
+from head2toe.probe.methods import outcome_file
+from head2toe.probe.methods.candidates import Problem
+from head2toe.probe.methods.sweep import evaluate
+from head2toe.store.common.errors import DataError
+from head2toe.store.common.recall import code_fingerprint
 
 ROOT = Path(__file__).parents[2]
 Posed = Callable[[np.ndarray], Problem]
@@ -93,21 +96,77 @@ def test_an_interrupted_method_leaves_nothing(posed: Posed, tmp_path: Path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_results_depend_on_no_module_that_only_shows_them() -> None:
-    """What the sweep reaches by its imports is part of the code's fingerprint."""
-    reached, todo = set(), {"sweep", *METHODS["linear"].candidates.__module__.split(".")[-1:]}
+def closure(*doors: str) -> set[str]:
+    """Every file of the house that these import, directly or through others, wherever in the file."""
+    reached, todo = set(), {ROOT / door for door in doors}
     while todo:
-        name = todo.pop()
-        reached.add(name)
-        tree = ast.parse((ROOT / "probe" / f"{name}.py").read_text(encoding="utf-8"))
-        modules = {
-            module
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.module
-            for module in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
-        }
-        found = {module.split(".")[2] for module in modules if module.startswith("head2toe.probe.")}
-        todo |= {name for name in found if (ROOT / "probe" / f"{name}.py").is_file()} - reached
-    assert {"averaging", "heads", "rows"} <= reached
-    assert not reached & set(stage.SHOWING)
-    assert set(stage.SHOWING) <= {file.stem for file in (ROOT / "probe").glob("*.py")}
+        file = todo.pop()
+        reached.add(file)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("head2toe."):
+                module = ROOT.joinpath(*str(node.module).split(".")[1:])
+                named = {module.with_suffix(".py"), *(module / f"{alias.name}.py" for alias in node.names)}
+                todo |= {one for one in named if one.is_file()} - reached
+    return {file.relative_to(ROOT).as_posix() for file in reached}
+
+
+SHOWN = ("store/", "extract/options.py", "probe/options.py")
+"""What results depend on through their settings and their stores' keys, or not at all."""
+TRAININGS = (
+    "extract/tasks/",
+    "extract/readers/",
+    "extract/vtab/",
+    "extract/features/",
+    "extract/options.py",
+    "extract/stage.py",
+    "store/",
+)
+"""What trainings depend on through images, labels and folds, which are part of their names, or not at all."""
+
+
+@pytest.mark.parametrize("door", ["probe/stage.py", "probe/methods/sweep.py", "select/stage.py"])
+def test_results_are_named_by_all_code_they_depend_on(door: str) -> None:
+    known = {file.relative_to(ROOT).as_posix() for file in sources(ROOT, stage.CODE)}
+    reached = {file for file in closure(door) if not file.startswith(SHOWN)}
+    assert len(reached) > 5
+    assert reached <= known
+    assert {"store/reading/design_matrix.py", "store/reading/mapping.py"} <= known
+
+
+def test_trainings_are_named_by_all_code_they_depend_on() -> None:
+    known = {file.relative_to(ROOT).as_posix() for file in sources(ROOT, CODE)}
+    assert {file for file in closure("extract/finetuning/trials.py") if not file.startswith(TRAININGS)} <= known
+    assert {"extract/images/sources.py", "extract/features/loop.py"} <= known
+
+
+@pytest.mark.parametrize("places", [stage.CODE, CODE], ids=["results", "trainings"])
+def test_one_byte_of_any_source_changes_the_name(places: tuple[str, ...], tmp_path: Path) -> None:
+    files = sources(ROOT, places)
+    assert len(files) > 10
+    for file in files:
+        copy = tmp_path / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+    names = {code_fingerprint(*places, house=tmp_path)}
+    assert names == {code_fingerprint(*places)}
+    for file in files:
+        copy = tmp_path / file.relative_to(ROOT)
+        text = copy.read_bytes()
+        copy.write_bytes(text[:-2] + bytes([text[-2] ^ 1]) + text[-1:])
+        names.add(code_fingerprint(*places, house=tmp_path))
+        copy.write_bytes(text)
+        moved = copy.rename(copy.with_name("renamed.py"))  # the same text under another name
+        if file.relative_to(ROOT).as_posix() not in places:
+            names.add(code_fingerprint(*places, house=tmp_path))
+        moved.rename(copy)
+    assert len(names) == 1 + len(files) + sum(file.relative_to(ROOT).as_posix() not in places for file in files)
+
+
+def test_a_place_without_source_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError, match="no source at"):
+        code_fingerprint("select/nothing.py")
+
+
+def sources(house: Path, places: tuple[str, ...]) -> list[Path]:
+    """The files at some places of the house."""
+    return sorted({file for at in places for file in [*(house / at).rglob("*.py"), house / at] if file.is_file()})

@@ -4,7 +4,7 @@ import array_api_strict
 import numpy as np
 import pytest
 import torch
-from head2toe.select.arrays import Arrays, namespace
+from head2toe.select.compute.arrays import Arrays, namespace
 
 
 @pytest.fixture

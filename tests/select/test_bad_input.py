@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from head2toe.select.normalize import UnitRows
-from head2toe.select.path import path
-from head2toe.store.design import ArrayDesign
-from head2toe.store.errors import BadRequest, DataError, Head2ToeError
-from head2toe.store.index import LayerIndex
+from head2toe.select.compute.normalize import UnitRows
+from head2toe.select.solver.path import path
+from head2toe.store.common.errors import BadRequest, DataError, Head2ToeError
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.reading.design_matrix import ArrayDesign
 
 
 def solve(X, y, masks=None, *, C=None, layers=None, ratios=(1.0, 0.3, 0.1), arrays, **settings):
@@ -117,8 +117,8 @@ def test_settings_that_make_no_sense(change, message, cpu, make_data):
 
 
 def test_not_converged_is_said(cpu, monkeypatch, make_data):
-    monkeypatch.setattr("head2toe.select.descent.MAX_ROUNDS", 1)
-    monkeypatch.setattr("head2toe.select.rowset.SMALLEST_WORKING_SET", 1)
+    monkeypatch.setattr("head2toe.select.solver.schedule.MAX_ROUNDS", 1)
+    monkeypatch.setattr("head2toe.select.solver.row_set.SMALLEST_WORKING_SET", 1)
     X, y = make_data(d=400, C=5)
     (point,) = solve(X, y, ratios=(0.05,), arrays=cpu, tol=1e-4)
     assert not point.solutions[0].converged

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from head2toe.select.estimators import GroupLassoClassifier, GroupLassoSelector
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.design import ArrayDesign
-from head2toe.store.index import LayerIndex
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.design_matrix import ArrayDesign
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.index import LayerIndex
-from head2toe.store.reader import FeatureStore
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.feature_store import FeatureStore
 
 LAYERS = LayerIndex(("stem", "blocks.0/attn", "blocks.0.mlp", "head"), (7, 12, 5, 3))
 

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from head2toe.store import files
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.design import DesignMatrix
-from head2toe.store.errors import StoreError
-from head2toe.store.maintenance import remove
-from head2toe.store.reader import FeatureStore
-from head2toe.store.verify import verify
+from head2toe.store.common import files
+from head2toe.store.common.errors import StoreError
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.management.maintenance import remove
+from head2toe.store.management.verify import verify
+from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.reading.feature_store import FeatureStore
 
 
 def says(error: pytest.ExceptionInfo[StoreError], *words: object) -> None:

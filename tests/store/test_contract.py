@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.store.catalogue import _create
-from head2toe.store.design import ArrayDesign, Design, DesignMatrix
-from head2toe.store.errors import BadRequest, DataError, StoreError
-from head2toe.store.files import Lock
-from head2toe.store.index import LayerIndex
-from head2toe.store.layout import Spec
-from head2toe.store.reader import FeatureStore
-from head2toe.store.writer import NonFinite
+from head2toe.store.common.errors import BadRequest, DataError, StoreError
+from head2toe.store.common.files import Lock
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.format.layout import Spec
+from head2toe.store.management.catalogue import _create
+from head2toe.store.reading.design_matrix import ArrayDesign, Design, DesignMatrix
+from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.writing.writer import NonFinite
 
 
 def matrix(toy: SimpleNamespace, images: list[str]) -> np.ndarray:

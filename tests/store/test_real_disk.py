@@ -11,14 +11,14 @@ import os, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from conftest import LAYERS, features_of, fill, identity_of, image
-from head2toe.store.catalogue import Catalogue
-from head2toe.store.design import DesignMatrix
-from head2toe.store.errors import StoreError
-from head2toe.store.index import LayerIndex
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.common.errors import StoreError
+from head2toe.store.format.layer_index import LayerIndex
 root = Path({root!r})
 """
 FULL = """
-from head2toe.store import catalogue
+from head2toe.store.management import catalogue
 catalogue.require_space = lambda *_: None  # as if somebody else filled the disk meanwhile
 wide = LayerIndex(("a", "b"), (300, 200))
 images = [image(i) for i in range(600)]

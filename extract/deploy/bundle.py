@@ -1,0 +1,216 @@
+"""A model bundle: one folder that holds all it takes to classify images, but for the backbone's own weights.
+
+    model.json         what is read where, of which network, for which classes; where it comes from and how good it is
+    head.safetensors   kept columns, mean, scale, coefficients, intercept
+    README.md          the model card
+
+It is written and read without torch, and needs no feature store. `docs/deploy.md` says it field by field.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from head2toe.extract.deploy.model_card import model_card
+from head2toe.store.common.errors import BadRequest, DataError
+from head2toe.store.common.files import explained, read_json, write_bytes, write_json
+from head2toe.store.format.key import canonical
+
+FORMAT_NAME = "head2toe model"
+FORMAT_VERSION = 1
+MODEL, HEAD, CARD = "model.json", "head.safetensors", "README.md"
+ARRAYS = {"columns": "int32", "mean": "float32", "scale": "float32", "coef": "float32", "intercept": "float32"}
+_REMEDY = "copy or export the model again"
+
+
+@dataclass(frozen=True)
+class KeptLayer:
+    """A layer that the head reads some features of.
+
+    Attributes
+    ----------
+    name : str
+        The tap's name; it may be there twice, at two target sizes.
+    tap : dict
+        Where the activation is read: `module`, `side`, `call`, `shape`, `layout`, `prefix` (see `extract.taps.Tap`).
+    target_size, width : int
+        What it is pooled to, and how many features that gives.
+    dtype : str
+        What the features were kept as when the head was trained: "float16" ones are rounded so again before it reads
+        them.
+    kept : int
+        How many of the features are read.
+    """
+
+    name: str
+    tap: Mapping[str, Any]
+    target_size: int
+    width: int
+    dtype: str
+    kept: int
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """softmax(coefᵀ z + intercept), z = (x - mean) * scale, x the kept features of an image.
+
+    Attributes
+    ----------
+    backbone : dict
+        `name` (with the weights' tag, if one was given), `architecture`, `weights` (origin) and `weights_sha256`.
+    preprocessing : dict
+        The fields of `extract.preprocess.Preprocessing`.
+    tokens, precision : str
+        What was kept of sequences; "float32", or "amp, <device type>".
+    classes : tuple of str
+        In label order.
+    layers : tuple of KeptLayer
+        Those with kept features, in column order.
+    unit : bool
+        Whether the kept part of every layer is brought to unit norm before it is centred and scaled.
+    columns : (k,) int32 array
+        Positions within their layer, ascending, layer after layer.
+    mean, scale : (k,) float32 arrays
+    coef : (k, classes) float32 array
+    intercept : (classes,) float32 array
+    method : str
+        What chose columns and head (`head2toe`, `linear`, …).
+    settings, metrics, task, versions : dict
+        The method's settings; its scores; the task's name, source and numbers of images; versions of the packages.
+    """
+
+    backbone: Mapping[str, str]
+    preprocessing: Mapping[str, Any]
+    tokens: str
+    precision: str
+    classes: tuple[str, ...]
+    layers: tuple[KeptLayer, ...]
+    unit: bool
+    columns: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if fault := _fault(self):
+            raise DataError(f"not a model: {fault}")
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `head.safetensors` holds, by name."""
+        return {name: np.ascontiguousarray(getattr(self, name), dtype) for name, dtype in ARRAYS.items()}
+
+    @property
+    def features_by_layer(self) -> list[np.ndarray]:
+        """The kept positions of every layer, in the order of `layers`."""
+        return np.split(self.columns, np.cumsum([layer.kept for layer in self.layers])[:-1])
+
+    def save(self, folder: Path) -> Path:
+        """Write the folder; `model.json` last, so that what is interrupted does not pass for a model.
+
+        Raises
+        ------
+        BadRequest
+            The folder holds something else.
+        StoreError
+            It can't be written.
+        """
+        folder = Path(folder)
+        with explained(folder):
+            if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MODEL).is_file())):
+                raise BadRequest(f"{folder} is there already and no model: choose another folder")
+            folder.mkdir(parents=True, exist_ok=True)
+            content = safetensors.numpy.save(self.arrays)
+            write_bytes(folder / HEAD, content)
+            write_bytes(folder / CARD, model_card(self, len(content)).encode())
+            write_json(folder / MODEL, _sealed(self._document() | {"head_sha256": _sha256(content)}))
+        return folder
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Read and check what `save` wrote.
+
+        Raises
+        ------
+        BadRequest
+            There is no model.
+        DataError, StoreError
+            It is damaged, truncated, or of a newer version.
+        """
+        folder = Path(folder)
+        if not (folder / MODEL).is_file():
+            raise BadRequest(f"no model in {folder}: expected a folder with {MODEL}, as `head2toe export` writes it")
+        document = read_json(folder / MODEL, remedy=_REMEDY)
+        if document.get("format_name") != FORMAT_NAME:
+            raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} (format_name {document.get('format_name')!r})")
+        if (written := document.get("format_version")) != FORMAT_VERSION:
+            raise DataError(f"{folder / MODEL}: version {written}, this is version {FORMAT_VERSION}: upgrade head2toe")
+        if document != _sealed({name: value for name, value in document.items() if name != "sha256"}):
+            raise DataError(f"{folder / MODEL}: damaged (not what was written): {_REMEDY}")
+        return cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
+
+    def _document(self) -> dict[str, Any]:
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ARRAYS}
+        layers = [asdict(layer) for layer in self.layers]
+        return {"format_name": FORMAT_NAME, "format_version": FORMAT_VERSION, **plain, "layers": layers}
+
+    @classmethod
+    def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":
+        values: dict[str, Any] = {name: document[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
+        values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
+        values["classes"] = tuple(document["classes"])
+        return cls(**values, **arrays)  # type: ignore[arg-type]
+
+
+def _read_head(file: Path, digest: str) -> dict[str, np.ndarray]:
+    if not file.is_file():
+        raise DataError(f"{file}: missing: {_REMEDY}")
+    with explained(file):
+        content = file.read_bytes()
+    if _sha256(content) != digest:
+        raise DataError(f"{file}: damaged (not the head that {MODEL} was written with): {_REMEDY}")
+    try:
+        arrays = safetensors.numpy.load(content)
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{file}: not a safetensors file ({error}): {_REMEDY}") from error
+    if set(arrays) != set(ARRAYS):
+        raise DataError(f"{file}: holds {', '.join(sorted(arrays))} instead of {', '.join(sorted(ARRAYS))}")
+    return arrays
+
+
+def _sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with the hash of its canonical JSON."""
+    return {**document, "sha256": _sha256(canonical(document).encode())}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _fault(bundle: Bundle) -> str | None:
+    """What doesn't fit together, if anything."""
+    k, n_classes = sum(layer.kept for layer in bundle.layers), len(bundle.classes)
+    shapes = {"columns": (k,), "mean": (k,), "scale": (k,), "coef": (k, n_classes), "intercept": (n_classes,)}
+    for name, shape in shapes.items():
+        array = getattr(bundle, name)
+        if array.shape != shape:
+            return f"{name} has the shape {array.shape} instead of {shape}"
+        if not np.isfinite(array).all():
+            return f"{name} holds NaN or infinity"
+    if not k:
+        return "it reads no feature"
+    for layer, columns in zip(bundle.layers, bundle.features_by_layer, strict=True):
+        if layer.kept < 1 or columns[0] < 0 or columns[-1] >= layer.width or (np.diff(columns) < 1).any():
+            return f"the columns of layer {layer.name} are not ascending positions below {layer.width}"
+    return None

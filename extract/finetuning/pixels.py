@@ -1,0 +1,54 @@
+"""Decoded images for what reads them again and again: resized once, uint8, in memory or in a mapped temporary file."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from head2toe.extract.features.loop import batches
+from head2toe.extract.images.preprocess import Preprocessing
+from head2toe.extract.images.sources import ImageSource
+from head2toe.store.common.files import Progress, explained, preallocate
+
+IN_MEMORY = 1 << 30
+"""Bytes from which the images are kept in a file, which the system may drop from memory and read again."""
+
+
+@contextmanager
+def decoded(
+    images: Sequence[ImageSource],
+    preprocessing: Preprocessing,
+    *,
+    in_memory: int = IN_MEMORY,
+    progress: Progress | None = None,
+) -> Iterator[np.ndarray]:
+    """Images (n, 3, s, s) uint8, in their order.
+
+    Raises
+    ------
+    DataError
+        An image can't be read.
+    StoreError
+        The temporary file can't be written.
+    """
+    shape = (len(images), 3, preprocessing.input_size, preprocessing.input_size)
+    with TemporaryDirectory(prefix="head2toe-", ignore_cleanup_errors=True) as folder:
+        small = math.prod(shape) < in_memory
+        pixels = np.empty(shape, np.uint8) if small else _mapped(Path(folder) / "pixels", shape)
+        names = [str(row) for row in range(len(images))]
+        done = 0
+        for rows, batch in batches(names, dict(zip(names, images, strict=True)), preprocessing, 32):
+            pixels[done : done + len(rows)] = batch.numpy()
+            done += len(rows)
+            if progress:
+                progress(done, len(images))
+        yield pixels
+
+
+def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    with explained(file):
+        with file.open("xb") as opened:
+            preallocate(opened.fileno(), math.prod(shape))
+        return np.memmap(file, np.uint8, "r+", shape=shape)

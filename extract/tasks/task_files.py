@@ -1,0 +1,142 @@
+"""Task files: a few lines of YAML that give a task of one's own a name, `TASK=my_task`.
+
+# tasks/my_task.yaml
+path: ../photos/manifest.csv     # any format that a path may have, relative to this file
+classes: [cat, dog, neither]     # optional: names in label order
+folds: stratified                # optional: auto, vtab5, stratified, 800/200, holdout
+group: natural                   # optional: shown by `head2toe tasks`
+seed: 3                          # optional: draws folds and hold-out, instead of --seed
+name: cats                       # optional: instead of the file's own
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from head2toe.extract.options import SEEDS
+from head2toe.extract.readers import formats
+from head2toe.extract.readers.listing import Listing
+from head2toe.extract.readers.splits import FOLDS
+from head2toe.extract.vtab import read as vtab
+from head2toe.store.common.errors import DataError
+from head2toe.store.common.files import expanded
+
+SUFFIXES = (".yaml", ".yml")
+FIELDS = ("path", "classes", "folds", "group", "seed", "name")
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """What a task file says.
+
+    Attributes
+    ----------
+    file, path : Path
+        The task file, and where the images are.
+    name : str
+    classes : tuple of str, optional
+        Names in label order.
+    folds, group : str, optional
+    seed : int, optional
+    """
+
+    file: Path
+    path: Path
+    name: str
+    classes: tuple[str, ...] | None
+    folds: str | None
+    group: str | None
+    seed: int | None
+
+    def read(self) -> Listing:
+        """The images and labels that it points to. Raises as `head2toe.extract.readers.formats.read`."""
+        if not self.path.exists():
+            raise DataError(f"the task file {self.file} points to {self.path}, which does not exist")
+        listing = formats.read(self.path)
+        return listing if self.classes is None else listing.with_classes(self.classes, str(self.file))
+
+
+def is_task_file(path: Path) -> bool:
+    """Whether a path is a task file, by its name."""
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+def folders() -> list[Path]:
+    """Where task files are looked for: ./tasks, then $HEAD2TOE_DATA (else ./data)."""
+    return [Path("tasks"), vtab.root()]
+
+
+def find(name: str) -> Path | None:
+    """The task file `<name>.yaml` (or .yml) in the folders, or the path of one."""
+    if is_task_file(path := expanded(name)):
+        return path
+    if path.name != name:
+        return None
+    found = (folder / f"{name}{suffix}" for folder in folders() for suffix in SUFFIXES)
+    return next((file for file in found if file.is_file()), None)
+
+
+def every() -> list[Path]:
+    """All task files in the folders, by name; of two with one name the first is the one that counts."""
+    files = [file for folder in folders() if folder.is_dir() for file in folder.iterdir() if is_task_file(file)]
+    return sorted({file.stem: file for file in reversed(files)}.values())
+
+
+def load(file: Path) -> TaskFile:
+    """Read a task file.
+
+    Raises
+    ------
+    DataError
+        It is not YAML, has a field that is none of `FIELDS`, or a value of another kind.
+    """
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"can't read the task file {file}: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"the task file {file} is no mapping: expected lines like 'path: my_images'")
+    if unknown := [field for field in found if field not in FIELDS]:
+        raise DataError(f"the task file {file} has an unknown field {unknown[0]!r}: known are {', '.join(FIELDS)}")
+    for field, (fits, expected) in _EXPECTED.items():
+        if found.get(field) is not None and not fits(found[field]):
+            raise DataError(f"{field} in the task file {file} is {found[field]!r}: expected {expected}")
+    if found.get("path") is None:
+        raise DataError(f"the task file {file} has no path: expected a line like 'path: my_images'")
+    classes = found.get("classes")
+    return TaskFile(
+        file=file,
+        path=file.parent / expanded(found["path"]),
+        name=found.get("name") or file.stem,
+        classes=None if classes is None else tuple(map(str, classes)),
+        folds=found.get("folds"),
+        group=found.get("group"),
+        seed=found.get("seed"),
+    )
+
+
+def _is_classes(value: Any) -> bool:
+    # YAML reads an unquoted no or off as false: a class of that name would be called False.
+    plain = isinstance(value, list) and all(
+        isinstance(name, str | int) and not isinstance(name, bool) for name in value
+    )
+    return plain and len(value) > 1
+
+
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "path": (lambda value: isinstance(value, str) and bool(value), "a path relative to the task file"),
+    "classes": (_is_classes, "a list of names, those that YAML takes for yes or no in quotes"),
+    "folds": (FOLDS.__contains__, f"one of {', '.join(FOLDS)}"),
+    "group": (lambda value: isinstance(value, str), "a word, such as natural, specialised or structured"),
+    "seed": (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEEDS,
+        f"a number from 0 to {SEEDS - 1}",
+    ),
+    "name": (
+        lambda value: isinstance(value, str) and re.fullmatch(r"\w[\w.-]*", value) is not None,
+        "letters, digits, dots, dashes",
+    ),
+}

@@ -1,0 +1,62 @@
+"""Limited-memory BFGS with a diagonal preconditioner, for several problems of one shape side by side.
+
+Scikit-learn and SciPy have L-BFGS without a preconditioner, and one problem at a time. Here a step costs one product
+with the data forward and one back, and what was learned of the curvature is kept from one strength of the penalty to
+the next: the change of the gradient over a step changes by (new - old ridge) * step, exactly.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from head2toe.select.compute.arrays import Array
+
+MEMORY = 10
+
+
+@dataclass
+class Curvature:
+    """The last steps s of each problem, what they did to its gradient, y, and 1 / <s, y> (0 where there was no step).
+
+    All arrays are (problems, classes, coordinates); sums over the last two axes are (problems, 1, 1).
+    """
+
+    xp: Any
+    pairs: list[tuple[Array, Array, Array]] = field(default_factory=list)
+
+    def add(self, step: Array, change: Array) -> None:
+        """Learn from a step; the oldest is forgotten."""
+        sy = dot(step, change, self.xp)
+        # Rounding alone makes this negative: the objective is strictly convex but for the intercepts.
+        self.pairs = [*self.pairs, (step, change, ratio(self.xp.ones_like(sy), sy, self.xp))][-MEMORY:]
+
+    def shift(self, ridge: Array) -> None:
+        """The objective has got 1/2 <theta, ridge * theta> more (or less) than it had."""
+        pairs, self.pairs = self.pairs, []
+        for step, change, _ in pairs:
+            self.add(step, change + ridge * step)
+
+    def solve(self, gradient: Array, precondition: Array) -> Array:
+        """H^-1 gradient, with H the BFGS matrix (Nocedal & Wright, algorithm 7.4) that starts as `precondition`."""
+        xp, z, shares = self.xp, gradient, []
+        for step, change, rho in reversed(self.pairs):
+            share = rho * dot(step, z, xp)
+            z = z - share * change
+            shares.append(share)
+        z = z / precondition
+        if self.pairs:
+            _, change, rho = self.pairs[-1]
+            inverse = rho * dot(change, change / precondition, xp)
+            z = z * xp.where(inverse > 0, 1 / xp.where(inverse > 0, inverse, 1.0), 1.0)
+        for (step, change, rho), share in zip(self.pairs, reversed(shares), strict=True):
+            z = z + (share - rho * dot(change, z, xp)) * step
+        return z
+
+
+def dot(a: Array, b: Array, xp: Any) -> Array:
+    """Inner products (problems, 1, 1)."""
+    return xp.sum(a * b, axis=(1, 2), keepdims=True)
+
+
+def ratio(a: Array, b: Array, xp: Any) -> Array:
+    """A / b, and 0 where b is not positive (a problem that is done)."""
+    return xp.where(b > 0, a / xp.where(b > 0, b, xp.ones_like(b)), xp.zeros_like(b))

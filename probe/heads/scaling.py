@@ -1,0 +1,76 @@
+"""Reading chosen columns of a design, normalised. What is fitted (a scale, a mean) is fitted on training rows alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from head2toe.select.compute.arrays import Array, Arrays
+from head2toe.store.reading.design_matrix import Design
+
+Columns = np.ndarray
+"""Column numbers of a design, on the host, ascending."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Chosen features of all rows, and how they came from the raw ones: (x - mean) * scale, x of unit norm or not.
+
+    Attributes
+    ----------
+    values : (k, n) float32 array
+    unit : bool
+        Whether the chosen part of every layer was brought to unit norm first.
+    mean, scale : (k, 1) arrays
+    """
+
+    values: Array
+    unit: bool
+    mean: Array
+    scale: Array
+
+
+Rows = Callable[[Design, Columns, Array, Arrays], Scaled]
+"""(design, columns, train, arrays) to scaled values; `train` (n,) bool says which rows may be learned from."""
+
+
+def unit_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:  # noqa: ARG001
+    """The chosen part of every layer of every example at unit norm (the paper's normalisation); a zero vector stays."""
+    xp, X = arrays.xp, _read(design, columns, arrays)
+    ends = np.cumsum(design.layers.counts(columns))
+    layers = [X[start:end, :] for start, end in zip([0, *ends[:-1]], ends, strict=True) if end > start]
+    norms = [xp.sqrt(xp.sum(layer * layer, axis=0, keepdims=True)) for layer in layers]
+    X = xp.concat([a / xp.where(s > 0, s, xp.ones_like(s)) for a, s in zip(layers, norms, strict=True)], axis=0)
+    return Scaled(X, True, xp.zeros_like(X[:, :1]), xp.ones_like(X[:, :1]))
+
+
+def scaled_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
+    """As they are, but for one factor: the mean squared norm of the centred training rows becomes 1."""
+    xp, X = arrays.xp, _read(design, columns, arrays)
+    mean, _, variance = _centred(X, train, xp)
+    total = xp.sum(variance)
+    factor = 1 / xp.sqrt(xp.where(total > 0, total, xp.ones_like(total)))
+    return Scaled(X * factor, False, 0 * mean, 0 * mean + factor)
+
+
+def standardized_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
+    """Every feature at mean 0 and variance 1/k over the training rows (so that a row's squared norm is about 1)."""
+    xp, X = arrays.xp, _read(design, columns, arrays)
+    mean, centred, variance = _centred(X, train, xp)
+    # A feature that hardly varies beside its size is noise of rounding: it is dropped, not blown up.
+    alive = variance > 1e-11 * mean * mean
+    scale = xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance * X.shape[0], xp.ones_like(mean))), 0 * mean)
+    return Scaled(centred * scale, False, mean, scale)
+
+
+def _read(design: Design, columns: Columns, arrays: Arrays) -> Array:
+    return arrays.put(design.columns(columns))
+
+
+def _centred(X: Array, train: Array, xp: Any) -> tuple[Array, Array, Array]:
+    """Mean (k, 1) of each feature over the training rows, X without it, and the variance (k, 1)."""
+    w = xp.astype(train, X.dtype)[:, None]
+    w = w / xp.sum(w)
+    mean = X @ w
+    X = X - mean
+    return mean, X, (X * X) @ w

@@ -1,0 +1,78 @@
+"""An average of a method's best heads: a choice like any other, and still one linear model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from head2toe.probe.heads.scaling import Columns
+from head2toe.probe.methods.candidates import Choice, Problem, log_softmax
+from head2toe.probe.methods.outcome import LinearModel
+
+MOST = 4
+"""How many heads are averaged at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """The mean of the members' log-probabilities, normalised: a geometric mean of their probabilities.
+
+    Heads on different sets of columns err on different images; where they do, their mean errs less. Log-probabilities
+    are linear in the features (up to normalisation): the average costs no more than a head on all those columns.
+
+    Attributes
+    ----------
+    settings : dict
+        Those of the best member, and the number of members.
+    members : tuple of (Choice, head)
+        All on one target size.
+    """
+
+    settings: Mapping[str, Any]
+    members: tuple[tuple[Choice, Mapping[str, Any]], ...]
+
+    @property
+    def target_size(self) -> int:
+        """The members'."""
+        return self.members[0][0].target_size
+
+    @property
+    def columns(self) -> Columns:
+        """All that a member reads."""
+        return np.unique(np.concatenate([candidate.columns for candidate, _ in self.members]))
+
+    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
+        """All members on all training rows."""
+        done = [candidate.refit(problem, head) for candidate, head in self.members]
+        models = [model for _, model in done if model is not None and not model.unit]
+        return averaged([logp for logp, _ in done]), combined(models) if len(models) == len(done) else None
+
+
+def averaged(log_probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """(n, classes) of several predictions of the same rows."""
+    return log_softmax(np.mean(np.stack(log_probabilities), axis=0))
+
+
+def combined(models: Sequence[LinearModel]) -> LinearModel:
+    """One model on the union of the columns that predicts what the average of the models does."""
+    columns = np.unique(np.concatenate([model.columns for model in models]))
+    mean = np.zeros(len(columns))
+    coef = np.zeros((len(columns), models[0].coef.shape[1]))
+    intercept = np.zeros(coef.shape[1])
+    for model in models:
+        mean[np.searchsorted(columns, model.columns)] = model.mean
+    for model in models:
+        at = np.searchsorted(columns, model.columns)
+        weights = model.scale[:, None].astype(np.float64) * model.coef / len(models)
+        coef[at] += weights
+        # The means of a feature agree but for rounding; what is left of it goes into the intercept.
+        intercept += model.intercept / len(models) + (mean[at] - model.mean) @ weights
+    return LinearModel(
+        target_sizes=models[0].target_sizes,
+        columns=columns,
+        unit=False,
+        mean=mean.astype(np.float32),
+        scale=np.ones(len(columns), np.float32),
+        coef=coef.astype(np.float32),
+        intercept=intercept.astype(np.float32),
+    )

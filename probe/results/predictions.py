@@ -1,0 +1,181 @@
+"""Every method's prediction for every image, in long format: `predictions.parquet`, or `.csv` without pyarrow.
+
+A row for each method and image. Training rows are predicted by the head of the fold that held them out, test rows by
+the refit on all training rows. Training rows that no fold held out have no prediction, and are not there.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from head2toe.probe.metrics.classification import normalized
+from head2toe.probe.methods.outcome import Outcome
+from head2toe.store.common.errors import MissingExtra, StoreError
+from head2toe.store.common.files import write_bytes
+
+PARQUET, CSV = "predictions.parquet", "predictions.csv"
+
+
+class Rows(Protocol):
+    """What is known of the images (`results.Run`)."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """In label order."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The images' names, training rows first."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,) of all rows."""
+
+    @property
+    def folds(self) -> np.ndarray:
+        """(n_train,) of the training rows; -1 for one that no fold held out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A method's predictions.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        The images' names, n of them.
+    test : (n,) bool array
+        Whether it is a test row.
+    folds : (n,) int64 array
+        The fold that held the row out; -1 for a test row, which none did.
+    labels, predicted : (n,) int64 arrays
+    probabilities : (n, classes) float32 array
+    """
+
+    ids: tuple[str, ...]
+    test: np.ndarray
+    folds: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Column names in label order: `p_<class>`, control characters as `_`, a name met before with its label added."""
+    names: list[str] = []
+    for label, name in enumerate(classes):
+        column = "p_" + "".join(c if c.isprintable() else "_" for c in name)
+        while column in names:
+            column = f"{column}_{label}"
+        names.append(column)
+    return names
+
+
+def write(folder: Path, rows: Rows, outcomes: Sequence[Outcome]) -> Path:
+    """Write all methods' predictions, atomically; the file of an earlier run in the other format is removed."""
+    columns = _columns(rows, outcomes)
+    try:
+        import pyarrow
+    except ImportError:
+        file, content = folder / CSV, _as_csv(columns)
+    else:
+        file, content = folder / PARQUET, _as_parquet(columns, pyarrow)
+    write_bytes(file, content)
+    (folder / (CSV if file.name == PARQUET else PARQUET)).unlink(missing_ok=True)
+    return file
+
+
+def read(folder: Path) -> dict[str, Predictions]:
+    """Method to its predictions; empty if the folder has no file of them.
+
+    Raises
+    ------
+    StoreError
+        The file is damaged.
+    MissingExtra
+        Pyarrow is needed to read it.
+    """
+    for name, load in ((PARQUET, _from_parquet), (CSV, _from_csv)):
+        if (file := folder / name).is_file():
+            try:
+                return _by_method(load(file))
+            except (KeyError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+                raise StoreError(f"{file}: damaged ({' '.join(str(error).split())}): run the task again") from error
+    return {}
+
+
+def _by_method(columns: Mapping[str, Any]) -> dict[str, Predictions]:
+    probabilities = np.array([v for name, v in columns.items() if name.startswith("p_")], dtype=np.float32).T
+    methods, ids, test = np.asarray(columns["method"]), list(columns["id"]), np.asarray(columns["split"]) == "test"
+    folds = np.array([-1 if fold in (None, "") else int(fold) for fold in columns["fold"]], dtype=np.int64)
+    labels, predicted = (np.array(columns[name], dtype=np.int64) for name in ("y", "y_hat"))
+    found = {}
+    for method in dict.fromkeys(columns["method"]):
+        mine = np.flatnonzero(methods == method)
+        found[method] = Predictions(
+            tuple(ids[i] for i in mine), test[mine], folds[mine], labels[mine], predicted[mine], probabilities[mine]
+        )
+    return found
+
+
+def _columns(rows: Rows, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Column name to its values: lists of str and int, float32 arrays of probabilities."""
+    held = np.flatnonzero(rows.folds >= 0)
+    logs = [normalized(np.vstack([o.fold_log_probabilities[held], o.test_log_probabilities])) for o in outcomes]
+    logp = np.vstack(logs) if logs else np.empty((0, len(rows.classes)))
+    there = np.concatenate([held, np.arange(len(rows.folds), len(rows.labels))])
+    n, n_train, times = len(there), len(held), len(outcomes)
+    columns: dict[str, Any] = {
+        "method": [outcome.name for outcome in outcomes for _ in range(n)],
+        "id": [rows.ids[i] for i in there] * times,
+        "split": (["train"] * n_train + ["test"] * (n - n_train)) * times,
+        "fold": (rows.folds[held].tolist() + [None] * (n - n_train)) * times,
+        "y": rows.labels[there].tolist() * times,
+        "y_hat": logp.argmax(axis=1).tolist(),
+    }
+    probabilities = np.exp(logp).astype(np.float32)
+    return columns | dict(zip(probability_columns(rows.classes), probabilities.T, strict=True))
+
+
+def _as_csv(columns: Mapping[str, Any]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    shown = [[f"{p:.6g}" for p in v] if isinstance(v, np.ndarray) else v for v in columns.values()]
+    writer.writerows(zip(*shown, strict=True))
+    return text.getvalue().encode()
+
+
+def _as_parquet(columns: Mapping[str, Any], pyarrow: Any) -> bytes:
+    from pyarrow import parquet
+
+    sink = io.BytesIO()
+    # Dictionaries pay for names that repeat, not for probabilities.
+    parquet.write_table(
+        pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()}),
+        sink,
+        compression="zstd",
+        use_dictionary=["method", "id", "split"],
+    )
+    return sink.getvalue()
+
+
+def _from_csv(file: Path) -> dict[str, list[Any]]:
+    with file.open(newline="", encoding="utf-8") as lines:
+        header, *body = csv.reader(lines)
+    return dict(zip(header, map(list, zip(*body, strict=True)), strict=True))
+
+
+def _from_parquet(file: Path) -> dict[str, Any]:
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingExtra(f"{file}: pyarrow is needed to read it: pip install 'head2toe[report]'") from error
+    # Read as a whole first: a mapped file that shrinks meanwhile would kill the process.
+    table = parquet.read_table(io.BytesIO(file.read_bytes()))
+    named = zip(table.column_names, table.columns, strict=True)
+    return {name: column.to_numpy() if name.startswith("p_") else column.to_pylist() for name, column in named}

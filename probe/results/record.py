@@ -1,0 +1,315 @@
+"""From what the methods left to the record of a run: the document that `result.json` holds (docs/results-format.md)."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from head2toe.probe.metrics import classification as metrics
+from head2toe.probe.results import predictions, summary
+from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.metrics.uncertainty import (
+    Interval,
+    McNemar,
+    Mean,
+    accuracy_interval,
+    balanced_accuracy_interval,
+    mean_interval,
+    paired_difference,
+)
+from head2toe.store.common.errors import DataError, StoreError
+from head2toe.store.common.files import read_json, write_json
+from head2toe.store.common.labelled import Labelled
+
+SCHEMA_VERSION = 1
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Labelled):
+    """What is known of a run before any method has begun.
+
+    Attributes
+    ----------
+    task : str
+        Its name.
+    argument : str
+        What was typed to name it: `load_task(argument)` finds its images again.
+    group : str, optional
+        VTAB's: natural, specialised or structured.
+    source : str
+        Where images and labels come from, in words.
+    classes : tuple of str
+        In label order.
+    ids : (n,) sequence of str
+        The images' names, training rows first, test rows after them.
+    labels : (n,) int array
+    folds : (n_train,) int array
+        The fold each training row is held out in; -1 for a row that always trains.
+    backbones : sequence of dict
+        For each: `name`, `weights`, `weights_sha256`, `preprocessing`, and `stores`, target size to store key.
+    options : dict
+        The resolved configuration.
+    command : str
+        Which runs it again.
+    versions : dict
+    seed : int
+    metric : str
+        By which settings were chosen, one of `metrics.METRICS`.
+    key : str
+        Fingerprint of everything the result depends on.
+    notes : dict
+        Anything else to be recorded, as further entries of the document.
+    """
+
+    task: str
+    argument: str
+    group: str | None
+    source: str
+    classes: tuple[str, ...]
+    ids: Sequence[str]
+    labels: np.ndarray
+    folds: np.ndarray
+    backbones: Sequence[Mapping[str, Any]]
+    options: Mapping[str, Any]
+    command: str
+    versions: Mapping[str, str]
+    seed: int
+    metric: str = "accuracy"
+    key: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """(n_train,) bool: the training rows that some fold holds out, and that have out-of-fold predictions."""
+        return np.asarray(self.folds >= 0)
+
+
+def document(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The record of a run, as JSON without NaN; numbers have six significant digits.
+
+    Raises
+    ------
+    DataError
+        A method predicted NaN, or not for the rows of the run.
+    """
+    n_classes = len(run.classes)
+    for outcome in outcomes:
+        _check_shapes(run, outcome)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "key": run.key,
+        "task": run.task,
+        "argument": run.argument,
+        "group": run.group,
+        "source": run.source,
+        "classes": list(run.classes),
+        "counts": {
+            "train": run.n_train,
+            "test": len(run.test_labels),
+            "train_by_class": np.bincount(run.train_labels, minlength=n_classes).tolist(),
+            "test_by_class": np.bincount(run.test_labels, minlength=n_classes).tolist(),
+        },
+        "folds": np.bincount(run.folds[run.held_out]).tolist(),
+        "backbones": [dict(backbone) for backbone in run.backbones],
+        "metric": run.metric,
+        "methods": [_method(run, outcome) for outcome in outcomes],
+        "comparisons": _comparisons(run, outcomes),
+        "options": dict(run.options),
+        "command": run.command,
+        "versions": dict(run.versions),
+        "seed": run.seed,
+        **run.notes,
+    }
+
+
+def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Write `predictions.*`, `summary.md`, `config.json` and, when all that stands, `result.json`; return its document.
+
+    Each file is written atomically: who reads at the same time sees the earlier run's or this one's.
+    """
+    record = document(run, outcomes)
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions.write(folder, run, outcomes)
+    summary.write(folder, record)
+    write_json(folder / "config.json", {key: record[key] for key in ("options", "command", "versions", "seed")})
+    write_json(folder / RESULT, record)
+    return record
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The document of a run, from its folder or its `result.json`.
+
+    Raises
+    ------
+    StoreError
+        There is none, it is damaged, or it was written by another version.
+    """
+    file = path / RESULT if path.is_dir() else path
+    record = read_json(file)
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise StoreError(
+            f"{file}: not a result of this version (schema {record.get('schema_version')}, not {SCHEMA_VERSION}): "
+            "run the task again"
+        )
+    missing = [key for key in ("task", "classes", "counts", "backbones", "methods", "comparisons") if key not in record]
+    if missing:
+        raise StoreError(f"{file}: damaged (no {missing[0]!r}): run the task again")
+    return record
+
+
+def _check_shapes(run: Run, outcome: Outcome) -> None:
+    expected = {"folds": (run.n_train, len(run.classes)), "test": (len(run.test_labels), len(run.classes))}
+    found = {"folds": outcome.fold_log_probabilities.shape, "test": outcome.test_log_probabilities.shape}
+    if found != expected:
+        raise DataError(f"method {outcome.name}: predictions of shape {found}, not {expected}")
+
+
+def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
+    held = run.held_out
+    folded, labels = metrics.normalized(outcome.fold_log_probabilities[held]), run.train_labels[held]
+    tested = metrics.normalized(outcome.test_log_probabilities)
+    nested = outcome.nested_log_probabilities
+    has_test = len(run.test_labels) > 0
+    return {
+        "name": outcome.name,
+        "settings": _settings(outcome.settings),
+        "cv": _over_folds(folded, run),
+        "nested": None if nested is None else _over_folds(metrics.normalized(nested[held]), run),
+        "nested_settings": [_settings(chosen) for chosen in outcome.nested_settings],
+        "test": _on_test(tested, run.test_labels, run.seed) if has_test else None,
+        "calibration": _calibration(folded, labels, tested, run.test_labels),
+        "features": {"kept": outcome.features_kept, "total": outcome.features_total},
+        "layers": _layers(outcome),
+        "sweep": [
+            {
+                "settings": _settings(point.settings),
+                "accuracies": [_number(a) for a in point.accuracies],
+                "log_losses": [_number(a) for a in point.log_losses],
+            }
+            for point in outcome.sweep
+        ],
+        "cost": {
+            "seconds": _number(outcome.seconds),
+            "flops": _number(outcome.flops),
+            "extraction_flops": _number(outcome.extraction_flops),
+            "bytes": int(outcome.bytes_stored),
+        },
+    }
+
+
+def _over_folds(logp: np.ndarray, run: Run) -> dict[str, Any]:
+    """Of the held-out rows: each fold's, their mean and its standard error, and an interval over all rows."""
+    found, labels, folds = {}, run.train_labels[run.held_out], run.folds[run.held_out]
+    intervals = _intervals(logp, labels, run.seed)
+    masks = [folds == fold for fold in range(int(folds.max()) + 1)]
+    for name, metric in metrics.METRICS.items():
+        values = [metric(logp[held], labels[held]) if held.any() else math.nan for held in masks]
+        over = Mean.of(values)
+        found[name] = {
+            "mean": _number(over.mean),
+            "stderr": _number(over.stderr),
+            "interval": _ends(intervals.get(name)),
+            "folds": [_number(value) for value in values],
+        }
+    return found
+
+
+def _on_test(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    intervals = _intervals(logp, labels, seed)
+    return {
+        name: {"value": _number(metric(logp, labels)), "interval": _ends(intervals.get(name))}
+        for name, metric in metrics.METRICS.items()
+    }
+
+
+def _intervals(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Interval]:
+    """Over resamples of the images, for the metrics that have one."""
+    right = metrics.correct(logp, labels)
+    return {
+        "accuracy": accuracy_interval(right, seed),
+        "balanced_accuracy": balanced_accuracy_interval(right, labels, seed),
+        "log_loss": mean_interval(metrics.losses(logp, labels), seed),
+    }
+
+
+def _calibration(folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+    """How far probabilities can be believed: on the test rows, or on the folds where there are none."""
+    temperature = metrics.fit_temperature(folded, train)
+    logp, labels = (tested, test) if len(test) else (folded, train)
+    scaled = metrics.normalized(logp, temperature)
+    counts, confidence, right = metrics.reliability(logp, labels)
+    return {
+        "on": "test" if len(test) else "folds",
+        "temperature": _number(temperature),
+        "ece": _number(metrics.ece(logp, labels)),
+        "ece_scaled": _number(metrics.ece(scaled, labels)),
+        "log_loss_scaled": _number(metrics.log_loss(scaled, labels)),
+        "bins": {
+            "counts": counts.tolist(),
+            "confidence": [_number(value) for value in confidence],
+            "accuracy": [_number(value) for value in right],
+        },
+    }
+
+
+def _layers(outcome: Outcome) -> list[dict[str, Any]]:
+    """Every layer from first to last; where a method names no widths, those it reads."""
+    widths: Mapping[str, int | None] = outcome.layers or dict.fromkeys(outcome.kept_by_layer)
+    return [
+        {"name": name, "width": None if width is None else int(width), "kept": int(outcome.kept_by_layer.get(name, 0))}
+        for name, width in widths.items()
+    ]
+
+
+def _comparisons(run: Run, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Every two methods on the same rows: the test's; where there are none, the folds', the outer ones if nested."""
+    held, labels = run.held_out, run.train_labels[run.held_out]
+    if len(run.test_labels):
+        on, labels, logps = "test", run.test_labels, [o.test_log_probabilities for o in outcomes]
+    elif nested := [o.nested_log_probabilities[held] for o in outcomes if o.nested_log_probabilities is not None]:
+        on, logps = "nested", nested
+    else:
+        on, logps = "folds", [o.fold_log_probabilities[held] for o in outcomes]
+    right = {o.name: metrics.correct(logp, labels) for o, logp in zip(outcomes, logps, strict=True)}
+    found = []
+    for a, b in itertools.combinations(right, 2):
+        test = McNemar.of(right[a], right[b])
+        found.append(
+            {
+                "a": a,
+                "b": b,
+                "on": on,
+                "difference": _number(float(right[a].mean() - right[b].mean())),
+                "interval": _ends(paired_difference(right[a], right[b], run.seed)),
+                "a_only": test.a_only,
+                "b_only": test.b_only,
+                "p": _number(test.p),
+            }
+        )
+    return found
+
+
+def _ends(interval: Interval | None) -> list[float | None] | None:
+    return None if interval is None else [_number(interval.low), _number(interval.high)]
+
+
+def _number(value: float) -> float | None:
+    """Six significant digits; JSON has no NaN."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _settings(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in chosen.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON: NumPy's scalars and tuples as Python's own."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return _number(value) if isinstance(value, float) else value

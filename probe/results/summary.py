@@ -1,0 +1,214 @@
+"""A run in a few lines: the table of methods as text and as Markdown, and `summary.md`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from head2toe.store.common.files import write_bytes
+from head2toe.store.management.listing import table
+from head2toe.store.writing.space import readable
+
+HEADER = (
+    "method",
+    "cv accuracy",
+    "test accuracy",
+    "95 %",
+    "log-loss",
+    "ECE",
+    "features",
+    "seconds",
+    "FLOPs",
+    "kept",
+)
+NESTED = ("nested cv", "nested 95 %")
+"""After the cv accuracy, where there is one."""
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """The figures of a method that everybody asks for; the record has the rest (docs/results-format.md)."""
+
+    name: str
+    settings: dict[str, Any]
+    cv_accuracy: float
+    cv_stderr: float | None
+    test_accuracy: float | None
+    features_kept: int
+    features_total: int
+    nested_accuracy: float | None = None
+    nested_stderr: float | None = None
+
+    @classmethod
+    def of(cls, method: Mapping[str, Any]) -> "MethodResult":
+        """From the method's part of a record."""
+        cv, test, features = method["cv"]["accuracy"], method["test"], method["features"]
+        nested = (method["nested"] or {}).get("accuracy", {})
+        return cls(
+            method["name"],
+            method["settings"],
+            cv["mean"],
+            cv["stderr"],
+            None if test is None else test["accuracy"]["value"],
+            features["kept"],
+            features["total"],
+            nested.get("mean"),
+            nested.get("stderr"),
+        )
+
+
+def has_nested(record: Mapping[str, Any]) -> bool:
+    """Whether nested cross-validation was asked for."""
+    return any(method["nested"] for method in record["methods"])
+
+
+def header(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the table of methods."""
+    return (*HEADER[:2], *NESTED, *HEADER[2:]) if has_nested(record) else HEADER
+
+
+def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each method under `header`, from a run's document."""
+    return [
+        (
+            method["name"],
+            plus_minus(method["cv"]["accuracy"]),
+            *(_nested(method) if has_nested(record) else ()),
+            decimal((method["test"] or {}).get("accuracy", {}).get("value")),
+            interval((method["test"] or {}).get("accuracy", {}).get("interval")),
+            decimal((method["test"] or {}).get("log_loss", {}).get("value")),
+            decimal(method["calibration"]["ece"]),
+            features_read(method),
+            f"{method['cost']['seconds']:.1f}",
+            *flops_and_bytes(method),
+        )
+        for method in record["methods"]
+    ]
+
+
+def features_read(method: Mapping[str, Any]) -> str:
+    """How many, of how many; a dash for a method that reads pixels."""
+    kept, total = method["features"]["kept"], method["features"]["total"]
+    return f"{kept:,} of {total:,}" if total else "–"
+
+
+def flops_and_bytes(method: Mapping[str, Any]) -> tuple[str, str]:
+    """Of training, extraction included, and of what is kept for the task; a dash where a method does not say."""
+    cost = method["cost"]
+    flops, kept = cost["flops"] + cost.get("extraction_flops", 0), cost["bytes"]
+    return magnitude(flops) if flops else "–", readable(kept) if kept else "–"
+
+
+def magnitude(value: float) -> str:
+    """A large number with three digits and the SI prefix of its size: 3.1e10 is 31 G."""
+    for factor, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.3g} {prefix}"
+    return f"{value:.3g}"
+
+
+def method_table(record: Mapping[str, Any]) -> str:
+    """The same as plain columns, for a terminal."""
+    return table(header(record), method_rows(record))
+
+
+def settings_line(method: Mapping[str, Any]) -> str:
+    """The settings that the folds chose."""
+    return ", ".join(f"{key} {setting(value)}" for key, value in method["settings"].items())
+
+
+def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The method with the highest accuracy (see `accuracy_of`); the first of equals."""
+    return max(record["methods"], key=accuracy_of)
+
+
+def judges(record: Mapping[str, Any]) -> str:
+    """What settings were chosen on, in words."""
+    folds = record["folds"]
+    return f"{len(folds)} folds" if len(folds) > 1 else f"{folds[0]:,} held-out training images"
+
+
+def accuracy_of(method: Mapping[str, Any]) -> float:
+    """On the test rows; where there are none, on the folds, the outer ones if cross-validation was nested."""
+    if method["test"]:
+        return float(method["test"]["accuracy"]["value"])
+    return float((method["nested"] or method["cv"])["accuracy"]["mean"])
+
+
+def level_with_best(record: Mapping[str, Any]) -> set[str]:
+    """Names of the methods that McNemar's test can't tell from the best one (p >= 0.05, each test for itself)."""
+    best = best_method(record)["name"]
+    pairs = [pair for pair in record["comparisons"] if best in (pair["a"], pair["b"]) and pair["p"] >= ALPHA]
+    return {pair["b"] if pair["a"] == best else pair["a"] for pair in pairs}
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """What `summary.md` holds."""
+    return "\n".join(_lines(record)) + "\n"
+
+
+def write(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write `summary.md`, atomically."""
+    write_bytes(folder / "summary.md", markdown(record).encode())
+
+
+def decimal(value: float | None) -> str:
+    """Three decimals, or a dash."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def plus_minus(over: Mapping[str, Any]) -> str:
+    """A mean over folds ± its standard error."""
+    return decimal(over["mean"]) + ("" if over["stderr"] is None else f" ± {over['stderr']:.3f}")
+
+
+def interval(ends: list[float] | None) -> str:
+    """An interval, or a dash."""
+    return "–" if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value, short."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _nested(method: Mapping[str, Any]) -> tuple[str, str]:
+    over = (method["nested"] or {}).get("accuracy")
+    return (plus_minus(over), interval(over["interval"])) if over else ("–", "–")
+
+
+def _lines(record: Mapping[str, Any]) -> Iterator[str]:
+    counts, names = record["counts"], ", ".join(backbone["name"] for backbone in record["backbones"])
+    yield f"# {cell(record['task'])}, {cell(names)}"
+    yield ""
+    yield (
+        f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images. "
+        f"Settings were chosen by {record['metric'].replace('_', ' ')} over {judges(record)}."
+    )
+    yield ""
+    yield f"| {' | '.join(header(record))} |"
+    yield f"|{'---|' * len(header(record))}"
+    best, level = best_method(record)["name"], level_with_best(record)
+    for row, method in zip(method_rows(record), record["methods"], strict=True):
+        mark = "**" if method["name"] == best else "*" if method["name"] in level else ""
+        yield f"| {' | '.join([f'{mark}{cell(row[0])}{mark}', *map(cell, row[1:])])} |"
+    yield ""
+    yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
+    if has_nested(record):
+        yield "The cv accuracy is a little hopeful. Nested cv is not: settings were chosen without the fold it judges."
+    yield ""
+    for method in record["methods"]:
+        yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"
+    yield ""
+    yield (
+        "Training FLOPs: one pass of the backbone over the training images, search and training. "
+        f"Kept: what this task adds to the backbone, or a network of its own. Seed {record['seed']}. To run it again:"
+    )
+    yield ""
+    yield f"```\n{record['command']}\n```"
+
+
+def cell(text: str) -> str:
+    """Text that can stand in a cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")

@@ -1,0 +1,126 @@
+"""Normalisation without a copy: unit length per layer and example, centre and scale per feature and row set.
+
+Both are numbers kept beside the design and applied to the blocks that pass by; the features are never written again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from head2toe.select.compute.arrays import Arrays, to_numpy
+from head2toe.select.compute.stream import each_block
+from head2toe.store.common.errors import DataError
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.reading.design_matrix import DEFAULT_BYTES, Block, Design, Span
+
+THIN = 1e-4
+"""Variance, as a share of the squared distance from the mean over all rows, below which float32 has lost it."""
+
+
+class UnitRows:
+    """A design in which every layer's vector of every example has unit L2 norm over all columns of that layer.
+
+    The paper normalises so before it selects: layers then weigh alike, whatever the size of their activations. A zero
+    vector stays zero.
+    """
+
+    def __init__(self, design: Design, scale: np.ndarray) -> None:
+        self._design = design
+        self._scale = scale  # (L, n): 1 / norm, float32
+        self.shape = design.shape
+        self.layers: LayerIndex = design.layers
+
+    @classmethod
+    def of(cls, design: Design) -> "UnitRows":
+        """Measure the norms in one stream over the design."""
+        squares = np.zeros((len(design.layers.names), design.shape[0]), np.float64)
+        for block in design.stream():
+            values = np.asarray(block.values)
+            squares[_layer(design, block)] += np.einsum("jn,jn->n", values, values, dtype=np.float64)
+        norm = np.sqrt(squares)
+        return cls(design, np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0).astype(np.float32))
+
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
+        """Blocks of the design, scaled as they pass."""
+        for block in self._design.stream(max_bytes=max_bytes, within=within):
+            with np.errstate(invalid="ignore"):  # 0 times infinity; `moments` says it
+                values = block.values * self._scale[_layer(self._design, block)]
+            yield replace(block, values=values)
+
+    def columns(self, indices: np.ndarray) -> np.ndarray:
+        """Chosen columns (len(indices), n), scaled."""
+        return self._design.columns(indices) * self._scale[self.layers.layer_of(np.asarray(indices))]
+
+    def take(self, rows: np.ndarray) -> "UnitRows":
+        """A view on some rows; every row keeps its own norms."""
+        return UnitRows(self._design.take(rows), self._scale[:, rows])
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Centre and scale of every feature in each of K row sets: the standardised value is (x - mean) * scale."""
+
+    mean: np.ndarray  # (K, d) float32, on the host
+    scale: np.ndarray  # (K, d) float32: 1 / standard deviation, and 0 for a feature that is constant on those rows
+
+    def without_scaling(self) -> "Moments":
+        """Centre only: scale 1, still 0 for constant features."""
+        return Moments(self.mean, (self.scale > 0).astype(np.float32))
+
+
+def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
+    """Mean and 1 / standard deviation of every feature over each of K row sets, in one stream.
+
+    Variances are shifted twice, E[(x - c)²] - (E[x - c])² with c the mean over all rows: E[x²] - E[x]² would lose a
+    small variance beside a large mean in float32. Where a row outside of a set draws c so far away that this isn't
+    enough, the set's variance is computed once more, about its own mean.
+
+    Parameters
+    ----------
+    design : Design
+        n rows, d features.
+    masks : ndarray of bool, (K, n)
+        The rows of every set.
+    xp, device
+        The array namespace to compute with, and its device.
+
+    Raises
+    ------
+    DataError
+        A feature holds NaN or inf; the message names its layer.
+    """
+    arrays = Arrays(xp, device, str(device))
+    average = arrays.put((masks / masks.sum(axis=1, keepdims=True)).T.astype(np.float32))  # (n, K)
+    mean = np.empty((len(masks), design.shape[1]), np.float32)
+    scale = np.empty_like(mean)
+
+    def use(block: Block) -> None:
+        X = arrays.put(block.values)
+        with np.errstate(over="ignore", invalid="ignore"):  # it is said below, in one line
+            centre = xp.mean(X, axis=1, keepdims=True)
+            X = X - centre
+            shift = X @ average
+            variance = np.array(to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None)))
+            thin = variance < THIN * to_numpy(shift * shift)
+        columns = slice(block.start, block.stop)
+        mean[:, columns] = to_numpy(centre + shift).T
+        for k in np.flatnonzero(thin.any(axis=0)):
+            some = np.flatnonzero(thin[:, k])
+            values = np.asarray(block.values[some][:, masks[k]], np.float64)
+            mean[k, block.start + some], variance[some, k] = values.mean(axis=1), values.var(axis=1)
+        if not np.isfinite(variance).all():
+            name = design.layers.names[_layer(design, block)]
+            raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
+        deviation = np.sqrt(variance).T
+        # Constant, up to the rounding of the values themselves.
+        dead = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
+        scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~dead)
+
+    each_block(design, arrays, use, width=3 * design.shape[0])  # the values, centred, squared
+    return Moments(mean, scale)
+
+
+def _layer(design: Any, block: Block) -> int:
+    """Position of the layer a block belongs to; blocks never cross a layer's edge."""
+    return int(design.layers.layer_of(np.asarray([block.start]))[0])

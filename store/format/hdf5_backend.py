@@ -1,0 +1,88 @@
+"""Row blocks as HDF5 files: one file a block, and a virtual dataset over all of them as the index.
+
+Never one growing file: a writer killed while HDF5 holds unflushed metadata loses every acknowledged chunk. Each layer
+is one contiguous, page-aligned (width, R) dataset, so that its bytes can be mapped without the library.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from head2toe.store.common.files import explained, partial_name, sync_file, sync_folder
+from head2toe.store.format.backends import layer_dtypes
+from head2toe.store.format.commits import Commit, Place
+from head2toe.store.format.key import canonical
+from head2toe.store.format.layout import Spec, folder_name
+
+BLOCKS = "blocks"
+INDEX = "blocks/index.h5"
+
+
+class Hdf5Backend:
+    """One file per block: ``blocks/<block>.h5``, with one dataset a layer."""
+
+    def create(self, path: Path, spec: Spec) -> None:  # noqa: ARG002
+        """Make the folder of the blocks."""
+        (path / BLOCKS).mkdir()
+        sync_folder(path)
+
+    def place(self, spec: Spec, block: int, dtypes: Sequence[str], partial: Callable[[str], Path]) -> tuple[Place, ...]:
+        """Create the block's file with every dataset allocated; its bytes are written past the library."""
+        (name,) = self.block_files(spec, block)
+        rows = spec.block_rows(block)
+        places = []
+        with h5py.File(
+            partial(name), "w-", libver=("earliest", "v110"), alignment_threshold=1, alignment_interval=4096
+        ) as file:
+            file.attrs.update({"key": spec.key, "block": block, "first_row": rows.start, "rows": len(rows)})
+            for layer, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
+                creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                creation.set_layout(h5py.h5d.CONTIGUOUS)
+                creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+                creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+                creation.set_obj_track_times(False)  # the same features give the same bytes
+                space = h5py.h5s.create_simple((width, spec.rows_per_block))
+                kind = h5py.h5t.py_create(np.dtype(dtype).newbyteorder("<"))
+                dataset = h5py.h5d.create(file.id, folder_name(layer).encode(), kind, space, creation)
+                places.append(Place(name, int(dataset.get_offset()), dtype))
+        return tuple(places)
+
+    def block_files(self, spec: Spec, block: int) -> tuple[str, ...]:  # noqa: ARG002
+        """One file holds all layers."""
+        return (f"{BLOCKS}/{block}.h5",)
+
+    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
+        """Write index.h5: per layer a virtual (width, N) dataset over the blocks."""
+        dtypes = layer_dtypes(spec, commits)
+        target = path / INDEX
+        partial = partial_name(target)
+        with explained(target):
+            with h5py.File(partial, "w-", libver=("v110", "v110"), track_order=True) as file:
+                file.attrs.update({"key": spec.key, "identity": canonical(spec.identity)})
+                for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
+                    dataset = file.create_virtual_dataset(
+                        folder_name(name), _joined(spec, name, width, dtype), fillvalue=np.nan
+                    )
+                    dataset.attrs["layer"] = name
+                    dataset.dims[0].label, dataset.dims[1].label = f"{name} feature", "image"
+            sync_file(partial)
+            partial.replace(target)
+            sync_folder(target.parent)
+        return (INDEX,)
+
+    def unindex(self, path: Path, spec: Spec) -> None:  # noqa: ARG002
+        """Remove index.h5."""
+        (path / INDEX).unlink(missing_ok=True)
+        sync_folder(path / BLOCKS)
+
+
+def _joined(spec: Spec, layer: str, width: int, dtype: str) -> h5py.VirtualLayout:
+    """All blocks of a layer, side by side by rows, without the last one's padding."""
+    literal = folder_name(layer).replace("%", "%%")  # HDF5 reads the name of a source as a printf format
+    layout = h5py.VirtualLayout((width, spec.n_rows), np.dtype(dtype).newbyteorder("<"))
+    for block in range(spec.n_blocks):
+        rows = spec.block_rows(block)
+        source = h5py.VirtualSource(f"{block}.h5", literal, (width, spec.rows_per_block), dtype)
+        layout[:, rows.start : rows.stop] = source[:, : len(rows)]
+    return layout

@@ -1,0 +1,195 @@
+"""What lies where in a store's folder, and its spec: what it is (docs/store-format.md)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import google_crc32c
+from head2toe.store.common.errors import BadRequest, StoreError
+from head2toe.store.common.files import explained, read_record, write_bytes, write_record
+from head2toe.store.format.key import FORMAT_VERSION, store_key
+from head2toe.store.format.layer_index import LayerIndex
+
+FORMAT_NAME = "head2toe feature store"
+_HASH = frozenset("0123456789abcdef")
+
+
+def store_path(root: Path, key: str) -> Path:
+    """The folder of a store below the root."""
+    return root / key[:2] / key
+
+
+def spec_file(path: Path) -> Path:
+    """Says what the store is: identity, rows, blocks, layers. Written once, at creation."""
+    return path / "spec.json"
+
+
+def images_file(path: Path) -> Path:
+    """The images' content hashes in row order, one a line."""
+    return path / "images.txt"
+
+
+def commit_file(path: Path, block: int) -> Path:
+    """The commit record of a block: the only authority on whether it is there."""
+    return path / "commit" / f"{block}.json"
+
+
+def lock_file(path: Path, name: int | str) -> Path:
+    """What writers of a block (or the sealing process) hold a lock on."""
+    return path / "lock" / str(name)
+
+
+def seal_file(path: Path) -> Path:
+    """Its presence says that all blocks are committed and harmonised and the foreign metadata is written."""
+    return path / "complete.json"
+
+
+def folder_name(layer: str) -> str:
+    """A layer's name as it can stand in any file system, zarr group or HDF5 file: percent-encoded where it must be."""
+    name = quote(layer, safe="")
+    if name.startswith((".", "__")):
+        name = f"%{ord(name[0]):02X}{name[1:]}"
+    if name == "zarr.json":
+        name = "zarr%2Ejson"
+    if len(name) > 200:
+        raise BadRequest(f"layer name {layer[:40]!r}… is too long for a file name: give the tap a shorter one")
+    return name
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is fixed when a store is created.
+
+    Attributes
+    ----------
+    key
+        sha256 of the identity and the set of images, hex.
+    images
+        sha256 hex of each image's content, in row order.
+    rows_per_block
+        R; block b holds rows ``b * R`` to ``min((b + 1) * R, n_rows)``.
+    format
+        "zarr" or "hdf5".
+    """
+
+    key: str
+    identity: Mapping[str, Any]
+    images: tuple[str, ...]
+    layers: LayerIndex
+    rows_per_block: int
+    format: str
+    provenance: Mapping[str, Any]
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.images)
+
+    @property
+    def n_blocks(self) -> int:
+        return -(-self.n_rows // self.rows_per_block)
+
+    @property
+    def dtype(self) -> str:
+        """What was asked for: "float16" (where it is safe) or "float32" (always)."""
+        return str(self.identity["dtype"])
+
+    def block_rows(self, block: int) -> range:
+        """The rows of a block."""
+        if not 0 <= block < self.n_blocks:
+            raise BadRequest(f"store {self.key[:12]} has no block {block}: it has {self.n_blocks}")
+        start = block * self.rows_per_block
+        return range(start, min(start + self.rows_per_block, self.n_rows))
+
+    def write(self, path: Path) -> None:
+        """Write spec.json and images.txt into a folder."""
+        images = "".join(f"{image}\n" for image in self.images).encode()
+        write_bytes(images_file(path), images)
+        layers = [
+            {"name": name, "width": width, "folder": folder_name(name)}
+            for name, width in zip(self.layers.names, self.layers.widths, strict=True)
+        ]
+        content = {
+            "format_name": FORMAT_NAME,
+            "format_version": FORMAT_VERSION,
+            "key": self.key,
+            "format": self.format,
+            "rows": self.n_rows,
+            "rows_per_block": self.rows_per_block,
+            "images_crc32c": google_crc32c.value(images),
+            "identity": self.identity,
+            "layers": layers,
+            "provenance": self.provenance,
+        }
+        write_record(spec_file(path), content)
+
+    @classmethod
+    def read(cls, path: Path) -> "Spec":
+        """Read what a folder says it is, and check that its content has the key it claims.
+
+        Raises
+        ------
+        StoreError
+            Not a feature store, of a newer version, or damaged.
+        """
+        content = read_spec_json(path)
+        file = images_file(path)
+        with explained(file):
+            raw = file.read_bytes()
+        try:
+            spec = cls(
+                key=content["key"],
+                identity=content["identity"],
+                images=tuple(raw.decode("ascii").split()),
+                layers=LayerIndex(
+                    tuple(layer["name"] for layer in content["layers"]),
+                    tuple(layer["width"] for layer in content["layers"]),
+                ),
+                rows_per_block=int(content["rows_per_block"]),
+                format=content["format"],
+                provenance=content["provenance"],
+            )
+        except (KeyError, TypeError, ValueError, BadRequest) as error:
+            raise damaged(spec_file(path), f"bad or missing field {error}", repairable=False) from error
+        if google_crc32c.value(raw) != content.get("images_crc32c") or len(spec.images) != content.get("rows"):
+            raise damaged(file, "it isn't what was written", repairable=False)
+        if store_key(spec.identity, spec.images) != spec.key:
+            raise damaged(spec_file(path), "its content doesn't have the key it claims", repairable=False)
+        return spec
+
+
+def read_spec_json(path: Path) -> dict[str, Any]:
+    """spec.json as it stands, once it is clear that the folder is a store of a version we can read."""
+    file = spec_file(path)
+    if not file.is_file():
+        raise StoreError(f"{path}: not a feature store (no spec.json); `head2toe store ls` lists those there are")
+    content = read_record(file)
+    if content.get("format_name") != FORMAT_NAME:
+        raise StoreError(f"{file}: not a feature store's; `head2toe store ls` lists those there are")
+    version = content.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise StoreError(
+            f"{file}: written by a newer head2toe (format {version}, this one reads {FORMAT_VERSION}): upgrade head2toe"
+        )
+    return content
+
+
+def check_images(images: Sequence[str]) -> None:
+    """Every image must be named by the sha256 of its content, 64 hex digits in lower case."""
+    if not images:
+        raise BadRequest("no images: a feature store needs at least one")
+    for image in images:
+        if not isinstance(image, str) or len(image) != 64 or not _HASH.issuperset(image):
+            raise BadRequest(f"image {image!r}: an image is named by the sha256 of its content, 64 hex digits")
+
+
+def damaged(file: Path, what: str, *, repairable: bool = True) -> StoreError:
+    """The one way a damaged store is reported."""
+    store = next((part for part in file.parts if len(part) == 64 and _HASH.issuperset(part)), "STORE")[:12]
+    remedy = (
+        f"run `head2toe store verify --repair {store}`, then extract again"
+        if repairable
+        else f"remove it with `head2toe store rm {store}` and extract again"
+    )
+    return StoreError(f"{file}: {what}: {remedy}")

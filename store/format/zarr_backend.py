@@ -1,0 +1,76 @@
+"""Row blocks as the chunks of a zarr v3 group: one array of shape (N, width) a layer, one chunk a block.
+
+`transpose` + `bytes` is all there is of codecs, so that a chunk file is (width, R) values in C order, and nothing else:
+what we map and what every zarr reader decodes are the same bytes. zarr-python itself is needed for the metadata alone.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import zarr
+from head2toe.store.common.files import explained, sync_folder, write_bytes
+from head2toe.store.format.backends import layer_dtypes
+from head2toe.store.format.commits import Commit, Place
+from head2toe.store.format.layout import Spec, folder_name
+from zarr.abc.buffer import Buffer
+from zarr.codecs import TransposeCodec
+from zarr.storage import MemoryStore
+
+GROUP = "data.zarr"
+METADATA = "zarr.json"
+
+
+class ZarrBackend:
+    """One file per layer and block: ``data.zarr/<layer>/c.<block>.0``."""
+
+    def create(self, path: Path, spec: Spec) -> None:
+        """Make a folder for every layer."""
+        for name in spec.layers.names:
+            (path / GROUP / folder_name(name)).mkdir(parents=True)
+        sync_folder(path / GROUP)
+
+    def place(self, spec: Spec, block: int, dtypes: Sequence[str], partial: Callable[[str], Path]) -> tuple[Place, ...]:  # noqa: ARG002
+        """Each layer begins its own file."""
+        return tuple(Place(file, 0, dtype) for file, dtype in zip(self.block_files(spec, block), dtypes, strict=True))
+
+    def block_files(self, spec: Spec, block: int) -> tuple[str, ...]:
+        """One chunk a layer."""
+        return tuple(f"{GROUP}/{folder_name(name)}/c.{block}.0" for name in spec.layers.names)
+
+    def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
+        """Write every array's zarr.json, and the group's last: before that, nobody can open it."""
+        files = describe(spec, layer_dtypes(spec, commits))
+        names = sorted(files, key=len, reverse=True)
+        with explained(path / GROUP):
+            for name in names:
+                write_bytes(path / GROUP / name, files[name])
+        return tuple(f"{GROUP}/{name}" for name in names)
+
+    def unindex(self, path: Path, spec: Spec) -> None:
+        """Remove the group's zarr.json first, then those of the arrays."""
+        for name in ("", *(folder_name(layer) for layer in spec.layers.names)):
+            (path / GROUP / name / METADATA).unlink(missing_ok=True)
+        sync_folder(path / GROUP)
+
+
+def describe(spec: Spec, dtypes: Sequence[str]) -> dict[str, bytes]:
+    """The zarr.json files of a store by their path in the group, as zarr-python itself writes them."""
+    written: dict[str, Buffer] = {}
+    attributes = {"key": spec.key, "identity": dict(spec.identity), "layers": list(spec.layers.names)}
+    group = zarr.create_group(MemoryStore(written), zarr_format=3, attributes=attributes)
+    for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
+        group.create_array(
+            folder_name(name),
+            shape=(spec.n_rows, width),
+            chunks=(spec.rows_per_block, width),
+            dtype=dtype,
+            fill_value=np.nan,
+            filters=[TransposeCodec(order=(1, 0))],
+            compressors=None,
+            chunk_key_encoding={"name": "default", "separator": "."},
+            dimension_names=("image", f"{name} feature"),
+            attributes={"layer": name},
+            config={"write_empty_chunks": True},
+        )
+    return {name: buffer.to_bytes() for name, buffer in written.items()}

@@ -1,0 +1,247 @@
+"""Export and import: a compressed, sharded zarr v3 copy for an archive or an object store, and back, byte-identical.
+
+The archive holds the features as arrays that any zarr reader opens, and beside them, as they are, all bytes of the
+store that aren't features: spec, records, and of each data file what lies around its layers. Importing puts the two
+together, checks every file against its record, and only then gives the store its name.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import zarr
+from head2toe.store.common.errors import BadRequest, StoreError
+from head2toe.store.common.files import Progress, crc32c, explained, sync_file, sync_folder
+from head2toe.store.format.commits import Commit, Place
+from head2toe.store.format.layout import Spec, damaged, folder_name, images_file, spec_file, store_path
+from head2toe.store.management.catalogue import TEMPORARY, Catalogue
+from head2toe.store.management.verify import verify
+from head2toe.store.reading.feature_store import FeatureStore, read_commits
+from zarr.codecs import BloscCodec, TransposeCodec
+
+ARCHIVE_NAME = "head2toe feature archive"
+ARCHIVE_VERSION = 1
+_FEATURES = "features.zarr"
+_AROUND = "store"  # what isn't features
+_SMALL = 256  # features in an inner chunk: what a range read fetches
+_TILE = 1 << 22
+
+
+def export_store(path: Path, target: Path, *, progress: Progress | None = None) -> int:
+    """Write a complete store as an archive; returns the archive's bytes.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    target
+        The archive's folder, which must not exist yet. It takes its name once everything is written.
+    progress
+        Called with the row blocks' layers done and to do.
+
+    Raises
+    ------
+    BadRequest
+        The target exists.
+    StoreError
+        The store is incomplete or damaged (it is verified first), or the target can't be written.
+    """
+    target = Path(target).absolute()
+    if target.exists():
+        raise BadRequest(f"{target}: exists already; name a folder that doesn't")
+    store = FeatureStore.open(path)
+    if problems := verify(store.path).problems:
+        raise damaged(problems[0].file, problems[0].what)
+    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
+    with explained(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_arrays(store, partial / _FEATURES, progress)
+            _write_around(store, partial / _AROUND)
+            for file in partial.rglob("*"):
+                (sync_folder if file.is_dir() else sync_file)(file)
+            partial.rename(target)
+            sync_folder(target.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+
+
+def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | None = None) -> FeatureStore:
+    """Put an archive's store into the catalogue, byte for byte what was exported, and open it.
+
+    Raises
+    ------
+    BadRequest
+        The store is there already.
+    StoreError
+        Not an archive, of a newer version, damaged, or the root can't be written.
+    """
+    source = Path(source).absolute()
+    group = _open(source)
+    spec = Spec.read(source / _AROUND)
+    commits = read_commits(source / _AROUND, spec)
+    path = store_path(catalogue.root, spec.key)
+    if spec_file(path).is_file():
+        raise BadRequest(f"{path}: this store is there already; `head2toe store rm {spec.key[:12]}` removes it")
+    temporary = catalogue.root / f"{TEMPORARY}{uuid.uuid4().hex}"
+    with explained(catalogue.root):
+        try:
+            shutil.copytree(source / _AROUND, temporary)
+            (temporary / "lock").mkdir()
+            steps = _Steps(progress, len(commits) * len(spec.layers))
+            for commit in commits:
+                _restore_block(group, spec, commit, temporary, steps)
+            for file in temporary.rglob("*"):
+                (sync_folder if file.is_dir() else sync_file)(file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.rename(path)
+            sync_folder(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return FeatureStore.open(path)
+
+
+class _Steps:
+    """Counts what is done for a progress callback."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._done, self._total = progress, 0, total
+
+    def one(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _write_arrays(store: FeatureStore, target: Path, progress: Progress | None) -> None:
+    """The features: one array a layer, one shard a row block, compressed with lz4 after a shuffle of bits."""
+    spec = store.spec
+    steps = _Steps(progress, spec.n_blocks * len(spec.layers))
+    about = {
+        "format_name": ARCHIVE_NAME,
+        "format_version": ARCHIVE_VERSION,
+        "key": spec.key,
+        "identity": dict(spec.identity),
+        "layers": list(spec.layers.names),
+    }
+    group = zarr.create_group(target, zarr_format=3, attributes=about)
+    for layer, (name, width, dtype) in enumerate(zip(spec.layers.names, spec.layers.widths, store.dtypes, strict=True)):
+        inner = min(_SMALL, width)
+        array = group.create_array(
+            folder_name(name),
+            shape=(spec.n_rows, width),
+            shards=(spec.rows_per_block, -(-width // inner) * inner),
+            chunks=(spec.rows_per_block, inner),
+            dtype=dtype,
+            fill_value=np.nan,
+            filters=[TransposeCodec(order=(1, 0))],
+            compressors=[BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize)],
+            dimension_names=("image", f"{name} feature"),
+            attributes={"layer": name},
+            config={"write_empty_chunks": True},
+        )
+        for block in range(spec.n_blocks):
+            rows = spec.block_rows(block)
+            array[rows.start : rows.stop] = store.block(layer, block)[:, : len(rows)].T
+            steps.one()
+
+
+def _write_around(store: FeatureStore, target: Path) -> None:
+    """Everything else: small files as they are, and of data files what isn't inside a layer."""
+    data = {file.path: commit for commit in store.commits for file in commit.files}
+    for name in (images_file(store.path), spec_file(store.path), *sorted(store.path.rglob("*"))):
+        relative = name.relative_to(store.path)
+        if not name.is_file() or relative.parts[0] == "lock":
+            continue
+        copy = target / relative
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        commit = data.get(relative.as_posix())
+        if commit is None:
+            shutil.copyfile(name, copy)
+            continue
+        with name.open("rb") as whole, copy.open("wb") as around:
+            for start, stop in _gaps(store.spec, commit, relative.as_posix()):
+                whole.seek(start)
+                around.write(whole.read(stop - start))
+
+
+def _gaps(spec: Spec, commit: Commit, name: str) -> list[tuple[int, int]]:
+    """The byte ranges of a data file that no layer covers, in order."""
+    size = next(file.nbytes for file in commit.files if file.path == name)
+    covered = sorted(
+        (place.offset, place.offset + _layer_bytes(spec, place, width))
+        for place, width in zip(commit.places, spec.layers.widths, strict=True)
+        if place.file == name
+    )
+    starts = [0, *(stop for _, stop in covered)]
+    stops = [*(start for start, _ in covered), size]
+    return [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
+
+
+def _layer_bytes(spec: Spec, place: Place, width: int) -> int:
+    return width * spec.rows_per_block * np.dtype(place.dtype).itemsize
+
+
+def _open(source: Path) -> zarr.Group:
+    try:
+        group = zarr.open_group(source / _FEATURES, mode="r", zarr_format=3)
+    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+        raise StoreError(f"{source}: not an archive of a feature store; `head2toe store export` makes one") from error
+    if group.attrs.get("format_name") != ARCHIVE_NAME:
+        raise StoreError(f"{source}: not an archive of a feature store; `head2toe store export` makes one")
+    version = group.attrs.get("format_version")
+    if not isinstance(version, int) or version > ARCHIVE_VERSION:
+        raise StoreError(f"{source}: written by a newer head2toe (archive format {version}): upgrade head2toe")
+    return group
+
+
+def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, steps: _Steps) -> None:
+    """Put a block's files together and compare them with their record."""
+    for file in commit.files:
+        where = path / file.path
+        around = where.read_bytes()
+        with where.open("wb") as out:
+            for start, stop in _gaps(spec, commit, file.path):
+                out.seek(start)
+                out.write(around[: stop - start])
+                around = around[stop - start :]
+            for name, width, place in zip(spec.layers.names, spec.layers.widths, commit.places, strict=True):
+                if place.file == file.path:
+                    out.seek(place.offset)
+                    for piece in _pieces(group, spec, commit.block, name, width):
+                        out.write(piece.data)
+                    steps.one()
+        if where.stat().st_size != file.nbytes or crc32c(where) != file.crc32c:
+            raise StoreError(
+                f"{group.store_path}: the archive is damaged ({file.path} differs from its record): get it anew"
+            )
+
+
+@contextmanager
+def _decoded(group: zarr.Group, name: str) -> Iterator[None]:
+    """Whatever zarr or a codec raises on what it can't read, as one line."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise StoreError(f"{group.store_path}: the archive is damaged ({name}, {why}): get it anew") from error
+
+
+def _pieces(group: zarr.Group, spec: Spec, block: int, name: str, width: int) -> Iterator[np.ndarray]:
+    """A layer of a block as it lies on disk, some features at a time; padded with zeros, as it was written."""
+    rows = spec.block_rows(block)
+    with _decoded(group, name):
+        array = group[folder_name(name)]
+        inner = array.chunks[1]
+    at_once = inner * max(1, _TILE // (inner * spec.rows_per_block))
+    for start in range(0, width, at_once):
+        stop = min(start + at_once, width)
+        with _decoded(group, name):
+            values = np.asarray(array[rows.start : rows.stop, start:stop])
+        piece = np.zeros((stop - start, spec.rows_per_block), values.dtype.newbyteorder("<"))
+        piece[:, : len(rows)] = values.T
+        yield piece

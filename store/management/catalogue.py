@@ -1,0 +1,228 @@
+"""The root folder with all stores, found by what determines their numbers."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from head2toe.store.common.errors import BadRequest, StoreError
+from head2toe.store.common.files import expanded, explained, sync_folder
+from head2toe.store.format.backends import FORMATS, backend
+from head2toe.store.format.key import DTYPES, canonical, differing_fields, rows_per_block, store_key, unique
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.format.layout import (
+    Spec,
+    check_images,
+    folder_name,
+    read_spec_json,
+    seal_file,
+    spec_file,
+    store_path,
+)
+from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.writing.space import remaining, require_space
+from head2toe.store.writing.writer import StoreWriter
+
+ENVIRONMENT = "HEAD2TOE_STORE"
+TEMPORARY = "tmp."
+
+
+class Catalogue:
+    """All stores below a root folder. Cheap to make: nothing is read or created until it is needed.
+
+    Parameters
+    ----------
+    root
+        The folder; else that of the environment's HEAD2TOE_STORE, else the platform's cache folder.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        chosen = root or os.environ.get(ENVIRONMENT) or platformdirs.user_cache_path("head2toe") / "stores"
+        self.root = expanded(chosen).absolute()
+
+    def paths(self) -> Iterator[Path]:
+        """Folders of all stores, finished or not, in the order of their keys.
+
+        Raises
+        ------
+        StoreError
+            The root is there and can't be read, which must not pass for one without stores.
+        """
+        if self.root.exists():
+            with explained(self.root):
+                os.scandir(self.root).close()
+        for file in sorted(self.root.glob("??/*/spec.json")):
+            if len(file.parent.name) == 64:
+                yield file.parent
+
+    def find(self, identity: Mapping[str, Any], images: Sequence[str]) -> FeatureStore | None:
+        """A complete store with this identity that holds all these images, or None.
+
+        A store of more images, or of the same in another order, will do: the smallest is taken.
+
+        Raises
+        ------
+        StoreError
+            There is one, but it is damaged (and no other will do).
+        """
+        check_images(images)
+        exact = store_path(self.root, store_key(identity, images))
+        problems: list[StoreError] = []
+        found: list[FeatureStore] = []
+        for path in sorted(self._complete(identity), key=lambda path: path != exact):
+            try:
+                store = FeatureStore.open(path, mark_used=False)
+            except StoreError as error:
+                problems.append(error)
+                continue
+            if store.holds(images):
+                found.append(store)
+            if path == exact:
+                break
+        if found:
+            smallest = min(found, key=lambda store: (store.n_rows, store.key))
+            smallest.mark_used()
+            return smallest
+        if problems:
+            raise problems[0]
+        return None
+
+    def nearest(
+        self, identity: Mapping[str, Any], images: Sequence[str]
+    ) -> tuple[FeatureStore, tuple[str, ...]] | None:
+        """The complete store that differs in the fewest fields, and their names; None if there is no store at all.
+
+        Fields are dotted ("backbone.tag"); "images" is among them if the store lacks some of the images.
+        """
+        check_images(images)
+        wanted = set(images)
+        best: tuple[tuple[int, int, str], FeatureStore, tuple[str, ...]] | None = None
+        for path in self.paths():
+            try:
+                store = FeatureStore.open(path, mark_used=False)
+            except StoreError:  # an unfinished, damaged or newer store is no neighbour to point at
+                continue
+            lacking = len(wanted - store.row_by_image.keys())
+            fields = differing_fields(identity, store.identity) + (("images",) if lacking else ())
+            rank = (len(fields), lacking, store.key)
+            if best is None or rank < best[0]:
+                best = (rank, store, fields)
+        return None if best is None else best[1:]
+
+    def writer(
+        self,
+        identity: Mapping[str, Any],
+        images: Sequence[str],
+        layers: LayerIndex,
+        *,
+        format: str = "zarr",
+        provenance: Mapping[str, Any] | None = None,
+        rows_per_block: int | None = None,
+    ) -> StoreWriter:
+        """Create the store of these images, or take up where somebody stopped.
+
+        Parameters
+        ----------
+        identity
+            Everything but the images that determines the numbers; ``identity["dtype"]`` is "float16" (where it is
+            safe) or "float32".
+        images
+            sha256 (hex) of each image's content; repeats are dropped.
+        format
+            "zarr" or "hdf5". A store that is there already keeps its format, row order and blocks.
+        provenance
+            Recorded beside it, not part of its key.
+        rows_per_block
+            Rows in a block; leave it out but for tests.
+
+        Raises
+        ------
+        StoreError
+            The root can't be written, or what is there doesn't agree in its layers.
+        """
+        spec = _spec(identity, images, layers, format, provenance or {}, rows_per_block)
+        path = store_path(self.root, spec.key)
+        if not spec_file(path).is_file():
+            _create(self.root, path, spec)
+        there = Spec.read(path)
+        if there.layers != spec.layers:
+            raise StoreError(
+                f"{path}: has other layers than asked for, under the same identity: remove it and extract again"
+            )
+        if seal_file(path).is_file():
+            FeatureStore.open(path)  # a damaged one is reported, not written over
+            return StoreWriter(path, there)
+        writer = StoreWriter(path, there, list(self._siblings(identity, spec)))
+        require_space(self.root, [remaining(there, writer.pending())])
+        return writer
+
+    def _complete(self, identity: Mapping[str, Any]) -> Iterator[Path]:
+        """Complete stores with this identity."""
+        wanted = canonical(identity)
+        for path in self.paths():
+            if not seal_file(path).is_file():
+                continue
+            try:
+                content = read_spec_json(path)
+            except StoreError:  # not ours to judge here: `ls` and `verify` report it
+                continue
+            if canonical(content.get("identity")) == wanted:
+                yield path
+
+    def _siblings(self, identity: Mapping[str, Any], spec: Spec) -> Iterator[FeatureStore]:
+        """Stores to take rows from: they differ in nothing but the images."""
+        for path in self._complete(identity):
+            try:
+                store = FeatureStore.open(path)
+            except StoreError:  # a damaged sibling gives nothing; extracting is always possible
+                continue
+            if store.layers == spec.layers:
+                yield store
+
+
+def _spec(
+    identity: Mapping[str, Any],
+    images: Sequence[str],
+    layers: LayerIndex,
+    format: str,
+    provenance: Mapping[str, Any],
+    block_rows: int | None,
+) -> Spec:
+    """What is asked for, checked."""
+    check_images(images)
+    if identity.get("dtype") not in DTYPES:
+        raise BadRequest(f"dtype {identity.get('dtype')!r}: choose {' or '.join(DTYPES)}")
+    if format not in FORMATS:
+        raise BadRequest(f"no store format {format!r}; there are {', '.join(FORMATS)}")
+    if block_rows is not None and block_rows < 1:
+        raise BadRequest(f"{block_rows} rows in a block: at least one is needed")
+    canonical(provenance)
+    for name in layers.names:
+        folder_name(name)
+    rows = unique(images)
+    per_block = block_rows or rows_per_block(identity["dtype"], len(rows))
+    return Spec(store_key(identity, rows), dict(identity), rows, layers, per_block, format, dict(provenance))
+
+
+def _create(root: Path, path: Path, spec: Spec) -> None:
+    """Make the store's folder complete under another name, then rename it; who loses the race uses the winner's."""
+    with explained(root):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            for name in ("commit", "lock"):
+                (temporary / name).mkdir(parents=True)
+            backend(spec.format).create(temporary, spec)
+            spec.write(temporary)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not spec_file(path).is_file():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (path.parent, root):
+            sync_folder(folder)

@@ -1,0 +1,65 @@
+"""A feature store for other libraries: rows for torch's DataLoader, a lazy dask array, an xarray data set."""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from head2toe.store.common.errors import MissingExtra
+from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.reading.feature_store import FeatureStore
+
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
+
+
+class RowDataset:
+    """Images as rows, in the store's order: what torch's DataLoader takes for a map-style data set.
+
+    `dataset[i]` is (features,) float32. `__getitems__`, which the DataLoader prefers, reads a batch at once.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._design = DesignMatrix.of([store], store.images)
+
+    def __len__(self) -> int:
+        return self._design.shape[0]
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """(features,) float32."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        return self.__getitems__([row % len(self)])[0]
+
+    def __getitems__(self, rows: list[int]) -> list[np.ndarray]:
+        """Several rows, each (features,) float32."""
+        some = self._design.take(np.asarray(rows, np.int64))
+        return list(np.ascontiguousarray(some.columns(np.arange(some.shape[1])).T))
+
+
+def to_dask(store: FeatureStore) -> "dask.array.Array":
+    """The store as a lazy (features, images) float32 array with one chunk a layer. Raises MissingExtra without dask."""
+    try:
+        import dask
+        import dask.array as da
+    except ImportError as error:
+        raise MissingExtra("a dask array needs dask: pip install 'head2toe[arrays]'") from error
+    design = DesignMatrix.of([store], store.images)
+
+    def layer(start: int, stop: int) -> Any:
+        read = dask.delayed(design.columns)(np.arange(start, stop))
+        return da.from_delayed(read, (stop - start, store.n_rows), np.float32)
+
+    offsets = store.layers.offsets.tolist()
+    return da.concatenate([layer(start, stop) for start, stop in pairwise(offsets)])
+
+
+def to_xarray(store: FeatureStore) -> "xarray.DataArray":
+    """`to_dask` with names: dimensions `feature` (coordinate `layer`) and `image` (its sha256). Needs xarray, too."""
+    try:
+        import xarray
+    except ImportError as error:
+        raise MissingExtra("an xarray needs xarray: pip install 'head2toe[arrays]'") from error
+    owners = np.repeat(np.asarray(store.layers.names), store.layers.widths)
+    coordinates = {"layer": ("feature", owners), "image": list(store.images)}
+    return xarray.DataArray(to_dask(store), dims=("feature", "image"), coords=coordinates, name="features")

@@ -1,0 +1,241 @@
+"""The design matrix: what stage two sees of one or more stores. Everything is feature-major and float32."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.format.float16 import upcast
+from head2toe.store.format.key import labels
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.reading.design import (
+    DEFAULT_BYTES,
+    ArrayDesign,
+    Block,
+    Design,
+    Panel,
+    PanelDesign,
+    Span,
+    checked_indices,
+    overlap,
+    read_only,
+)
+from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.reading.row_map import RowMap, Segment, as_slice
+
+__all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign", "Span"]
+
+_BUFFER_BYTES = 4 << 20  # what has to be copied is copied in pieces that stay in the cache until they are used,
+_BUFFER_FEATURES = 64  # but not in so few features at once that matrix products become slow
+_DENSE = 0.25  # from this share of a layer's features on, its blocks are read as a whole
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One store of a design matrix, and which of its rows are asked for."""
+
+    store: FeatureStore
+    rows: np.ndarray
+    where: RowMap
+
+    @classmethod
+    def of(cls, store: FeatureStore, rows: np.ndarray) -> "_Part":
+        return cls(store, rows, RowMap.of(rows, store.spec.rows_per_block))
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Features [start, stop) of a layer of a store, whose first column in the design matrix is `offset`.
+
+    `segments` are the row blocks it is read from.
+    """
+
+    part: _Part
+    layer: int
+    offset: int
+    start: int
+    stop: int
+    segments: tuple[Segment, ...]
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        return self.offset + self.start, self.offset + self.stop
+
+    def read_ahead(self) -> None:
+        for segment in self.segments:
+            self.part.store.read_ahead(self.layer, segment.block, self.start, self.stop)
+
+    def values(self, segment: Segment) -> np.ndarray:
+        """(stop - start, rows) in the dtype stored; a view, if the segment's rows lie as they are wanted."""
+        return _rows(self.part.store.block(self.layer, segment.block)[self.start : self.stop], segment)
+
+
+class DesignMatrix:
+    """Feature stores side by side by columns; row i is the i-th image asked for. Made by `DesignMatrix.of`."""
+
+    def __init__(self, parts: Sequence[_Part], layers: LayerIndex, n_rows: int) -> None:
+        self._parts = tuple(parts)
+        self._n_rows = n_rows
+        self.layers = layers
+        self._owners = [(part, layer) for part in parts for layer in range(len(part.store.layers))]
+
+    @classmethod
+    def of(cls, stores: Sequence[FeatureStore], images: Sequence[str]) -> "DesignMatrix":
+        """The features of these images (content hashes, repeats allowed) in all these stores.
+
+        Raises
+        ------
+        BadRequest
+            No store, or the same one twice.
+        DataError
+            A store lacks an image.
+        """
+        if not stores or len({store.key for store in stores}) != len(stores):
+            raise BadRequest(f"a design matrix needs one or more different stores, not {[s.key[:12] for s in stores]}")
+        prefixes = labels([store.identity for store in stores])
+        layers = LayerIndex.concat([store.layers for store in stores], prefixes)
+        return cls([_Part.of(store, store.rows_of(images)) for store in stores], layers, len(images))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)."""
+        return self._n_rows, self.layers.n_features
+
+    def take(self, rows: np.ndarray) -> "DesignMatrix":
+        """A view on some rows, in any order, repeats allowed."""
+        chosen = checked_indices(rows, self._n_rows, "row")
+        parts = [_Part.of(part.store, part.rows[chosen]) for part in self._parts]
+        return DesignMatrix(parts, self.layers, len(chosen))
+
+    def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
+        """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer.
+
+        Zero-copy where a float32 layer's rows lie as wanted in one row block; otherwise a block is put together in a
+        buffer, which the next one reuses: with many row blocks, `panels` is cheaper. What comes next is fetched from
+        disk while the caller is busy. `within` leaves out all columns but [first, last).
+        """
+        buffer = _Buffer()
+        for tile in _ahead(self._stream_tiles(max_bytes, within)):
+            values = _as_it_lies(tile)
+            if values is None:
+                values = buffer.get(tile.stop - tile.start, self._n_rows)
+                for segment in tile.segments:
+                    _assign(values, segment, tile.values(segment))
+            yield Block(*tile.columns, read_only(values))
+
+    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
+        """All features of all rows, row block by row block: zero-copy for float32 whatever the number of rows.
+
+        Column ranges come in order, and all panels of a range one after the other; see `PanelDesign`.
+        """
+        buffer = _Buffer()
+        for tile in _ahead(self._panel_tiles(max_bytes)):
+            (segment,) = tile.segments
+            values = tile.values(segment)
+            if values.dtype == np.float16:
+                narrow, values = values, buffer.get(*values.shape)
+                upcast(narrow, values)
+            yield Panel(*tile.columns, segment.target, read_only(values))
+
+    def columns(self, indices: np.ndarray) -> np.ndarray:
+        """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
+        wanted = checked_indices(indices, self.layers.n_features, "column")
+        out = np.empty((len(wanted), self._n_rows), np.float32)
+        layer_of = self.layers.layer_of(wanted)
+        order = np.argsort(layer_of, kind="stable")
+        for targets in np.split(order, np.flatnonzero(np.diff(layer_of[order])) + 1):
+            if not len(targets):
+                continue
+            number = int(layer_of[targets[0]])
+            part, layer = self._owners[number]
+            lines = as_slice(targets)
+            values = out[lines] if isinstance(lines, slice) else np.empty((len(targets), self._n_rows), np.float32)
+            _gather(part, layer, wanted[targets] - self.layers.offsets[number], values)
+            if not isinstance(lines, slice):
+                out[lines] = values
+        return out
+
+    def _stream_tiles(self, max_bytes: int, within: Span | None) -> Iterator[_Tile]:
+        """All rows of so many features at once."""
+        for number, (part, layer) in enumerate(self._owners):
+            copied = part.where.source is None or part.store.dtypes[layer] != "float32"
+            offset, end = self.layers.offsets[number : number + 2].tolist()
+            first, last = overlap((offset, end), within)
+            for start, stop in _ranges((first - offset, last - offset), self._n_rows, max_bytes, copied):
+                yield _Tile(part, layer, offset, start, stop, part.where.segments)
+
+    def _panel_tiles(self, max_bytes: int) -> Iterator[_Tile]:
+        """One row block of so many features at once."""
+        for number, (part, layer) in enumerate(self._owners):
+            copied = part.store.dtypes[layer] != "float32"
+            rows = part.store.spec.rows_per_block
+            for start, stop in _ranges((0, self.layers.widths[number]), rows, max_bytes, copied):
+                for segment in part.where.segments:
+                    yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, (segment,))
+
+
+class _Buffer:
+    """Memory that is used again and again: fresh pages would cost more than what is done with them."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.float32)
+
+    def get(self, n_features: int, n_rows: int) -> np.ndarray:
+        """(features, rows) float32 of arbitrary content."""
+        size = n_features * n_rows
+        if self._memory.size < size:
+            self._memory = np.empty(size, np.float32)
+        return self._memory[:size].reshape(n_features, n_rows)
+
+
+def _ranges(span: Span, n_rows: int, max_bytes: int, copied: bool) -> Iterator[Span]:
+    """Column ranges of a span in a layer whose values fit `max_bytes`, and the cache if they have to be copied."""
+    stride = 4 * max(1, n_rows)
+    room = min(max_bytes, max(_BUFFER_BYTES, _BUFFER_FEATURES * stride)) if copied else max_bytes
+    at_once = max(1, room // stride)
+    for start in range(*span, at_once):
+        yield start, min(start + at_once, span[1])
+
+
+def _ahead(tiles: Iterator[_Tile]) -> Iterator[_Tile]:
+    """The same tiles, each being fetched from disk while the one before it is used."""
+    current = next(tiles, None)
+    if current is not None:
+        current.read_ahead()
+    while current is not None:
+        following = next(tiles, None)
+        if following is not None:
+            following.read_ahead()
+        yield current
+        current = following
+
+
+def _as_it_lies(tile: _Tile) -> np.ndarray | None:
+    """The tile as a view of the mapped file, if that is what it takes."""
+    if tile.part.where.source is None or tile.part.store.dtypes[tile.layer] != "float32":
+        return None
+    return tile.values(tile.segments[0])
+
+
+def _rows(values: np.ndarray, segment: Segment) -> np.ndarray:
+    """The segment's rows of a row block: a view if they are a slice of it."""
+    rows = segment.source
+    return values[:, rows] if isinstance(rows, slice) else values.take(rows, axis=1)
+
+
+def _assign(out: np.ndarray, segment: Segment, values: np.ndarray) -> None:
+    """Put a segment's values, of whatever dtype, where they belong in `out` (features, all rows)."""
+    if values.dtype == np.float16 and isinstance(segment.target, slice):
+        upcast(values, out[:, segment.target])
+    else:
+        out[:, segment.target] = values
+
+
+def _gather(part: _Part, layer: int, features: np.ndarray, out: np.ndarray) -> None:
+    """Copy some features of a layer, of all rows, into `out`."""
+    which = as_slice(features)
+    sparse = not isinstance(which, slice) and len(features) < _DENSE * part.store.layers.widths[layer]
+    for segment in part.where.segments:
+        block = part.store.block(layer, segment.block, sparse=sparse)
+        values = block[which] if isinstance(which, slice) else block.take(which, axis=0)
+        _assign(out, segment, _rows(values, segment))

@@ -1,0 +1,101 @@
+"""Files mapped into memory: a small cache of read-only maps, and hints to the kernel.
+
+Python's `mmap` keeps a file descriptor for as long as it lives, so a map for every file of every store would run out of
+them: as many are kept as a quarter of the descriptors this process may have. An evicted map lives on for as long as a
+view of it does.
+"""
+
+import mmap
+import os
+import resource
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+from head2toe.store.common.files import explained
+from head2toe.store.format.layout import damaged
+
+_CAPACITY = max(16, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
+_WILLNEED = getattr(os, "POSIX_FADV_WILLNEED", None)  # hints are absent on some platforms, and then aren't given
+_RANDOM = getattr(mmap, "MADV_RANDOM", None)
+_NOWAIT = getattr(os, "RWF_NOWAIT", None)
+_cache: "OrderedDict[tuple[str, int, int, bool], mmap.mmap]" = OrderedDict()
+_lock = threading.Lock()
+
+
+def mapped(path: Path, nbytes: int, *, sparse: bool = False) -> mmap.mmap:
+    """A read-only map of a whole file.
+
+    Parameters
+    ----------
+    nbytes
+        The size the file must have. It is looked up at every call: touching a map beyond the end of a truncated file
+        would kill the process with SIGBUS.
+    sparse
+        For reading here and there: the kernel reads no more than the pages touched. Such maps are kept apart from those
+        for dense reading, for the hint holds for a whole map.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, or not of this size.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a hot path
+    except FileNotFoundError as error:
+        raise damaged(path, "missing") from error
+    if status.st_size != nbytes:
+        raise damaged(path, f"truncated or overwritten ({status.st_size} bytes instead of {nbytes})")
+    name = (os.fspath(path), status.st_dev, status.st_ino, sparse)
+    with _lock:
+        if name in _cache:
+            _cache.move_to_end(name)
+            return _cache[name]
+    with explained(path), path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size != nbytes:
+            raise damaged(path, "changed while it was being opened")
+        view = mmap.mmap(file.fileno(), nbytes, access=mmap.ACCESS_READ)
+    if sparse and _RANDOM is not None:
+        view.madvise(_RANDOM)
+    with _lock:
+        _cache[name] = view
+        while len(_cache) > _CAPACITY:
+            _cache.popitem(last=False)
+    return view
+
+
+def view(
+    path: Path, nbytes: int, offset: int, shape: tuple[int, int], dtype: str, *, sparse: bool = False
+) -> np.ndarray:
+    """A read-only array over a part of a mapped file; nothing is copied."""
+    file = mapped(path, nbytes, sparse=sparse)
+    kind = np.dtype(dtype).newbyteorder("<")
+    return np.frombuffer(file, kind, shape[0] * shape[1], offset).reshape(shape)
+
+
+def read_ahead(path: Path, start: int, stop: int) -> None:
+    """Ask the kernel to fetch bytes [start, stop) of a file in the background, unless they are in memory already.
+
+    Asking costs a look at every page, which is a tenth of a matrix product; looking at three first costs nothing.
+    """
+    if _WILLNEED is None:
+        return
+    with explained(path):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            if not all(_is_cached(fd, at) for at in (start, (start + stop) // 2, stop - 1)):
+                os.posix_fadvise(fd, start, stop - start, _WILLNEED)
+        finally:
+            os.close(fd)
+
+
+def _is_cached(fd: int, at: int) -> bool:
+    """Whether a byte can be read without waiting for the disk."""
+    if _NOWAIT is None:
+        return False
+    try:
+        os.preadv(fd, [bytearray(1)], at, _NOWAIT)
+    except OSError:  # it would block; or this file system can't tell, and asking is harmless
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""How much disk a store will need, asked before the backbone runs for an hour."""
+
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from head2toe.store.common.errors import StoreError
+from head2toe.store.common.files import explained
+from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.format.layout import Spec
+
+_METADATA = 1 << 16  # records, group metadata; images are counted apart
+_FILES_OVERHEAD = 4096  # a file's last page, per layer and block
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes a store will need.
+
+    Attributes
+    ----------
+    nbytes
+        For good. A float16 store needs up to twice as much if layers turn out to need float32.
+    scratch
+        While it is being written, by each process that writes.
+    """
+
+    nbytes: int
+    scratch: int
+
+
+def remaining(spec: Spec, pending: Collection[int]) -> Estimate:
+    """What the blocks of a store that aren't there yet will need."""
+    whole = _estimate(spec.layers, spec.n_rows, spec.dtype, spec.rows_per_block)
+    return Estimate(whole.nbytes * len(pending) // spec.n_blocks, whole.scratch if pending else 0)
+
+
+def require_space(root: Path, estimates: Sequence[Estimate], *, writers: int = 1) -> None:
+    """Raise `StoreError`, with the numbers, if the root's disk hasn't room for all these stores."""
+    needed = sum(one.nbytes + writers * one.scratch for one in estimates)
+    where = next(folder for folder in (root, *root.parents) if folder.exists())
+    with explained(where):
+        free = shutil.disk_usage(where).free
+    if free < needed:
+        raise StoreError(
+            f"{root}: {readable(needed)} needed, {readable(free)} free: free some, choose another folder with "
+            "--store DIR or HEAD2TOE_STORE, or take a smaller target size"
+        )
+
+
+def readable(nbytes: float) -> str:
+    """A number of bytes as people say it: 1.5 GB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if nbytes < 1000:
+            return f"{nbytes:.0f} {unit}" if unit == "bytes" or nbytes >= 100 else f"{nbytes:.1f} {unit}"
+        nbytes /= 1000
+    return f"{nbytes:.1f} TB"
+
+
+def _estimate(layers: LayerIndex, n_rows: int, dtype: str, per_block: int) -> Estimate:
+    n_blocks = -(-n_rows // per_block)
+    itemsize = 2 if dtype == "float16" else 4
+    data = n_blocks * (layers.n_features * per_block * itemsize + len(layers) * _FILES_OVERHEAD)
+    scratch = layers.n_features * min(n_rows, per_block) * 4
+    return Estimate(data + n_rows * 65 + _METADATA, scratch)

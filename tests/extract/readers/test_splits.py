@@ -1,0 +1,121 @@
+"""One held-out part instead of folds: VTAB's 800/200, a task's own validation rows, rows that always train."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from head2toe.extract.options import ExtractOptions
+from head2toe.extract.readers import formats
+from head2toe.extract.readers.splits import FOLDS, NEVER, choose_folds, hold_out_validation, numbered
+from head2toe.extract.tasks.registry import load_task
+from head2toe.store.common.errors import DataError
+
+
+def write_manifest(image_folder: Path, name: str, **columns: Callable[[int], str]) -> str:
+    """The striped training images as a manifest, with columns whose values a row's number makes."""
+    lines = [",".join(["path", "label", *columns])]
+    for i, path in enumerate(sorted((image_folder / "train").rglob("*.png"))):
+        lines.append(",".join([str(path), path.parent.name, *(value(i) for value in columns.values())]))
+    file = image_folder.parent / name
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+def test_vtabs_split_is_the_last_200_of_a_thousand() -> None:
+    task = load_task("digits", folds="800/200")
+    assert np.array_equal(task.folds, np.repeat([NEVER, 0], [800, 200]))
+
+
+def test_vtabs_split_of_another_number_of_rows_is_refused(image_folder: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"36 training images in .*: --folds 800/200 is for VTAB-1k's 1000; --folds hol"
+    ):
+        load_task(str(image_folder), folds="800/200")
+
+
+def test_a_task_s_own_validation_rows_are_the_held_out_part(
+    image_folder: Path, vtab_folder: Callable[[], Path]
+) -> None:
+    lists = load_task(str(vtab_folder()), folds="holdout")
+    assert np.array_equal(lists.folds, np.repeat([NEVER, 0], [28, 8])), "val200.txt"
+    for name in ("across", "down", "slant"):
+        (image_folder / "val" / name).mkdir(parents=True)
+        for file in sorted((image_folder / "train" / name).iterdir())[:4]:
+            file.rename(image_folder / "val" / name / file.name)
+    folder = load_task(str(image_folder), folds="holdout")
+    assert folder.n_train == 36
+    assert [fold == 0 for fold in folder.folds] == ["/val/" in image.name for image in folder.images[:36]]
+    assert not folder.notes
+    assert load_task(str(image_folder)).folds.max() == 4, "they are training rows like others unless asked for"
+
+
+def test_a_column_split_says_which_rows_validate(image_folder: Path) -> None:
+    file = write_manifest(image_folder, "m.csv", split=lambda i: ("train", "train", "val", "test")[i % 4])
+    task = load_task(file, folds="holdout")
+    rows = [i for i in range(36) if i % 4 != 3]
+    assert task.folds.tolist() == [0 if i % 4 == 2 else NEVER for i in rows]
+
+
+def test_validation_rows_stay_marked_when_a_test_is_held_out(image_folder: Path) -> None:
+    file = write_manifest(image_folder, "m.csv", split=lambda i: "val" if i % 3 == 2 else "train")
+    task = load_task(file, folds="holdout")
+    names = sorted(str(path) for path in (image_folder / "train").rglob("*.png"))
+    assert task.n_train == 30
+    assert [names.index(image.name) % 3 == 2 for image in task.images[:30]] == (task.folds == 0).tolist()
+
+
+def test_without_validation_rows_a_part_is_drawn_and_said(image_folder: Path) -> None:
+    task = load_task(str(image_folder), folds="holdout")
+    assert (np.bincount(task.train_labels[task.folds == 0]) == 2).all()
+    assert task.notes == (
+        "no validation images: 6 of 36 training rows are held out to choose settings by (stratified, seed 0)",
+    )
+    assert not np.array_equal(task.folds, load_task(str(image_folder), folds="holdout", seed=1).folds)
+    ordered = hold_out_validation(replace(formats.read(image_folder), ordered=True), seed=0)
+    assert ordered.validation is not None
+    assert np.flatnonzero(ordered.validation).tolist() == list(range(29, 36)), "where rows have an order, the last"
+
+
+def test_groups_stay_whole_in_a_held_out_part(image_folder: Path) -> None:
+    file = write_manifest(image_folder, "m.csv", group=lambda i: f"patient {i % 17}")
+    listing = formats.read(Path(file))
+    folds = choose_folds(listing, "holdout", 0)
+    assert listing.groups is not None
+    assert 0 < (folds == 0).sum() < len(folds)
+    pairs = set(zip(listing.groups, folds.tolist(), strict=True))
+    assert len(pairs) == len(set(listing.groups)), "every group has one fold"
+    torn = write_manifest(
+        image_folder,
+        "torn.csv",
+        group=lambda i: f"patient {i // 2}",
+        split=lambda i: ("train", "val", "test", "test")[i % 4],
+    )
+    with pytest.raises(DataError, match=r"group 'patient 0' in .* has rows in several folds"):
+        load_task(torn, folds="holdout")
+
+
+def test_a_fold_of_minus_one_always_trains(image_folder: Path) -> None:
+    file = write_manifest(
+        image_folder, "m.csv", split=lambda i: "test" if i % 12 == 0 else "", fold=lambda i: ("a", "-1")[i % 2]
+    )
+    assert load_task(file).folds.tolist() == [(0, NEVER)[i % 2] for i in range(36) if i % 12]
+    assert numbered(np.array([7, NEVER, 3, 7])).tolist() == [1, NEVER, 0, 1]
+    never = write_manifest(image_folder, "never.csv", fold=lambda _: "-1")
+    with pytest.raises(DataError, match=r"column fold in .* has one value"):
+        load_task(never)
+
+
+def test_rows_that_are_left_out_leave_the_others_where_they_are() -> None:
+    task = load_task("digits", folds="800/200").without([0, 999, 1500])
+    assert np.array_equal(task.folds, np.repeat([NEVER, 0], [799, 199]))
+    with pytest.raises(DataError, match="no fold holds out a training image"):
+        task.without(range(799, 998))
+    with pytest.raises(DataError, match="all training images are in one fold"):
+        task.without(range(799))
+
+
+def test_options_offer_all_ways_to_fold() -> None:
+    choices = next(field.metadata["choices"] for field in fields(ExtractOptions) if field.name == "folds")
+    assert choices == FOLDS
