@@ -12,27 +12,29 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.extract.commands import MODELS, copy_model, echo_extraction, export_command, info, layers, predict, tasks
+from head2toe.extract.commands import echo_extraction, layers, tasks
+from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict
 from head2toe.extract.deploy.estimator import ImageClassifier
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
-from head2toe.store.commands import echo_checks, json_option, root_option, setting_options, show, store
-from head2toe.store.common.errors import BadRequest, Head2ToeError
-from head2toe.store.common.files import in_words, require_writable
+from head2toe.store.commands import root_option, store
+from head2toe.store.common.cache import versions
+from head2toe.store.common.cli import Commands, echo_checks, json_option, setting_options, show
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.files import require_writable
 
 if TYPE_CHECKING:
     import numpy as np
     from head2toe.extract.deploy.bundle import Bundle
-    from head2toe.extract.stage import Extraction
-    from head2toe.extract.tasks.registry import Task
+    from head2toe.extract.features.extraction import Extraction
+    from head2toe.extract.tasks.task import Task
     from head2toe.probe.methods.candidates import Problem
     from head2toe.probe.methods.nested import Split
     from head2toe.probe.methods.outcome import Outcome
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
 TRAINING = ("extract/images", "extract/backbone", "extract/finetuning", "extract/features/loop.py")
 """The code that the costly methods depend on, beside that of all methods."""
-PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -415,7 +416,7 @@ class Experiment:
     def key(self) -> str:
         """The name of a result: a hash of everything it depends on, this code included."""
         from head2toe.probe.stage import CODE
-        from head2toe.store.common.recall import code_fingerprint, fingerprint
+        from head2toe.store.common.cache import code_fingerprint, fingerprint
 
         o = self.options
         told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
@@ -484,7 +485,7 @@ class Experiment:
 
     def _made_of(self) -> dict[str, Any]:
         """What it is made of: rows, labels, folds, features and, by recipe, their selections."""
-        from head2toe.store.common.recall import fingerprint
+        from head2toe.store.common.cache import fingerprint
 
         rows = self.split.rows
         told = [self._images(rows), self.task.labels[rows].tolist(), self.split.folds.tolist()]
@@ -503,32 +504,7 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     return of_task(record["argument"], record["seed"])
 
 
-def versions() -> dict[str, str]:
-    """Of the packages that numbers depend on."""
-    return {name: version(name) for name in PACKAGES}
-
-
 # --------------------------------------------------------------------------------------------------- the command line
-
-
-class Commands(click.Group):
-    """A group that turns the library's errors into one line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; `--debug` lets the traceback through."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # `| head` has read enough: click ends without a word
-            raise
-        except (Head2ToeError, OSError) as error:
-            if ctx.params["debug"]:
-                raise
-            said = in_words(error) if isinstance(error, OSError) else str(error)
-            click.echo(f"Error: {' '.join(said.split())}", err=True)
-            ctx.exit(getattr(error, "exit_code", 1))
-        except KeyboardInterrupt:
-            click.echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
-            sys.exit(130)
 
 
 def options_of(given: Mapping[str, Any]) -> Options:

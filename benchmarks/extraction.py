@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.taps import Tap, discover
-from head2toe.extract.features.loop import batches, layer_index, run
+from head2toe.extract.features.loop import run
+from head2toe.extract.features.reader import layer_index
+from head2toe.extract.images.batches import batches
 from head2toe.extract.images.sources import ImageFile
 from head2toe.extract.stage import store_identity
 from head2toe.store.management.catalogue import Catalogue

@@ -8,7 +8,8 @@ import timm
 import torch
 from head2toe.extract.backbone.weights import PACKAGES, default_weights
 from head2toe.extract.vtab import read as vtab
-from head2toe.store.doctor import Check
+from head2toe.extract.vtab.tasks import TASKS
+from head2toe.store.common.cli import Check
 
 
 def torch_checks() -> list[Check]:
@@ -72,6 +73,6 @@ def data_checks() -> list[Check]:
         asked = "HEAD2TOE_DATA" in os.environ
         text = f"{root} is no folder" if asked else "HEAD2TOE_DATA is not set, and there is no folder data here"
         return [Check("data", "FAIL" if asked else "note", text, remedy)]
-    found = [task.name for task in vtab.TASKS if any(folder.is_dir() for folder in vtab.candidates(task))]
-    text = f"{root}: {len(found)} of {len(vtab.TASKS)} VTAB-1k tasks" + (f" ({', '.join(found)})" if found else "")
+    found = [task.name for task in TASKS if any(folder.is_dir() for folder in vtab.candidates(task))]
+    text = f"{root}: {len(found)} of {len(TASKS)} VTAB-1k tasks" + (f" ({', '.join(found)})" if found else "")
     return [Check("data", "ok" if found else "note", text, "" if found else remedy)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from head2toe.store.commands import json_option, show
+from head2toe.store.common.cli import json_option, show
 from head2toe.store.common.errors import BadRequest
 
 save_model_option = click.option(

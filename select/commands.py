@@ -18,7 +18,7 @@ recipe_option = click.option(
 
 def echo_selection(selected: "Selected", recipe: str) -> None:
     """A row for every λ of every target size, with its certificate, and the files."""
-    from head2toe.store.management.listing import table
+    from head2toe.store.common.text import table
 
     header = (
         "target size",

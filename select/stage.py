@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.options import SelectOptions
+from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.select.ranking.relevance import Score
-from head2toe.select.ranking.selection import Certificate, Selection, rank_features, rank_features_by_recipe
-from head2toe.select.solver.paper_recipe import BATCH
+from head2toe.select.ranking.selection import Certificate, Selection
+from head2toe.select.solver.paper_recipe import BATCH, RECIPE_LAMBDAS, RECIPE_STEPS
+from head2toe.store.common.cache import code_fingerprint, fingerprint
 from head2toe.store.common.progress import progress
-from head2toe.store.common.recall import code_fingerprint, fingerprint
 from head2toe.store.reading.design_matrix import DesignMatrix
 
 LAMBDA_RATIOS = tuple(round(10 ** (-i / 5), 4) for i in range(11))
@@ -21,8 +22,6 @@ LAMBDA_RATIOS = tuple(round(10 ** (-i / 5), 4) for i in range(11))
 down features compete and redundant ones drop out: which of the two a task needs is for its folds to say."""
 TOLERANCE = 1e-2
 """Relative duality gap; a ranking hardly changes below it, nor do the folds' accuracies."""
-RECIPE_LAMBDAS, RECIPE_STEPS = (1e-3, 1e-5), 500
-"""The paper's coefficients of the penalty, and its smaller number of steps."""
 TOP = 10_000
 """How many features a ranking holds; no head is trained on more."""
 RECIPES = ("exact", "paper")

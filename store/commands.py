@@ -4,40 +4,15 @@ They stand here and not in `pipeline.py`, so that what that file shows is the wa
 read in this room. Like there, zarr and NumPy are imported only by the command that needs them.
 """
 
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from head2toe.store.common.settings import flag_of
-
-if TYPE_CHECKING:
-    from head2toe.store.doctor import Check
+from head2toe.store.common.cli import json_option, show
 
 _FROM_0 = click.FloatRange(min=0)
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-
-
-def show(document: Mapping[str, Any]) -> None:
-    """Print the one JSON document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def echo_checks(checks: Sequence["Check"], versions: Mapping[str, str], as_json: bool) -> bool:
-    """Show what `doctor` found; whether nothing is wrong."""
-    wrong = sum(check.state == "FAIL" for check in checks)
-    if as_json:
-        show({"ok": not wrong, "checks": list(map(asdict, checks)), "versions": versions})
-        return not wrong
-    for check in checks:
-        click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
-        if check.remedy:
-            click.echo(f"{'':<17} -> {check.remedy}")
-    click.echo(f"{wrong} of {len(checks)} checks failed" if wrong else "nothing is wrong")
-    return not wrong
 
 
 def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,40 +22,6 @@ def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--store", "root", type=folder, help="Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache]"
     )
     return option(json_option(command))
-
-
-def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option for every setting of some dataclasses (`store.settings`), in their order, with its default shown."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for field in reversed([field for one in settings for field in fields(one)]):
-            told, default = field.metadata, field.default
-            form: dict[str, Any] = {"default": default, "show_default": default is not None}
-            if told["kind"] is bool:
-                form = {"is_flag": True}
-            elif told["listed"]:
-                form |= {"default": ",".join(default), "callback": _parts(told["every"])}
-            elif told["choices"]:
-                form["type"] = click.Choice(told["choices"])
-            elif issubclass(told["kind"], Path):
-                form["type"] = click.Path(path_type=Path, file_okay=False)
-            else:
-                form["type"] = told["kind"]
-            if told["several"]:
-                form |= {"multiple": True, "default": default if isinstance(default, tuple) else (default,)}
-            command = click.option(flag_of(field.name, told), field.name, help=told["help"], **form)(command)
-        return command
-
-    return decorate
-
-
-def _parts(every: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
-    """For click: `a,b` as names, each once; `all` is what it stands for."""
-
-    def parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
-        return every if value == "all" else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-
-    return parts
 
 
 @click.group()
@@ -196,9 +137,9 @@ def store_rm(names: tuple[str, ...], root: Path | None, as_json: bool) -> None:
 
     Example: head2toe store rm 3fa9
     """
+    from head2toe.store.common.text import readable
     from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.maintenance import remove, resolve
-    from head2toe.store.writing.space import readable
 
     catalogue = Catalogue(root)
     paths = [resolve(catalogue, name) for name in names]
@@ -219,10 +160,10 @@ def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> N
     Example: head2toe store export 3fa9 digits.archive
     """
     from head2toe.store.common.progress import progress
+    from head2toe.store.common.text import readable
     from head2toe.store.management.archive import export_store
     from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.maintenance import resolve
-    from head2toe.store.writing.space import readable
 
     with progress("exporting", unit="layer") as report:
         nbytes = export_store(resolve(Catalogue(root), name), target, progress=report)

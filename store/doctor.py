@@ -9,37 +9,16 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from head2toe.store.common.cli import Check
 from head2toe.store.common.errors import StoreError
 from head2toe.store.common.files import Lock, explained, preallocate, sync_folder, write_bytes
-from head2toe.store.writing.space import readable
+from head2toe.store.common.text import readable
 
 ANOTHER_ROOT = "choose a folder on a local disk with --store DIR or HEAD2TOE_STORE"
 LEAST_DISK, LITTLE_DISK = 10**8, 5 * 10**9
 LITTLE_MEMORY = 2 * 10**9
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of `doctor`.
-
-    Attributes
-    ----------
-    name : str
-    state : {"ok", "note", "FAIL"}
-        A note is worth knowing and no fault.
-    text : str
-        What was found.
-    remedy : str
-        What to do about it; never empty for a FAIL.
-    """
-
-    name: str
-    state: str
-    text: str
-    remedy: str = ""
 
 
 def machine_checks() -> list[Check]:

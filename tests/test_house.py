@@ -177,8 +177,8 @@ def test_the_command_line_knows_every_method_metric_and_head() -> None:
     from head2toe.probe import options
     from head2toe.probe.heads import kinds
     from head2toe.probe.methods import registry as methods
-    from head2toe.probe.metrics import classification as metrics
+    from head2toe.probe.metrics import classification
 
     assert set(options.METHODS) == set(methods.METHODS)
-    assert set(options.METRICS) == set(metrics.METRICS)
+    assert set(options.METRICS) == set(classification.METRICS)
     assert set(options.HEADS) == set(kinds.KINDS)

@@ -125,3 +125,7 @@ def state_sha256(state: dict[str, torch.Tensor]) -> str:
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()
+
+
+AMP_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
+"""What autocast computes in; pooling is in float32 all the same."""

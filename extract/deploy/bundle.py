@@ -17,9 +17,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from head2toe.extract.deploy.model_card import model_card
+from head2toe.store.common.cache import canonical
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import explained, read_json, write_bytes, write_json
-from head2toe.store.format.key import canonical
 
 FORMAT_NAME = "head2toe model"
 FORMAT_VERSION = 1
@@ -133,8 +133,9 @@ class Bundle:
             folder.mkdir(parents=True, exist_ok=True)
             content = safetensors.numpy.save(self.arrays)
             write_bytes(folder / HEAD, content)
-            write_bytes(folder / CARD, model_card(self, len(content)).encode())
-            write_json(folder / MODEL, _sealed(self._document() | {"head_sha256": _sha256(content)}))
+            document = self._document()
+            write_bytes(folder / CARD, model_card(document, len(content)).encode())
+            write_json(folder / MODEL, _sealed(document | {"head_sha256": _sha256(content)}))
         return folder
 
     @classmethod

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from head2toe.extract.backbone.backbone import Backbone, load_backbone
+from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone, load_backbone
 from head2toe.extract.backbone.pooling import Tokens, pool_view
 from head2toe.extract.backbone.taps import Point, Tap, first_tensor, hooked
 from head2toe.extract.deploy.bundle import Bundle
-from head2toe.extract.features.loop import AMP_DTYPES
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.store.common.errors import BadRequest, DataError
 from torch import nn

@@ -15,7 +15,7 @@ from head2toe.store.common.errors import BadRequest
 
 if TYPE_CHECKING:
     from head2toe.extract.deploy.deployed import Deployed
-    from head2toe.extract.tasks.registry import Task
+    from head2toe.extract.tasks.task import Task
 
 
 class ImageClassifier:
@@ -186,7 +186,7 @@ def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
         No labels, or not as many as images; too few images or classes.
     """
     from head2toe.extract.readers.splits import stratified_folds
-    from head2toe.extract.tasks.registry import Task, checked
+    from head2toe.extract.tasks.task import Task, checked
 
     images = sources(X)
     if y is None or len(y) != len(images):

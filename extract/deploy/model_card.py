@@ -1,31 +1,39 @@
 """The model card: what a model bundle's README.md says to people."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from head2toe.store.writing.space import readable
+from head2toe.store.common.text import readable
 
-if TYPE_CHECKING:
-    from head2toe.extract.deploy.bundle import Bundle
-
+Model = Mapping[str, Any]
+"""What model.json holds: the fields of a `Bundle`, but for its arrays."""
 SHOWN_CLASSES = 20
 
 
-def model_card(bundle: "Bundle", head_bytes: int) -> str:
-    """Markdown: use, data, scores, what is read, how to load it, limits."""
-    return "\n".join([*_head(bundle), *_scores(bundle), *_reads(bundle, head_bytes), *_use(), *_limits(bundle)]) + "\n"
+def model_card(model: Model, head_bytes: int) -> str:
+    """Markdown: use, data, scores, what is read, how to load it, limits.
+
+    Parameters
+    ----------
+    model : dict
+        The content of model.json.
+    head_bytes : int
+        Size of the head's file.
+    """
+    return "\n".join([*_head(model), *_scores(model), *_reads(model, head_bytes), *_use(), *_limits(model)]) + "\n"
 
 
-def _head(bundle: "Bundle") -> list[str]:
-    classes = ", ".join(bundle.classes[:SHOWN_CLASSES])
-    more = f" and {len(bundle.classes) - SHOWN_CLASSES} more" if len(bundle.classes) > SHOWN_CLASSES else ""
-    task = bundle.task
+def _head(model: Model) -> list[str]:
+    classes = ", ".join(model["classes"][:SHOWN_CLASSES])
+    more = f" and {len(model['classes']) - SHOWN_CLASSES} more" if len(model["classes"]) > SHOWN_CLASSES else ""
+    task = model["task"]
     counts = ", ".join(f"{task[key]:,} {what}" for key, what in _COUNTS.items() if key in task)
     return [
         f"# {task.get('name', 'Model')}: image classifier",
         "",
-        f"Assigns an image to one of {len(bundle.classes)} classes: {classes}{more}.",
-        f"The frozen backbone {bundle.backbone['name']} with a linear head, made by head2toe"
-        f" {bundle.versions.get('head2toe', '')} (method {bundle.method}).".replace("  ", " "),
+        f"Assigns an image to one of {len(model['classes'])} classes: {classes}{more}.",
+        f"The frozen backbone {model['backbone']['name']} with a linear head, made by head2toe"
+        f" {model['versions'].get('head2toe', '')} (method {model['method']}).".replace("  ", " "),
         "",
         "## Data",
         f"{task.get('source', 'Not recorded')}{f' ({counts})' if counts else ''}.",
@@ -36,9 +44,9 @@ def _head(bundle: "Bundle") -> list[str]:
 _COUNTS = {"n_train": "images to learn from", "n_test": "for the test"}
 
 
-def _scores(bundle: "Bundle") -> list[str]:
-    lines = [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in bundle.metrics.items()]
-    settings = ", ".join(f"{key} {value}" for key, value in bundle.settings.items())
+def _scores(model: Model) -> list[str]:
+    lines = [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in model["metrics"].items()]
+    settings = ", ".join(f"{key} {value}" for key, value in model["settings"].items())
     table = ["| | |", "|---|---|", *lines] if lines else ["None were recorded."]
     return ["## Scores", *table, "", *([f"Settings: {settings}.", ""] if settings else [])]
 
@@ -47,16 +55,16 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _reads(bundle: "Bundle", head_bytes: int) -> list[str]:
-    total = sum(layer.kept for layer in bundle.layers)
+def _reads(model: Model, head_bytes: int) -> list[str]:
+    total = sum(layer["kept"] for layer in model["layers"])
     lines = [
-        f"| {layer.name} | {layer.target_size} | {layer.kept:,} of {layer.width:,} | {layer.dtype} |"
-        for layer in bundle.layers
+        f"| {layer['name']} | {layer['target_size']} | {layer['kept']:,} of {layer['width']:,} | {layer['dtype']} |"
+        for layer in model["layers"]
     ]
     return [
         "## What it reads",
-        f"{total:,} features of {len(bundle.layers)} layers; the head takes {readable(head_bytes)}. Backbone weights:"
-        f" {bundle.backbone['weights']}, sha256 of all tensors {bundle.backbone['weights_sha256']}.",
+        f"{total:,} features of {len(model['layers'])} layers; the head takes {readable(head_bytes)}. Backbone weights:"
+        f" {model['backbone']['weights']}, sha256 of all tensors {model['backbone']['weights_sha256']}.",
         "",
         "| layer | target size | features | trained on |",
         "|---|---|---|---|",
@@ -85,8 +93,10 @@ def _use() -> list[str]:
     ]
 
 
-def _limits(bundle: "Bundle") -> list[str]:
-    missing = "" if "test_accuracy" in bundle.metrics else " No test images were held out: judge it before you use it."
+def _limits(model: Model) -> list[str]:
+    missing = (
+        "" if "test_accuracy" in model["metrics"] else " No test images were held out: judge it before you use it."
+    )
     return [
         "## Intended use and limits",
         "For images like those it was trained on. It names one of its classes whatever it is shown; probabilities are a"

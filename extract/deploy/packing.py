@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 import numpy as np
 from head2toe.extract.deploy.bundle import Bundle, KeptLayer
-from head2toe.extract.stage import Extraction
+from head2toe.extract.features.extraction import Extraction
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LayerIndex
 
 
 class Head(Protocol):
-    """A linear head on columns of a design; `head2toe.probe.methods.outcome.LinearModel` is one."""
+    """A linear head on columns of a design; `head2toe.probe.heads.linear_model.LinearModel` is one."""
 
     @property
     def target_sizes(self) -> tuple[int, ...]:

@@ -12,8 +12,9 @@ from typing import IO, Any
 import numpy as np
 import torch
 from head2toe.extract.deploy.deployed import Deployed
-from head2toe.extract.features.loop import batches
-from head2toe.extract.images.sources import ImageFile, ImageSource, fault, image_files
+from head2toe.extract.images.batches import batches
+from head2toe.extract.images.decode import fault
+from head2toe.extract.images.sources import ImageFile, ImageSource, image_files
 from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
 from head2toe.store.common.files import expanded, partial_name
 from head2toe.store.common.progress import Progress

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from head2toe.extract.features.loop import batches
+from head2toe.extract.images.batches import batches
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.files import Progress, explained, preallocate

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from head2toe.extract.backbone.backbone import Backbone
-from head2toe.extract.features.loop import AMP_DTYPES
+from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
 from head2toe.store.common.files import Progress
 from torch import nn
 

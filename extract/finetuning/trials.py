@@ -15,16 +15,15 @@ import numpy as np
 import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.cost import TRAINING, forward_flops, nbytes
-from head2toe.extract.features.loop import batches
+from head2toe.extract.features.extraction import Extraction
 from head2toe.extract.finetuning import training as finetuning
 from head2toe.extract.finetuning.pixels import decoded
 from head2toe.extract.finetuning.training import BATCH, RATES, Setting, Training
+from head2toe.extract.images.batches import batches
 from head2toe.extract.options import ExtractOptions
-from head2toe.extract.stage import Extraction
-from head2toe.extract.tasks.registry import Task
-from head2toe.store.common.cache import read_arrays, write_arrays
+from head2toe.extract.tasks.task import Task
+from head2toe.store.common.cache import code_fingerprint, fingerprint, read_arrays, write_arrays
 from head2toe.store.common.progress import progress
-from head2toe.store.common.recall import code_fingerprint, fingerprint
 
 CODE = ("extract/images", "extract/backbone", "extract/finetuning", "extract/features/loop.py")
 """What the numbers of a training depend on: how images are decoded and scaled, the network, and how it is trained."""

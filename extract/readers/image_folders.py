@@ -1,12 +1,13 @@
 """Reading a task from a folder of image files: VTAB-1k's lists, or one folder for each class."""
 
 from pathlib import Path
+from typing import Any
 
 from head2toe.extract.images.sources import ImageFile, image_files, is_image
 from head2toe.extract.readers import listing
 from head2toe.extract.readers.listing import TEST, TRAIN, VALIDATION, Listing, Row
-from head2toe.extract.vtab.writer import source_of
 from head2toe.store.common.errors import DataError
+from head2toe.store.common.files import read_json
 
 MOST_CLASSES = 1_000_000
 """From here on, what stands in a list is no label but something else."""
@@ -138,3 +139,12 @@ def _subfolders(folder: Path) -> tuple[str, ...]:
 
 def _images_by_class(split: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     return [(path, label) for label, name in enumerate(classes) for path in image_files(split / name)]
+
+
+SOURCE_FILE = "SOURCE.json"
+
+
+def source_of(folder: Path) -> dict[str, Any] | None:
+    """What `SOURCE.json` says of a task's folder; None where there is none (the folder that circulates has none)."""
+    path = folder / SOURCE_FILE
+    return read_json(path, remedy="mend or remove it") if path.is_file() else None

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from head2toe.extract.vtab.read import VtabTask
 from head2toe.extract.vtab.recipes import RECIPES, Recipe
+from head2toe.extract.vtab.tasks import VtabTask
 from head2toe.extract.vtab.writer import Part, Picture, write_task
 from head2toe.store.common.errors import DataError, MissingExtra
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.extract.readers import splits
-from head2toe.extract.vtab.read import VtabTask
+from head2toe.extract.vtab.tasks import VtabTask
 from head2toe.extract.vtab.writer import N_TRAIN, N_VAL, TEST, TRAIN, VAL, Part, Picture, write_task
 from head2toe.store.common.errors import BadRequest, DataError
 

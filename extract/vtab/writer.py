@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.extract.images.sources import sniffed
+from head2toe.extract.images.decode import sniffed
+from head2toe.extract.readers.image_folders import SOURCE_FILE
 from head2toe.store.common.errors import DataError
-from head2toe.store.common.files import partial_name, read_json, sync_folder, write_json
+from head2toe.store.common.files import partial_name, sync_folder, write_json
 from head2toe.store.common.progress import Progress, progress
 from PIL import Image
 
-SOURCE_FILE = "SOURCE.json"
 TRAIN, VAL, BOTH, TEST = "train800", "val200", "train800val200", "test"
 N_TRAIN, N_VAL = 800, 200
 
@@ -128,9 +128,3 @@ def png(pixels: np.ndarray) -> bytes:
     squeezed = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     Image.fromarray(squeezed).save(file, "PNG")
     return file.getvalue()
-
-
-def source_of(folder: Path) -> dict[str, Any] | None:
-    """What `SOURCE.json` says of a task's folder; None where there is none (the folder that circulates has none)."""
-    path = folder / SOURCE_FILE
-    return read_json(path, remedy="mend or remove it") if path.is_file() else None

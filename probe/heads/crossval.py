@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe.heads.eigenbasis import Basis, Eigenbasis, eigenbasis, stack
+from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.logistic import logistic_path
 from head2toe.probe.heads.scaling import Columns, Rows
-from head2toe.probe.methods.outcome import LinearModel
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
 from head2toe.store.reading.design_matrix import Design
 

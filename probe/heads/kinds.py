@@ -20,12 +20,12 @@ from head2toe.probe.heads.crossval import (
     out_of_fold,
 )
 from head2toe.probe.heads.eigenbasis import eigenbasis, stack
-from head2toe.probe.heads.logistic import least_squares_path, logistic_path
+from head2toe.probe.heads.logistic import logistic_path
+from head2toe.probe.heads.ridge import least_squares_path
 from head2toe.probe.heads.scaling import Columns, Rows
-from head2toe.probe.metrics import classification as metrics
+from head2toe.probe.metrics import calibration
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
-from head2toe.select.solver.paper_recipe import BATCH, Setting, train
-from head2toe.select.stage import RECIPE_STEPS
+from head2toe.select.solver.paper_recipe import BATCH, RECIPE_STEPS, Setting, train
 from head2toe.store.reading.design_matrix import Design
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
@@ -226,4 +226,4 @@ def best_scale(scores: np.ndarray, labels: Labels) -> float:
     """What to multiply out-of-fold scores (n, classes) by before the softmax."""
     y, held = to_numpy(labels.onehot).argmax(axis=1), labels.folds >= 0  # others have no prediction
     low, high = SCALES
-    return 1 / metrics.fit_temperature(log_softmax(scores[held]), y[held], bounds=(1 / high, 1 / low))
+    return 1 / calibration.fit_temperature(log_softmax(scores[held]), y[held], bounds=(1 / high, 1 / low))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
 from head2toe.probe.methods.candidates import Choice, Problem, log_softmax
-from head2toe.probe.methods.outcome import LinearModel
 
 MOST = 4
 """How many heads are averaged at most."""

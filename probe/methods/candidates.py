@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from head2toe.probe.heads.crossval import Labels, Refit, log_softmax, out_of_fold, refit
 from head2toe.probe.heads.kinds import KINDS, Kind
+from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns, Rows, unit_rows
-from head2toe.probe.methods.outcome import LinearModel
 from head2toe.select.compute.arrays import Arrays, to_numpy
 from head2toe.select.compute.normalize import UnitRows
 from head2toe.select.ranking.selection import Selection, Sparse

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
 from head2toe.probe.methods.candidates import Problem
-from head2toe.probe.methods.outcome import LinearModel, Outcome
+from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.sweep import choose, judge
 
 Refit = Callable[[Mapping[str, Any]], np.ndarray]

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.probe.methods.outcome import LinearModel, Outcome, SweepPoint
+from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.methods.outcome import Outcome, SweepPoint
 from head2toe.store.common.cache import read_arrays, write_arrays
 
 

@@ -13,7 +13,7 @@ from head2toe.probe.methods.averaging import MOST, Average, averaged
 from head2toe.probe.methods.candidates import Candidate, Choice, HeadOn, Problem
 from head2toe.probe.methods.outcome import Outcome, SweepPoint
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.metrics import classification as metrics
+from head2toe.probe.metrics import classification
 from head2toe.probe.options import RULES
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.progress import Progress
@@ -48,14 +48,14 @@ def evaluate(
     name : str
         One of `METHODS`.
     metric : str
-        One of `metrics.METRICS`: its mean over the folds decides; the log-loss settles ties.
+        One of `classification.METRICS`: its mean over the folds decides; the log-loss settles ties.
     rule : {"best", "simplest"}
         `simplest` takes the candidate with the fewest features among those within one standard error of the best
         (Breiman et al. 1984); with one fold, which has no standard error, among those that are as good as the best.
     """
-    if metric not in metrics.METRICS or rule not in RULES:
+    if metric not in classification.METRICS or rule not in RULES:
         raise BadRequest(
-            f"unknown metric or rule {metric!r}, {rule!r}: {', '.join(metrics.METRICS)}; {', '.join(RULES)}"
+            f"unknown metric or rule {metric!r}, {rule!r}: {', '.join(classification.METRICS)}; {', '.join(RULES)}"
         )
     start = time.perf_counter()
     grid = candidates(name, problem)
@@ -123,13 +123,13 @@ def averages(bests: Sequence[Trial], problem: Problem, metric: str) -> list[Tria
 def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, problem: Problem, metric: str) -> Trial:
     """How out-of-fold predictions (n_train, classes) did."""
     folds = [np.flatnonzero(problem.folds == fold) for fold in range(problem.n_folds)]
-    parts = [(metrics.normalized(logp[held]), problem.labels[held]) for held in folds if len(held)]
+    parts = [(classification.normalized(logp[held]), problem.labels[held]) for held in folds if len(held)]
 
     def over_folds(name: str) -> tuple[float, ...]:
-        return tuple(float(metrics.METRICS[name](*part)) for part in parts)
+        return tuple(float(classification.METRICS[name](*part)) for part in parts)
 
     point = SweepPoint({**candidate.settings, **head}, over_folds("accuracy"), over_folds("log_loss"))
-    sign = -1 if metric in metrics.LESS_IS_BETTER else 1
+    sign = -1 if metric in classification.LESS_IS_BETTER else 1
     # (AUROC is NaN for a fold of one class: such a fold has no say.)
     merits = [sign * merit for merit in over_folds(metric) if math.isfinite(merit)] or [-math.inf]
     spread = statistics.stdev(merits) / math.sqrt(len(merits)) if len(merits) > 1 else 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.probe.metrics import classification as metrics
+from head2toe.probe.metrics import calibration, classification
 from head2toe.probe.results import predictions, summary
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.metrics.uncertainty import (
@@ -58,7 +58,7 @@ class Run(Labelled):
     versions : dict
     seed : int
     metric : str
-        By which settings were chosen, one of `metrics.METRICS`.
+        By which settings were chosen, one of `classification.METRICS`.
     key : str
         Fingerprint of everything the result depends on.
     notes : dict
@@ -170,15 +170,15 @@ def _check_shapes(run: Run, outcome: Outcome) -> None:
 
 def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
     held = run.held_out
-    folded, labels = metrics.normalized(outcome.fold_log_probabilities[held]), run.train_labels[held]
-    tested = metrics.normalized(outcome.test_log_probabilities)
+    folded, labels = classification.normalized(outcome.fold_log_probabilities[held]), run.train_labels[held]
+    tested = classification.normalized(outcome.test_log_probabilities)
     nested = outcome.nested_log_probabilities
     has_test = len(run.test_labels) > 0
     return {
         "name": outcome.name,
         "settings": _settings(outcome.settings),
         "cv": _over_folds(folded, run),
-        "nested": None if nested is None else _over_folds(metrics.normalized(nested[held]), run),
+        "nested": None if nested is None else _over_folds(classification.normalized(nested[held]), run),
         "nested_settings": [_settings(chosen) for chosen in outcome.nested_settings],
         "test": _on_test(tested, run.test_labels, run.seed) if has_test else None,
         "calibration": _calibration(folded, labels, tested, run.test_labels),
@@ -206,7 +206,7 @@ def _over_folds(logp: np.ndarray, run: Run) -> dict[str, Any]:
     found, labels, folds = {}, run.train_labels[run.held_out], run.folds[run.held_out]
     intervals = _intervals(logp, labels, run.seed)
     masks = [folds == fold for fold in range(int(folds.max()) + 1)]
-    for name, metric in metrics.METRICS.items():
+    for name, metric in classification.METRICS.items():
         values = [metric(logp[held], labels[held]) if held.any() else math.nan for held in masks]
         over = Mean.of(values)
         found[name] = {
@@ -222,32 +222,32 @@ def _on_test(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
     intervals = _intervals(logp, labels, seed)
     return {
         name: {"value": _number(metric(logp, labels)), "interval": _ends(intervals.get(name))}
-        for name, metric in metrics.METRICS.items()
+        for name, metric in classification.METRICS.items()
     }
 
 
 def _intervals(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Interval]:
     """Over resamples of the images, for the metrics that have one."""
-    right = metrics.correct(logp, labels)
+    right = classification.correct(logp, labels)
     return {
         "accuracy": accuracy_interval(right, seed),
         "balanced_accuracy": balanced_accuracy_interval(right, labels, seed),
-        "log_loss": mean_interval(metrics.losses(logp, labels), seed),
+        "log_loss": mean_interval(classification.losses(logp, labels), seed),
     }
 
 
 def _calibration(folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test: np.ndarray) -> dict[str, Any]:
     """How far probabilities can be believed: on the test rows, or on the folds where there are none."""
-    temperature = metrics.fit_temperature(folded, train)
+    temperature = calibration.fit_temperature(folded, train)
     logp, labels = (tested, test) if len(test) else (folded, train)
-    scaled = metrics.normalized(logp, temperature)
-    counts, confidence, right = metrics.reliability(logp, labels)
+    scaled = classification.normalized(logp, temperature)
+    counts, confidence, right = calibration.reliability(logp, labels)
     return {
         "on": "test" if len(test) else "folds",
         "temperature": _number(temperature),
-        "ece": _number(metrics.ece(logp, labels)),
-        "ece_scaled": _number(metrics.ece(scaled, labels)),
-        "log_loss_scaled": _number(metrics.log_loss(scaled, labels)),
+        "ece": _number(calibration.ece(logp, labels)),
+        "ece_scaled": _number(calibration.ece(scaled, labels)),
+        "log_loss_scaled": _number(classification.log_loss(scaled, labels)),
         "bins": {
             "counts": counts.tolist(),
             "confidence": [_number(value) for value in confidence],
@@ -274,7 +274,7 @@ def _comparisons(run: Run, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         on, logps = "nested", nested
     else:
         on, logps = "folds", [o.fold_log_probabilities[held] for o in outcomes]
-    right = {o.name: metrics.correct(logp, labels) for o, logp in zip(outcomes, logps, strict=True)}
+    right = {o.name: classification.correct(logp, labels) for o, logp in zip(outcomes, logps, strict=True)}
     found = []
     for a, b in itertools.combinations(right, 2):
         test = McNemar.of(right[a], right[b])

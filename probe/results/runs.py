@@ -10,7 +10,7 @@ from typing import Any
 from head2toe.probe.results import record as results, summary
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import explained
-from head2toe.store.management.listing import table
+from head2toe.store.common.text import table
 
 RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "options", "seed", "source", "versions")
 METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")

@@ -1,20 +1,13 @@
 """What selection leaves behind: for every λ and row set, the best columns in order of relevance. Saved as one file."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.select.compute.arrays import Arrays
-from head2toe.select.compute.normalize import UnitRows
-from head2toe.select.ranking.relevance import Score, feature_scores, point_scores, trained_scores
-from head2toe.select.solver.paper_recipe import Setting, train
-from head2toe.select.solver.path import path
+from head2toe.select.ranking.relevance import Score
 from head2toe.store.common.cache import read_arrays, write_arrays
-from head2toe.store.common.errors import BadRequest
-from head2toe.store.common.progress import Progress
-from head2toe.store.reading.design_matrix import Design
 
 L21 = Score()
 
@@ -136,137 +129,3 @@ class Selection:
                 for i in range(len(certificates) if arrays else 0)
             )
             return cls(rankings, certificates, models, header["n_features"], header["seconds"])
-
-
-def rank_features(
-    design: Design,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    n_classes: int,
-    *,
-    ratios: Sequence[float],
-    top: int,
-    tol: float,
-    standardize: str,
-    arrays: Arrays,
-    score: Score = L21,
-    progress: Progress | None = None,
-) -> Selection:
-    """Rank all features of the training rows by relevance, for every λ and fold; by default Evci et al. 2022, eq. 2.
-
-    Parameters
-    ----------
-    design : Design
-        (n, d).
-    labels, folds : (n,) int arrays
-        Labels, and the fold each row is held out in.
-    ratios : sequence of float
-        λ / λ_max, falling.
-    top : int
-        How many features to keep in the rankings.
-    tol : float
-        Relative duality gap to reach.
-    standardize : {"none", "unit", "feature", "unit+feature"}
-        `feature` brings every feature to unit variance over the training rows of the fold; `unit` every layer of every
-        example to unit norm (the paper's normalisation).
-    score : Score
-        By what features are ranked; models are those of the path, whatever it is.
-
-    Raises
-    ------
-    BadRequest
-        The score's offset leaves no feature.
-    """
-    masks, k = row_sets(folds), _room(design, top, score)
-    rows = UnitRows.of(design) if standardize.startswith("unit") else design
-    alike = None if score.of_weights else feature_scores(score, rows, labels, masks, n_classes=n_classes, arrays=arrays)
-    rankings, certificates, models = [], [], []
-    points = path(
-        rows,
-        labels,
-        masks,
-        n_classes=n_classes,
-        ratios=tuple(ratios),
-        standardize=standardize.endswith("feature"),
-        tol=tol,
-        arrays=arrays,
-    )
-    for done, point in enumerate(points, start=1):
-        scores = point_scores(score, point, design.layers) if alike is None else alike
-        rankings.append(np.stack([score.rank(s, k) for s in scores]).astype(np.int32))
-        models.append(tuple(Sparse(s.columns, s.coef.astype(np.float32), s.intercept) for s in point.solutions))
-        certificates.append(
-            Certificate(
-                ratio=point.ratio,
-                gap=max(s.gap for s in point.solutions),
-                converged=all(s.converged for s in point.solutions),
-                active=tuple(len(s.columns) for s in point.solutions),
-                stopped=point.stopped,
-                note=point.note,
-            )
-        )
-        if progress:
-            progress(done, len(ratios))
-    return Selection(np.stack(rankings), tuple(certificates), tuple(models), design.shape[1])
-
-
-def rank_features_by_recipe(
-    design: Design,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    n_classes: int,
-    *,
-    lambdas: Sequence[float],
-    top: int,
-    steps: int,
-    seed: int,
-    arrays: Arrays,
-    score: Score = L21,
-    progress: Progress | None = None,
-) -> Selection:
-    """Rank features by the row norms of heads that the paper's recipe trained (see `recipe`), on unit rows.
-
-    Its λ are absolute, and stand where the exact path has λ / λ_max. The features are held in memory: batches take
-    whole rows at random. Row sets train one after the other, so that memory does not grow with their number. A `score`
-    that doesn't look at weights needs no heads, and none are trained.
-    """
-    unit, masks, k = UnitRows.of(design), row_sets(folds), _room(design, top, score)
-    rankings = np.empty((len(lambdas), len(masks), k), np.int32)
-    X = unit.columns(np.arange(design.shape[1])).T if score.of_weights else None
-    for row_set, mask in enumerate(masks):
-        if X is None:
-            alike = feature_scores(score, unit, labels, mask[None], n_classes=n_classes, arrays=arrays)
-            rankings[:, row_set] = score.rank(alike[0], k)
-        else:
-            runs = [
-                train(
-                    X,
-                    labels,
-                    [np.flatnonzero(mask)],
-                    [Setting(lam) for lam in lambdas],
-                    n_classes=n_classes,
-                    steps=steps,
-                    seed=run,
-                    arrays=arrays,
-                ).W[0]
-                for run in range(seed, seed + score.runs)
-            ]
-            rankings[:, row_set] = [score.rank(s, k) for s in trained_scores(score, runs, design.layers)]
-        if progress:
-            progress(row_set + 1, len(masks))
-    every = design.shape[1]
-    certificates = tuple(Certificate(lam, float("inf"), False, (every,) * len(masks)) for lam in lambdas)
-    return Selection(rankings, certificates, (), every)
-
-
-def _room(design: Design, top: int, score: Score) -> int:
-    """How many features a ranking holds."""
-    d = design.shape[1]
-    if score.offset >= d:
-        raise BadRequest(f"a score's offset of {score.offset} leaves none of {d} features")
-    return min(top, d - score.offset)
-
-
-def row_sets(folds: np.ndarray) -> np.ndarray:
-    """(folds + 1, n) masks: the training rows of each fold and, last, all rows."""
-    return np.stack([folds != fold for fold in range(int(folds.max()) + 1)] + [np.ones(len(folds), dtype=bool)])

@@ -236,3 +236,7 @@ class _Piece:
         """Of the penalty of every head."""
         W = xp.reshape(self.weights.value, (-1, self.lams.shape[0], self.n_classes))
         return xp.reshape(self.penalty(W, self.lams, xp), self.weights.value.shape)
+
+
+RECIPE_LAMBDAS, RECIPE_STEPS = (1e-3, 1e-5), 500
+"""The paper's coefficients of the penalty, and its smaller number of steps."""

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.compute.normalize import moments
-from head2toe.select.compute.stream import dual_norms
 from head2toe.select.compute.threads import workers
 from head2toe.select.objective.datafits import Datafit, Multinomial
 from head2toe.select.objective.penalties import GroupL21, Penalty
+from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.processes import Crew
 from head2toe.select.solver.row_set import RowSet, Solution
 from head2toe.select.solver.schedule import SATURATED, Descent

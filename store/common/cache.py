@@ -3,18 +3,23 @@
 The file is NumPy's npz. The header is JSON, and one more array of the file: the string `header`.
 """
 
+import hashlib
 import io
 import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from head2toe.store.common.errors import DataError
+from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import explained, write_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _DAMAGED = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
@@ -83,3 +88,59 @@ def read_arrays(file: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, 
 
 def _array(content: bytes) -> np.ndarray:
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+
+HOUSE = Path(__file__).parents[2]
+
+
+def fingerprint(value: Any) -> str:
+    """Sha256 (hex) of a JSON-able value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def code_fingerprint(*places: str, house: Path | None = None) -> str:
+    """Hash of the source at some places of the house: a result is recalled only by the code that made it.
+
+    Parameters
+    ----------
+    *places : str
+        Folders, of which every Python file at any depth counts, or files; relative to the house.
+    house : Path, optional
+        The folder that the places are below, instead of this package's.
+
+    Returns
+    -------
+    str
+        Sha256 (hex) of the files' names, relative to the house, and their contents.
+
+    Raises
+    ------
+    FileNotFoundError
+        A place that holds no source: what it names was moved, and a result would no longer depend on it.
+    """
+    house = house or HOUSE
+    files = {file for place in places for file in _sources(house / place)}
+    return fingerprint({file.relative_to(house).as_posix(): file.read_text(encoding="utf-8") for file in files})
+
+
+def _sources(place: Path) -> Iterator[Path]:
+    found = [place] if place.is_file() else list(place.rglob("*.py"))
+    if not found:
+        raise FileNotFoundError(f"no source at {place}")
+    yield from found
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values, equal text. Raises `BadRequest` for what JSON can't say."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"a store's identity must be plain JSON: {error}") from error
+
+
+PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that numbers depend on."""
+    return {name: version(name) for name in PACKAGES}

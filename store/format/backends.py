@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from head2toe.store.common.errors import BadRequest, StoreError
+from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.commits import Commit, Place
 from head2toe.store.format.layout import Spec
 
@@ -44,11 +44,3 @@ def backend(format: str) -> Backend:
 
         return Hdf5Backend()
     raise BadRequest(f"no store format {format!r}; there are {', '.join(FORMATS)}")
-
-
-def layer_dtypes(spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
-    """The one dtype of every layer of a sealed store; raises `StoreError` if its blocks don't agree."""
-    agreed = {tuple(place.dtype for place in commit.places) for commit in commits}
-    if len(agreed) != 1:
-        raise StoreError(f"store {spec.key[:12]}: blocks of different dtypes; extract again, which seals it")
-    return agreed.pop()

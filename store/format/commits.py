@@ -1,6 +1,6 @@
 """Commit records: per row block, which files hold it, how long they are and what their checksums are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,3 +134,11 @@ class Commit:
                 raise StoreError(f"{where}: {error.strerror}") from error
             if size != file.nbytes:
                 raise damaged(where, f"truncated or overwritten ({size} bytes instead of {file.nbytes})")
+
+
+def layer_dtypes(spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
+    """The one dtype of every layer of a sealed store; raises `StoreError` if its blocks don't agree."""
+    agreed = {tuple(place.dtype for place in commit.places) for commit in commits}
+    if len(agreed) != 1:
+        raise StoreError(f"store {spec.key[:12]}: blocks of different dtypes; extract again, which seals it")
+    return agreed.pop()

@@ -1,24 +1,15 @@
 """Content address: a store's key is a hash of everything that determines its numbers, and of nothing else."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.cache import canonical
 
 FORMAT_VERSION = 1
 DTYPES = ("float16", "float32")
 _PAGE = 4096
 _SMALLEST_BLOCK = 64
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values, equal text. Raises `BadRequest` for what JSON can't say."""
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BadRequest(f"a store's identity must be plain JSON: {error}") from error
 
 
 def unique(images: Iterable[str]) -> tuple[str, ...]:

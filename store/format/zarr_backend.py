@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 from head2toe.store.common.files import explained, sync_folder, write_bytes
-from head2toe.store.format.backends import layer_dtypes
-from head2toe.store.format.commits import Commit, Place
+from head2toe.store.format.commits import Commit, Place, layer_dtypes
 from head2toe.store.format.layout import Spec, folder_name
 from zarr.abc.buffer import Buffer
 from zarr.codecs import TransposeCodec

@@ -1,27 +1,14 @@
 """Stores as text and as JSON, for the command line."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from head2toe.store.common.text import readable, table
 from head2toe.store.format.key import flatten
 from head2toe.store.management.maintenance import Collected, Entry, Info
 from head2toe.store.management.verify import Verification
-from head2toe.store.writing.space import readable
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Plain columns: the first aligned left, the others right."""
-    lines = [tuple(header), *map(tuple, rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def entry_document(entry: Entry) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What a design matrix is to stage two, whatever lies behind it; and the one that lies in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from head2toe.store.common.errors import BadRequest
@@ -79,6 +79,48 @@ class Design(Protocol):
 
     def take(self, rows: np.ndarray) -> "Design":
         """A view on some rows, in any order, repeats allowed."""
+
+
+class StoredFeatures(Protocol):
+    """What a design matrix reads of a feature store.
+
+    Attributes
+    ----------
+    key : str
+        The store's name.
+    identity : dict
+        Everything but the images that determines the numbers.
+    layers : LayerIndex
+        Which columns are which layer's.
+    dtypes : tuple of str
+        What each layer is stored as, "float16" or "float32".
+    rows_per_block : int
+        R; a row block holds so many rows.
+    """
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
+
+    @property
+    def layers(self) -> LayerIndex: ...
+
+    @property
+    def dtypes(self) -> tuple[str, ...]: ...
+
+    @property
+    def rows_per_block(self) -> int: ...
+
+    def rows_of(self, images: Sequence[str]) -> np.ndarray:
+        """Row number of each image, int64."""
+
+    def block(self, layer: int, block: int, *, sparse: bool = False) -> np.ndarray:
+        """(width, R) view of a layer's row block as it lies on disk, read-only."""
+
+    def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
+        """Have features [start, stop) of a layer's row block fetched in the background."""
 
 
 class PanelDesign(Design, Protocol):

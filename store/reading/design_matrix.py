@@ -16,11 +16,11 @@ from head2toe.store.reading.design import (
     Panel,
     PanelDesign,
     Span,
+    StoredFeatures,
     checked_indices,
     overlap,
     read_only,
 )
-from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.reading.row_map import RowMap, Segment, as_slice
 
 __all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign", "Span"]
@@ -34,13 +34,13 @@ _DENSE = 0.25  # from this share of a layer's features on, its blocks are read a
 class _Part:
     """One store of a design matrix, and which of its rows are asked for."""
 
-    store: FeatureStore
+    store: StoredFeatures
     rows: np.ndarray
     where: RowMap
 
     @classmethod
-    def of(cls, store: FeatureStore, rows: np.ndarray) -> "_Part":
-        return cls(store, rows, RowMap.of(rows, store.spec.rows_per_block))
+    def of(cls, store: StoredFeatures, rows: np.ndarray) -> "_Part":
+        return cls(store, rows, RowMap.of(rows, store.rows_per_block))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class DesignMatrix:
         self._owners = [(part, layer) for part in parts for layer in range(len(part.store.layers))]
 
     @classmethod
-    def of(cls, stores: Sequence[FeatureStore], images: Sequence[str]) -> "DesignMatrix":
+    def of(cls, stores: Sequence[StoredFeatures], images: Sequence[str]) -> "DesignMatrix":
         """The features of these images (content hashes, repeats allowed) in all these stores.
 
         Raises
@@ -168,7 +168,7 @@ class DesignMatrix:
         """One row block of so many features at once."""
         for number, (part, layer) in enumerate(self._owners):
             copied = part.store.dtypes[layer] != "float32"
-            rows = part.store.spec.rows_per_block
+            rows = part.store.rows_per_block
             for start, stop in _ranges((0, self.layers.widths[number]), rows, max_bytes, copied):
                 for segment in part.where.segments:
                     yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, (segment,))

@@ -6,21 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from head2toe.store.common.errors import DataError, StoreError
 from head2toe.store.common.files import Lock, NoFlock
-from head2toe.store.format.backends import layer_dtypes
-from head2toe.store.format.commits import Commit
+from head2toe.store.format.commits import Commit, layer_dtypes
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec, commit_file, damaged, read_spec_json, seal_file, spec_file
 from head2toe.store.reading import mapping
 from head2toe.store.reading.design import DEFAULT_BYTES, Block, Span
+from head2toe.store.reading.design_matrix import DesignMatrix
 from numpy.typing import ArrayLike
-
-if TYPE_CHECKING:
-    from head2toe.store.reading.design_matrix import DesignMatrix
 
 _PATIENCE, _PAUSE = 40, 0.05  # tries, seconds
 
@@ -36,6 +33,8 @@ class FeatureStore:
         Its folder, and the hash that is its name.
     n_rows, layers
         How many images, and which columns.
+    rows_per_block
+        How many rows a block holds.
     dtypes
         What each layer is stored as, "float16" or "float32", in the layers' order.
     """
@@ -48,6 +47,7 @@ class FeatureStore:
         self.key = spec.key
         self.layers: LayerIndex = spec.layers
         self.n_rows = spec.n_rows
+        self.rows_per_block = spec.rows_per_block
         self._lock = lock
         self._sizes = [{file.path: file.nbytes for file in commit.files} for commit in commits]
 
@@ -148,11 +148,7 @@ class FeatureStore:
         """All features of all rows, block by block within a layer; see `DesignMatrix.stream`."""
         return self._design().stream(max_bytes=max_bytes, within=within)
 
-    def _design(self) -> "DesignMatrix":
-        from head2toe.store.reading.design_matrix import (
-            DesignMatrix,  # which is built of readers, and imports this module
-        )
-
+    def _design(self) -> DesignMatrix:
         return DesignMatrix.of([self], self.images)
 
     def rows_of(self, images: Sequence[str]) -> np.ndarray:

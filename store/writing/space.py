@@ -7,6 +7,7 @@ from pathlib import Path
 
 from head2toe.store.common.errors import StoreError
 from head2toe.store.common.files import explained
+from head2toe.store.common.text import readable
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec
 
@@ -47,15 +48,6 @@ def require_space(root: Path, estimates: Sequence[Estimate], *, writers: int = 1
             f"{root}: {readable(needed)} needed, {readable(free)} free: free some, choose another folder with "
             "--store DIR or HEAD2TOE_STORE, or take a smaller target size"
         )
-
-
-def readable(nbytes: float) -> str:
-    """A number of bytes as people say it: 1.5 GB."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if nbytes < 1000:
-            return f"{nbytes:.0f} {unit}" if unit == "bytes" or nbytes >= 100 else f"{nbytes:.1f} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.1f} TB"
 
 
 def _estimate(layers: LayerIndex, n_rows: int, dtype: str, per_block: int) -> Estimate:

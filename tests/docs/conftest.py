@@ -28,7 +28,7 @@ import pytest
 from click.testing import CliRunner
 from head2toe.extract.backbone import weights
 from head2toe.extract.tasks import registry as tasks
-from head2toe.extract.vtab import read as vtab
+from head2toe.extract.vtab.tasks import TASKS
 from head2toe.pipeline import main
 from head2toe.select import stage
 from PIL import Image
@@ -208,7 +208,7 @@ def vtab_tasks(folder: Path) -> None:
     for split, name in (("train", "train800val200"), ("test", "test")):
         files = sorted((folder / "my_task" / split).rglob("*.png"))
         lists[name] = [(file, i % 2) for i, file in enumerate(files)]
-    for task in vtab.TASKS:
+    for task in TASKS:
         there = folder / "data" / "vtab-1k" / task.folder
         there.mkdir(parents=True)
         for name, rows in lists.items():

@@ -9,7 +9,7 @@ from head2toe.probe.methods.candidates import Problem
 from head2toe.probe.methods.outcome import Outcome, SweepPoint
 from head2toe.probe.results.record import Run
 from head2toe.select.compute.arrays import numpy_arrays
-from head2toe.select.ranking.selection import rank_features
+from head2toe.select.ranking.rank import rank_features
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
 

@@ -15,7 +15,7 @@ from head2toe.probe.methods.sweep import evaluate
 from head2toe.probe.report import run_page as page
 from head2toe.probe.results import predictions, summary
 from head2toe.probe.results import record as results
-from head2toe.select.ranking.selection import row_sets
+from head2toe.select.ranking.rank import row_sets
 
 Made = Callable[..., tuple[Any, Any]]
 Posed = Callable[[np.ndarray], Problem]

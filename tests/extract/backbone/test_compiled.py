@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from head2toe.extract.backbone import compiled
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.taps import discover
-from head2toe.extract.features.loop import FeatureReader
+from head2toe.extract.features.reader import FeatureReader
 from head2toe.pipeline import extract, main
 from head2toe.store.common.errors import BadRequest, MissingExtra
 from head2toe.store.reading.design_matrix import DesignMatrix

@@ -9,7 +9,7 @@ import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.roles import candidates
 from head2toe.extract.backbone.taps import LAST_LAYER, discover, hooked
-from head2toe.extract.features.loop import FeatureReader
+from head2toe.extract.features.reader import FeatureReader
 from head2toe.store.common.errors import BadRequest
 
 FAMILIES = [  # (model, input size; None where it is built for one size)

@@ -18,10 +18,10 @@ from head2toe.extract.deploy.export import TOLERANCE, difference, export
 from head2toe.extract.deploy.packing import bundle_of
 from head2toe.extract.deploy.predict import find_images, writing
 from head2toe.extract.deploy.predict import predict as predictions
-from head2toe.extract.stage import Extraction
+from head2toe.extract.features.extraction import Extraction
 from head2toe.pipeline import extract, main
+from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import unit_rows
-from head2toe.probe.methods.outcome import LinearModel
 from head2toe.select.compute.arrays import namespace
 from head2toe.store.common.errors import BadRequest, DataError, Head2ToeError, MissingExtra
 from head2toe.store.reading.design_matrix import DesignMatrix

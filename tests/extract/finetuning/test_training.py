@@ -15,7 +15,7 @@ from head2toe.extract.finetuning.pixels import decoded
 from head2toe.extract.finetuning.training import BATCH, Setting, Training, fresh_network, row_batches, train
 from head2toe.extract.finetuning.trials import Trials, load
 from head2toe.extract.images.sources import ImageArray
-from head2toe.extract.tasks.registry import Task
+from head2toe.extract.tasks.task import Task
 from head2toe.store.common.errors import DataError
 
 SIZE = 32

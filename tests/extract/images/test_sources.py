@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract.images.sources import EncodedImage, ImageArray, ImageFile, sniffed
+from head2toe.extract.images.decode import sniffed
+from head2toe.extract.images.sources import EncodedImage, ImageArray, ImageFile
 from head2toe.store.common.errors import DataError
 from PIL import Image
 

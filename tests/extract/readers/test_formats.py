@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from head2toe.extract.readers.listing import Listing, coded
 from head2toe.extract.readers.splits import choose_folds, grouped_folds, hold_out, hold_out_test
-from head2toe.extract.tasks.registry import Task, load_task
+from head2toe.extract.tasks.registry import load_task
+from head2toe.extract.tasks.task import Task
 from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
 
 Rows = list[dict[str, str]]

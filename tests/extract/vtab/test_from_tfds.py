@@ -12,15 +12,15 @@ import pytest
 from head2toe.extract.readers import image_folders as folders
 from head2toe.extract.vtab import from_tfds as vtab_tfds
 from head2toe.extract.vtab import from_torchvision as vtab_torchvision
-from head2toe.extract.vtab import read as vtab
 from head2toe.extract.vtab import writer as vtab_writer
 from head2toe.extract.vtab.recipes import RECIPES
+from head2toe.extract.vtab.tasks import TASKS
 from head2toe.extract.vtab.writer import png
 from head2toe.store.common.errors import DataError, MissingExtra
 from PIL import Image
 
 Lines = Callable[[Path, str], list[tuple[str, int]]]
-BY_FOLDER = {task.folder: task for task in vtab.TASKS}
+BY_FOLDER = {task.folder: task for task in TASKS}
 
 
 def tiny_png(value: int) -> bytes:

@@ -12,13 +12,13 @@ import pytest
 import torchvision
 from head2toe.extract.readers import image_folders as folders
 from head2toe.extract.vtab import from_torchvision as vtab_torchvision
-from head2toe.extract.vtab import read as vtab
+from head2toe.extract.vtab.tasks import TASKS
 from head2toe.store.common.errors import BadRequest, DataError
 from PIL import Image
 from scipy.io import savemat
 
 Lines = Callable[[Path, str], list[tuple[str, int]]]
-BY_FOLDER = {task.folder: task for task in vtab.TASKS}
+BY_FOLDER = {task.folder: task for task in TASKS}
 
 
 def jpeg(value: int) -> bytes:

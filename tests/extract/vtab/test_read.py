@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from head2toe.extract.tasks.registry import load_task, registered
 from head2toe.extract.vtab import from_torchvision as vtab_torchvision
-from head2toe.extract.vtab import read as vtab
+from head2toe.extract.vtab.tasks import NAMES, TASKS, VtabTask, find, plain
 from head2toe.store.common.errors import BadRequest, DataError
 from PIL import Image
 
@@ -19,7 +19,7 @@ N_TEST = 40
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds `vtab-1k/` with all nineteen tasks: small images, VTAB's numbers of rows and classes."""
     root = tmp_path_factory.mktemp("data")
-    for number, task in enumerate(vtab.TASKS):
+    for number, task in enumerate(TASKS):
         rng = np.random.default_rng(number)
         folder = root / "vtab-1k" / task.folder
         lists = {"train800": 800, "val200": 200, "test": N_TEST}
@@ -41,10 +41,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", vtab.NAMES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_whole_tree_is_read_task_by_task(name: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEAD2TOE_DATA", str(tree))
-    entry = vtab.find(name)
+    entry = find(name)
     assert entry is not None
     task = load_task(name)
     assert (task.name, task.group) == (name, entry.group)
@@ -59,7 +59,7 @@ def test_a_whole_tree_is_read_task_by_task(name: str, tree: Path, monkeypatch: p
 def test_the_list_of_tasks_says_where_they_are(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEAD2TOE_DATA", str(tree))
     where = {task.name: task.where for task in registered()}
-    assert {name: Path(where[name]).parent for name in vtab.NAMES} == dict.fromkeys(vtab.NAMES, tree / "vtab-1k")
+    assert {name: Path(where[name]).parent for name in NAMES} == dict.fromkeys(NAMES, tree / "vtab-1k")
 
 
 PAPER = {
@@ -100,19 +100,19 @@ OTHERS = {
 
 @pytest.mark.parametrize(("given", "name"), (PAPER | OTHERS).items())
 def test_every_name_in_use_is_known(given: str, name: str) -> None:
-    entry = vtab.find(given)
+    entry = find(given)
     assert entry is not None
     assert entry.name == name
 
 
 def test_names_are_unambiguous() -> None:
-    spellings = [{vtab.plain(n) for n in (task.name, task.folder, *task.aliases)} for task in vtab.TASKS]
+    spellings = [{plain(n) for n in (task.name, task.folder, *task.aliases)} for task in TASKS]
     assert len(set().union(*spellings)) == sum(map(len, spellings))
-    assert set(PAPER.values()) == set(vtab.NAMES)
+    assert set(PAPER.values()) == set(NAMES)
 
 
 def test_nineteen_tasks_in_three_groups() -> None:
-    groups = [task.group for task in vtab.TASKS]
+    groups = [task.group for task in TASKS]
     assert (groups.count("natural"), groups.count("specialised"), groups.count("structured")) == (7, 4, 8)
 
 
@@ -169,7 +169,7 @@ def test_a_download_is_asked_for_and_done_once(tree: Path, tmp_path: Path, monke
     monkeypatch.setenv("HEAD2TOE_DATA", str(tmp_path))
     asked: list[str] = []
 
-    def materialise(task: vtab.VtabTask, root: Path) -> Path:
+    def materialise(task: VtabTask, root: Path) -> Path:
         asked.append(task.name)
         folder = root / "vtab-1k" / task.folder
         shutil.copytree(tree / "vtab-1k" / task.folder, folder)

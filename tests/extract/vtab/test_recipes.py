@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from head2toe.extract.vtab import from_torchvision as vtab_torchvision
 from head2toe.extract.vtab import labels as vtab_labels
-from head2toe.extract.vtab import read as vtab
 from head2toe.extract.vtab.recipes import RECIPES, Cut
+from head2toe.extract.vtab.tasks import TASKS
 from head2toe.store.common.errors import DataError
 
-BY_FOLDER = {task.folder: task for task in vtab.TASKS}
+BY_FOLDER = {task.folder: task for task in TASKS}
 
 
 def reference_bin(value: float, thresholds: list[float]) -> int:

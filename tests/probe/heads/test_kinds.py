@@ -8,7 +8,7 @@ import pytest
 from head2toe.probe.heads.crossval import Labels, log_softmax, refit
 from head2toe.probe.heads.kinds import KINDS, STRENGTHS, Kind, NearestMean, Ridge, Trained
 from head2toe.probe.heads.scaling import standardized_rows, unit_rows
-from head2toe.probe.metrics import classification as metrics
+from head2toe.probe.metrics import classification
 from head2toe.select.compute.arrays import Arrays, numpy_arrays
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
@@ -113,9 +113,9 @@ def test_a_mean_is_fitted_on_training_rows_alone() -> None:
 
 def test_the_scale_is_the_best_one(rows: Any) -> None:
     ((_, logp),) = predictions(NearestMean(), rows)
-    best = metrics.log_loss(logp, rows[1])
+    best = classification.log_loss(logp, rows[1])
     for factor in (0.8, 1.25):
-        assert metrics.log_loss(log_softmax(factor * logp), rows[1]) > best
+        assert classification.log_loss(log_softmax(factor * logp), rows[1]) > best
 
 
 @pytest.mark.parametrize("kind", [Ridge(), NearestMean()], ids=["ridge", "ncm"])

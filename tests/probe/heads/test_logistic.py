@@ -9,7 +9,8 @@ import pytest
 from head2toe.probe.heads.crossval import Labels, cross_validate, log_softmax, refit
 from head2toe.probe.heads.eigenbasis import eigenbasis, stack
 from head2toe.probe.heads.kinds import STRENGTHS, Logistic
-from head2toe.probe.heads.logistic import least_squares_path, logistic_path
+from head2toe.probe.heads.logistic import logistic_path
+from head2toe.probe.heads.ridge import least_squares_path
 from head2toe.probe.heads.scaling import scaled_rows, standardized_rows, unit_rows
 from head2toe.select.compute.arrays import Arrays, numpy_arrays, to_numpy
 from head2toe.store.format.layer_index import LayerIndex

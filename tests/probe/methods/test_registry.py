@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from head2toe.probe.heads.crossval import log_softmax
 from head2toe.probe.heads.kinds import KINDS
+from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.candidates import Problem
-from head2toe.probe.methods.outcome import LinearModel
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.sweep import evaluate
 from head2toe.select.compute.arrays import numpy_arrays
-from head2toe.select.ranking.selection import rank_features, rank_features_by_recipe
+from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
 

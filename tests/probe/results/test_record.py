@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.metrics import classification as metrics
+from head2toe.probe.metrics import classification
 from head2toe.probe.results import record as results, summary
 from head2toe.store.common.errors import DataError, StoreError
 
@@ -23,7 +23,7 @@ def paths(value: Any, path: str, open_ended: set[str]) -> Iterator[str]:
         yield f"{path}.*"
     elif isinstance(value, dict):
         for key, item in value.items():
-            name = "METRIC" if key in metrics.METRICS and re.search(r"\.(cv|nested|test)$", path) else key
+            name = "METRIC" if key in classification.METRICS and re.search(r"\.(cv|nested|test)$", path) else key
             yield from paths(item, f"{path}.{name}" if path else name, open_ended)
     elif isinstance(value, list):
         for item in value:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from head2toe.select.options import SCORES, SelectOptions
+from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.select.ranking.relevance import Score, feature_scores
-from head2toe.select.ranking.selection import Selection, rank_features, rank_features_by_recipe
+from head2toe.select.ranking.selection import Selection
 from head2toe.select.stage import select_features
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from head2toe.select.compute.stream import dual_norms
 from head2toe.select.objective.datafits import Multinomial, Quadratic
 from head2toe.select.objective.penalties import L1, GroupL21, GroupL21Ridge
 from head2toe.select.solver import schedule as descent
+from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.path import path
 from head2toe.select.solver.row_set import RowSet
 from head2toe.store.reading.design_matrix import ArrayDesign

@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 from head2toe.store.commands import store
 from head2toe.store.common.errors import BadRequest, StoreError
+from head2toe.store.common.text import readable
 from head2toe.store.format.key import rows_per_block
 from head2toe.store.management.catalogue import ENVIRONMENT, Catalogue
 from head2toe.store.management.maintenance import collect, entries, folder_bytes, info, remove, resolve
 from head2toe.store.management.verify import exclusive, verify
 from head2toe.store.reading import feature_store as reader
 from head2toe.store.reading.feature_store import FeatureStore
-from head2toe.store.writing.space import readable, remaining
+from head2toe.store.writing.space import remaining
 
 
 def unused_for(path: Path, days: float) -> None:

@@ -1,0 +1,164 @@
+"""The commands `predict`, `info` and `export`: what a saved model is used for."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from head2toe.store.common.cli import json_option, show
+from head2toe.store.common.errors import BadRequest
+
+MODELS = "models"
+"""The subfolder of a run's folder that holds a model bundle for each method."""
+
+
+def model_folder(path: Path, method: str) -> Path:
+    """A model's folder: the path itself, or in a run's folder (or its result.json) the one of a method."""
+    run = path.parent if path.name == "result.json" else path
+    if (run / "model.json").is_file() or not (run / "result.json").is_file():
+        return run
+    if not (run / MODELS / method).is_dir():
+        there = ", ".join(sorted(p.name for p in (run / MODELS).glob("*"))) or "none"
+        raise BadRequest(f"{run} holds no model of the method {method!r} (there: {there}): run it with --fresh")
+    return run / MODELS / method
+
+
+def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
+    """A run's model to a folder of its own: head2toe's, or that of the last of its methods that left one; whose."""
+    from head2toe.extract.deploy.bundle import Bundle
+
+    saved = [name for name in methods if (run / MODELS / name).is_dir()]
+    if not saved:
+        raise BadRequest(f"no method of {run} leaves a model to save: run head2toe, l21 or linear")
+    name = "head2toe" if "head2toe" in saved else saved[-1]
+    Bundle.load(run / MODELS / name).save(target)
+    return name
+
+
+def load_options(command: Any) -> Any:
+    """The options of every command that builds the network."""
+    for option in (
+        click.option("--method", default="head2toe", show_default=True, help="Whose model, in a run's folder."),
+        click.option("--weights", help="Of the backbone.  [default: where the model had them from]"),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File.  [default: stdout]")
+@click.option("--format", "kind", type=click.Choice(["csv", "jsonl", "parquet"]), help="[default: the file's suffix]")
+@click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="So many classes an image.")
+@click.option("--probabilities", is_flag=True, help="A column p(class) for every class.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@load_options
+def predict(
+    model: Path,
+    images: tuple[str, ...],
+    output: Path | None,
+    kind: str | None,
+    top_k: int,
+    probabilities: bool,
+    batch_size: int,
+    on_error: str,
+    method: str,
+    weights: str | None,
+    device: str,
+) -> None:
+    """Classify IMAGES (files, folders, globs, or - for paths on stdin) with MODEL, a bundle or a run's folder.
+
+    Example: head2toe predict my_model photos -o predictions.csv --top-k 3
+    """
+    from head2toe.extract.deploy import predict as predicting
+    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.extract.deploy.deployed import load
+    from head2toe.store.common.progress import progress
+
+    bundle = Bundle.load(model_folder(model, method))
+    # As bytes: a file's name need not be UTF-8.
+    lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
+    listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
+    found = predicting.find_images([*(name for name in images if name != "-"), *listed])
+    deployed, skipped = load(bundle, device=device, weights=weights), 0
+    with predicting.writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:
+        for one in predicting.predict(deployed, found, batch_size=batch_size, on_error=on_error, progress=report):
+            if one.fault:
+                skipped += 1
+                click.echo(f"skipped    {one.fault}", err=True)
+            else:
+                write(predicting.row_of(one, bundle.classes, top_k=top_k, probabilities=probabilities))
+    if output:
+        click.echo(f"predicted  {len(found) - skipped} images, {skipped} skipped: {output}", err=True)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@load_options
+@json_option
+def info(model: Path, method: str, weights: str | None, device: str, as_json: bool) -> None:
+    """Show what MODEL reads, how large it is, and what cutting the backbone after its deepest layer gains.
+
+    Example: head2toe info my_model
+    """
+    from dataclasses import asdict
+
+    from head2toe.extract.deploy.bundle import HEAD, Bundle
+    from head2toe.extract.deploy.deployed import load, measure
+    from head2toe.store.common.text import readable, table
+
+    folder = model_folder(model, method)
+    bundle = Bundle.load(folder)
+    speed = measure(load(bundle, device=device, weights=weights))
+    head_bytes = (folder / HEAD).stat().st_size
+    if as_json:
+        names = ("backbone", "method", "settings", "metrics", "task", "classes")
+        document = {name: getattr(bundle, name) for name in names}
+        show(document | {"layers": list(map(asdict, bundle.layers)), "head_bytes": head_bytes, "ms": asdict(speed)})
+        return
+    rows = [(la.name, str(la.target_size), f"{la.kept:,} of {la.width:,}", la.dtype) for la in bundle.layers]
+    click.echo(table(("layer", "target size", "features", "trained on"), rows))
+    click.echo(f"backbone   {bundle.backbone['name']}, weights {bundle.backbone['weights']}")
+    click.echo(f"task       {bundle.task.get('name', '?')}: {len(bundle.classes)} classes, method {bundle.method}")
+    click.echo(f"head       {len(bundle.columns):,} features of {len(rows)} layers, {readable(head_bytes)}")
+    click.echo(
+        f"speed      {speed.full:.2f} ms an image for the whole backbone, {speed.cut:.2f} ms cut, head included"
+        f" (batches of {speed.batch_size} on {speed.device})"
+    )
+
+
+@click.command("export")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--format", "kind", type=click.Choice(["bundle", "onnx", "torch"]), default="bundle", show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder (bundle) or file.")
+@load_options
+@json_option
+def export_command(
+    source: Path, kind: str, output: Path, method: str, weights: str | None, device: str, as_json: bool
+) -> None:
+    """Export a run's folder or a model bundle: as a bundle, as ONNX, or as torch.export's .pt2.
+
+    Example: head2toe export my_model --format onnx -o my_model.onnx
+    """
+    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.store.common.text import readable
+
+    bundle, worst = Bundle.load(model_folder(source, method)), None
+    if kind == "bundle":
+        bundle.save(output)
+    else:
+        from head2toe.extract.deploy.deployed import load
+        from head2toe.extract.deploy.export import export
+
+        worst = export(load(bundle, device="cpu" if kind == "onnx" else device, weights=weights), output, kind)
+    size = sum(p.stat().st_size for p in (output.iterdir() if output.is_dir() else [output]))
+    if as_json:
+        show({"output": str(output), "format": kind, "bytes": size, "largest_difference": worst})
+        return
+    checked = "" if worst is None else f", checked: largest difference of a probability {worst:.1e}"
+    click.echo(f"exported {output} ({readable(size)}{checked})")

@@ -1,0 +1,81 @@
+"""The record that stage one leaves of one task and one backbone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.tasks.task import Task
+from head2toe.store.reading.feature_store import FeatureStore
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """What stage one leaves.
+
+    Attributes
+    ----------
+    task : Task
+        Without the images that were skipped.
+    backbone : str
+        timm's name of the network.
+    network : dict
+        Its weights' origin and hash, preprocessing, the device it ran on, and the floating-point operations of a
+        forward pass of one image.
+    stores : dict
+        Target size to its store.
+    taps : tuple of Tap
+        Where the stores' layers are read, in their order.
+    digests : tuple of str
+        Content hash of every extracted row's image, in the task's order: how its rows are found in a store.
+    images_extracted, images_reused : int
+        How many went through the backbone now, and how many rows other stores already held.
+    skipped : tuple of str
+        Why each unreadable image was left out.
+    notes : tuple of str
+        What a user may wonder about: what was decided for the task, how the nearest store differs where none fitted,
+        layers that stayed float32.
+    """
+
+    task: Task
+    backbone: str
+    network: dict[str, Any]
+    stores: Mapping[int, FeatureStore]
+    taps: tuple[Tap, ...]
+    digests: tuple[str, ...]
+    images_extracted: int
+    images_reused: int
+    skipped: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def store(self) -> FeatureStore:
+        """The first target size's store."""
+        return next(iter(self.stores.values()))
+
+    def of_network(self) -> dict[str, Any]:
+        """The network, and the keys of its stores, as JSON."""
+        stores = {str(size): store.key for size, store in self.stores.items()}
+        return {"name": self.backbone, **self.network, "stores": stores}
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "task": self.task.name,
+            "source": self.task.source,
+            "provenance": dict(self.task.provenance),
+            "backbone": self.backbone,
+            "network": self.network,
+            "store": str(self.store.path),
+            "stores": {str(size): str(store.path) for size, store in self.stores.items()},
+            "rows": len(self.digests),
+            "layers": len(self.store.layers),
+            "features": sum(store.layers.n_features for store in self.stores.values()),
+            "bytes": sum(store.nbytes for store in self.stores.values()),
+            "images_extracted": self.images_extracted,
+            "images_reused": self.images_reused,
+            "skipped": list(self.skipped),
+            "notes": list(self.notes),
+            "seconds": self.seconds,
+        }

@@ -1,0 +1,114 @@
+"""A task: images, labels, classes and folds, and what must hold of them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from head2toe.extract.images.sources import LOSSY, ImageSource
+from head2toe.extract.readers.listing import Listing
+from head2toe.extract.readers.splits import N_FOLDS, choose_folds, hold_out_test, hold_out_validation, numbered
+from head2toe.store.common.errors import DataError
+from head2toe.store.common.files import printable
+from head2toe.store.common.labelled import Labelled
+
+
+@dataclass(frozen=True, eq=False)
+class Task(Labelled):
+    """What is to be learned.
+
+    Attributes
+    ----------
+    name : str
+        Registered name, or the folder's name.
+    classes : tuple of str
+        Class names in label order. Their number is the task's, also where a split lacks a class.
+    images : tuple of ImageSource
+        Training rows first, test rows after them.
+    labels : (n,) int64 array
+        Labels of all rows.
+    folds : (n_train,) int64 array
+        The fold (0, 1, …) in which each training row is held out; -1 for one that is never held out.
+    source : str
+        Provenance: where images and labels come from, in words.
+    group : str, optional
+        VTAB's group: `natural`, `specialised` or `structured`.
+    notes : tuple of str
+        What was decided while the task was read, in words.
+    provenance : dict
+        Which copy this is, as JSON: its layout, what is known of its origin and, once the images were seen, their
+        formats (see `image_formats`).
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    images: tuple[ImageSource, ...]
+    labels: np.ndarray
+    folds: np.ndarray
+    source: str
+    group: str | None = None
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def without(self, rows: Sequence[int]) -> "Task":
+        """The task without some rows (unreadable images, say); the other rows keep order and fold."""
+        keep = np.setdiff1d(np.arange(len(self.images)), rows)
+        return checked(
+            replace(
+                self,
+                images=tuple(self.images[i] for i in keep),
+                labels=self.labels[keep],
+                folds=numbered(self.folds[keep[keep < self.n_train]]),
+            ),
+            tested=len(self.test_labels) > 0,
+        )
+
+
+def from_listing(listing: Listing, name: str, *, group: str | None = None, seed: int = 0, folds: str = "auto") -> Task:
+    """A task of what a reader found: with a test held out if there is none, and folds. Errors as of `load_task`."""
+    listing = hold_out_test(listing, seed)
+    if folds == "holdout":
+        listing = hold_out_validation(listing, seed)
+    rows = listing.train + listing.test
+    return checked(
+        Task(
+            name=printable(name),
+            classes=tuple(map(printable, listing.classes)),
+            images=tuple(image for image, _ in rows),
+            labels=np.array([label for _, label in rows], dtype=np.int64),
+            folds=choose_folds(listing, folds, seed),
+            source=printable(listing.source),
+            group=group,
+            notes=listing.notes,
+            provenance={**listing.provenance, "layout": listing.layout},
+        )
+    )
+
+
+def checked(task: Task, *, tested: bool = True) -> Task:
+    """The task, if it can be learned (and tested). Raises DataError saying what is wrong with which class or split."""
+    found = np.count_nonzero(np.bincount(task.train_labels, minlength=len(task.classes)))
+    if task.n_train < 2 * N_FOLDS:
+        raise DataError(f"task {task.name}: {task.n_train} training images; {2 * N_FOLDS} are the least")
+    if found < 2:
+        raise DataError(f"task {task.name}: training images of {found} class; there must be two or more")
+    if task.folds.max() < 0:
+        raise DataError(f"task {task.name}: no fold holds out a training image: there is nothing to choose settings by")
+    if task.folds.min() == task.folds.max():
+        raise DataError(f"task {task.name}: all training images are in one fold; there must be two or more folds")
+    if tested and len(task.test_labels) == 0:
+        raise DataError(f"task {task.name}: no test images ({task.source}), and too few of a class to hold some out")
+    return task
+
+
+def image_formats(images: Sequence[ImageSource]) -> dict[str, Any]:
+    """How many images have which format, and whether any is lossy: its pixels may differ from the original's.
+
+    Raises
+    ------
+    DataError
+        An image can't be read.
+    """
+    counts = Counter(image.format for image in images)
+    return {"formats": dict(counts.most_common()), "lossy": not LOSSY.isdisjoint(counts)}
