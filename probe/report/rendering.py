@@ -1,14 +1,12 @@
-"""Templates and their values become one HTML file. Everything that came from outside is escaped."""
+"""A template of `templates/` and its values become one HTML file. Everything that came from outside is escaped."""
 
+from pathlib import Path
 from typing import Any
 
-from head2toe.probe.report.comparison_template import COMPARISON
-from head2toe.probe.report.page_style import STYLE
-from head2toe.probe.report.page_template import FRAME, RUN, SHARED
 from head2toe.probe.results import summary
 from head2toe.store.common.errors import MissingExtra
 
-TEMPLATES = {"frame": FRAME, "shared": SHARED, "run": RUN, "comparison": COMPARISON}
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def fill(template: str, **values: Any) -> str:
@@ -20,15 +18,16 @@ def fill(template: str, **values: Any) -> str:
         Jinja is not installed.
     """
     try:
-        from jinja2 import DictLoader, Environment, StrictUndefined
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise MissingExtra("the report needs jinja2: pip install 'head2toe[report]'") from error
     environment = Environment(
-        loader=DictLoader(TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {
         "decimal": summary.decimal,
@@ -37,7 +36,7 @@ def fill(template: str, **values: Any) -> str:
         "plain": plain,
         "percent": lambda value: f"{100 * value:.1f} %",
     }
-    text = environment.get_template(template).render(style=STYLE, **values)
+    text = environment.get_template(f"{template}.html").render(values)
     return "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
 
 
