@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
-from head2toe.store.reading.row_map import Where, as_slice
+from head2toe.store.reading.row_map import as_slice
 
 DEFAULT_BYTES = 1 << 26
 Span = tuple[int, int]  # columns [first, last)
@@ -28,26 +28,6 @@ class Block:
 
     start: int
     stop: int
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Some features of some rows: those that lie together on disk.
-
-    Attributes
-    ----------
-    start, stop
-        Columns of the design matrix, within one layer.
-    rows
-        Which rows of the design matrix these are: a slice, or row numbers.
-    values
-        (stop - start, number of rows) float32, read-only, valid until the next panel is asked for.
-    """
-
-    start: int
-    stop: int
-    rows: Where
     values: np.ndarray
 
 
@@ -123,17 +103,6 @@ class StoredFeatures(Protocol):
         """Have features [start, stop) of a layer's row block fetched in the background."""
 
 
-class PanelDesign(Design, Protocol):
-    """A design that can also be read as it lies on disk, which costs no copying however many rows there are."""
-
-    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
-        """All features of all rows, in panels: column ranges in order, and all panels of a range one after the other.
-
-        ``X @ W`` is the sum over panels of ``values.T @ W[start:stop]`` into ``rows``, ``(X.T @ G)[start:stop]`` that
-        of ``values @ G[rows]``.
-        """
-
-
 def overlap(span: Span, within: Span | None) -> Span:
     """The part of a span of columns that lies within another; empty ones have last <= first."""
     return span if within is None else (max(span[0], within[0]), min(span[1], within[1]))
@@ -206,12 +175,6 @@ class ArrayDesign:
             for start in range(first, last, at_once):
                 stop = min(start + at_once, last)
                 yield Block(start, stop, read_only(self._by_feature[start:stop, where]))
-
-    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
-        """The same as `stream`: in memory, all rows lie together."""
-        everything = slice(0, len(self._rows))
-        for block in self.stream(max_bytes=max_bytes):
-            yield Panel(block.start, block.stop, everything, block.values)
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """(len(indices), n) float32: the given features, in the order given, in memory of their own."""

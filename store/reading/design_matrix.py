@@ -13,8 +13,6 @@ from head2toe.store.reading.design import (
     ArrayDesign,
     Block,
     Design,
-    Panel,
-    PanelDesign,
     Span,
     StoredFeatures,
     checked_indices,
@@ -23,7 +21,7 @@ from head2toe.store.reading.design import (
 )
 from head2toe.store.reading.row_map import RowMap, Segment, as_slice
 
-__all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign", "Span"]
+__all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Span"]
 
 _BUFFER_BYTES = 4 << 20  # what has to be copied is copied in pieces that stay in the cache until they are used,
 _BUFFER_FEATURES = 64  # but not in so few features at once that matrix products become slow
@@ -45,24 +43,20 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Features [start, stop) of a layer of a store, whose first column in the design matrix is `offset`.
-
-    `segments` are the row blocks it is read from.
-    """
+    """Features [start, stop) of a layer of a store, whose first column in the design matrix is `offset`."""
 
     part: _Part
     layer: int
     offset: int
     start: int
     stop: int
-    segments: tuple[Segment, ...]
 
     @property
     def columns(self) -> tuple[int, int]:
         return self.offset + self.start, self.offset + self.stop
 
     def read_ahead(self) -> None:
-        for segment in self.segments:
+        for segment in self.part.where.segments:
             self.part.store.read_ahead(self.layer, segment.block, self.start, self.stop)
 
     def values(self, segment: Segment) -> np.ndarray:
@@ -111,31 +105,17 @@ class DesignMatrix:
         """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer.
 
         Zero-copy where a float32 layer's rows lie as wanted in one row block; otherwise a block is put together in a
-        buffer, which the next one reuses: with many row blocks, `panels` is cheaper. What comes next is fetched from
-        disk while the caller is busy. `within` leaves out all columns but [first, last).
+        buffer, which the next one reuses. What comes next is fetched from disk while the caller is busy. `within` leaves
+        out all columns but [first, last).
         """
         buffer = _Buffer()
-        for tile in _ahead(self._stream_tiles(max_bytes, within)):
+        for tile in _ahead(self._tiles(max_bytes, within)):
             values = _as_it_lies(tile)
             if values is None:
                 values = buffer.get(tile.stop - tile.start, self._n_rows)
-                for segment in tile.segments:
+                for segment in tile.part.where.segments:
                     _assign(values, segment, tile.values(segment))
             yield Block(*tile.columns, read_only(values))
-
-    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
-        """All features of all rows, row block by row block: zero-copy for float32 whatever the number of rows.
-
-        Column ranges come in order, and all panels of a range one after the other; see `PanelDesign`.
-        """
-        buffer = _Buffer()
-        for tile in _ahead(self._panel_tiles(max_bytes)):
-            (segment,) = tile.segments
-            values = tile.values(segment)
-            if values.dtype == np.float16:
-                narrow, values = values, buffer.get(*values.shape)
-                upcast(narrow, values)
-            yield Panel(*tile.columns, segment.target, read_only(values))
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
@@ -155,23 +135,14 @@ class DesignMatrix:
                 out[lines] = values
         return out
 
-    def _stream_tiles(self, max_bytes: int, within: Span | None) -> Iterator[_Tile]:
+    def _tiles(self, max_bytes: int, within: Span | None) -> Iterator[_Tile]:
         """All rows of so many features at once."""
         for number, (part, layer) in enumerate(self._owners):
             copied = part.where.source is None or part.store.dtypes[layer] != "float32"
             offset, end = self.layers.offsets[number : number + 2].tolist()
             first, last = overlap((offset, end), within)
             for start, stop in _ranges((first - offset, last - offset), self._n_rows, max_bytes, copied):
-                yield _Tile(part, layer, offset, start, stop, part.where.segments)
-
-    def _panel_tiles(self, max_bytes: int) -> Iterator[_Tile]:
-        """One row block of so many features at once."""
-        for number, (part, layer) in enumerate(self._owners):
-            copied = part.store.dtypes[layer] != "float32"
-            rows = part.store.rows_per_block
-            for start, stop in _ranges((0, self.layers.widths[number]), rows, max_bytes, copied):
-                for segment in part.where.segments:
-                    yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, (segment,))
+                yield _Tile(part, layer, offset, start, stop)
 
 
 class _Buffer:
@@ -214,7 +185,7 @@ def _as_it_lies(tile: _Tile) -> np.ndarray | None:
     """The tile as a view of the mapped file, if that is what it takes."""
     if tile.part.where.source is None or tile.part.store.dtypes[tile.layer] != "float32":
         return None
-    return tile.values(tile.segments[0])
+    return tile.values(tile.part.where.segments[0])
 
 
 def _rows(values: np.ndarray, segment: Segment) -> np.ndarray:

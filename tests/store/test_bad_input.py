@@ -54,7 +54,7 @@ def test_truncated_while_it_is_open(toy: SimpleNamespace) -> None:
     design = DesignMatrix.of([store], store.images)
     design.columns(np.arange(27))
     os.truncate(data_file(store), 0)
-    for read in (lambda: list(design.stream()), lambda: list(design.panels()), lambda: design.columns([0, 26])):
+    for read in (lambda: list(design.stream()), lambda: design.columns([0, 26])):
         with pytest.raises(StoreError, match="truncated"):
             read()
 

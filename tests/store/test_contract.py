@@ -93,29 +93,6 @@ def test_float32_in_one_block_is_not_copied(toy: SimpleNamespace) -> None:
             assert np.shares_memory(block.values, store.block(number, 0))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_panels_cover_everything_once(toy: SimpleNamespace, dtype: str) -> None:
-    rng = np.random.default_rng(3)
-    store = toy.write(21, dtype=dtype)
-    full = DesignMatrix.of([store], store.images)
-    expected = matrix(toy, list(store.images))
-    for rows in (np.arange(21), np.arange(2, 19), rng.integers(0, 21, 40)):
-        found, times, at = np.zeros_like(expected[rows]), np.zeros(expected[rows].shape, int), 0
-        for panel in full.take(rows).panels(max_bytes=4 * 4 * 4):
-            assert panel.start >= at  # column ranges in order, panels of one range together
-            at = panel.start
-            assert not panel.values.flags.writeable
-            found.T[panel.start : panel.stop, panel.rows] = panel.values
-            times.T[panel.start : panel.stop, panel.rows] += 1
-        np.testing.assert_array_equal(found, expected[rows])
-        assert (times == 1).all()
-    if dtype == "float32":
-        assert all(
-            np.shares_memory(panel.values, store.block(number // 6, number % 6))
-            for number, panel in enumerate(full.panels())
-        )
-
-
 def test_stores_side_by_side(toy: SimpleNamespace) -> None:
     small, large = toy.write(9, target_size=2), toy.write(12, target_size=8, dtype="float16")
     images = [toy.image(i) for i in (7, 0, 3, 3)]
