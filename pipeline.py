@@ -25,10 +25,10 @@ from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import root_option, store
-from head2toe.store.common.cache import versions
 from head2toe.store.common.cli import Commands, echo_checks, json_option, setting_options, show
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import require_writable
+from head2toe.store.common.fingerprint import versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -416,7 +416,7 @@ class Experiment:
     def key(self) -> str:
         """The name of a result: a hash of everything it depends on, this code included."""
         from head2toe.probe.stage import CODE
-        from head2toe.store.common.cache import code_fingerprint, fingerprint
+        from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 
         o = self.options
         told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
@@ -485,7 +485,7 @@ class Experiment:
 
     def _made_of(self) -> dict[str, Any]:
         """What it is made of: rows, labels, folds, features and, by recipe, their selections."""
-        from head2toe.store.common.cache import fingerprint
+        from head2toe.store.common.fingerprint import fingerprint
 
         rows = self.split.rows
         told = [self._images(rows), self.task.labels[rows].tolist(), self.split.folds.tolist()]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from head2toe.store.common.cache import canonical
 from head2toe.store.common.files import explained, partial_name, sync_file, sync_folder
+from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
 from head2toe.store.format.layout import Spec, folder_name
 

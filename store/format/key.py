@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from head2toe.store.common.cache import canonical
+from head2toe.store.common.fingerprint import canonical
 
 FORMAT_VERSION = 1
 DTYPES = ("float16", "float32")

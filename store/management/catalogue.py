@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from head2toe.store.common.cache import canonical
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import expanded, explained, sync_folder
+from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.backends import FORMATS, backend
 from head2toe.store.format.key import DTYPES, differing_fields, rows_per_block, store_key, unique
 from head2toe.store.format.layer_index import LayerIndex

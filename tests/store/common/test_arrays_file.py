@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.store.common.cache import read_arrays, write_arrays
+from head2toe.store.common.arrays_file import read_arrays, write_arrays
 from head2toe.store.common.errors import BadRequest, DataError, StoreError
 
 TOY = {"x": np.arange(6, dtype=np.int32).reshape(2, 3), "model.coef": np.ones((2, 0), np.float16)}
