@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import Progress, crc32c, explained, sync_file, sync_folder
+from head2toe.store.common.files import crc32c, explained, sync_file, sync_folder
+from head2toe.store.common.progress import Counter, Progress
 from head2toe.store.format.commits import Commit, Place
 from head2toe.store.format.layout import Spec, damaged, folder_name, images_file, spec_file, store_path
 from head2toe.store.management.catalogue import TEMPORARY, Catalogue
@@ -92,9 +93,9 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
         try:
             shutil.copytree(source / _AROUND, temporary)
             (temporary / "lock").mkdir()
-            steps = _Steps(progress, len(commits) * len(spec.layers))
+            counter = Counter(progress, len(commits) * len(spec.layers))
             for commit in commits:
-                _restore_block(group, spec, commit, temporary, steps)
+                _restore_block(group, spec, commit, temporary, counter)
             for file in temporary.rglob("*"):
                 (sync_folder if file.is_dir() else sync_file)(file)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,22 +106,10 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
     return FeatureStore.open(path)
 
 
-class _Steps:
-    """Counts what is done for a progress callback."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._done, self._total = progress, 0, total
-
-    def one(self) -> None:
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
 def _write_arrays(store: FeatureStore, target: Path, progress: Progress | None) -> None:
     """The features: one array a layer, one shard a row block, compressed with lz4 after a shuffle of bits."""
     spec = store.spec
-    steps = _Steps(progress, spec.n_blocks * len(spec.layers))
+    counter = Counter(progress, spec.n_blocks * len(spec.layers))
     about = {
         "format_name": ARCHIVE_NAME,
         "format_version": ARCHIVE_VERSION,
@@ -147,7 +136,7 @@ def _write_arrays(store: FeatureStore, target: Path, progress: Progress | None) 
         for block in range(spec.n_blocks):
             rows = spec.block_rows(block)
             array[rows.start : rows.stop] = store.block(layer, block)[:, : len(rows)].T
-            steps.one()
+            counter.add()
 
 
 def _write_around(store: FeatureStore, target: Path) -> None:
@@ -199,7 +188,7 @@ def _open(source: Path) -> zarr.Group:
     return group
 
 
-def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, steps: _Steps) -> None:
+def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, counter: Counter) -> None:
     """Put a block's files together and compare them with their record."""
     for file in commit.files:
         where = path / file.path
@@ -214,7 +203,7 @@ def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, st
                     out.seek(place.offset)
                     for piece in _pieces(group, spec, commit.block, name, width):
                         out.write(piece.data)
-                    steps.one()
+                    counter.add()
         if where.stat().st_size != file.nbytes or crc32c(where) != file.crc32c:
             raise StoreError(
                 f"{group.store_path}: the archive is damaged ({file.path} differs from its record): get it anew"

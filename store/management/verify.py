@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import Lock, Progress, crc32c, explained, read_record, sync_folder
+from head2toe.store.common.files import Lock, crc32c, explained, read_record, sync_folder
+from head2toe.store.common.progress import Counter, Progress
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import BlockFile, Commit
 from head2toe.store.format.layout import Spec, commit_file, seal_file, spec_file
@@ -134,22 +135,14 @@ def _index_files(path: Path) -> list[BlockFile]:
 
 
 def _compare(path: Path, files: list[tuple[BlockFile, int | None]], progress: Progress | None) -> Iterator[Problem]:
-    total = sum(file.nbytes for file, _ in files)
-    done = 0
-
-    def count(nbytes: int) -> None:
-        nonlocal done
-        done += nbytes
-        if progress is not None:
-            progress(min(done, total), total)
-
+    counter = Counter(progress, sum(file.nbytes for file, _ in files))
     for file, block in files:
         where = path / file.path
         try:
             size = where.stat().st_size
             if size != file.nbytes:
                 yield Problem(where, f"{size} bytes instead of {file.nbytes}", block)
-            elif crc32c(where, count) != file.crc32c:
+            elif crc32c(where, counter.add) != file.crc32c:
                 yield Problem(where, "the content isn't what was written (CRC-32C)", block)
         except OSError as error:
             yield Problem(where, "missing" if isinstance(error, FileNotFoundError) else str(error.strerror), block)

@@ -105,8 +105,8 @@ class DesignMatrix:
         """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer.
 
         Zero-copy where a float32 layer's rows lie as wanted in one row block; otherwise a block is put together in a
-        buffer, which the next one reuses. What comes next is fetched from disk while the caller is busy. `within` leaves
-        out all columns but [first, last).
+        buffer, which the next one reuses. What comes next is fetched from disk while the caller is busy. `within`
+        leaves out all columns but [first, last).
         """
         buffer = _Buffer()
         for tile in _ahead(self._tiles(max_bytes, within)):
