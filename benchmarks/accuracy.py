@@ -18,6 +18,7 @@ from typing import Any
 
 from head2toe.pipeline import run
 from head2toe.probe.options import METHODS
+from head2toe.store.common.text import plus_minus
 
 Table = dict[str, dict[str, Mapping[str, Any]]]  # task, method, the method's part of the record
 
@@ -44,7 +45,7 @@ def on_test(method: Mapping[str, Any]) -> str:
 def over_folds(method: Mapping[str, Any]) -> str:
     """Mean accuracy over the folds with its standard error."""
     figure = method["cv"]["accuracy"]
-    return f"{figure['mean']:.3f}" + (f" ± {figure['stderr']:.3f}" if figure["stderr"] is not None else "")
+    return plus_minus(figure["mean"], figure["stderr"])
 
 
 def accuracy(table: Table, task: str, method: str) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from head2toe.store.common.text import readable, table
+from head2toe.store.common.text import days, readable, table
 from head2toe.store.format.key import flatten
 from head2toe.store.management.maintenance import Collected, Entry, Info
 from head2toe.store.management.verify import Verification
@@ -43,7 +43,7 @@ def entries_text(entries: Sequence[Entry]) -> str:
                 f"{entry.spec.n_rows:,}" if entry.spec else "?",
                 f"{entry.spec.layers.n_features:,}" if entry.spec else "?",
                 readable(entry.nbytes),
-                f"{(time.time() - entry.used) / 86400:.1f} days",
+                days(time.time() - entry.used),
                 entry.state if not entry.note else f"{entry.state}: {entry.note}",
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import PARTIAL, explained
+from head2toe.store.common.text import days
 from head2toe.store.format.commits import Commit
 from head2toe.store.format.key import flatten
 from head2toe.store.format.layout import Spec, commit_file, seal_file, spec_file
@@ -164,7 +165,7 @@ def collect(
     for one in stores:
         age = time.time() - one.used
         if older_than is not None and age > older_than:
-            why = f"last used {age / 86400:.1f} days ago"
+            why = f"last used {days(age)} ago"
         elif max_bytes is not None and left > max_bytes:
             why = "over the size budget"
         else:
