@@ -1,7 +1,7 @@
 """Durable, atomic files: the few file-system operations that the store's crash safety is made of.
 
 In this order: what the operating system refuses, as a one-line `StoreError` that names the file and the remedy; paths;
-syncing; files written under a partial name and then renamed; JSON and the store's records; checksums; locks.
+syncing; files written under a partial name and then renamed; JSON; checksums; locks.
 """
 
 import errno
@@ -25,7 +25,6 @@ PARTIAL = ".partial"
 _PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.\w+$")  # what `partial_name` adds: no name that a user knows
 _CRC_CHUNK = 1 << 20  # bytes
 _ANEW = "remove it, and it will be made anew"
-_REPAIR = "run `head2toe store verify --repair`"
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
 _GONE = ": was the store removed meanwhile? run `head2toe store ls`"
@@ -213,24 +212,6 @@ def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise StoreError(f"{path}: damaged (not a JSON object): {remedy}")
     return value
-
-
-def write_record(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
-    """Write a record of the store: JSON with a checksum of itself, the field `crc32c`; see `write_bytes`."""
-    return write_json(path, {**content, "crc32c": _json_crc(content)}, exclusive=exclusive)
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a record of the store, without its checksum; raises `StoreError` if it isn't what was written."""
-    value = read_json(path, remedy=_REPAIR)
-    if value.pop("crc32c", None) not in (None, _json_crc(value)):
-        raise StoreError(f"{path}: damaged (not what was written): {_REPAIR}")
-    return value
-
-
-def _json_crc(content: Mapping[str, Any]) -> int:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return int(google_crc32c.value(text.encode()))
 
 
 def crc32c(path: Path, count: Callable[[int], None] | None = None) -> int:

@@ -11,7 +11,8 @@ from head2toe.store.common.files import Lock
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec
 from head2toe.store.management.catalogue import _create
-from head2toe.store.reading.design_matrix import ArrayDesign, Design, DesignMatrix
+from head2toe.store.reading.design import ArrayDesign, Design
+from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.writing.writer import NonFinite
 
@@ -76,14 +77,14 @@ def test_spans_of_columns_are_streamed_alone(toy: SimpleNamespace, dtype: str) -
     store = toy.write(10, dtype=dtype)
     design = DesignMatrix.of([store], store.images)
     expected, d = matrix(toy, list(store.images)), design.shape[1]
-    for one in (design, store, ArrayDesign(expected, design.layers)):
+    for source in (design, store, ArrayDesign(expected, design.layers)):
         for first, last in ((0, d), (0, 1), (d - 1, d), (2, d - 1), (5, 11)):
-            blocks = list(one.stream(max_bytes=4 * 10 * 3, within=(first, last)))
+            blocks = list(source.stream(max_bytes=4 * 10 * 3, within=(first, last)))
             assert (blocks[0].start, blocks[-1].stop) == (first, last)
             np.testing.assert_array_equal(
-                streamed(one, max_bytes=4 * 10 * 3, within=(first, last)), expected[:, first:last]
+                streamed(source, max_bytes=4 * 10 * 3, within=(first, last)), expected[:, first:last]
             )
-        assert not list(one.stream(within=(3, 3)))
+        assert not list(source.stream(within=(3, 3)))
 
 
 def test_float32_in_one_block_is_not_copied(toy: SimpleNamespace) -> None:
