@@ -14,7 +14,7 @@ from head2toe.extract.images.decode import sniffed
 from head2toe.extract.readers.image_folders import SOURCE_FILE
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import partial_name, sync_folder, write_json
-from head2toe.store.common.progress import Progress, progress
+from head2toe.store.common.progress import Counter, progress
 from PIL import Image
 
 TRAIN, VAL, BOTH, TEST = "train800", "val200", "train800val200", "test"
@@ -64,7 +64,7 @@ def write_task(folder: Path, classes: Sequence[str], parts: Mapping[str, Part], 
     with _made_whole(folder) as partial:
         total = sum(part.n for part in parts.values())
         with progress(f"writing {folder.name}", unit="img") as report:
-            counter = _Counter(report, total)
+            counter = Counter(report, total)
             train = _write_images(partial, BOTH, 0, parts[TRAIN], len(classes), counter)
             val = _write_images(partial, BOTH, len(train), parts[VAL], len(classes), counter)
             test = _write_images(partial, TEST, 0, parts[TEST], len(classes), counter)
@@ -90,18 +90,7 @@ def _made_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-@dataclass
-class _Counter:
-    report: Progress
-    total: int
-    done: int = 0
-
-    def one_more(self) -> None:
-        self.done += 1
-        self.report(self.done, self.total)
-
-
-def _write_images(partial: Path, where: str, first: int, part: Part, n_classes: int, counter: _Counter) -> list[str]:
+def _write_images(partial: Path, where: str, first: int, part: Part, n_classes: int, counter: Counter) -> list[str]:
     """Write a split's images, numbered from `first`; return the lines of its list."""
     images = partial / "images" / where
     images.mkdir(parents=True, exist_ok=True)
@@ -116,7 +105,7 @@ def _write_images(partial: Path, where: str, first: int, part: Part, n_classes: 
         name = f"{number:06d}.{suffix}"
         (images / name).write_bytes(content)
         lines.append(f"images/{where}/{name} {row.label}")
-        counter.one_more()
+        counter.add()
     if len(lines) != part.n:
         raise DataError(f"{where} for {partial.parent} came with {len(lines)} rows instead of {part.n}")
     return lines
