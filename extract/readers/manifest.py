@@ -9,8 +9,9 @@ from head2toe.extract.images.sources import ImageFile
 from head2toe.extract.readers import listing
 from head2toe.extract.readers.listing import TEST, TRAIN, Listing
 from head2toe.extract.readers.splits import NEVER
-from head2toe.store.common.errors import DataError, MissingExtra
+from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
+from head2toe.store.common.parquet import import_pyarrow
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 COLUMNS = ("path", "label", "split", "fold", "group")
@@ -82,15 +83,11 @@ def _csv(path: Path) -> Iterator[Mapping[str, object]]:
 
 
 def _parquet(path: Path) -> Iterator[Mapping[str, object]]:
+    pyarrow = import_pyarrow(f"reading {path}")
     try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra(f"reading {path} needs pyarrow: pip install 'head2toe[parquet]'") from error
-    try:
-        names = parquet.read_schema(path).names
+        names = pyarrow.parquet.read_schema(path).names
         _check_columns(names, path)
-        yield from parquet.read_table(path, columns=[name for name in names if name in COLUMNS]).to_pylist()
+        yield from pyarrow.parquet.read_table(path, columns=[name for name in names if name in COLUMNS]).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"can't read the manifest {path}: {str(error).partition(chr(10))[0]}") from error
 
