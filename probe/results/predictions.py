@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.metrics.classification import normalized
 from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.metrics.classification import normalized
 from head2toe.store.common.errors import MissingExtra, StoreError
 from head2toe.store.common.files import write_bytes
 from head2toe.store.common.parquet import import_pyarrow
