@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from head2toe.extract.deploy.deployed import Deployed
 from head2toe.extract.images.batches import batches
-from head2toe.extract.images.decode import fault
-from head2toe.extract.images.sources import ImageFile, ImageSource, image_files
+from head2toe.extract.images.decode import without_remedy
+from head2toe.extract.images.file_formats import image_files
+from head2toe.extract.images.sources import ImageFile, ImageSource
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded, partial_name
 from head2toe.store.common.parquet import import_pyarrow
@@ -65,7 +66,7 @@ class _Lenient:
         try:
             return self.source.load()
         except DataError as error:
-            self.faults.append(fault(error))
+            self.faults.append(without_remedy(error))
             return Image.new("RGB", (8, 8))
 
 
