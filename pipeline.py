@@ -499,9 +499,9 @@ class Experiment:
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
-    from head2toe.extract.tasks.thumbnails import of_task
+    from head2toe.extract.tasks.thumbnails import task_thumbnails
 
-    return of_task(record["argument"], record["seed"])
+    return task_thumbnails(record["argument"], record["seed"])
 
 
 # --------------------------------------------------------------------------------------------------- the command line

@@ -27,8 +27,8 @@ import datasets
 import pytest
 from click.testing import CliRunner
 from head2toe.extract.backbone import weights
-from head2toe.extract.tasks import registry as tasks
-from head2toe.extract.vtab.tasks import TASKS
+from head2toe.extract.tasks import embedded
+from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.pipeline import main
 from head2toe.select import stage
 from PIL import Image
@@ -187,7 +187,8 @@ def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: p
     photos(tmp_path)
     vtab_tasks(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    monkeypatch.setitem(tasks.EMBEDDED, "digits", replace(tasks.EMBEDDED["digits"], read=few_digits(tasks.digits())))
+    few = replace(embedded.EMBEDDED_TASKS["digits"], read=few_digits(embedded.digits()))
+    monkeypatch.setitem(embedded.EMBEDDED_TASKS, "digits", few)
     monkeypatch.setattr(weights, "_from_hub", lambda name, options: (weights._create(name, options), "random:0"))
     with Listener(family="AF_UNIX") as listener:
         installed(tmp_path, listener)
@@ -208,7 +209,7 @@ def vtab_tasks(folder: Path) -> None:
     for split, name in (("train", "train800val200"), ("test", "test")):
         files = sorted((folder / "my_task" / split).rglob("*.png"))
         lists[name] = [(file, i % 2) for i, file in enumerate(files)]
-    for task in TASKS:
+    for task in VTAB_TASKS:
         there = folder / "data" / "vtab-1k" / task.folder
         there.mkdir(parents=True)
         for name, rows in lists.items():

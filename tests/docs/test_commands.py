@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from head2toe.extract.vtab.tasks import NAMES
+from head2toe.extract.vtab.tasks import VTAB_NAMES
 
 if TYPE_CHECKING:
     from conftest import Block, Shell
@@ -56,7 +56,7 @@ def test_the_commands_of_the_nineteen_tasks_work(
     (paper,) = [one for one in pages if one.name == "paper.md"]
     first = next(part for part in blocks_of(paper) if "HEAD2TOE_DATA" in part.text)
     commands = re.findall(r"`(make run TASK=\w+)`", paper.read_text(encoding="utf-8"))
-    assert len(commands) == len(NAMES)
+    assert len(commands) == len(VTAB_NAMES)
     export = first.text.splitlines()[0]
     shell.run(replace(first, text="\n".join([export, *(f"{command} ARGS='--methods linear'" for command in commands)])))
     assert shell.printed.count("\nresult     results/") == len(commands)
