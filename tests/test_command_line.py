@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,23 @@ def test_help_does_not_wait_for_torch() -> None:
 def test_every_command_shows_an_example(command: str) -> None:
     text = call(command, "--help").stdout
     assert f"head2toe {command}" in text
+
+
+def test_the_command_line_knows_every_name() -> None:
+    """`head2toe --help` must not import what names stand for, so they stand apart, in the rooms' options."""
+    from head2toe.extract import options as extraction
+    from head2toe.probe import options as probing
+    from head2toe.probe.heads import kinds
+    from head2toe.probe.methods import registry
+    from head2toe.probe.metrics import classification
+    from head2toe.select import options as selecting
+    from head2toe.select.ranking import feature_scores, weight_scores
+    from head2toe.store.format import backends
+
+    assert set(probing.METHODS) == set(registry.METHODS)
+    assert set(probing.METRICS) == set(classification.METRICS)
+    assert set(probing.HEADS) == set(kinds.KINDS)
+    assert set(selecting.OF_WEIGHTS) == {*weight_scores.NORMS, "layer"}
+    assert set(selecting.OF_FEATURES) == set(feature_scores.FILTERS)
+    choices = {field.name: field.metadata["choices"] for field in fields(extraction.ExtractOptions)}
+    assert choices["format"] == backends.FORMATS

@@ -48,6 +48,11 @@ def test_the_check_can_fail(pages: list[Path]) -> None:
     assert sum(1 for page in pages for _ in commands(page)) > 20
 
 
+def test_the_readme_shows_every_command() -> None:
+    shown = {words[0] for words in commands(ROOT / "README.md") if words}
+    assert set(main.commands) <= shown
+
+
 def test_make_targets_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = {name for line in re.findall(r"^([a-z][a-z -]*):", makefile, re.MULTILINE) for name in line.split()}
