@@ -1,6 +1,7 @@
 """What the command line does whatever is asked of it: help, exit codes, one line for bad input, pipes, Ctrl-C, make."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from head2toe.pipeline import main
+from head2toe.pipeline import Options, main
 from head2toe.store.common.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -161,3 +162,13 @@ def test_the_command_line_knows_every_name() -> None:
     assert set(selecting.OF_FEATURES) == set(feature_scores.FILTERS)
     choices = {field.name: field.metadata["choices"] for field in fields(extraction.ExtractOptions)}
     assert choices["format"] == backends.FORMATS
+
+
+@pytest.mark.parametrize("settings", Options.__mro__[1:4], ids=lambda settings: settings.__name__)
+def test_every_option_is_described(settings: type) -> None:
+    """On the command line in a line, in Python under `Attributes`."""
+    described = re.findall(r"^ +(\w+(?:, \w+)*) : ", settings.__doc__ or "", re.MULTILINE)
+    named = {name for names in described for name in names.split(", ")}
+    own = [field for field in fields(settings) if field.name in settings.__annotations__]
+    assert {field.name for field in own} == named
+    assert all(field.metadata["help"].endswith((".", "]")) for field in own)

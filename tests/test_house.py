@@ -5,6 +5,7 @@ against the package as it is, and against small houses that break it, so that no
 """
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -263,3 +264,12 @@ def test_what_may_be_imported_breaks_no_rule() -> None:
     }
     for rule in (room_rule, wing_rule, circle_rule, home_rule, absolute_rule):
         assert list(rule(right)) == []
+
+
+def test_the_page_of_the_architecture_says_the_same() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+/\w+)/` \|.*\| (.+) \|$", page, re.MULTILINE)
+    assert {wing: set(re.findall(r"`(\w+)`", others)) for wing, others in rows} == WINGS
+    drawn = re.findall(r">([\w./]+)</text>", (ROOT / "docs" / "images" / "house.svg").read_text(encoding="utf-8"))
+    boxes = [f"{room}/" for room in ROOMS] + [wing.split("/")[1] for wing in WINGS] + ["pipeline.py"]
+    assert sorted(drawn) == sorted(boxes)
