@@ -34,7 +34,7 @@ from head2toe.select import stage
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LARGE = re.compile(r"\b\d{5}\b")  # target sizes: with dtd's 47 classes, the paper's optimiser takes an hour at 32448
 BLOCK = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -83,7 +83,7 @@ def blocks(page: Path) -> list[Block]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for a `page` or a `block` gets every one."""
     if "page" in metafunc.fixturenames:
-        metafunc.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+        metafunc.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
     if "block" in metafunc.fixturenames:
         every = [block for page in PAGES for block in blocks(page)]
         metafunc.parametrize("block", every, ids=map(str, every))
