@@ -27,7 +27,7 @@ import datasets
 import pytest
 from click.testing import CliRunner
 from head2toe.extract.backbone import weights
-from head2toe.extract.tasks import registry as tasks
+from head2toe.extract.tasks import embedded
 from head2toe.extract.vtab.tasks import TASKS
 from head2toe.pipeline import main
 from head2toe.select import stage
@@ -187,7 +187,8 @@ def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: p
     photos(tmp_path)
     vtab_tasks(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    monkeypatch.setitem(tasks.EMBEDDED, "digits", replace(tasks.EMBEDDED["digits"], read=few_digits(tasks.digits())))
+    fewer = replace(embedded.EMBEDDED["digits"], read=few_digits(embedded.digits()))
+    monkeypatch.setitem(embedded.EMBEDDED, "digits", fewer)
     monkeypatch.setattr(weights, "_from_hub", lambda name, options: (weights._create(name, options), "random:0"))
     with Listener(family="AF_UNIX") as listener:
         installed(tmp_path, listener)
