@@ -172,8 +172,8 @@ class Torture:
 
     def _check_whole(self, path: Path) -> None:
         """The finished store: complete, verified, right, and without leftovers."""
-        verdict = verify(path)
-        self.counts["wrong"] += bool(verdict.problems) or not verdict.complete
+        found = verify(path)
+        self.counts["wrong"] += bool(found.problems) or not found.complete
         self.counts["wrong"] += not _store_is_right(FeatureStore.open(path), self.images)
         self.counts["wrong"] += any(file.suffix in (".partial", ".wide") for file in path.rglob("*"))
 

@@ -187,8 +187,8 @@ def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: p
     photos(tmp_path)
     vtab_tasks(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    fewer = replace(embedded.EMBEDDED["digits"], read=few_digits(embedded.digits()))
-    monkeypatch.setitem(embedded.EMBEDDED, "digits", fewer)
+    few = replace(embedded.EMBEDDED["digits"], read=few_digits(embedded.digits()))
+    monkeypatch.setitem(embedded.EMBEDDED, "digits", few)
     monkeypatch.setattr(weights, "_from_hub", lambda name, options: (weights._create(name, options), "random:0"))
     with Listener(family="AF_UNIX") as listener:
         installed(tmp_path, listener)
