@@ -252,8 +252,8 @@ def bytes_read() -> int:
 def cold_in_a_process(way: type[Way], arguments: list[str]) -> str:
     """`cold_gather` in a fresh process, as text; "-" where the platform can't count what was read."""
     command = [sys.executable, __file__, *arguments, "--cold", way.__name__]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    ratio = json.loads(done.stdout) if done.returncode == 0 else None
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    ratio = json.loads(process.stdout) if process.returncode == 0 else None
     return f"{ratio:.2f}" if ratio else "-"  # 0: the files lie in memory (tmpfs), nothing can be cold
 
 

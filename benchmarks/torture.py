@@ -119,8 +119,8 @@ class Torture:
         """Writers that have finished; one that failed is as bad as a wrong number."""
         ended = set()
         for pid in writers:
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+            if reaped:
                 ended.add(pid)
                 self.counts["wrong"] += status != 0
         return ended

@@ -15,9 +15,11 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def files_below(*folders: str) -> list[str]:
-    """Names of all files below folders of the root; what Python compiled is none."""
+    """Names of all files below folders of the root; what Python compiled and what is hidden is none."""
     below = [file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file()]
-    return sorted(file.relative_to(ROOT).as_posix() for file in below if "__pycache__" not in file.parts)
+    return sorted(
+        file.relative_to(ROOT).as_posix() for file in below if "__pycache__" not in file.parts and file.name[0] != "."
+    )
 
 
 def full_folders(files: Collection[str]) -> Iterator[str]:
@@ -49,12 +51,12 @@ def test_folders_are_small() -> None:
 def test_every_file_is_packaged() -> None:
     files = ["pipeline.py", "py.typed", *files_below(*ROOMS)]
     assert list(left_out(files, SETUPTOOLS["packages"], SETUPTOOLS["package-data"])) == []
-    found = left_out(
+    breaches = left_out(
         ["pipeline.py", "py.typed", "store/a.py", "store/new/b.py", "store/page.html", "store/page.css"],
         ["head2toe", "head2toe.store", "head2toe.gone"],
         {"head2toe": ["py.typed"], "head2toe.store": ["*.html"]},
     )
-    assert list(found) == [
+    assert list(breaches) == [
         "head2toe.gone holds no module",
         "store/new/b.py is in no package",
         "store/page.css is in no package",

@@ -75,8 +75,8 @@ def blocks(page: Path) -> list[Block]:
     """Of a page, in order."""
     text = page.read_text(encoding="utf-8")
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1] or "", found[2], found[3])
-        for found in BLOCK.finditer(text)
+        Block(page, text.count("\n", 0, match.start()) + 1, match[1] or "", match[2], match[3])
+        for match in BLOCK.finditer(text)
     ]
 
 
@@ -120,7 +120,7 @@ class Shell:
         self.printed = out.getvalue()
 
     def _sh(self, block: Block) -> None:
-        done: list[subprocess.CompletedProcess[str]] = []
+        completed: list[subprocess.CompletedProcess[str]] = []
 
         def bash() -> None:
             path = f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}"
@@ -128,7 +128,7 @@ class Shell:
             text = LARGE.sub(lambda size: size[0][:-1], text)
             command = ["bash", "-e", "-u", "-x", "-o", "pipefail", "-c", text]
             environment = os.environ | {"PATH": path}
-            done.append(
+            completed.append(
                 subprocess.run(
                     command,
                     cwd=self.folder,
@@ -146,25 +146,25 @@ class Shell:
         thread.start()
         while True:
             with self.listener.accept() as caller:
-                asked = caller.recv()
-                if asked is None:
+                request = caller.recv()
+                if request is None:
                     break
-                caller.send(_answer(*asked))
+                caller.send(_answer(*request))
         thread.join()
-        self.printed = done[0].stdout
-        assert done[0].returncode == 0, f"{block} fails:\n{done[0].stdout}\n{done[0].stderr}"
+        self.printed = completed[0].stdout
+        assert completed[0].returncode == 0, f"{block} fails:\n{completed[0].stdout}\n{completed[0].stderr}"
 
 
 def _answer(words: list[str], folder: str, settings: dict[str, str], given: bytes) -> tuple[int, bytes, bytes]:
     """Exit code, stdout and stderr of a command."""
     with contextlib.chdir(folder):
-        said = CliRunner().invoke(main, words, input=given, env=settings)
+        result = CliRunner().invoke(main, words, input=given, env=settings)
     crash = (
         ""
-        if said.exc_info is None or said.exc_info[0] is SystemExit
-        else "".join(traceback.format_exception(*said.exc_info))
+        if result.exc_info is None or result.exc_info[0] is SystemExit
+        else "".join(traceback.format_exception(*result.exc_info))
     )
-    return said.exit_code, said.stdout_bytes, said.stderr_bytes + crash.encode()
+    return result.exit_code, result.stdout_bytes, result.stderr_bytes + crash.encode()
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,8 @@ def unlike(shown: str, printed: str) -> list[str]:
     def plain(text: str) -> list[str]:
         return [" ".join(FIGURE.sub("#", line).split()) for line in text.splitlines()]
 
-    said = plain(printed)
-    return [line for line in plain(shown) if line not in said]
+    lines = plain(printed)
+    return [line for line in plain(shown) if line not in lines]
 
 
 def run_page(parts: "list[Block]", shell: "Shell") -> None:

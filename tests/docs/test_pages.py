@@ -123,3 +123,13 @@ def test_the_reference_names_what_is_there() -> None:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
         assert set(members) <= defined, f"{module} does not define all of {members}"
+
+
+def test_a_decision_says_why_and_until_when(pages: list[Path]) -> None:
+    decisions = [page for page in pages if page.parent.name == "decisions"]
+    assert len(decisions) >= 7
+    for page in decisions:
+        text = page.read_text(encoding="utf-8")
+        labels = re.findall(r"^\*\*([A-Z][^*]+)\.\*\*", text, re.MULTILINE)
+        assert labels == ["Context", "Decision", "What was measured", "Consequences", "When to revisit"], page.name
+        assert text.count("\n") < 50, f"{page.name} is longer than a screen"
