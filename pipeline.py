@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.features.extraction import Extraction
     from head2toe.extract.tasks.task import Task
-    from head2toe.probe.methods.candidates import Problem
     from head2toe.probe.methods.nested import Split
     from head2toe.probe.methods.outcome import Outcome
+    from head2toe.probe.methods.probe_data import ProbeData
     from head2toe.probe.results.record import Run
     from head2toe.probe.results.summary import MethodResult
     from head2toe.select.stage import Selected
@@ -334,15 +334,15 @@ class Experiment:
         return {recipe: self.select(recipe) for recipe in ("exact", "paper") if recipe in needs}
 
     @cached_property
-    def problem(self) -> "Problem":
+    def data(self) -> "ProbeData":
         """What the methods are tried on."""
-        from head2toe.probe.methods.candidates import Problem
+        from head2toe.probe.methods.probe_data import ProbeData
         from head2toe.select.compute.arrays import namespace
 
         o = self.options
         exact = {one.standardize: one.selections for one in self.selected.get("exact", ())}
         usual = o.standardizations[0]
-        return Problem(
+        return ProbeData(
             designs=self._designs(self.split.rows),
             labels=self.task.labels[self.split.rows],
             folds=self.split.folds,
@@ -364,7 +364,7 @@ class Experiment:
         o = self.options
         outcomes = evaluate_all(
             self._thrifty,
-            self.problem,
+            self.data,
             self._made_of(),
             metric=o.metric,
             rule=o.rule,
@@ -384,11 +384,7 @@ class Experiment:
         o, (extraction,) = self.options, self.extractions
         folder = o.output / "trained"
         with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
-            found = evaluate_trained(
-                method, trials.over_folds(), trials.refit, self.problem, metric=o.metric, rule=o.rule
-            )
-            whole = replace(found, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
-            return whole, trials.kept
+            return evaluate_trained(method, trials, self.data, metric=o.metric, rule=o.rule), trials.kept
 
     def save_models(self, outcomes: Sequence["Outcome"], folder: Path) -> None:
         """A bundle for each method whose refit is a linear model of one backbone: what predict and export read."""

@@ -6,15 +6,16 @@ import array_api_compat.numpy as np_xp
 import array_api_strict
 import numpy as np
 import pytest
-from head2toe.probe.heads.crossval import Labels, cross_validate, log_softmax, refit
+from head2toe.probe.heads.crossval import Labels, cross_validate, refit
 from head2toe.probe.heads.eigenbasis import eigenbasis, stack
 from head2toe.probe.heads.kinds import STRENGTHS, Logistic
 from head2toe.probe.heads.logistic import logistic_path
-from head2toe.probe.heads.ridge import least_squares_path
+from head2toe.probe.heads.ridge import ridge_path
 from head2toe.probe.heads.scaling import scaled_rows, standardized_rows, unit_rows
 from head2toe.select.compute.arrays import Arrays, numpy_arrays, to_numpy
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression, Ridge
 
 
@@ -138,9 +139,9 @@ def test_the_other_classes_are_told_apart_as_if_an_absent_one_did_not_exist() ->
     )
     for heads, expected in zip(with_it, without, strict=True):
         assert heads.converged
-        found = np.exp(heads.log_probabilities[0])
-        assert found[:, 29].max() < 1e-12
-        np.testing.assert_allclose(found[:, :29], np.exp(expected.log_probabilities[0]), atol=1e-3)
+        probabilities = np.exp(heads.log_probabilities[0])
+        assert probabilities[:, 29].max() < 1e-12
+        np.testing.assert_allclose(probabilities[:, :29], np.exp(expected.log_probabilities[0]), atol=1e-3)
 
 
 def test_refit_predicts_unseen_rows() -> None:
@@ -170,17 +171,17 @@ def test_a_refits_model_predicts_what_the_refit_did(rows: Any, k: int) -> None:
         for part in np.split(raw, [np.count_nonzero(columns < 30)]):
             part /= np.linalg.norm(part, axis=0)
     Z = ((raw - model.mean[:, None]) * model.scale[:, None]).T @ model.coef + model.intercept
-    np.testing.assert_allclose(log_softmax(Z), done.log_probabilities, atol=2e-4)
+    np.testing.assert_allclose(log_softmax(Z, axis=1), done.log_probabilities, atol=2e-4)
 
 
 def test_least_squares_agree_with_scikit_learns_ridge() -> None:
     X, y = problem(120, 300, 4)
     train = np.arange(120) < 96
     basis = stack([eigenbasis(X.T, train, np_xp)], [train], np_xp)
-    for heads in least_squares_path(basis, np.eye(4)[y], [1.0, 100.0], np_xp):
+    for heads in ridge_path(basis, np.eye(4)[y], [1.0, 100.0], np_xp):
         peer = Ridge(alpha=10 / heads.C).fit(X[train], np.eye(4)[y[train]])
         np.testing.assert_allclose(heads.scores[0], peer.predict(X), atol=1e-8)
-        np.testing.assert_allclose(basis.rows[0] @ heads.theta[0, :-1] + heads.theta[0, -1], heads.scores[0])
+        np.testing.assert_allclose(basis.coordinates[0] @ heads.theta[0, :-1] + heads.theta[0, -1], heads.scores[0])
 
 
 def test_unit_rows_are_unit_in_every_layer_and_zero_stays_zero() -> None:
