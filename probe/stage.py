@@ -19,7 +19,7 @@ CODE = (
     "probe/methods",
     "probe/results/record.py",
     "probe/stage.py",
-    "pipeline.py",
+    "probe/experiment.py",
 )
 """What results depend on: they are recalled only by the code that made them."""
 

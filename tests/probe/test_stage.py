@@ -114,6 +114,10 @@ SHOWN = (
     "store/",
     "extract/options.py",
     "probe/options.py",
+    "probe/results/predictions.py",
+    "probe/results/summary.py",
+    "probe/stage_results.py",
+    "probe/extracted.py",
 )
 """What results depend on through their settings and their stores' keys, or not at all."""
 TRAININGS = (
@@ -128,7 +132,7 @@ TRAININGS = (
 """What trainings depend on through images, labels and folds, which are part of their names, or not at all."""
 
 
-@pytest.mark.parametrize("door", ["probe/stage.py", "probe/methods/sweep.py", "select/stage.py"])
+@pytest.mark.parametrize("door", ["probe/stage.py", "probe/experiment.py", "probe/methods/sweep.py", "select/stage.py"])
 def test_results_are_named_by_all_code_they_depend_on(door: str) -> None:
     known = {file.relative_to(ROOT).as_posix() for file in sources(ROOT, stage.CODE)}
     reached = {file for file in closure(door) if not file.startswith(SHOWN)}
