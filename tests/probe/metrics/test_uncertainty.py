@@ -103,3 +103,10 @@ def test_means_leave_out_what_is_not_defined() -> None:
     assert Mean.of([0.5, 0.7]).stderr == pytest.approx(0.1)
     assert np.isnan(Mean.of([0.5]).stderr)
     assert np.isnan(Mean.of([]).mean)
+
+
+def test_mcnemar_is_symmetric_and_certain_intervals_have_width() -> None:
+    a, b = np.random.default_rng(0).random((2, 200)) < 0.7
+    assert McNemar.of(a, b).p == McNemar.of(b, a).p
+    assert McNemar.of(a, a).p == 1
+    assert accuracy_interval(np.ones(50, dtype=bool), 0).low < 0.95
