@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
-from head2toe.store.common.files import Progress
+from head2toe.store.common.progress import Progress
 from torch import nn
 
 RATES = (0.025, 0.0025)

@@ -22,7 +22,8 @@ from head2toe.extract.finetuning.training import BATCH, RATES, Setting, Training
 from head2toe.extract.images.batches import batches
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task
-from head2toe.store.common.cache import code_fingerprint, fingerprint, read_arrays, write_arrays
+from head2toe.store.common.arrays_file import read_arrays, write_arrays
+from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.common.progress import progress
 
 CODE = ("extract/images", "extract/backbone", "extract/finetuning", "extract/features/loop.py")
