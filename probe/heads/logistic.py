@@ -20,6 +20,7 @@ import array_api_compat
 from head2toe.probe.heads.eigenbasis import Basis
 from head2toe.probe.heads.lbfgs import Curvature, dot
 from head2toe.select.compute.arrays import Array
+from head2toe.select.compute.softmax import log_softmax
 
 MOST_STEPS = 5000
 FAR = 30.0
@@ -107,12 +108,12 @@ class _Problem:
         """Of all rows, held-out ones included: (folds, n, classes)."""
         xp = self.xp
         return xp.matrix_transpose(
-            _log_softmax(theta[:, :, :-1] @ xp.matrix_transpose(self.rows) + theta[:, :, -1:], xp)
+            log_softmax(theta[:, :, :-1] @ xp.matrix_transpose(self.rows) + theta[:, :, -1:], xp, axis=1)
         )
 
     def objective(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
         """Value per fold (folds, 1, 1) and log-probabilities of the training rows (folds, classes, rows)."""
-        logp = _log_softmax(theta @ self.AT, self.xp)
+        logp = log_softmax(theta @ self.AT, self.xp, axis=1)
         return 0.5 * dot(theta, ridge * theta, self.xp) - dot(self.w * self.Y, logp, self.xp), logp
 
     def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
@@ -186,9 +187,3 @@ class _Path:
             shrink = xp.where(enough, xp.ones_like(value), 0.5 * xp.ones_like(value))
             step, slope = step * shrink, slope * shrink
         return xp.zeros_like(step), value, logp
-
-
-def _log_softmax(Z: Array, xp: Any) -> Array:
-    """Over the classes of Z (folds, classes, n)."""
-    Z = Z - xp.max(Z, axis=1, keepdims=True)
-    return Z - xp.log(xp.sum(xp.exp(Z), axis=1, keepdims=True))
