@@ -24,7 +24,6 @@ TOLERANCE = 1e-2
 """Relative duality gap; a ranking hardly changes below it, nor do the folds' accuracies."""
 TOP = 10_000
 """How many features a ranking holds; no head is trained on more."""
-RECIPES = ("exact", "paper")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +141,7 @@ def select_features(
             "classes": n_classes,
             "top": TOP,
             "code": code_fingerprint("select"),
-            "score": by.told(),
+            "score": by.description(),
             **how,
         }
         files[size] = folder / f"{name}-{fingerprint(settings)[:16]}.npz"

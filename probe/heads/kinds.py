@@ -25,7 +25,7 @@ from head2toe.probe.heads.ridge import least_squares_path
 from head2toe.probe.heads.scaling import Columns, Rows
 from head2toe.probe.metrics import calibration
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
-from head2toe.select.solver.paper_recipe import BATCH, RECIPE_STEPS, Setting, train
+from head2toe.select.solver.paper_recipe import BATCH, RECIPE_STEPS, RecipeSetting, train
 from head2toe.store.reading.design_matrix import Design
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
@@ -174,7 +174,7 @@ class Trained:
         self, design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """All settings train side by side."""
-        settings = [Setting(lam, rate) for lam in self.lambdas for rate in self.learning_rates]
+        settings = [RecipeSetting(lam, rate) for lam in self.lambdas for rate in self.learning_rates]
 
         def trained(values: Array, known: Array) -> list[Weights]:
             return self._train(values, known, labels.onehot, settings, arrays)
@@ -186,11 +186,11 @@ class Trained:
 
     def fit(self, settings: Settings) -> Fit:
         """With one setting."""
-        setting = Setting(settings.get("lambda", 0.0), settings["learning_rate"])
+        setting = RecipeSetting(settings.get("lambda", 0.0), settings["learning_rate"])
         return lambda values, known, Y, arrays: self._train(values, known, Y, [setting], arrays)[0]
 
     def _train(
-        self, values: Array, known: Array, Y: Array, settings: Sequence[Setting], arrays: Arrays
+        self, values: Array, known: Array, Y: Array, settings: Sequence[RecipeSetting], arrays: Arrays
     ) -> list[Weights]:
         onehot = to_numpy(Y)
         heads = train(

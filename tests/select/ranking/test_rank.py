@@ -63,7 +63,7 @@ def test_layers_as_a_whole(ranked):
 def test_scores_average_over_runs(ranked):
     one, two = ranked(name="random"), ranked(name="random", runs=2)
     assert not np.array_equal(one.rankings, two.rankings)
-    assert Score("l21", runs=1).told() == Score("l21", runs=2).told()  # nothing there is left to chance
+    assert Score("l21", runs=1).description() == Score("l21", runs=2).description()  # nothing there is left to chance
 
 
 def test_the_paper_s_recipe_ranks_by_any_score(task, cpu):
