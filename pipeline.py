@@ -299,27 +299,28 @@ class Experiment:
         For each normalisation that was asked for; the paper's recipe knows one.
         """
         from head2toe.select.compute.arrays import namespace
-        from head2toe.select.stage import select_features
+        from head2toe.select.stage import TrainingSet, select_features
 
         o, rows = self.options, self.split.training
         standardizations = o.standardizations if recipe == "exact" else ("unit",)
-        designs, images = self._designs(rows), self._images(rows)
+        designs = self._designs(rows)
+        training = TrainingSet(
+            name=self.task.name,
+            images=self._images(rows),
+            labels=self.task.labels[rows],
+            folds=self.split.folds,
+            n_classes=len(self.task.classes),
+        )
         return tuple(
             select_features(
-                self.task.name,
+                training,
                 designs,
                 {size: [extraction.stores[size].key for extraction in self.extractions] for size in designs},
-                images,
-                self.task.labels[rows],
-                self.split.folds,
-                len(self.task.classes),
+                o,
                 recipe=recipe,
                 standardize=how,
                 seed=o.seed,
-                folder=o.output / "selections",
-                fresh=o.fresh,
                 arrays=namespace(o.device),
-                score=o,
                 where=f", {how}{self.where}" if len(standardizations) > 1 else self.where,
             )
             for how in standardizations

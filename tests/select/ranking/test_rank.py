@@ -6,7 +6,7 @@ from head2toe.select.options import SCORES, SelectOptions
 from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.select.ranking.relevance import Score, feature_scores
 from head2toe.select.ranking.selection import Selection
-from head2toe.select.stage import select_features
+from head2toe.select.stage import TrainingSet, select_features
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
@@ -87,11 +87,10 @@ def select(task, cpu, tmp_path):
     design, y = task
 
     def kept(recipe="exact", n_classes=3, **score):
-        options = SelectOptions(**score)
-        settings = {"recipe": recipe, "standardize": "feature", "seed": 0, "folder": tmp_path, "fresh": False}
-        return select_features(
-            "toy", {1: design}, {1: ["key"]}, ["image"] * 60, y, FOLDS, n_classes, **settings, arrays=cpu, score=options
-        )
+        training = TrainingSet("toy", ["image"] * 60, y, FOLDS, n_classes)
+        options = SelectOptions(output=tmp_path, **score)
+        settings = {"recipe": recipe, "standardize": "feature", "seed": 0}
+        return select_features(training, {1: design}, {1: ["key"]}, options, **settings, arrays=cpu)
 
     return kept
 
