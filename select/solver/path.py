@@ -11,6 +11,7 @@ from head2toe.select.compute.normalize import moments
 from head2toe.select.compute.threads import thread_pool
 from head2toe.select.objective.datafits import Datafit, Multinomial
 from head2toe.select.objective.penalties import GroupL21, Penalty
+from head2toe.select.objective.requirements import require_members
 from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.processes import WorkerPool
 from head2toe.select.solver.row_set import RowSet, Solution
@@ -105,12 +106,14 @@ def path(
     Raises
     ------
     BadRequest
-        Shapes, ratios or tolerance make no sense.
+        Shapes, ratios or tolerance make no sense; the data term or the penalty lacks a method.
     DataError
         NaN or inf in the features; fewer than two classes in a row set; all features constant.
     """
     datafit = Multinomial() if datafit is None else datafit
     penalty = GroupL21() if penalty is None else penalty
+    require_members(datafit, Datafit)
+    require_members(penalty, Penalty)
     masks, ratios = _checked(design, masks, ratios, tol)
     y = datafit.checked(y, design.shape[0], n_classes)
     penalty.checked(design.shape[1])
