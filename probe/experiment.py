@@ -24,7 +24,7 @@ from head2toe.probe.stage import CODE, evaluate_all
 from head2toe.probe.stage_results import E
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.options import SelectOptions
-from head2toe.select.stage import Selected, select_features
+from head2toe.select.stage import Selected, TrainingSet, select_features
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint, versions
 from head2toe.store.reading.design_matrix import DesignMatrix
 
@@ -90,23 +90,20 @@ class Experiment(Generic[E]):
         """
         o, task, rows = self.select_options, self.task, self.split.training
         standardizations = o.standardizations if recipe == "exact" else ("unit",)
-        designs, images = self._designs(rows), self._images(rows)
+        designs = self._designs(rows)
+        training = TrainingSet(
+            task.name, self._images(rows), task.labels[rows], self.split.folds, n_classes=len(task.classes)
+        )
         return tuple(
             select_features(
-                task.name,
+                training,
                 designs,
                 {size: [extraction.stores[size].key for extraction in self.extractions] for size in designs},
-                images,
-                task.labels[rows],
-                self.split.folds,
-                len(task.classes),
+                o,
                 recipe=recipe,
                 standardize=standardize,
                 seed=self.seed,
-                folder=o.output / "selections",
-                fresh=o.fresh,
                 arrays=self.arrays,
-                score=o,
                 where=f", {standardize}{self.where}" if len(standardizations) > 1 else self.where,
             )
             for standardize in standardizations

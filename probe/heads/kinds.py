@@ -28,7 +28,7 @@ from head2toe.probe.heads.scaling import Columns, Scaling
 from head2toe.probe.metrics import calibration
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
 from head2toe.select.solver import paper_recipe
-from head2toe.select.solver.paper_recipe import RECIPE_STEPS, Setting
+from head2toe.select.solver.paper_recipe import RECIPE_STEPS, RecipeSetting
 from head2toe.store.reading.design_matrix import Design
 from scipy.special import log_softmax
 
@@ -194,7 +194,7 @@ class RecipeHead:
         self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Train heads of all settings side by side, on one fold after the other; see `Kind`."""
-        settings = [Setting(lam, rate) for lam in self.lambdas for rate in self.learning_rates]
+        settings = [RecipeSetting(lam, rate) for lam in self.lambdas for rate in self.learning_rates]
 
         def fit_heads(values: Array, train: Array) -> list[Weights]:
             return self._train(values, train, labels.onehot, settings, arrays)
@@ -207,11 +207,11 @@ class RecipeHead:
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head with `settings["learning_rate"]` and, if there is one, `"lambda"`."""
-        setting = Setting(settings.get("lambda", 0.0), settings["learning_rate"])
+        setting = RecipeSetting(settings.get("lambda", 0.0), settings["learning_rate"])
         return lambda values, train, Y, arrays: self._train(values, train, Y, [setting], arrays)[0]
 
     def _train(
-        self, values: Array, train: Array, Y: Array, settings: Sequence[Setting], arrays: Arrays
+        self, values: Array, train: Array, Y: Array, settings: Sequence[RecipeSetting], arrays: Arrays
     ) -> list[Weights]:
         onehot = to_numpy(Y)
         heads = paper_recipe.train(

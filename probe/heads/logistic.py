@@ -20,6 +20,7 @@ import array_api_compat
 from head2toe.probe.heads.eigenbasis import Basis
 from head2toe.probe.heads.lbfgs import Curvature, dot
 from head2toe.select.compute.arrays import Array
+from head2toe.select.compute.softmax import log_softmax
 
 MOST_STEPS = 5000
 """L-BFGS steps after which a strength counts as not converged."""
@@ -116,11 +117,11 @@ class _LogisticObjective:
         """Log-probabilities of all rows, held-out ones included: (folds, n, classes)."""
         xp = self.xp
         scores = theta[:, :, :-1] @ xp.matrix_transpose(self.coordinates) + theta[:, :, -1:]
-        return xp.matrix_transpose(_log_softmax(scores, xp))
+        return xp.matrix_transpose(log_softmax(scores, xp, axis=1))
 
     def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
         """Value per fold (folds, 1, 1) and log-probabilities of the training rows (folds, classes, rows)."""
-        logp = _log_softmax(theta @ self.AT, self.xp)
+        logp = log_softmax(theta @ self.AT, self.xp, axis=1)
         return 0.5 * dot(theta, ridge * theta, self.xp) - dot(self.w * self.Y, logp, self.xp), logp
 
     def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
@@ -193,9 +194,3 @@ class _Path:
             shrink = xp.where(enough, xp.ones_like(value), 0.5 * xp.ones_like(value))
             step, slope = step * shrink, slope * shrink
         return xp.zeros_like(step), value, logp
-
-
-def _log_softmax(Z: Array, xp: Any) -> Array:
-    """Log-softmax over the classes of the scores Z (folds, classes, n)."""
-    Z = Z - xp.max(Z, axis=1, keepdims=True)
-    return Z - xp.log(xp.sum(xp.exp(Z), axis=1, keepdims=True))
