@@ -9,8 +9,8 @@ from head2toe.probe.heads.kinds import NearestMean, Trained
 from head2toe.probe.heads.scaling import Rows, scaled_rows, standardized_rows, unit_rows
 from head2toe.probe.methods.candidates import Candidate, HeadOn, Neighbours, Penalised, Problem
 from head2toe.store.common.errors import DataError
+from head2toe.store.format.layer_index import LAST_LAYER
 
-LAST_LAYER = "pre_logits"
 KEPT = (100, 300, 1000, 3000, 10_000)
 """How many features a selection keeps: sizes that serve a thousand rows, whatever the backbone has to offer."""
 RATIOS_TO_REFIT = (1.0, 0.3981, 0.1585, 0.0398)
