@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from head2toe.select.stage import Selected
     from head2toe.store.reading.design_matrix import DesignMatrix
 
-TRAINING = ("extract/images", "extract/backbone", "extract/finetuning", "extract/features/loop.py")
-"""The code that the costly methods depend on, beside that of all methods."""
-
 
 @dataclass(frozen=True)
 class Options(ProbeOptions, SelectOptions, ExtractOptions):
@@ -415,13 +412,14 @@ class Experiment:
 
     def key(self) -> str:
         """The name of a result: a hash of everything it depends on, this code included."""
+        from head2toe.extract.finetuning.trials import TRAINING_CODE
         from head2toe.probe.stage import CODE
         from head2toe.store.common.cache import code_fingerprint, fingerprint
 
         o = self.options
         told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
         told.append([image.name for image in self.task.images])  # by which predictions are found
-        trained = [o.finetune_steps, code_fingerprint(*TRAINING)] if o.costly else []
+        trained = [o.finetune_steps, code_fingerprint(*TRAINING_CODE)] if o.costly else []
         return fingerprint([self._made_of(), told, code_fingerprint(*CODE), *trained])
 
     def record(self, argument: str, key: str, trainings: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Run":
