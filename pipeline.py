@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from head2toe.extract.commands import echo_extraction, layers, tasks
 from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict
-from head2toe.extract.deploy.estimator import ImageClassifier
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
@@ -32,7 +31,7 @@ from head2toe.store.common.files import require_writable
 
 if TYPE_CHECKING:
     import numpy as np
-    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # noqa: F401 (see `__getattr__`)
     from head2toe.extract.features.extraction import Extraction
     from head2toe.extract.tasks.task import Task
     from head2toe.probe.methods.candidates import Problem
@@ -208,45 +207,32 @@ def run(task: "str | Task", options: Options | None = None, **changes: Any) -> R
     return probe(task, options, **changes)
 
 
-class Head2Toe(ImageClassifier):
-    """Extraction, selection and a head as an estimator in scikit-learn's style.
+def __getattr__(name: str) -> Any:
+    """Define `Head2Toe` when it is first asked for: the command line should not wait for scikit-learn's import."""
+    if name != "Head2Toe":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.extract.deploy.estimator import ImageClassifier
 
-    It trains on the training rows of a task (whose test rows its report looks at once), or on images and labels; the
-    run's folder is below `output`, as ever. Predictions come from the deployed network, and need no store.
+    global Head2Toe  # as a class of this module it is pickled by its name, and defined once
 
-    Parameters
-    ----------
-    method : str
-        Of `METHODS`, one that leaves a model: `head2toe`, `head2toe-paper`, `l21`, `linear`, `all-l2`, …
-    metric : str
-        Of `METRICS`: what the folds choose by.
-    **options
-        See `Options`; `Head2Toe(backbone="resnet50", input_size=160)`.
+    class Head2Toe(ImageClassifier):
+        __doc__ = ImageClassifier.__doc__
 
-    Attributes
-    ----------
-    classes_ : (classes,) array
-        Labels in the order of the probabilities.
-    bundle_ : Bundle
-        The model.
-    result_ : RunResult
-        What the folds and the test say of it; not there in one that was loaded or unpickled.
-    """
+        def _train(self, task: "str | Task") -> Bundle:
+            if self.method in COSTLY:
+                raise BadRequest(f"{self.method} leaves no linear model: choose another method, or run it with probe()")
+            known = [field.name for field in fields(Options)]
+            if unknown := sorted(set(self.options) - set(known)):
+                raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(known)}")
+            options = Options(**self.options, methods=(self.method,), metric=self.metric)
+            self.result_ = probe(task, options)
+            folder = self.result_.file.parent / MODELS / self.method
+            if not folder.is_dir():
+                raise BadRequest(f"{self.method} of {', '.join(options.backbones)} leaves no single model")
+            return Bundle.load(folder)
 
-    result_: RunResult
-
-    def _train(self, task: "str | Task") -> "Bundle":
-        from head2toe.extract.deploy.bundle import Bundle
-
-        if self.method in COSTLY:
-            raise BadRequest(f"{self.method} leaves no linear model: choose another method, or run it with probe()")
-        if unknown := sorted(set(self.options) - {field.name for field in fields(Options)}):
-            raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(f.name for f in fields(Options))}")
-        self.result_ = probe(task, Options(**self.options, methods=(self.method,), metric=self.metric))
-        folder = self.result_.file.parent / MODELS / self.method
-        if not folder.is_dir():
-            raise BadRequest(f"{self.method} of {', '.join(Options(**self.options).backbones)} leaves no single model")
-        return Bundle.load(folder)
+    return Head2Toe
 
 
 # -------------------------------------------------------------------------------------------- what stage two works on
