@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import echo_extraction, layers, tasks
-from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict
+from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict_command
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
@@ -609,7 +609,16 @@ def doctor(root: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-for command in (tasks, layers, predict, info, export_command, store, report_command(thumbnails), results_command):
+for command in (
+    tasks,
+    layers,
+    predict_command,
+    info,
+    export_command,
+    store,
+    report_command(thumbnails),
+    results_command,
+):
     main.add_command(command)
 
 
