@@ -7,7 +7,7 @@
 #   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
 #   make bench-accuracy DATA=…       every method on every task below a folder
 #   make torture                     kill writers of a store at random moments, for minutes; nothing may be lost
-#   make check                       ruff and mypy
+#   make check                       ruff and mypy (check-lint, check-format, check-types: one of them)
 #   make docs                        the documentation's pages, into site/
 #   make clean                       remove builds, caches and results (never feature stores)
 #
@@ -25,7 +25,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check docs bench bench-store bench-select bench-extract bench-probe bench-accuracy torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs bench bench-store bench-select bench-extract bench-probe bench-accuracy torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -39,9 +39,16 @@ test: $(VENV)/dev
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
 
-check: $(VENV)/dev .cache/typing/head2toe
+# What .pre-commit-config.yaml calls one by one.
+check: check-lint check-format check-types
+
+check-lint: $(VENV)/dev
 	$(BIN)/ruff check .
+
+check-format: $(VENV)/dev
 	$(BIN)/ruff format --check .
+
+check-types: $(VENV)/dev .cache/typing/head2toe
 	$(BIN)/mypy -p head2toe.extract -p head2toe.probe -p head2toe.select -p head2toe.store -m head2toe.pipeline
 
 # The variable silences news about the tool's successor; --strict makes every warning an error.

@@ -24,10 +24,10 @@ from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import root_option, store
-from head2toe.store.common.cache import versions
 from head2toe.store.common.cli import Commands, echo_checks, json_option, setting_options, show
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import require_writable
+from head2toe.store.common.fingerprint import versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -400,7 +400,7 @@ class Experiment:
         """The name of a result: a hash of everything it depends on, this code included."""
         from head2toe.extract.finetuning.trials import TRAINING_CODE
         from head2toe.probe.stage import CODE
-        from head2toe.store.common.cache import code_fingerprint, fingerprint
+        from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 
         o = self.options
         told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
@@ -469,7 +469,7 @@ class Experiment:
 
     def _made_of(self) -> dict[str, Any]:
         """What it is made of: rows, labels, folds, features and, by recipe, their selections."""
-        from head2toe.store.common.cache import fingerprint
+        from head2toe.store.common.fingerprint import fingerprint
 
         rows = self.split.rows
         told = [self._images(rows), self.task.labels[rows].tolist(), self.split.folds.tolist()]
@@ -483,9 +483,9 @@ class Experiment:
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
-    from head2toe.extract.tasks.thumbnails import of_task
+    from head2toe.extract.tasks.thumbnails import task_thumbnails
 
-    return of_task(record["argument"], record["seed"])
+    return task_thumbnails(record["argument"], record["seed"])
 
 
 # --------------------------------------------------------------------------------------------------- the command line

@@ -18,6 +18,7 @@ from typing import Any
 
 from head2toe.pipeline import run
 from head2toe.probe.options import METHODS
+from head2toe.store.common.text import plus_minus
 
 Table = dict[str, dict[str, Mapping[str, Any]]]  # task, method, the method's part of the record
 
@@ -44,7 +45,7 @@ def on_test(method: Mapping[str, Any]) -> str:
 def over_folds(method: Mapping[str, Any]) -> str:
     """Mean accuracy over the folds with its standard error."""
     figure = method["cv"]["accuracy"]
-    return f"{figure['mean']:.3f}" + (f" ± {figure['stderr']:.3f}" if figure["stderr"] is not None else "")
+    return plus_minus(figure["mean"], figure["stderr"])
 
 
 def accuracy(table: Table, task: str, method: str) -> float:
@@ -54,20 +55,20 @@ def accuracy(table: Table, task: str, method: str) -> float:
 
 def markdown(table: Table, methods: Sequence[str]) -> str:
     """Test accuracies, a row for each method, the best of a task in bold; and the same over the folds."""
-    names = [f"{task} ({found['task']['classes']})" for task, found in table.items()]
+    names = [f"{task} ({of_task['task']['classes']})" for task, of_task in table.items()]
     rule = "|---" * (len(names) + 1) + "|"
     best = {task: max(accuracy(table, task, method) for method in methods) for task in table}
     tests = [f"| test | {' | '.join(names)} | mean |", f"{rule}---|"]
     folds = [f"| folds | {' | '.join(names)} |", rule]
     for method in methods:
-        cells = [on_test(found[method]) for found in table.values()]
+        cells = [on_test(of_task[method]) for of_task in table.values()]
         marked = [
             f"**{cell}**" if accuracy(table, task, method) == best[task] else cell
             for task, cell in zip(table, cells, strict=True)
         ]
         mean = statistics.fmean(accuracy(table, task, method) for task in table)
         tests.append(f"| {method} | {' | '.join(marked)} | {mean:.3f} |")
-        folds.append(f"| {method} | {' | '.join(over_folds(found[method]) for found in table.values())} |")
+        folds.append(f"| {method} | {' | '.join(over_folds(of_task[method]) for of_task in table.values())} |")
     return "\n".join([*tests, "", *folds])
 
 
@@ -77,8 +78,8 @@ def verdicts(table: Table) -> list[str]:
     lines = [
         f"head2toe above head2toe-paper, mean over {len(table)} tasks: {100 * gain:+.1f} points (asked: 4, goal: 8)"
     ]
-    for task, found in table.items():
-        ours, probe, n = accuracy(table, task, "head2toe"), accuracy(table, task, "linear"), found["task"]["test"]
+    for task, of_task in table.items():
+        ours, probe, n = accuracy(table, task, "head2toe"), accuracy(table, task, "linear"), of_task["task"]["test"]
         error = (probe * (1 - probe) / n) ** 0.5
         if ours < probe - error:
             lines.append(f"{task}: head2toe {ours:.3f} is more than one standard error below linear {probe:.3f}")

@@ -58,10 +58,11 @@ def of_task(
     task: str, *, input_size: int, target_sizes: tuple[int, ...]
 ) -> tuple[DesignMatrix, np.ndarray, np.ndarray, str]:
     """A task's training rows in its stores, extracted where there are none: design, labels, masks, and their names."""
-    done = pipeline.extract(task, input_size=input_size, target_sizes=target_sizes)
-    n = done.task.n_train
-    design = DesignMatrix.of(list(done.stores.values()), done.digests[:n])
-    folds = done.task.folds
+    extraction = pipeline.extract(task, input_size=input_size, target_sizes=target_sizes)
+    n = extraction.task.n_train
+    design = DesignMatrix.of(list(extraction.stores.values()), extraction.digests[:n])
+    folds = extraction.task.folds
     masks = np.stack([folds != fold for fold in range(int(folds.max()) + 1)] + [np.ones(n, bool)])
-    name = f"{done.task.name}, {done.backbone}, {input_size} px, target size {'+'.join(map(str, target_sizes))}"
-    return design, done.task.train_labels, masks, name
+    sizes = "+".join(map(str, target_sizes))
+    name = f"{extraction.task.name}, {extraction.backbone}, {input_size} px, target size {sizes}"
+    return design, extraction.task.train_labels, masks, name

@@ -28,11 +28,11 @@ def anonymous() -> int:
 
 def peak(function: Callable[[], object]) -> int:
     """By how many bytes a call raises anonymous memory above its start, looked at every 5 ms."""
-    start, most, done = anonymous(), 0, threading.Event()
+    start, most, finished = anonymous(), 0, threading.Event()
 
     def watch() -> None:
         nonlocal most
-        while not done.wait(0.005):
+        while not finished.wait(0.005):
             most = max(most, anonymous() - start)
 
     watcher = threading.Thread(target=watch)
@@ -40,7 +40,7 @@ def peak(function: Callable[[], object]) -> int:
     try:
         function()
     finally:
-        done.set()
+        finished.set()
         watcher.join()
     return most
 
@@ -88,5 +88,5 @@ def measure(n: int, d: int, C: int, ratios: np.ndarray) -> tuple[int, int, int, 
         store = FeatureStore.open(folder)
         design = DesignMatrix.of([store], images(n))
         settings = {"n_classes": C, "ratios": ratios, "standardize": True, "arrays": namespace("cpu")}
-        found = peak(lambda: list(path(design, np.arange(n) % C, masks, **settings)))
-        return n, d, C, len(masks), len(ratios), store.nbytes / 1e9, found / 1e9
+        nbytes = peak(lambda: list(path(design, np.arange(n) % C, masks, **settings)))
+        return n, d, C, len(masks), len(ratios), store.nbytes / 1e9, nbytes / 1e9

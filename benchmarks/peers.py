@@ -112,18 +112,18 @@ def _elsewhere(command: list[str], X: np.ndarray, y: np.ndarray, lambdas: np.nda
                 X[:, start : start + 4096].T.astype(np.float64, order="C").tofile(file)
         y.astype(np.int32).tofile(folder / "y")
         lambdas.astype(np.float64).tofile(folder / "lambdas")
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, name, str(tol)],
             capture_output=True,
             text=True,
             check=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
         )
-        if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
             raise TooSlow
-        if done.returncode:
-            raise Unavailable("failed: " + " ".join(done.stderr.split())[-300:])
-        seconds, count, version = done.stdout.split()[-3:]
+        if process.returncode:
+            raise Unavailable("failed: " + " ".join(process.stderr.split())[-300:])
+        seconds, count, version = process.stdout.split()[-3:]
         rows = np.fromfile(folder / "rows", np.int32)
         W = np.fromfile(folder / "W").reshape(C, int(count), len(rows)).transpose(1, 2, 0)
         b = np.fromfile(folder / "b").reshape(int(count), C)

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 SIZES = (100, 300, 1000, 3000, 10_000)
 ARRAYS = namespace("cpu")
-Found = dict[tuple[int, float], np.ndarray]
+Predictions = dict[tuple[int, float], np.ndarray]
 """(F, C) to out-of-fold probabilities (n, classes)."""
 
 
@@ -51,35 +51,35 @@ class Grid:
         return Labels.of(self.y, self.folds, int(self.y.max()) + 1, ARRAYS)
 
 
-def ours(grid: Grid) -> Found:
+def ours(grid: Grid) -> Predictions:
     """As the sweep does it."""
-    found = {}
+    predictions = {}
     for size, columns in grid.columns.items():
         same = [columns] * grid.n_folds
         for C, logp in cross_validate(grid.design, same, grid.labels, grid.strengths, standardized_rows, ARRAYS):
-            found[size, C] = np.exp(logp)
-    return found
+            predictions[size, C] = np.exp(logp)
+    return predictions
 
 
-def exact(grid: Grid) -> Found:
+def exact(grid: Grid) -> Predictions:
     """The same in float64, to a tolerance where nothing changes any more."""
 
     def rows(*arguments: object) -> Scaled:
         scaled = standardized_rows(*arguments)
         return Scaled(scaled.values.astype(np.float64), scaled.unit, scaled.mean, scaled.scale)
 
-    found = {}
+    predictions = {}
     for size, columns in grid.columns.items():
         labels = grid.labels
         basis = fold_bases(grid.design, [columns] * grid.n_folds, labels, rows, ARRAYS)
         for heads in logistic_path(basis, labels.onehot.astype(np.float64), grid.strengths, ARRAYS.xp, tol=1e-6):
-            found[size, heads.C] = np.exp(out_of_fold(heads.log_probabilities, labels.folds))
-    return found
+            predictions[size, heads.C] = np.exp(out_of_fold(heads.log_probabilities, labels.folds))
+    return predictions
 
 
-def scikit_learns(grid: Grid, *, warm: bool) -> Found:
+def scikit_learns(grid: Grid, *, warm: bool) -> Predictions:
     """By a loop: a fit for every cell, or warm-started along the strengths as a careful user would."""
-    found: Found = {}
+    predictions: Predictions = {}
     for size, columns in grid.columns.items():
         for fold in range(grid.n_folds):
             train = grid.folds != fold
@@ -88,27 +88,27 @@ def scikit_learns(grid: Grid, *, warm: bool) -> Found:
             for C in grid.strengths:
                 # With two classes scikit-learn penalises one vector instead of two: its C is twice ours.
                 head.set_params(C=C if grid.y.max() > 1 else 2 * C).fit(X[train], grid.y[train])
-                cell = found.setdefault((size, C), np.zeros((len(grid.y), int(grid.y.max()) + 1)))
+                cell = predictions.setdefault((size, C), np.zeros((len(grid.y), int(grid.y.max()) + 1)))
                 cell[np.ix_(~train, head.classes_)] = head.predict_proba(X[~train])
-    return found
+    return predictions
 
 
-def timed(solve: Callable[[], Found]) -> tuple[float, Found]:
+def timed(solve: Callable[[], Predictions]) -> tuple[float, Predictions]:
     """CPU seconds and what was found."""
     start = time.process_time()
-    found = solve()
-    return time.process_time() - start, found
+    predictions = solve()
+    return time.process_time() - start, predictions
 
 
-def accuracies(found: Found, grid: Grid) -> np.ndarray:
+def accuracies(predictions: Predictions, grid: Grid) -> np.ndarray:
     """(sizes, strengths)."""
-    return np.array([[(found[F, C].argmax(1) == grid.y).mean() for C in grid.strengths] for F in grid.columns])
+    return np.array([[(predictions[F, C].argmax(1) == grid.y).mean() for C in grid.strengths] for F in grid.columns])
 
 
-def error(found: Found, truth: Found) -> str:
+def error(predictions: Predictions, truth: Predictions) -> str:
     """Mean distance of probabilities, by strength, over all sizes."""
     strengths = sorted({C for _, C in truth})
-    means = [np.mean([np.abs(found[key] - truth[key]).mean() for key in truth if key[1] == C]) for C in strengths]
+    means = [np.mean([np.abs(predictions[key] - truth[key]).mean() for key in truth if key[1] == C]) for C in strengths]
     return " ".join(f"{mean:.0e}" for mean in means)
 
 
@@ -142,15 +142,15 @@ def main() -> None:
         f"{o.strengths} strengths x F = {', '.join(map(str, o.sizes))}; one thread",
         flush=True,
     )
-    mine, found = timed(lambda: ours(grid))
+    mine, predictions = timed(lambda: ours(grid))
     truth = exact(grid) if o.exact else None
     print(f"head2toe {mine:.1f} CPU s", flush=True)
     if truth:
-        print(f"  mean error of probabilities, by C: {error(found, truth)}", flush=True)
+        print(f"  mean error of probabilities, by C: {error(predictions, truth)}", flush=True)
     for warm in (False, True):
         seconds, theirs = timed(lambda warm=warm: scikit_learns(grid, warm=warm))
-        difference = accuracies(found, grid) - accuracies(theirs, grid)
-        best = np.mean([accuracies(solved, grid).max(axis=1) for solved in (found, theirs)], axis=1)
+        difference = accuracies(predictions, grid) - accuracies(theirs, grid)
+        best = np.mean([accuracies(solved, grid).max(axis=1) for solved in (predictions, theirs)], axis=1)
         print(
             f"scikit-learn{', warm-started' if warm else ''} {seconds:.1f} CPU s: head2toe {seconds / mine:.1f}x less"
         )

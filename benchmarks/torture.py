@@ -119,8 +119,8 @@ class Torture:
         """Writers that have finished; one that failed is as bad as a wrong number."""
         ended = set()
         for pid in writers:
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+            if reaped:
                 ended.add(pid)
                 self.counts["wrong"] += status != 0
         return ended
@@ -172,8 +172,8 @@ class Torture:
 
     def _check_whole(self, path: Path) -> None:
         """The finished store: complete, verified, right, and without leftovers."""
-        found = verify(path)
-        self.counts["wrong"] += bool(found.problems) or not found.complete
+        verification = verify(path)
+        self.counts["wrong"] += bool(verification.faults) or not verification.complete
         self.counts["wrong"] += not _store_is_right(FeatureStore.open(path), self.images)
         self.counts["wrong"] += any(file.suffix in (".partial", ".wide") for file in path.rglob("*"))
 

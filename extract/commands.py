@@ -1,14 +1,16 @@
-"""The commands of tasks and networks (`tasks`, `layers`) and of models (`predict`, `info`, `export`).
+"""The commands `tasks` and `layers`, and what the commands that extract show of it.
 
 Torch is imported only by the command that needs it.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 from head2toe.store.common.cli import json_option, show
 
 if TYPE_CHECKING:
+    from head2toe.extract.backbone.taps import Tap
     from head2toe.extract.features.extraction import Extraction
 
 
@@ -21,14 +23,14 @@ def tasks(as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from head2toe.extract.tasks.registry import registered
+    from head2toe.extract.tasks.registry import named_tasks
     from head2toe.store.common.text import table
 
-    found = registered()
+    named = named_tasks()
     if as_json:
-        show({"tasks": [asdict(task) for task in found]})
+        show({"tasks": [asdict(task) for task in named]})
     else:
-        rows = [(t.name, t.group, str(t.n_classes or ""), t.where) for t in found]
+        rows = [(task.name, task.group, str(task.n_classes or ""), task.where) for task in named]
         click.echo(table(("task", "group", "classes", "where"), rows))
 
 
@@ -52,39 +54,52 @@ def layers(
     """
     from head2toe.extract.backbone.backbone import load_backbone
     from head2toe.extract.backbone.taps import discover
-    from head2toe.store.common.text import table
 
     # Shapes do not depend on the weights, so none are fetched.
     network = load_backbone(backbone, weights="random", input_size=input_size, device="cpu")
     discovery = discover(network, taps)
-    widths = [{size: tap.width(size) for size in target_sizes} for tap in discovery.taps]
-    total = {size: sum(width[size] for width in widths) for size in target_sizes}
-    if as_json:
-        listed = zip(discovery.taps, widths, strict=True)
-        show(
-            {
-                "backbone": backbone,
-                "input_size": network.input_size,
-                "layers": [{"name": t.name, "shape": t.shape, "layout": t.layout, "features": w} for t, w in listed],
-                "features": total,
-                "bytes": {size: 2 * images * features for size, features in total.items()},
-                "untapped": discovery.untapped,
-            }
-        )
+    taps_and_widths = [(tap, {size: tap.width(size) for size in target_sizes}) for tap in discovery.taps]
+    total = {size: sum(widths[size] for _, widths in taps_and_widths) for size in target_sizes}
+    if not as_json:
+        _echo_layers(taps_and_widths, total, images, discovery.untapped)
         return
+    show(
+        {
+            "backbone": backbone,
+            "input_size": network.input_size,
+            "layers": [
+                {"name": tap.name, "shape": tap.shape, "layout": tap.layout, "features": widths}
+                for tap, widths in taps_and_widths
+            ],
+            "features": total,
+            "bytes": {size: 2 * images * features for size, features in total.items()},
+            "untapped": discovery.untapped,
+        }
+    )
+
+
+def _echo_layers(
+    taps_and_widths: "Sequence[tuple[Tap, dict[int, int]]]",
+    total: Mapping[int, int],
+    images: int,
+    untapped: Mapping[str, str],
+) -> None:
+    """A table of taps with their features at each target size, what they come to, and what is not tapped and why."""
+    from head2toe.store.common.text import table
+
     rows = [
-        (tap.name, " x ".join(map(str, tap.shape)), tap.layout, *map(str, width.values()))
-        for tap, width in zip(discovery.taps, widths, strict=True)
+        (tap.name, " x ".join(map(str, tap.shape)), tap.layout, *map(str, widths.values()))
+        for tap, widths in taps_and_widths
     ]
     rows.append((f"{len(rows)} layers", "", "", *(f"{features:,}" for features in total.values())))
     rows.append((f"{images:,} images", "float16", "", *(f"{2e-6 * images * n:.1f} MB" for n in total.values())))
-    click.echo(table(("tap", "shape", "layout", *(f"at {size}" for size in target_sizes)), rows))
-    for name, why in discovery.untapped.items():
-        click.echo(f"not tapped: {name}: {why}")
+    click.echo(table(("tap", "shape", "layout", *(f"at {size}" for size in total)), rows))
+    for name, reason in untapped.items():
+        click.echo(f"not tapped: {name}: {reason}")
 
 
 def echo_extraction(extraction: "Extraction") -> None:
-    """What stage one did, in three lines."""
+    """Show what stage one did: the task, how many images were extracted, notes, stores, and images left out."""
     done, rows = extraction.images_extracted, len(extraction.digests)
     how = f"{done} images extracted" if done else "nothing to extract: the store holds all images"
     reused = f", {extraction.images_reused} reused" if extraction.images_reused else ""

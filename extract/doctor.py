@@ -1,4 +1,4 @@
-"""What `head2toe doctor` says about stage one: torch and CUDA, weights that need no network, data that is there."""
+"""The checks of `head2toe doctor` about stage one: torch and CUDA, weights that need no network, data."""
 
 import os
 import warnings
@@ -7,42 +7,43 @@ import huggingface_hub
 import timm
 import torch
 from head2toe.extract.backbone.weights import PACKAGES, default_weights
-from head2toe.extract.vtab import read as vtab
-from head2toe.extract.vtab.tasks import TASKS
+from head2toe.extract.options import data_root
+from head2toe.extract.vtab.reader import existing_folder
+from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.store.common.cli import Check
 
 
 def torch_checks() -> list[Check]:
-    """Versions, and whether the GPU computes."""
+    """Check torch: its versions, and whether the GPU computes."""
     versions = f"{torch.__version__}, timm {timm.__version__}, {torch.get_num_threads()} threads"
     return [Check("torch", "ok", versions), cuda_check()]
 
 
 def cuda_check() -> Check:
-    """Whether the backbone can run on CUDA, tried with a convolution."""
-    with warnings.catch_warnings(record=True) as said:  # torch warns where a driver is there but too old
+    """Check with a convolution whether the backbone can run on CUDA."""
+    with warnings.catch_warnings(record=True) as caught:  # torch warns where a driver is there but too old
         warnings.simplefilter("always")
-        there = torch.cuda.is_available()
-    if not there and said:
-        reason = str(said[0].message).partition("\n")[0]
+        available = torch.cuda.is_available()
+    if not available and caught:
+        reason = str(caught[0].message).partition("\n")[0]
         return Check("CUDA", "FAIL", reason, "update the driver, or install a torch built for it; --device cpu works")
-    if not there:
+    if not available:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         return Check("CUDA", "note", f"no device (torch is {built}): the backbone runs on the CPU")
     name = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
     try:
         image, kernel = torch.ones(1, 3, 8, 8, device="cuda"), torch.ones(4, 3, 3, 3, device="cuda")
-        right = bool((torch.nn.functional.conv2d(image, kernel) == 27).all())
+        correct = bool((torch.nn.functional.conv2d(image, kernel) == 27).all())
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         return Check("CUDA", "FAIL", f"{name}: {reason}", "install a torch built for this GPU; --device cpu works")
-    if not right:
+    if not correct:
         return Check("CUDA", "FAIL", f"{name}: a convolution gives wrong numbers", "use --device cpu")
     return Check("CUDA", "ok", name)
 
 
 def weights_checks() -> list[Check]:
-    """Which backbones have their weights without a network: from a package, or the hub's cache."""
+    """Check which backbones have their weights without a network: from a package, or from the hub's cache."""
     checks = []
     for model, package in PACKAGES.items():
         if default_weights(model).startswith("package:"):
@@ -58,7 +59,13 @@ def weights_checks() -> list[Check]:
 
 
 def hub_cache() -> list[str]:
-    """The hub's models in its cache, as `owner/name`. Raises ValueError if the cache is no folder."""
+    """List the hub's models in its cache as `owner/name`.
+
+    Raises
+    ------
+    ValueError
+        The cache is no folder.
+    """
     try:
         repos = huggingface_hub.scan_cache_dir().repos
     except huggingface_hub.errors.CacheNotFound:
@@ -67,12 +74,12 @@ def hub_cache() -> list[str]:
 
 
 def data_checks() -> list[Check]:
-    """The data root, and which of VTAB-1k's tasks are in it."""
-    root, remedy = vtab.root(), "set HEAD2TOE_DATA to the folder that holds vtab-1k/"
+    """Check the data root, and which of VTAB-1k's tasks are in it."""
+    root, remedy = data_root(), "set HEAD2TOE_DATA to the folder that holds vtab-1k/"
     if not root.is_dir():
         asked = "HEAD2TOE_DATA" in os.environ
         text = f"{root} is no folder" if asked else "HEAD2TOE_DATA is not set, and there is no folder data here"
         return [Check("data", "FAIL" if asked else "note", text, remedy)]
-    found = [task.name for task in TASKS if any(folder.is_dir() for folder in vtab.candidates(task))]
-    text = f"{root}: {len(found)} of {len(TASKS)} VTAB-1k tasks" + (f" ({', '.join(found)})" if found else "")
-    return [Check("data", "ok" if found else "note", text, "" if found else remedy)]
+    names = [task.name for task in VTAB_TASKS if existing_folder(task)]
+    text = f"{root}: {len(names)} of {len(VTAB_TASKS)} VTAB-1k tasks" + (f" ({', '.join(names)})" if names else "")
+    return [Check("data", "ok" if names else "note", text, "" if names else remedy)]

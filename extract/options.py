@@ -1,18 +1,25 @@
-"""What stage one can be told."""
+"""The settings of stage one, and where its data is looked for."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.files import expanded
 from head2toe.store.common.settings import Settings, setting
 
 SEEDS = 2**32
-"""So many there are: scikit-learn, which draws folds of whole groups, takes no others."""
+"""Number of seeds, counted from 0: scikit-learn, which draws folds of whole groups, takes no others."""
+
+
+def data_root() -> Path:
+    """Return the folder in which data and task files are looked for: $HEAD2TOE_DATA, else ./data."""
+    return expanded(os.environ.get("HEAD2TOE_DATA", "data"))
 
 
 @dataclass(frozen=True)
 class ExtractOptions(Settings):
-    """What stage one can be told; the defaults work.
+    """The settings of stage one; the defaults work.
 
     Attributes
     ----------
@@ -23,7 +30,7 @@ class ExtractOptions(Settings):
     taps : str
         `h2t` (the paper's), `blocks`, `all`, or glob patterns separated by commas.
     input_size : int, optional
-        Pixels; the model's own by default.
+        Height and width of the network's input in pixels; the model's own by default.
     preprocess : str
         `whole` (the model's mean, std and interpolation on the whole image), `timm` (the model's own to the letter,
         centre crop included), `h2t` (the paper's), `imagenet` or `raw`.
@@ -59,6 +66,11 @@ class ExtractOptions(Settings):
         Where to get one of VTAB's tasks that is not there yet: `tfds` or `torchvision`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
+
+    Raises
+    ------
+    BadRequest
+        A value is none of its choices, a number that counts is below 1, or the seed is out of range.
     """
 
     backbone: str | tuple[str, ...] = setting(
@@ -119,5 +131,5 @@ class ExtractOptions(Settings):
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        """All of them."""
+        """The backbones' names in their order, each once."""
         return (self.backbone,) if isinstance(self.backbone, str) else tuple(dict.fromkeys(self.backbone))

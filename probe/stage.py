@@ -9,7 +9,7 @@ from head2toe.probe.methods.candidates import Problem
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.sweep import evaluate
-from head2toe.store.common.cache import code_fingerprint, fingerprint
+from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.common.progress import progress
 
 CODE = (

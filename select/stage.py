@@ -13,7 +13,7 @@ from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.select.ranking.relevance import Score
 from head2toe.select.ranking.selection import Certificate, Selection
 from head2toe.select.solver.paper_recipe import BATCH, RECIPE_LAMBDAS, RECIPE_STEPS
-from head2toe.store.common.cache import code_fingerprint, fingerprint
+from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.common.progress import progress
 from head2toe.store.reading.design_matrix import DesignMatrix
 

@@ -1,7 +1,6 @@
-"""The commands `head2toe store …`: thin lines around the catalogue, its maintenance and its archive.
+"""The commands `head2toe store …`, which call the catalogue, its maintenance and its archive.
 
-They stand here and not in `pipeline.py`, so that what that file shows is the way through, and what this room can do is
-read in this room. Like there, zarr and NumPy are imported only by the command that needs them.
+What they need is imported by the command that needs it, so that `head2toe --help` imports neither zarr nor h5py.
 """
 
 import sys
@@ -16,7 +15,7 @@ _FROM_0 = click.FloatRange(min=0)
 
 
 def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that all store commands share."""
+    """Give a command the options that all store commands share, `--store` and `--json`."""
     folder = click.Path(path_type=Path, file_okay=False)
     option = click.option(
         "--store", "root", type=folder, help="Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache]"
@@ -43,11 +42,12 @@ def store_ls(root: Path | None, as_json: bool) -> None:
     from head2toe.store.management.listing import entries_text, entry_document
     from head2toe.store.management.maintenance import entries
 
-    found = entries(Catalogue(root))
+    catalogue = Catalogue(root)
+    stores = entries(catalogue)
     if as_json:
-        show({"root": str(Catalogue(root).root), "stores": [entry_document(entry) for entry in found]})
+        show({"root": str(catalogue.root), "stores": [entry_document(store) for store in stores]})
     else:
-        click.echo(entries_text(found) if found else f"no stores below {Catalogue(root).root}")
+        click.echo(entries_text(stores) if stores else f"no stores below {catalogue.root}")
 
 
 @store.command("info")
@@ -62,11 +62,11 @@ def store_info(name: str, root: Path | None, as_json: bool) -> None:
     from head2toe.store.management.listing import info_document, info_text
     from head2toe.store.management.maintenance import info, resolve
 
-    found = info(resolve(Catalogue(root), name))
+    description = info(resolve(Catalogue(root), name))
     if as_json:
-        show(info_document(found))
+        show(info_document(description))
     else:
-        click.echo(info_text(found))
+        click.echo(info_text(description))
 
 
 @store.command("verify")
@@ -85,21 +85,21 @@ def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_jso
     from head2toe.store.management.maintenance import resolve
     from head2toe.store.management.verify import verify
 
-    catalogue, found, unreadable = Catalogue(root), [], []
+    catalogue, verifications, unreadable = Catalogue(root), [], []
     paths = [resolve(catalogue, name) for name in names] or list(catalogue.paths())
     for path in paths:
         try:
             with progress(f"verifying {path.name[:12]}", unit="B") as report:
-                found.append(verify(path, repair=repair, progress=report))
+                verifications.append(verify(path, repair=repair, progress=report))
         except StoreError as error:  # one whose spec can't be read, or that is in use, hides no other
             unreadable.append(str(error))
     if as_json:
-        show({"stores": [verification_document(one) for one in found], "unreadable": unreadable})
-    elif found or not paths:
-        click.echo("\n".join(map(verification_text, found)) or f"no stores below {catalogue.root}")
-    for why in unreadable:
-        click.echo(f"Error: {why}", err=True)
-    if unreadable or any(one.problems for one in found):
+        show({"stores": list(map(verification_document, verifications)), "unreadable": unreadable})
+    elif verifications or not paths:
+        click.echo("\n".join(map(verification_text, verifications)) or f"no stores below {catalogue.root}")
+    for message in unreadable:
+        click.echo(f"Error: {message}", err=True)
+    if unreadable or any(verification.faults for verification in verifications):
         sys.exit(1)
 
 
@@ -117,16 +117,16 @@ def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, ro
     from head2toe.store.management.listing import collected_document, collected_text
     from head2toe.store.management.maintenance import collect
 
-    done = collect(
+    collected = collect(
         Catalogue(root),
         older_than=None if older_than is None else older_than * 86400,
         max_bytes=None if max_size is None else max_size * 1e9,
         dry_run=dry_run,
     )
     if as_json:
-        show(collected_document(done))
+        show(collected_document(collected))
     else:
-        click.echo(collected_text(done, dry_run=dry_run))
+        click.echo(collected_text(collected, dry_run=dry_run))
 
 
 @store.command("rm")

@@ -1,6 +1,6 @@
-"""What `head2toe doctor` looks at on this machine: Python, memory, and what the store root's file system can do.
+"""What `head2toe doctor` checks of this machine: Python, memory, and what the store root's file system can do.
 
-What can be tried is tried, in a folder there, and not looked up: what the store's crash safety is made of.
+The file operations that the store's crash safety is made of are not looked up but tried, in a temporary folder there.
 """
 
 import mmap
@@ -17,12 +17,17 @@ from head2toe.store.common.files import Lock, explained, preallocate, sync_folde
 from head2toe.store.common.text import readable
 
 ANOTHER_ROOT = "choose a folder on a local disk with --store DIR or HEAD2TOE_STORE"
+"""The remedy for a root that won't do."""
+
 LEAST_DISK, LITTLE_DISK = 10**8, 5 * 10**9
+"""Free bytes on the disk below which the check fails, and below which it is noted."""
+
 LITTLE_MEMORY = 2 * 10**9
+"""Available bytes of memory below which it is noted."""
 
 
 def machine_checks() -> list[Check]:
-    """Python, cores and memory."""
+    """Check Python, cores and memory."""
     checks = [Check("python", "ok", f"{platform.python_version()}, {platform.machine()}, {platform.system()}")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     free, total = available_memory(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -33,7 +38,10 @@ def machine_checks() -> list[Check]:
 
 
 def available_memory() -> int:
-    """Bytes that can be had without swapping; the page cache counts as free where the kernel says so (Linux)."""
+    """Return the bytes of memory that can be had without swapping.
+
+    The page cache counts as free where the kernel says so (Linux); elsewhere all memory does.
+    """
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
@@ -42,24 +50,25 @@ def available_memory() -> int:
 
 
 def root_checks(root: Path) -> list[Check]:
-    """Whether stores can be written below `root` (or where it would be made), and how much room there is.
+    """Check whether stores can be written below `root` (or where it would be made), and how much room there is.
 
     Everything is tried in a temporary folder there, which is removed again; the root itself is not created.
     """
-    where = next((folder for folder in (root, *root.parents) if folder.exists()), Path("/"))
-    there = "" if where == root else f", not there yet: tried in {where}"
+    existing = next((folder for folder in (root, *root.parents) if folder.exists()), Path("/"))
+    note = "" if existing == root else f", not there yet: tried in {existing}"
     try:
-        if not where.is_dir():
-            raise StoreError(f"{where}: is no folder: {ANOTHER_ROOT}")
-        with explained(where), tempfile.TemporaryDirectory(prefix=".doctor.", dir=where) as folder:
-            checks = [Check("store root", "ok", f"{root}{there}")]
-            checks += [_tried(name, *trial, Path(folder)) for name, trial in TRIALS.items()]
+        if not existing.is_dir():
+            raise StoreError(f"{existing}: is no folder: {ANOTHER_ROOT}")
+        with explained(existing), tempfile.TemporaryDirectory(prefix=".doctor.", dir=existing) as folder:
+            checks = [Check("store root", "ok", f"{root}{note}")]
+            checks += [_try(name, *trial, Path(folder)) for name, trial in TRIALS.items()]
     except StoreError as error:
         return [Check("store root", "FAIL", f"not writable: {error}", ANOTHER_ROOT)]
-    return [*checks, _disk(where)]
+    return [*checks, _disk_check(existing)]
 
 
-def _tried(name: str, trial: Callable[[Path], None], text: str, folder: Path) -> Check:
+def _try(name: str, trial: Callable[[Path], None], text: str, folder: Path) -> Check:
+    """Try a file operation in a folder."""
     try:
         with explained(folder):
             trial(folder)
@@ -68,8 +77,8 @@ def _tried(name: str, trial: Callable[[Path], None], text: str, folder: Path) ->
     return Check(name, "ok", text)
 
 
-def _disk(where: Path) -> Check:
-    free = shutil.disk_usage(where).free
+def _disk_check(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
     state = "FAIL" if free < LEAST_DISK else "note" if free < LITTLE_DISK else "ok"
     remedy = "" if state == "ok" else f"free some (`head2toe store gc`), or {ANOTHER_ROOT}"
     return Check("disk space", state, f"{readable(free)} free", remedy)
@@ -84,34 +93,36 @@ def _write(folder: Path) -> None:
 
 
 def _flock(folder: Path) -> None:
-    with Lock.take(folder / "lock") or _refuse("a fresh file can't be locked"):
-        if Lock.take(folder / "lock") is not None:
-            _refuse("two locks at once are granted: writers can't keep apart")
-    if Lock.take(folder / "lock") is None:
-        _refuse("a lock that was given back stays")
+    file = folder / "lock"
+    lock = Lock.take(file)
+    if lock is None:
+        raise StoreError("a fresh file can't be locked")
+    with lock:
+        if Lock.take(file) is not None:
+            raise StoreError("two locks at once are granted: writers can't keep apart")
+    if Lock.take(file) is None:
+        raise StoreError("a lock that was given back stays")
 
 
 def _mmap(folder: Path) -> None:
     with (folder / "data").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         if view[4096:4104] != b"head2toe":
-            _refuse("a mapped file shows other bytes than were written")
+            raise StoreError("a mapped file shows other bytes than were written")
 
 
 def _link(folder: Path) -> None:
-    write_bytes(folder / "linked", b"first", exclusive=True)
-    if write_bytes(folder / "linked", b"second", exclusive=True) or (folder / "linked").read_bytes() != b"first":
-        _refuse("a hard link replaced a name that was taken")
+    file = folder / "linked"
+    write_bytes(file, b"first", exclusive=True)
+    if write_bytes(file, b"second", exclusive=True) or file.read_bytes() != b"first":
+        raise StoreError("a hard link replaced a name that was taken")
 
 
 def _rename(folder: Path) -> None:
+    file = folder / "renamed"
     for content in (b"old", b"new"):
-        write_bytes(folder / "renamed", content)
-    if (folder / "renamed").read_bytes() != b"new" or list(folder.glob("*.partial")):
-        _refuse("a rename does not replace the file of that name")
-
-
-def _refuse(why: str) -> Lock:
-    raise StoreError(why)
+        write_bytes(file, content)
+    if file.read_bytes() != b"new" or list(folder.glob("*.partial")):
+        raise StoreError("a rename does not replace the file of that name")
 
 
 TRIALS = {
@@ -121,3 +132,4 @@ TRIALS = {
     "link": (_link, "a name that is taken stays as it is"),
     "rename": (_rename, "a file gets its name in one step"),
 }
+"""The file operations that are tried, in this order (`mmap` reads what `write` wrote), each with what it shows."""

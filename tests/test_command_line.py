@@ -1,16 +1,18 @@
 """What the command line does whatever is asked of it: help, exit codes, one line for bad input, pipes, Ctrl-C, make."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from head2toe.pipeline import main
+from head2toe.pipeline import Options, main
 from head2toe.store.common.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -140,3 +142,33 @@ def test_help_does_not_wait_for_torch() -> None:
 def test_every_command_shows_an_example(command: str) -> None:
     text = call(command, "--help").stdout
     assert f"head2toe {command}" in text
+
+
+def test_the_command_line_knows_every_name() -> None:
+    """`head2toe --help` must not import what names stand for, so they stand apart, in the rooms' options."""
+    from head2toe.extract import options as extraction
+    from head2toe.probe import options as probing
+    from head2toe.probe.heads import kinds
+    from head2toe.probe.methods import registry
+    from head2toe.probe.metrics import classification
+    from head2toe.select import options as selecting
+    from head2toe.select.ranking import feature_scores, weight_scores
+    from head2toe.store.format import backends
+
+    assert set(probing.METHODS) == set(registry.METHODS)
+    assert set(probing.METRICS) == set(classification.METRICS)
+    assert set(probing.HEADS) == set(kinds.KINDS)
+    assert set(selecting.OF_WEIGHTS) == {*weight_scores.NORMS, "layer"}
+    assert set(selecting.OF_FEATURES) == set(feature_scores.FILTERS)
+    choices = {field.name: field.metadata["choices"] for field in fields(extraction.ExtractOptions)}
+    assert choices["format"] == backends.FORMATS
+
+
+@pytest.mark.parametrize("settings", Options.__mro__[1:4], ids=lambda settings: settings.__name__)
+def test_every_option_is_described(settings: type) -> None:
+    """On the command line in a line, in Python under `Attributes`."""
+    described = re.findall(r"^ +(\w+(?:, \w+)*) : ", settings.__doc__ or "", re.MULTILINE)
+    named = {name for names in described for name in names.split(", ")}
+    own = [field for field in fields(settings) if field.name in settings.__annotations__]
+    assert {field.name for field in own} == named
+    assert all(field.metadata["help"].endswith((".", "]")) for field in own)

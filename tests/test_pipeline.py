@@ -120,19 +120,20 @@ def test_selection_never_sees_held_out_labels(
     """Fold 0's ranking stays the same when the labels of the rows it holds out are changed."""
     from dataclasses import replace
 
-    from head2toe.extract.tasks import registry as tasks
+    from head2toe.extract.tasks import registry
+    from head2toe.extract.tasks.task import Task
 
     before = select(str(image_folder), **small).selected.selections[64]
-    plain = tasks.load_task
+    plain = registry.load_task
 
-    def relabelled(task: str, **options: Any) -> tasks.Task:
+    def relabelled(task: str, **options: Any) -> Task:
         loaded = plain(task, **options)
         labels = loaded.labels.copy()
         held = np.flatnonzero(loaded.folds == 0)
         labels[held] = (labels[held] + 1) % 3
         return replace(loaded, labels=labels)
 
-    monkeypatch.setattr(tasks, "load_task", relabelled)
+    monkeypatch.setattr(registry, "load_task", relabelled)
     after = select(str(image_folder), **small).selected.selections[64]
     assert np.array_equal(before.rankings[:, 0], after.rankings[:, 0])
     assert not np.array_equal(before.rankings[:, -1], after.rankings[:, -1])

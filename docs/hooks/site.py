@@ -36,7 +36,7 @@ def on_page_content(content: str, **_: Any) -> str:
     return FORMULA.sub(_formula, content)
 
 
-def _formula(found: re.Match[str]) -> str:
-    tex = html.unescape(found["tex"])
-    display = "block" if found["kind"] == "[" else "inline"
+def _formula(formula: re.Match[str]) -> str:
+    tex = html.unescape(formula["tex"])
+    display = "block" if formula["kind"] == "[" else "inline"
     return convert(re.sub(r"\\mathrm\{(\w+)\}", r"\\text{\1}", tex), display=display)

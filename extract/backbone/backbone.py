@@ -8,7 +8,7 @@ from typing import Any
 import timm
 import torch
 from head2toe.extract.backbone.weights import build_model
-from head2toe.extract.images.preprocess import PRESETS, Preprocessing
+from head2toe.extract.images.preprocess import PREPROCESSING_PRESETS, Preprocessing
 from head2toe.store.common.errors import BadRequest
 from timm.data import resolve_model_data_config
 
@@ -93,8 +93,8 @@ def load_backbone(
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them."
         raise BadRequest(f"unknown backbone {name!r}: {hint}")
-    if preprocess not in PRESETS:
-        raise BadRequest(f"unknown preprocessing {preprocess!r}: {', '.join(PRESETS)}")
+    if preprocess not in PREPROCESSING_PRESETS:
+        raise BadRequest(f"unknown preprocessing {preprocess!r}: {', '.join(PREPROCESSING_PRESETS)}")
     target = torch_device(device)
     torch.manual_seed(seed)
     model, origin = build_model(name, weights, _size_options(architecture, input_size), seed)

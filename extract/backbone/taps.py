@@ -23,7 +23,7 @@ from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LAST_LAYER
 from torch import nn
 
-PRESETS = {
+TAP_PRESETS = {
     "h2t": frozenset({"conv", "act", "attention", "stem", "final", "head"}),
     "blocks": frozenset({"block", "head"}),
     "all": frozenset({"conv", "act", "attention", "stem", "final", "head", "block"}),
@@ -127,8 +127,8 @@ def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = Fal
     BadRequest
         A pattern matches nothing (the message gives some names), or the network can't take images of this size.
     """
-    roles = PRESETS.get(taps, PRESETS["all"])
-    patterns = ["*"] if taps in PRESETS else [pattern.strip() for pattern in taps.split(",")]
+    roles = TAP_PRESETS.get(taps, TAP_PRESETS["all"])
+    patterns = ["*"] if taps in TAP_PRESETS else [pattern.strip() for pattern in taps.split(",")]
     try:
         run = _run(backbone, backbone.input_size)
     except UNFIT as error:

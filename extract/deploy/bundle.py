@@ -17,9 +17,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from head2toe.extract.deploy.model_card import model_card
-from head2toe.store.common.cache import canonical
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import explained, read_json, write_bytes, write_json
+from head2toe.store.common.fingerprint import canonical
 
 FORMAT_NAME = "head2toe model"
 FORMAT_VERSION = 1

@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from head2toe.extract.deploy.deployed import Deployed
 from head2toe.extract.images.batches import batches
-from head2toe.extract.images.decode import fault
-from head2toe.extract.images.sources import ImageFile, ImageSource, image_files
-from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
+from head2toe.extract.images.decode import without_remedy
+from head2toe.extract.images.file_formats import image_files
+from head2toe.extract.images.sources import ImageFile, ImageSource
+from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded, partial_name
+from head2toe.store.common.parquet import import_pyarrow
 from head2toe.store.common.progress import Progress
 from PIL import Image
 
@@ -75,7 +77,7 @@ class _Lenient:
         try:
             return self.source.load()
         except DataError as error:
-            self.faults.append(fault(error))
+            self.faults.append(without_remedy(error))
             return Image.new("RGB", (8, 8))
 
 
@@ -244,9 +246,5 @@ def _writer(stream: IO[str], kind: str) -> Write:
 
 def _parquet() -> Callable[[list[Row], Path], None]:
     """Return a function that writes rows as a Parquet file. Raises MissingExtra without pyarrow."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtra("Parquet needs pyarrow: pip install 'head2toe[parquet]'") from error
+    pyarrow = import_pyarrow("Parquet")
     return lambda rows, file: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)

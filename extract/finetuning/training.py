@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
-from head2toe.store.common.cache import read_arrays, write_arrays
+from head2toe.store.common.arrays_file import read_arrays, write_arrays
 from head2toe.store.common.progress import Progress
 from torch import nn
 

@@ -21,7 +21,7 @@ from head2toe.extract.finetuning.training import BATCH, RATES, Training, Trainin
 from head2toe.extract.images.batches import batches
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task
-from head2toe.store.common.cache import code_fingerprint, fingerprint
+from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.common.progress import progress
 
 TRAINING_CODE = ("extract/images", "extract/backbone", "extract/finetuning")

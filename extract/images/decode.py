@@ -1,43 +1,24 @@
-"""From bytes to an RGB picture: what is decoded, turned and flattened, and what is refused."""
+"""Decoding of an image file's bytes to an upright 8-bit RGB image, and the errors about images that can't be."""
 
 import io
 import struct
+import warnings
 from typing import BinaryIO
 
 import numpy as np
 from head2toe.store.common.errors import DataError
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-REMEDY = "mend or remove it, or pass --on-error skip"
+# Past its limit of pixels PIL warns, past twice the limit it refuses. Here the limit is one (`decode` refuses), so
+# PIL's warning would say the same thing a second time.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
-
-BROKEN = (
+_REMEDY = "mend or remove it, or pass --on-error skip"
+_DECODING_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, ArithmeticError, RuntimeError, MemoryError),
     struct.error,
 )
-"""What PIL's readers of single formats let through when a file is damaged (found by damaging files at random)."""
-
-
-MAGIC = (
-    ("jpg", b"\xff\xd8\xff"),
-    ("png", b"\x89PNG"),
-    ("gif", b"GIF8"),
-    ("bmp", b"BM"),
-    ("tif", b"II*\0"),
-    ("tif", b"MM\0*"),
-)
-
-
-def fault(error: DataError) -> str:
-    """What is wrong with an image that is left out, without the advice to leave it out."""
-    return str(error).removesuffix(f": {REMEDY}")
-
-
-def sniffed(content: bytes) -> str:
-    """The format of an encoded image by its first bytes; `unknown` for another than the usual ones."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "webp"
-    return next((name for name, start in MAGIC if content.startswith(start)), "unknown")
+"""What PIL's readers of single formats let through when a file is damaged (known from damaging files at random)."""
 
 
 def decode(name: str, file: BinaryIO) -> Image.Image:
@@ -48,41 +29,54 @@ def decode(name: str, file: BinaryIO) -> Image.Image:
     name : str
         What messages call the image.
     file : binary file
-        Its bytes, in any format that PIL reads.
+        The image's bytes, in any format that PIL reads.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image in mode `RGB`.
 
     Raises
     ------
     DataError
-        It is empty, damaged, no image, or has more pixels than `PIL.Image.MAX_IMAGE_PIXELS` (89 million, unless the
-        program sets another limit): a file of a few kilobytes can claim to be any size (a decompression bomb).
+        The file is empty, damaged, no image, or has more pixels than `PIL.Image.MAX_IMAGE_PIXELS` (89 million, unless
+        the program sets another limit): a file of a few kilobytes can claim to be any size (a decompression bomb).
     """
     try:
         with Image.open(file) as image:
             width, height = image.size
             if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
-                raise DataError(too_large(name, f"{width} x {height}"))
+                raise _too_large(name, f"{width} x {height}")
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(too_large(name, "far too many")) from error
+        raise _too_large(name, "far too many") from error
     except UnidentifiedImageError as error:
-        reason = "not an image" if file.seek(0, io.SEEK_END) else "the file is empty"
-        raise DataError(f"can't read image {name} ({reason}): {REMEDY}") from error
-    except BROKEN as error:
-        raise DataError(f"can't read image {name} ({error or type(error).__name__}): {REMEDY}") from error
+        raise unreadable_image(name, "not an image" if file.seek(0, io.SEEK_END) else "the file is empty") from error
+    except _DECODING_ERRORS as error:
+        raise unreadable_image(name, str(error) or type(error).__name__) from error
 
 
-def too_large(name: str, pixels: str) -> str:
-    """The message about an image beyond the limit."""
+def unreadable_image(name: str, reason: str) -> DataError:
+    """Return the error about an image that can't be read: its name, the reason, and what to do."""
+    return DataError(f"can't read image {name} ({reason}): {_REMEDY}")
+
+
+def without_remedy(error: DataError) -> str:
+    """Return an error's message without what to do about it, for an image that is left out already."""
+    return str(error).removesuffix(f": {_REMEDY}")
+
+
+def _too_large(name: str, pixels: str) -> DataError:
     limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million"
-    return (
+    return DataError(
         f"can't read image {name} ({pixels} pixels; the limit is {limit}, against decompression bombs): "
         "shrink or remove it, or pass --on-error skip"
     )
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL mode to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white.
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any of PIL's modes to 8-bit RGB; 16-bit greys are scaled, for PIL's own conversion clips them to white.
 
     Raises
     ------
@@ -91,14 +85,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         grey = np.asarray(image, dtype=np.float64)
-        white = _white(image.mode, float(grey.max(initial=0)))
+        white = _white_value(image.mode, float(grey.max(initial=0)))
         image = Image.fromarray(np.clip(grey * (255 / white), 0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")
 
 
-def _white(mode: str, highest: float) -> float:
+def _white_value(mode: str, highest: float) -> float:
     """Which value is white: `I;16` says so, however dark the image is; `I` and `F` (32-bit) hold any range."""
     if mode.startswith("I;16"):
         return 65535

@@ -1,4 +1,4 @@
-"""From an image to the backbone's input: resize on the CPU, normalise on the device."""
+"""Preprocessing of images to a backbone's input: they are resized on the CPU and normalised on the device."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_transform
 
-PRESETS = ("whole", "timm", "h2t", "imagenet", "raw")
+PREPROCESSING_PRESETS = ("whole", "timm", "h2t", "imagenet", "raw")
+"""What `--preprocess` may be; `Preprocessing.of_model` says what each does."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,12 @@ class Preprocessing:
     interpolation : str
         `bicubic` or `bilinear`.
     mean, std : tuple of float
-        Of the channels, for pixel values between 0 and 1.
+        Mean and standard deviation of each channel that are normalised away, for pixel values between 0 and 1.
     crop_mode : str
         `squash` resizes the whole image to a square; `center` (timm's usual) resizes its shorter side to
         input_size / crop_pct and cuts the middle out; `border` pads.
     crop_pct : float
+        The fraction of the resized image's shorter side that a centre crop keeps.
     """
 
     input_size: int
@@ -40,12 +42,21 @@ class Preprocessing:
     def of_model(
         cls, data_config: Mapping[str, Any], input_size: int | None = None, preset: str = "whole"
     ) -> "Preprocessing":
-        """A preset, for a model with this configuration (timm's `resolve_model_data_config`).
+        """Return a preset's preprocessing for a model.
 
         `whole` is the model's own mean, std and interpolation on the whole image, nothing cut away: in tasks about
         counts and positions the border matters, and it is how the paper and VTAB resize. `timm` is the model's own to
         the letter, centre crop included. `h2t` is the paper's (bilinear, [-1, 1]), `imagenet` what most of the
         literature on VTAB-1k uses (bicubic, ImageNet's mean and std), `raw` leaves values between 0 and 1.
+
+        Parameters
+        ----------
+        data_config : mapping
+            The model's configuration as timm's `resolve_model_data_config` returns it.
+        input_size : int, optional
+            Height and width in pixels; the model's own by default.
+        preset : str
+            One of `PREPROCESSING_PRESETS`.
         """
         own = cls(
             input_size=input_size or data_config["input_size"][-1],
@@ -65,22 +76,33 @@ class Preprocessing:
         return own
 
     def describe(self) -> dict[str, Any]:
-        """As JSON, for a store's key."""
+        """Return the preprocessing as JSON, for a store's key."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     def resizer(self) -> "Resizer":
-        """The part done image by image on the CPU."""
+        """Return the part of the preprocessing that is done image by image on the CPU."""
         return Resizer(self)
 
     def normalize(self, batch: torch.Tensor) -> torch.Tensor:
-        """(n, 3, s, s) uint8 on any device to normalised float32, in the memory format it came in."""
+        """Normalise a batch of images on the device that it is on.
+
+        Parameters
+        ----------
+        batch : (n, 3, s, s) uint8 tensor
+            Images as the resizer returns them, stacked.
+
+        Returns
+        -------
+        (n, 3, s, s) float32 tensor
+            Values `(pixel / 255 - mean) / std` in the memory format of the batch.
+        """
         mean = torch.tensor(self.mean, device=batch.device).mul(255).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=batch.device).mul(255).view(1, -1, 1, 1)
         return batch.float().sub_(mean).div_(std)
 
 
 class Resizer:
-    """Image to uint8 tensor (3, s, s)."""
+    """Resizes and crops images to the input size s of a preprocessing."""
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self._transform = create_transform(
@@ -94,7 +116,7 @@ class Resizer:
         self._shorter = preprocessing.input_size / preprocessing.crop_pct if preprocessing.crop_mode == "center" else 0
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """(3, s, s) uint8.
+        """Resize and crop an RGB image to a (3, s, s) uint8 tensor.
 
         Raises
         ------
@@ -105,4 +127,5 @@ class Resizer:
         pixels = self._shorter**2 * max(image.size) / min(image.size)
         if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
             raise ValueError(f"{pixels / 1e6:.0f} million before the crop")
-        return self._transform(image)
+        resized: torch.Tensor = self._transform(image)
+        return resized

@@ -1,4 +1,4 @@
-"""What every reader of a task returns: its images and labels as they were found, before folds are drawn."""
+"""The listing that every reader returns: images, labels and classes as they are stored, before folds are drawn."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +18,7 @@ SPLITS = {
 """The names of splits in use, and which of the three they are."""
 
 CLASS_FILES = ("classes.txt", "classnames.txt")
+"""Files that class names are read from; the first that is there counts."""
 
 Row = tuple[ImageSource, int]
 """An image and its label."""
@@ -65,16 +66,23 @@ class Listing:
 
     @property
     def train_labels(self) -> np.ndarray:
-        """(n_train,) int64."""
+        """(n_train,) int64 array of the training rows' labels."""
         return np.array([label for _, label in self.train], dtype=np.int64)
 
     def with_classes(self, names: Sequence[str], where: str) -> "Listing":
-        """The same rows with these classes, in this order: names for numbers, or another order of the same names.
+        """Return the same rows with other names of the classes, or with the same names in another order.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names in label order. They hold all of this listing's class names, or these are numbers that count them.
+        where : str
+            What a message calls the place that the names come from.
 
         Raises
         ------
         DataError
-            The names are none for these classes; `where` says who gave them.
+            A name stands twice, or a class of this listing is neither one of the names nor a number of one.
         """
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(f"class {twice[0]!r} stands twice in {where}")
@@ -90,12 +98,18 @@ class Listing:
 
 
 def split_of(name: str) -> str | None:
-    """`train`, `validation` or `test` for any usual name of a split; None for another word."""
+    """Return `train`, `validation` or `test` for any usual name of a split, and None for another word."""
     return SPLITS.get(name.strip().lower())
 
 
-def class_file(folder: Path) -> tuple[str, ...] | None:
-    """Class names in label order from `classes.txt` (or `classnames.txt`), one a line, where there is one."""
+def read_class_names(folder: Path) -> tuple[str, ...] | None:
+    """Read class names in label order from `classes.txt` (or `classnames.txt`), one a line; None where there is none.
+
+    Raises
+    ------
+    DataError
+        The file can't be read.
+    """
     for path in (folder / name for name in CLASS_FILES):
         if path.is_file():
             try:
@@ -106,8 +120,8 @@ def class_file(folder: Path) -> tuple[str, ...] | None:
     return None
 
 
-def coded(values: Iterable[str], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], list[int]]:
-    """Class names, and each value as a label.
+def encode_labels(values: Iterable[str], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], list[int]]:
+    """Turn class names or numbers into labels.
 
     Parameters
     ----------
@@ -119,10 +133,17 @@ def coded(values: Iterable[str], names: Sequence[str] | None, where: str) -> tup
     where : str
         What a message calls the source.
 
+    Returns
+    -------
+    classes : tuple of str
+        Class names in label order.
+    labels : list of int
+        The label of each value.
+
     Raises
     ------
     DataError
-        A value is neither a name nor a number that fits.
+        A value is neither a name nor a number that fits, or a name stands twice.
     """
     values = list(values)
     numeric = all(value.isdecimal() for value in values)
@@ -140,8 +161,8 @@ def coded(values: Iterable[str], names: Sequence[str] | None, where: str) -> tup
     return tuple(names), [number[value] for value in values]
 
 
-def divided(rows: Iterable[tuple[str, ImageSource, int]]) -> dict[str, Any]:
-    """Rows (split, image, label) as the fields `train`, `test` and `validation` of a Listing; order is kept.
+def by_split(rows: Iterable[tuple[str, ImageSource, int]]) -> dict[str, Any]:
+    """Sort rows (split, image, label) into the fields `train`, `test` and `validation` of a Listing; order is kept.
 
     Validation rows are training rows: unless they are asked for, settings are chosen by cross-validation over all.
     """

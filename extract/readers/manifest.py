@@ -1,4 +1,4 @@
-"""Reading a task from a manifest: a CSV or Parquet table `path,label[,split,fold,group]`, one row an image."""
+"""The reader of a manifest: a CSV or Parquet table `path,label[,split,fold,group]`, one row an image."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,37 +6,49 @@ from pathlib import Path
 
 import numpy as np
 from head2toe.extract.images.sources import ImageFile
-from head2toe.extract.readers import listing
-from head2toe.extract.readers.listing import TEST, TRAIN, Listing
+from head2toe.extract.readers.listing import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    Listing,
+    by_split,
+    encode_labels,
+    read_class_names,
+    split_of,
+)
 from head2toe.extract.readers.splits import NEVER
-from head2toe.store.common.errors import DataError, MissingExtra
+from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
+from head2toe.store.common.parquet import import_pyarrow
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-COLUMNS = ("path", "label", "split", "fold", "group")
-ALWAYS_TRAINS = ("-1", "-1.0")
+
+_COLUMNS = ("path", "label", "split", "fold", "group")
+_ALWAYS_TRAINS = ("-1", "-1.0")
+"""What the column `fold` says of a row that no fold holds out."""
 
 
 def read(path: Path) -> Listing:
-    """Read a manifest. Paths of images are relative to it; other columns are left alone.
+    """Read a manifest, whose images' paths are relative to its folder; columns unknown here are left alone.
 
     Raises
     ------
     DataError
         The table can't be read, lacks a column, or a row is wrong; the message names the row.
     MissingExtra
-        A Parquet table, and no pyarrow to read it.
+        It is a Parquet table, and pyarrow is not installed.
     """
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"the manifest {path} has no rows")
-    classes, labels = listing.coded((row["label"] for row in rows), listing.class_file(path.parent), str(path))
-    sides = [_side(row, path, number) for number, row in enumerate(rows, start=1)]
+    classes, labels = encode_labels((row["label"] for row in rows), read_class_names(path.parent), str(path))
+    splits = [_split(row, path, number) for number, row in enumerate(rows, start=1)]
     images = [ImageFile(_image(row, path, number)) for number, row in enumerate(rows, start=1)]
-    train = [i for i, side in enumerate(sides) if side != TEST]
+    train = [i for i, split in enumerate(splits) if split != TEST]
     groups = _column(rows, "group", range(len(rows)), path)
     if groups:
-        _check_groups({groups[i] for i in train}, {groups[i] for i, side in enumerate(sides) if side == TEST}, path)
+        test = [i for i, split in enumerate(splits) if split == TEST]
+        _check_groups({groups[i] for i in train}, {groups[i] for i in test}, path)
     folds = _column(rows, "fold", train, path)
     return Listing(
         layout="manifest",
@@ -44,7 +56,7 @@ def read(path: Path) -> Listing:
         classes=classes,
         folds=None if folds is None else _folds(folds, path),
         groups=None if groups is None else tuple(groups[i] for i in train),
-        **listing.divided(zip(sides, images, labels, strict=True)),
+        **by_split(zip(splits, images, labels, strict=True)),
     )
 
 
@@ -57,7 +69,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
     """The table's rows with the columns known here, as words; an absent or empty value is ''."""
     table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
     for row in table:
-        known = {column: row.get(column) for column in COLUMNS}
+        known = {column: row.get(column) for column in _COLUMNS}
         yield {column: "" if _absent(value) else str(value).strip() for column, value in known.items()}
 
 
@@ -82,32 +94,28 @@ def _csv(path: Path) -> Iterator[Mapping[str, object]]:
 
 
 def _parquet(path: Path) -> Iterator[Mapping[str, object]]:
+    pyarrow = import_pyarrow(f"reading {path}")
     try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra(f"reading {path} needs pyarrow: pip install 'head2toe[parquet]'") from error
-    try:
-        names = parquet.read_schema(path).names
+        names = pyarrow.parquet.read_schema(path).names
         _check_columns(names, path)
-        yield from parquet.read_table(path, columns=[name for name in names if name in COLUMNS]).to_pylist()
+        yield from pyarrow.parquet.read_table(path, columns=[name for name in names if name in _COLUMNS]).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"can't read the manifest {path}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _check_columns(names: Sequence[str], path: Path) -> None:
-    if missing := [column for column in COLUMNS[:2] if column not in names]:
+    if missing := [column for column in _COLUMNS[:2] if column not in names]:
         raise DataError(
             f"no column {missing[0]!r} in {path} (there are {', '.join(names) or 'none'}): "
             "expected path,label and, if you like, split, fold, group"
         )
 
 
-def _side(row: Mapping[str, str], path: Path, number: int) -> str:
-    side = listing.split_of(row["split"] or TRAIN)
-    if side is None:
-        raise DataError(f"{path}, row {number}: split {row['split']!r} is none of {', '.join(listing.SPLITS)}")
-    return side
+def _split(row: Mapping[str, str], path: Path, number: int) -> str:
+    split = split_of(row["split"] or TRAIN)
+    if split is None:
+        raise DataError(f"{path}, row {number}: split {row['split']!r} is none of {', '.join(SPLITS)}")
+    return split
 
 
 def _image(row: Mapping[str, str], path: Path, number: int) -> Path:
@@ -131,7 +139,7 @@ def _column(rows: list[dict[str, str]], name: str, wanted: Sequence[int], path: 
 
 def _folds(values: list[str], path: Path) -> np.ndarray:
     """The column `fold`, whatever its numbers or names, as 0, 1, 2, …; -1 is a row that is never held out."""
-    held = np.array([value not in ALWAYS_TRAINS for value in values])
+    held = np.array([value not in _ALWAYS_TRAINS for value in values])
     names = [value for value, out in zip(values, held, strict=True) if out]
     folds = np.full(len(values), NEVER, dtype=np.int64)
     folds[held] = np.unique([float(name) for name in names] if _numbers(names) else names, return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Folds and hold-outs: which training row is held out when, and which rows are the test where a task brings none."""
+"""Folds and hold-outs: which fold holds out each training row, and which rows are the test if a task brings none."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,14 +9,16 @@ from head2toe.extract.readers.listing import Listing
 from head2toe.store.common.errors import BadRequest, DataError
 
 N_FOLDS = 5
+"""Number of folds that are drawn where the task brings none (the paper's, too)."""
 HOLD_OUT = 0.2
-"""The fraction of the images of a task without test images that become its test; of validation rows likewise."""
+"""The fraction of its images that a task without test images holds out as the test; of validation rows likewise."""
 NEVER = -1
 """The fold of a training row that no fold holds out: it always trains (as in scikit-learn's `PredefinedSplit`)."""
 VTAB_SPLIT = (800, 200)
 """How many rows of VTAB-1k train while settings are chosen, and how many judge."""
 FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
-"""
+"""The ways to make folds.
+
 auto        the folds that the task brings; else vtab5 where the order of its rows is part of it, else stratified
 vtab5       five contiguous slices of the training rows, the paper's
 stratified  five folds, every class dealt out evenly; with groups, each of them whole in one fold
@@ -26,14 +28,28 @@ holdout     one fold: the task's own validation rows, else a fifth of its traini
 
 
 def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
-    """Folds (n_train,) int64 for a listing's training rows, in one of the ways of `FOLDS`.
+    """Choose the fold that holds out each training row of a listing.
+
+    Parameters
+    ----------
+    listing : Listing
+        The task's images and labels.
+    how : str
+        One of `FOLDS`.
+    seed : int
+        Draws the folds that are drawn.
+
+    Returns
+    -------
+    (n_train,) int64 array
+        Folds 0, 1, 2, …; `NEVER` for a row that always trains.
 
     Raises
     ------
     BadRequest
-        There is no such way.
+        There is no such way to make folds.
     DataError
-        The listing's groups forbid it.
+        The listing's groups or its number of rows forbid it.
     """
     if how not in FOLDS:
         raise BadRequest(f"unknown folds {how!r}: choose from {', '.join(FOLDS)}")
@@ -56,7 +72,22 @@ def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
 
 
 def hold_out_test(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Listing:
-    """The listing with a test: its own, or a part of its training rows, which a note says."""
+    """Return the listing with a test: its own, or a part of its training rows, which a note says.
+
+    Parameters
+    ----------
+    listing : Listing
+        The task's images and labels.
+    seed : int
+        Draws the part.
+    fraction : float
+        How much of every class becomes the test.
+
+    Raises
+    ------
+    DataError
+        There are too few groups, or too few images in each class, to hold out whole groups.
+    """
     if listing.test or not listing.train:
         return listing
     out = hold_out(listing.train_labels, listing.groups, seed, fraction)
@@ -75,9 +106,10 @@ def hold_out_test(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Li
 
 
 def hold_out_validation(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Listing:
-    """The listing with validation rows: its own, or a part of its training rows, which a note says.
+    """Return the listing with validation rows: its own, or a part of its training rows, which a note says.
 
-    That part is the last one where the order of the rows is part of the task, else drawn.
+    That part is the last one where the order of the rows is part of the task, else it is drawn. Parameters and errors
+    are those of `hold_out_test`.
     """
     if listing.validation is not None and listing.validation.any():
         return listing
@@ -92,7 +124,7 @@ def hold_out_validation(listing: Listing, seed: int, fraction: float = HOLD_OUT)
 
 
 def vtab_split(listing: Listing) -> np.ndarray:
-    """VTAB's single split as folds: 800 rows that always train, then 200 that are held out.
+    """Return VTAB's single split as folds (1000,) int64: 800 rows that always train, then 200 that are held out.
 
     Raises
     ------
@@ -109,12 +141,12 @@ def vtab_split(listing: Listing) -> np.ndarray:
 
 
 def contiguous_folds(n: int) -> np.ndarray:
-    """Five contiguous slices, as the paper cuts VTAB-1k's thousand rows (`vtab5`)."""
+    """Return folds (n,) int64 of five contiguous slices, as the paper cuts VTAB-1k's thousand rows (`vtab5`)."""
     return np.arange(n, dtype=np.int64) * N_FOLDS // n
 
 
 def stratified_folds(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Five folds with every class dealt out as evenly as its size allows."""
+    """Draw five folds (n,) int64 with every class dealt out as evenly as its size allows."""
     rng = np.random.default_rng(seed)
     folds = np.empty(len(labels), dtype=np.int64)
     dealt = 0
@@ -127,7 +159,7 @@ def stratified_folds(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> np.ndarray:
-    """Folds, as even in classes as they can be with every group (a patient, a scene) whole in one of them.
+    """Draw folds (n,) int64 as even in classes as they can be with every group (a patient, a scene) whole in one fold.
 
     Raises
     ------
@@ -151,21 +183,22 @@ def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int, n_folds:
 
 
 def numbered(folds: np.ndarray) -> np.ndarray:
-    """Folds of any numbering as 0, 1, 2, … in the same order, none of them empty; `NEVER` stays what it is."""
+    """Return folds of any numbering as 0, 1, 2, … in the same order, none of them empty; `NEVER` stays what it is."""
     held = folds != NEVER
-    found = np.full(len(folds), NEVER, dtype=np.int64)
-    found[held] = np.unique(folds[held], return_inverse=True)[1]
-    return found
+    consecutive = np.full(len(folds), NEVER, dtype=np.int64)
+    consecutive[held] = np.unique(folds[held], return_inverse=True)[1]
+    return consecutive
 
 
 def hold_out(labels: np.ndarray, groups: Sequence[str] | None, seed: int, fraction: float = HOLD_OUT) -> np.ndarray:
-    """Mask (n,) of the rows that become the test: a fraction of every class, or about as much with whole groups.
+    """Draw the mask (n,) of the rows that become the test: a fraction of every class, or about that in whole groups.
 
     Of a class with three or more rows at least one is held out, and at least two are left to learn from and to judge
     on; a smaller class stays with the training rows.
     """
     if groups is not None:
-        return grouped_folds(labels, groups, seed, max(2, round(1 / fraction))) == 0
+        held_out: np.ndarray = grouped_folds(labels, groups, seed, max(2, round(1 / fraction))) == 0
+        return held_out
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):

@@ -1,4 +1,4 @@
-"""Reading a task from WebDataset shards: tar files of `<key>.jpg` beside `<key>.cls`. Nothing is unpacked.
+"""The reader of WebDataset shards: tar files of `<key>.jpg` beside `<key>.cls`, which are not unpacked.
 
 The format: https://github.com/webdataset/webdataset. Members of one key (the name up to the first dot after the last
 slash) are one sample; `.cls` holds the label, a number or a name.
@@ -10,19 +10,21 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from head2toe.extract.images.sources import EncodedImage, read_slice
-from head2toe.extract.readers import listing
-from head2toe.extract.readers.listing import TRAIN, Listing
+from head2toe.extract.images.sources import EncodedImage
+from head2toe.extract.readers.listing import TRAIN, Listing, by_split, encode_labels, read_class_names, split_of
 from head2toe.store.common.errors import DataError
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp")
-LABELS = ".cls"
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_LABEL_SUFFIX = ".cls"
 
 
 def shards(folder: Path) -> list[Path]:
-    """The tar files of a folder and of its subfolders (`train/0.tar`), in the order of their names; none is hidden."""
-    found = (path for pattern in ("*.tar", "*/*.tar") for path in folder.glob(pattern) if path.is_file())
-    return sorted(path for path in found if not path.name.startswith("."))
+    """Return the tar files of a folder and of its subfolders (`train/0.tar`) in the order of their paths.
+
+    Hidden files are left out.
+    """
+    files = (path for pattern in ("*.tar", "*/*.tar") for path in folder.glob(pattern) if path.is_file())
+    return sorted(path for path in files if not path.name.startswith("."))
 
 
 def read(path: Path) -> Listing:
@@ -35,26 +37,26 @@ def read(path: Path) -> Listing:
     """
     files = [path] if path.is_file() else shards(path)
     root = path.parent if path.is_file() else path
-    named = {file: _split(file.relative_to(root)) for file in files}
-    if set(named.values()) - {None} and (unnamed := [file for file, split in named.items() if split is None]):
+    splits = {file: _split(file.relative_to(root)) for file in files}
+    if set(splits.values()) - {None} and (unnamed := [file for file, split in splits.items() if split is None]):
         raise DataError(f"shard {unnamed[0]} has no split in its name (train, val or test), but other shards have")
-    rows = [(named[file] or TRAIN, *sample) for file in files for sample in _samples(file)]
+    rows = [(splits[file] or TRAIN, *sample) for file in files for sample in _samples(file)]
     if not rows:
         raise DataError(f"no samples in {path}: expected <key>.jpg (or .png, .webp) and <key>.cls")
-    classes, labels = listing.coded((label for _, _, label in rows), listing.class_file(root), str(path))
+    classes, labels = encode_labels((label for _, _, label in rows), read_class_names(root), str(path))
     count = f"{len(files)} shard{'' if len(files) == 1 else 's'}"
     return Listing(
         layout="WebDataset",
         source=f"WebDataset {path.resolve()} ({count})",
         classes=classes,
-        **listing.divided((side, image, label) for (side, image, _), label in zip(rows, labels, strict=True)),
+        **by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True)),
     )
 
 
 def _split(shard: Path) -> str | None:
     """The split that a shard's path names: `train/0.tar`, `pets-test-000003.tar`."""
     words = re.split(r"[^a-z]+", str(shard).lower())
-    return next((side for word in words if (side := listing.split_of(word))), None)
+    return next((split for word in words if (split := split_of(word))), None)
 
 
 def _samples(shard: Path) -> Iterator[tuple[EncodedImage, str]]:
@@ -70,13 +72,13 @@ def _samples(shard: Path) -> Iterator[tuple[EncodedImage, str]]:
                 folder, slash, name = member.name.rpartition("/")
                 stem, dot, extension = name.partition(".")
                 key, extension = folder + slash + stem, (dot + extension).lower()
-                if extension in IMAGES:
+                if extension in _IMAGE_SUFFIXES:
                     if key in images:
                         raise DataError(f"sample {key!r} in {shard} has two images")
-                    read_member = partial(read_slice, shard, member.offset_data, member.size)
+                    read_member = partial(_read_slice, shard, member.offset_data, member.size)
                     images[key] = EncodedImage(f"{shard}:{member.name}", read_member)
-                elif extension == LABELS:
-                    labels[key] = read_slice(shard, member.offset_data, member.size).decode().strip()
+                elif extension == _LABEL_SUFFIX:
+                    labels[key] = _read_slice(shard, member.offset_data, member.size).decode().strip()
     except (OSError, tarfile.TarError, UnicodeDecodeError) as error:
         why = str(error).partition(chr(10))[0]
         raise DataError(f"can't read shard {shard} ({why}): expected a whole tar file, not compressed") from error
@@ -84,3 +86,13 @@ def _samples(shard: Path) -> Iterator[tuple[EncodedImage, str]]:
         if missing:
             raise DataError(f"sample {min(missing)!r} in {shard} has no {what}")
     return ((image, labels[key]) for key, image in images.items())
+
+
+def _read_slice(path: Path, offset: int, size: int) -> bytes:
+    """`size` bytes of a file from `offset` on. Raises OSError if the file ends before."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        content = file.read(size)
+    if len(content) < size:
+        raise OSError(f"{path} ends before byte {offset + size}")
+    return content

@@ -1,4 +1,4 @@
-"""The tasks that need no files: handwritten digits and drawn shapes."""
+"""The tasks that come with the package and need no files: handwritten digits and drawn shapes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from head2toe.extract.tasks import shapes
 
 
 def digits() -> Listing:
-    """Scikit-learn's handwritten digits (8 x 8 grey), 1000 rows to learn from, the other 797 for the test.
+    """Read scikit-learn's handwritten digits (8 x 8 grey): 1000 training rows, the other 797 for the test.
 
     The draw is a fixed shuffle, so that both splits hold all writers; folds are contiguous as in VTAB-1k.
     """
@@ -34,8 +34,20 @@ def digits() -> Listing:
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A task that comes with the package or its dependencies."""
+class EmbeddedTask:
+    """A task that comes with the package or its dependencies.
+
+    Attributes
+    ----------
+    read : callable
+        Returns its images and labels.
+    n_classes : int
+        Number of classes.
+    where : str
+        Where its images come from, for `head2toe tasks`.
+    group : str, optional
+        VTAB's group that it is like.
+    """
 
     read: Callable[[], Listing]
     n_classes: int
@@ -43,9 +55,9 @@ class Embedded:
     group: str | None = None
 
 
-EMBEDDED = {
-    "digits": Embedded(digits, 10, "scikit-learn"),
-    "shapes_count": Embedded(shapes.count, shapes.MOST, "drawn here", "structured"),
-    "shapes_location": Embedded(shapes.location, shapes.GRID**2, "drawn here", "structured"),
-    "shapes_orientation": Embedded(shapes.orientation, shapes.TURNS, "drawn here", "structured"),
+EMBEDDED_TASKS = {
+    "digits": EmbeddedTask(digits, 10, "scikit-learn"),
+    "shapes_count": EmbeddedTask(shapes.count, shapes.MAX_SHAPES, "drawn here", "structured"),
+    "shapes_location": EmbeddedTask(shapes.location, shapes.GRID**2, "drawn here", "structured"),
+    "shapes_orientation": EmbeddedTask(shapes.orientation, shapes.TURNS, "drawn here", "structured"),
 }

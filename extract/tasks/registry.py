@@ -1,21 +1,22 @@
-"""A task: images, labels, splits and folds; found by name, by task file, or by the path of its images."""
+"""The tasks that have a name, and loading a task by its name, by its task file, or by the path of its images."""
 
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from head2toe.extract.options import data_root
 from head2toe.extract.readers import formats
 from head2toe.extract.tasks import task_files
-from head2toe.extract.tasks.embedded import EMBEDDED
-from head2toe.extract.tasks.task import Task, from_listing
-from head2toe.extract.vtab import read as vtab
-from head2toe.extract.vtab.tasks import NAMES, TASKS, find
+from head2toe.extract.tasks.embedded import EMBEDDED_TASKS
+from head2toe.extract.tasks.task import Task
+from head2toe.extract.vtab.reader import existing_folder, read_vtab_task
+from head2toe.extract.vtab.tasks import VTAB_NAMES, VTAB_TASKS, find_vtab_task
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded
 
 
 def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | None = None) -> Task:
-    """Find a task by its registered name, by its task file, or by the path of its images.
+    """Load a task by its name, by its task file, or by the path of its images.
 
     A task file comes first: one that is called `dtd.yaml` says where `dtd` is.
 
@@ -26,9 +27,14 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | 
     seed : int
         Draws (unless a task file names another) the folds where the task brings none, and the test where it has none.
     folds : str
-        One of `head2toe.extract.readers.splits.FOLDS`; what is said here comes before what a task file says.
+        One of `head2toe.extract.readers.splits.FOLDS`; any but `auto` comes before what a task file asks for.
     download : {"tfds", "torchvision"}, optional
-        Where a VTAB task is got from if its folder is not there.
+        Where to get a task of VTAB-1k if its folder is not there.
+
+    Returns
+    -------
+    Task
+        The task with its folds and, where there are images enough, a test.
 
     Raises
     ------
@@ -40,27 +46,37 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | 
         Its format needs a package that is not installed.
     """
     if (file := task_files.find(task)) is not None:
-        said = task_files.load(file)
-        seed = seed if said.seed is None else said.seed
-        folds = said.folds or folds if folds == "auto" else folds
-        return from_listing(said.read(), said.name, group=said.group, seed=seed, folds=folds)
-    if (embedded := EMBEDDED.get(task)) is not None:
-        return from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
-    if (entry := find(task)) is not None:
-        return from_listing(vtab.read(entry, download), entry.name, group=entry.group, seed=seed, folds=folds)
+        entry = task_files.load(file)
+        seed = seed if entry.seed is None else entry.seed
+        folds = entry.folds or folds if folds == "auto" else folds
+        return Task.from_listing(entry.read(), entry.name, group=entry.group, seed=seed, folds=folds)
+    if (embedded := EMBEDDED_TASKS.get(task)) is not None:
+        return Task.from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
+    if (vtab := find_vtab_task(task)) is not None:
+        return Task.from_listing(read_vtab_task(vtab, download), vtab.name, group=vtab.group, seed=seed, folds=folds)
     path = expanded(task)
-    if path.exists():
-        whole = path.resolve()
-        return from_listing(formats.read(path), whole.stem if path.is_file() else whole.name, seed=seed, folds=folds)
-    names = [*EMBEDDED, *NAMES, *(file.stem for file in task_files.every())]
-    near = difflib.get_close_matches(task, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`head2toe tasks` lists the names."
-    raise BadRequest(f"no task or folder {task!r}: {hint}")
+    if not path.exists():
+        raise _unknown_task(task)
+    whole = path.resolve()
+    name = whole.stem if path.is_file() else whole.name
+    return Task.from_listing(formats.read(path), name, seed=seed, folds=folds)
 
 
 @dataclass(frozen=True)
-class Registered:
-    """A task that has a name, for `head2toe tasks`; a task file need not say how many classes there are."""
+class NamedTask:
+    """What `head2toe tasks` shows of a task that has a name.
+
+    Attributes
+    ----------
+    name : str
+        What `load_task` knows it by.
+    group : str
+        VTAB's group, `embedded`, or what a task file says.
+    n_classes : int, optional
+        Number of classes; None where a task file does not name them.
+    where : str
+        Where its data is, that there is none, or what is wrong with its task file.
+    """
 
     name: str
     group: str
@@ -68,19 +84,31 @@ class Registered:
     where: str
 
 
-def registered() -> list[Registered]:
-    """All tasks that have a name, and whether their data is there."""
-    embedded = [Registered(name, e.group or "embedded", e.n_classes, e.where) for name, e in EMBEDDED.items()]
-    named = [_registered(file) for file in task_files.every()]
-    taken = {task.name for task in named}
-    vtabs = [Registered(t.name, t.group, t.n_classes, vtab.whereabouts(t)) for t in TASKS]
-    return named + [task for task in embedded + vtabs if task.name not in taken]
+def named_tasks() -> list[NamedTask]:
+    """List all tasks that have a name, those of task files first; of two with one name, the one that is loaded."""
+    own = [_of_task_file(file) for file in task_files.all_files()]
+    taken = {task.name for task in own}
+    embedded = [
+        NamedTask(name, task.group or "embedded", task.n_classes, task.where) for name, task in EMBEDDED_TASKS.items()
+    ]
+    vtab = [
+        NamedTask(task.name, task.group, task.n_classes, str(existing_folder(task) or f"no data in {data_root()}"))
+        for task in VTAB_TASKS
+    ]
+    return own + [task for task in embedded + vtab if task.name not in taken]
 
 
-def _registered(file: Path) -> Registered:
-    """What a task file says without its images being read; a fault in it is shown and hides no other task."""
+def _of_task_file(file: Path) -> NamedTask:
+    """What a task file says, without its images being read; a fault in it is shown and hides no other task."""
     try:
-        said = task_files.load(file)
+        entry = task_files.load(file)
     except DataError as error:
-        return Registered(file.stem, "", None, str(error))
-    return Registered(file.stem, said.group or "own", len(said.classes) if said.classes else None, str(file))
+        return NamedTask(file.stem, "", None, str(error))
+    return NamedTask(file.stem, entry.group or "own", len(entry.classes) if entry.classes else None, str(file))
+
+
+def _unknown_task(task: str) -> BadRequest:
+    names = [*EMBEDDED_TASKS, *VTAB_NAMES, *(file.stem for file in task_files.all_files())]
+    near = difflib.get_close_matches(task, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`head2toe tasks` lists the names."
+    return BadRequest(f"no task or folder {task!r}: {hint}")

@@ -1,4 +1,4 @@
-"""Rendered tasks about structure, not texture: how many shapes, where a shape stands, which way it points.
+"""Drawn tasks about structure, not texture: how many shapes, where a shape stands, which way it points.
 
 They need no download: every image is drawn from a seed when it is asked for. `shapes_location` and
 `shapes_orientation` ask two questions of the same images, as dSprites' two tasks in VTAB do.
@@ -15,27 +15,43 @@ from head2toe.extract.readers.listing import Listing
 from PIL import Image, ImageDraw
 
 SIDE = 64
-"""Pixels of an image."""
+"""Width and height of an image in pixels."""
 N_TRAIN, N_TEST = 1000, 1000
-MOST = 8
-"""Shapes in an image of `shapes_count`: 1 .. 8, the classes."""
+"""Training rows and test rows of each task."""
+MAX_SHAPES = 8
+"""The most shapes in an image of `shapes_count`, whose classes are 1, 2, …, 8."""
 GRID = 4
-"""`shapes_location`: cells of a 4 x 4 grid, in reading order."""
+"""Rows and columns of the grid of `shapes_location`, whose classes are its cells in reading order."""
 TURNS = 16
-"""`shapes_orientation`: bins of 22.5 degrees, as dSprites' in VTAB."""
+"""Number of directions of `shapes_orientation`, bins of 22.5 degrees, as many as of dSprites in VTAB."""
 
 _OVERSAMPLING = 4
+"""How many times as large an image is drawn as it is."""
 _GAP = 3.0
-"""Pixels between two shapes at least."""
+"""The least distance of two shapes in pixels."""
 _CONTRAST = 110
-"""Least distance (RGB) of a shape's colour from the background's."""
+"""The least distance (in RGB, 0 to 255) of a shape's colour from the background's."""
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A filled polygon: corners around its centre, in units of its radius; where it stands, in pixels."""
+    """A filled polygon.
+
+    Attributes
+    ----------
+    corners : tuple of (float, float)
+        Corners around the centre, in units of the radius.
+    x, y : float
+        The centre in pixels from the image's left and upper edge.
+    radius : float
+        The radius in pixels.
+    turn : float
+        The angle in radians by which it is turned clockwise.
+    colour : (int, int, int)
+        Red, green and blue, 0 to 255.
+    """
 
     corners: tuple[tuple[float, float], ...]
     x: float
@@ -45,21 +61,21 @@ class Shape:
     colour: Colour
 
     def polygon(self, scale: float) -> list[tuple[float, float]]:
-        """Corners in pixels, times `scale`."""
+        """Return the corners in pixels, times `scale`."""
         c, s = math.cos(self.turn) * self.radius, math.sin(self.turn) * self.radius
         return [((self.x + c * u - s * v) * scale, (self.y + s * u + c * v) * scale) for u, v in self.corners]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Shapes before a background that runs from one colour at the top to another at the bottom."""
+    """Shapes on a background that runs from one colour at the top to another at the bottom."""
 
     top: Colour
     bottom: Colour
     shapes: tuple[Shape, ...]
 
     def draw(self) -> np.ndarray:
-        """(64, 64, 3) uint8, edges smoothed (drawn four times as large, then averaged)."""
+        """Draw the scene as a (64, 64, 3) uint8 array with smooth edges: four times as large, then averaged."""
         size = SIDE * _OVERSAMPLING
         down = np.linspace(0, 1, size)[:, None, None]
         ground = np.rint(np.array(self.top) * (1 - down) + np.array(self.bottom) * down)
@@ -72,22 +88,30 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class DrawnImage:
-    """An image that is drawn when its pixels are asked for; its digest is that of the pixels."""
+    """An image that is drawn when its pixels are asked for; its digest is that of the pixels.
+
+    Attributes
+    ----------
+    name : str
+        What messages call the image.
+    scene : callable
+        Returns what is to be drawn.
+    """
 
     name: str
     scene: Callable[[], Scene]
 
     @property
     def format(self) -> str:
-        """No file, no format."""
+        """`pixels`: a drawn image has no file format."""
         return "pixels"
 
     def digest(self) -> str:
-        """As of an array."""
+        """Return the digest of the pixels, as an `ImageArray` does."""
         return self._array.digest()
 
     def load(self) -> Image.Image:
-        """As of an array."""
+        """Return the drawn image in mode `RGB`."""
         return self._array.load()
 
     @cached_property
@@ -96,20 +120,20 @@ class DrawnImage:
 
 
 def count(seed: int = 0) -> Listing:
-    """How many shapes, 1 to 8, of any kind, size and colour; none touches another."""
-    labels = _balanced(MOST, seed, "count")
+    """Make the task of counting shapes, 1 to 8, of any kind, size and colour, none of which touches another."""
+    labels = _balanced(MAX_SHAPES, seed, "count")
     scenes = [partial(_crowd, seed, row, label + 1) for row, label in enumerate(labels)]
-    return _listing("count", seed, scenes, labels, [str(n + 1) for n in range(MOST)])
+    return _listing("count", seed, scenes, labels, [str(n + 1) for n in range(MAX_SHAPES)])
 
 
 def location(seed: int = 0) -> Listing:
-    """In which cell of a 4 x 4 grid the centre of the one shape lies."""
+    """Make the task of telling in which cell of a 4 x 4 grid the centre of the one shape lies."""
     names = [f"row {y + 1}, column {x + 1}" for y in range(GRID) for x in range(GRID)]
     return _listing("single", seed, _singles(seed), _balanced(GRID * GRID, seed, "location"), names)
 
 
 def orientation(seed: int = 0) -> Listing:
-    """In which of 16 directions the one shape points."""
+    """Make the task of telling in which of 16 directions the one shape points."""
     names = [f"{360 / TURNS * turn:g} degrees" for turn in range(TURNS)]
     return _listing("single", seed, _singles(seed), _balanced(TURNS, seed, "orientation"), names)
 

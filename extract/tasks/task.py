@@ -1,4 +1,4 @@
-"""A task: images, labels, classes and folds, and what must hold of them."""
+"""A task: images, labels, classes and folds, made of a listing, and what must hold of them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from head2toe.extract.images.sources import LOSSY, ImageSource
+from head2toe.extract.images.file_formats import LOSSY
+from head2toe.extract.images.sources import ImageSource
 from head2toe.extract.readers.listing import Listing
 from head2toe.extract.readers.splits import N_FOLDS, choose_folds, hold_out_test, hold_out_validation, numbered
 from head2toe.store.common.errors import DataError
@@ -16,7 +17,7 @@ from head2toe.store.common.labelled import Labelled
 
 @dataclass(frozen=True, eq=False)
 class Task(Labelled):
-    """What is to be learned.
+    """A classification task: images with labels, split into training rows with folds and test rows.
 
     Attributes
     ----------
@@ -51,8 +52,63 @@ class Task(Labelled):
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_listing(
+        cls, listing: Listing, name: str, *, group: str | None = None, seed: int = 0, folds: str = "auto"
+    ) -> "Task":
+        """Make a task of what a reader returned, with folds, and with a test held out if there is none.
+
+        Parameters
+        ----------
+        listing : Listing
+            Images, labels and classes.
+        name : str
+            The task's name.
+        group : str, optional
+            VTAB's group of tasks.
+        seed : int
+            Draws folds and hold-outs where the listing brings none.
+        folds : str
+            One of `head2toe.extract.readers.splits.FOLDS`.
+
+        Raises
+        ------
+        BadRequest
+            There is no such way to make folds.
+        DataError
+            The listing has too few images or classes, or its groups forbid the folds.
+        """
+        listing = hold_out_test(listing, seed)
+        if folds == "holdout":
+            listing = hold_out_validation(listing, seed)
+        rows = listing.train + listing.test
+        return checked(
+            cls(
+                name=printable(name),
+                classes=tuple(map(printable, listing.classes)),
+                images=tuple(image for image, _ in rows),
+                labels=np.array([label for _, label in rows], dtype=np.int64),
+                folds=choose_folds(listing, folds, seed),
+                source=printable(listing.source),
+                group=group,
+                notes=listing.notes,
+                provenance={**listing.provenance, "layout": listing.layout},
+            )
+        )
+
     def without(self, rows: Sequence[int]) -> "Task":
-        """The task without some rows (unreadable images, say); the other rows keep order and fold."""
+        """Return the task without some rows (unreadable images, say); the other rows keep order and fold.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Rows of all images, training rows first.
+
+        Raises
+        ------
+        DataError
+            What is left can't be learned, or no test row is left of those that there were.
+        """
         keep = np.setdiff1d(np.arange(len(self.images)), rows)
         return checked(
             replace(
@@ -65,34 +121,26 @@ class Task(Labelled):
         )
 
 
-def from_listing(listing: Listing, name: str, *, group: str | None = None, seed: int = 0, folds: str = "auto") -> Task:
-    """A task of what a reader found: with a test held out if there is none, and folds. Errors as of `load_task`."""
-    listing = hold_out_test(listing, seed)
-    if folds == "holdout":
-        listing = hold_out_validation(listing, seed)
-    rows = listing.train + listing.test
-    return checked(
-        Task(
-            name=printable(name),
-            classes=tuple(map(printable, listing.classes)),
-            images=tuple(image for image, _ in rows),
-            labels=np.array([label for _, label in rows], dtype=np.int64),
-            folds=choose_folds(listing, folds, seed),
-            source=printable(listing.source),
-            group=group,
-            notes=listing.notes,
-            provenance={**listing.provenance, "layout": listing.layout},
-        )
-    )
-
-
 def checked(task: Task, *, tested: bool = True) -> Task:
-    """The task, if it can be learned (and tested). Raises DataError saying what is wrong with which class or split."""
-    found = np.count_nonzero(np.bincount(task.train_labels, minlength=len(task.classes)))
+    """Return a task if it can be learned and tested.
+
+    Parameters
+    ----------
+    task : Task
+        The task.
+    tested : bool
+        Whether there must be test rows.
+
+    Raises
+    ------
+    DataError
+        There are too few training images, classes among them, folds or test images.
+    """
+    n_classes = np.count_nonzero(np.bincount(task.train_labels, minlength=len(task.classes)))
     if task.n_train < 2 * N_FOLDS:
         raise DataError(f"task {task.name}: {task.n_train} training images; {2 * N_FOLDS} are the least")
-    if found < 2:
-        raise DataError(f"task {task.name}: training images of {found} class; there must be two or more")
+    if n_classes < 2:
+        raise DataError(f"task {task.name}: training images of {n_classes} class; there must be two or more")
     if task.folds.max() < 0:
         raise DataError(f"task {task.name}: no fold holds out a training image: there is nothing to choose settings by")
     if task.folds.min() == task.folds.max():
@@ -103,7 +151,12 @@ def checked(task: Task, *, tested: bool = True) -> Task:
 
 
 def image_formats(images: Sequence[ImageSource]) -> dict[str, Any]:
-    """How many images have which format, and whether any is lossy: its pixels may differ from the original's.
+    """Count the formats of images, and tell whether any is lossy: its pixels may differ from the original's.
+
+    Returns
+    -------
+    dict
+        `formats`: the number of images by format, the most frequent first; `lossy`: bool.
 
     Raises
     ------

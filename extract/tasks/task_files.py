@@ -1,4 +1,4 @@
-"""Task files: a few lines of YAML that give a task of one's own a name, `TASK=my_task`.
+"""Task files: a few lines of YAML each, which give a task of one's own a name (`TASK=my_task`).
 
 # tasks/my_task.yaml
 path: ../photos/manifest.csv     # any format that a path may have, relative to this file
@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from head2toe.extract.options import SEEDS
+from head2toe.extract.options import SEEDS, data_root
 from head2toe.extract.readers import formats
 from head2toe.extract.readers.listing import Listing
 from head2toe.extract.readers.splits import FOLDS
-from head2toe.extract.vtab import read as vtab
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
 
-SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml")
 FIELDS = ("path", "classes", "folds", "group", "seed", "name")
 
 
@@ -37,10 +36,15 @@ class TaskFile:
     file, path : Path
         The task file, and where the images are.
     name : str
+        The task's name.
     classes : tuple of str, optional
         Names in label order.
-    folds, group : str, optional
+    folds : str, optional
+        One of `head2toe.extract.readers.splits.FOLDS`.
+    group : str, optional
+        A word that `head2toe tasks` shows.
     seed : int, optional
+        Draws folds and hold-outs.
     """
 
     file: Path
@@ -52,7 +56,7 @@ class TaskFile:
     seed: int | None
 
     def read(self) -> Listing:
-        """The images and labels that it points to. Raises as `head2toe.extract.readers.formats.read`."""
+        """Read the images and labels that it points to; errors are those of `head2toe.extract.readers.formats.read`."""
         if not self.path.exists():
             raise DataError(f"the task file {self.file} points to {self.path}, which does not exist")
         listing = formats.read(self.path)
@@ -60,27 +64,27 @@ class TaskFile:
 
 
 def is_task_file(path: Path) -> bool:
-    """Whether a path is a task file, by its name."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    """Return whether a path is a file that is named like a task file."""
+    return path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
 def folders() -> list[Path]:
-    """Where task files are looked for: ./tasks, then $HEAD2TOE_DATA (else ./data)."""
-    return [Path("tasks"), vtab.root()]
+    """Return the folders in which task files are looked for: ./tasks, then $HEAD2TOE_DATA (else ./data)."""
+    return [Path("tasks"), data_root()]
 
 
 def find(name: str) -> Path | None:
-    """The task file `<name>.yaml` (or .yml) in the folders, or the path of one."""
+    """Return the task file `<name>.yaml` (or .yml) in the folders, or the path of one; None where there is none."""
     if is_task_file(path := expanded(name)):
         return path
     if path.name != name:
         return None
-    found = (folder / f"{name}{suffix}" for folder in folders() for suffix in SUFFIXES)
-    return next((file for file in found if file.is_file()), None)
+    candidates = (folder / f"{name}{suffix}" for folder in folders() for suffix in _SUFFIXES)
+    return next((file for file in candidates if file.is_file()), None)
 
 
-def every() -> list[Path]:
-    """All task files in the folders, by name; of two with one name the first is the one that counts."""
+def all_files() -> list[Path]:
+    """Return all task files in the folders by name; of two with one name the first one counts."""
     files = [file for folder in folders() if folder.is_dir() for file in folder.iterdir() if is_task_file(file)]
     return sorted({file.stem: file for file in reversed(files)}.values())
 
@@ -91,30 +95,30 @@ def load(file: Path) -> TaskFile:
     Raises
     ------
     DataError
-        It is not YAML, has a field that is none of `FIELDS`, or a value of another kind.
+        It is no YAML, has a field that is none of `FIELDS`, or a value of another kind.
     """
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"can't read the task file {file}: {' '.join(str(error).split())}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise DataError(f"the task file {file} is no mapping: expected lines like 'path: my_images'")
-    if unknown := [field for field in found if field not in FIELDS]:
+    if unknown := [field for field in content if field not in FIELDS]:
         raise DataError(f"the task file {file} has an unknown field {unknown[0]!r}: known are {', '.join(FIELDS)}")
     for field, (fits, expected) in _EXPECTED.items():
-        if found.get(field) is not None and not fits(found[field]):
-            raise DataError(f"{field} in the task file {file} is {found[field]!r}: expected {expected}")
-    if found.get("path") is None:
+        if content.get(field) is not None and not fits(content[field]):
+            raise DataError(f"{field} in the task file {file} is {content[field]!r}: expected {expected}")
+    if content.get("path") is None:
         raise DataError(f"the task file {file} has no path: expected a line like 'path: my_images'")
-    classes = found.get("classes")
+    classes = content.get("classes")
     return TaskFile(
         file=file,
-        path=file.parent / expanded(found["path"]),
-        name=found.get("name") or file.stem,
+        path=file.parent / expanded(content["path"]),
+        name=content.get("name") or file.stem,
         classes=None if classes is None else tuple(map(str, classes)),
-        folds=found.get("folds"),
-        group=found.get("group"),
-        seed=found.get("seed"),
+        folds=content.get("folds"),
+        group=content.get("group"),
+        seed=content.get("seed"),
     )
 
 

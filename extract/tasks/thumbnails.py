@@ -1,4 +1,4 @@
-"""Small pictures of a task's images, for a page."""
+"""Thumbnails of a task's images, for the report."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -8,15 +8,18 @@ from head2toe.store.common.errors import Head2ToeError
 from PIL.Image import Image, Resampling
 
 SIDE = 176
+"""Largest width and height of a thumbnail in pixels."""
 
 
-def of_task(task: str, seed: int) -> Callable[[str], bytes | None]:
-    """Image name to a small JPEG; None where the task or the image can't be read (any more).
+def task_thumbnails(task: str, seed: int) -> Callable[[str], bytes | None]:
+    """Return a function from an image's name to a small JPEG, or to None where the image can't be read any more.
 
     Parameters
     ----------
-    task, seed
-        As for `load_task`. A relative path counts from where this runs.
+    task : str
+        A name or a path, as for `load_task`; a relative path counts from the current folder.
+    seed : int
+        The seed, as for `load_task`.
     """
     try:
         images = {image.name: image for image in load_task(task, seed=seed).images}
@@ -33,7 +36,7 @@ def of_task(task: str, seed: int) -> Callable[[str], bytes | None]:
 
 
 def small_jpeg(image: Image, side: int = SIDE) -> bytes:
-    """At most `side` pixels wide and high; what is tiny is enlarged pixel by pixel."""
+    """Encode an image as a JPEG at most `side` pixels wide and high; a tiny one is enlarged pixel by pixel."""
     if (times := side // max(image.size)) > 1:
         image = image.resize((times * image.width, times * image.height), Resampling.NEAREST)
     image.thumbnail((side, side))

@@ -1,4 +1,4 @@
-"""VTAB-1k's nineteen tasks from TensorFlow Datasets, written into the VTAB-1k folder layout.
+"""The download of VTAB-1k's nineteen tasks from TensorFlow Datasets into the VTAB-1k folder layout.
 
 This is the one way to the rows and the pixels of the paper; the folders that circulate are JPEG copies. TensorFlow is
 needed once, to write the folder.
@@ -10,7 +10,7 @@ from typing import Any
 
 from head2toe.extract.vtab.recipes import RECIPES, Recipe
 from head2toe.extract.vtab.tasks import VtabTask
-from head2toe.extract.vtab.writer import Part, Picture, write_task
+from head2toe.extract.vtab.writer import LabelledImage, SplitRows, write_task
 from head2toe.store.common.errors import DataError, MissingExtra
 
 
@@ -20,9 +20,9 @@ def materialise(task: VtabTask, root: Path, *, data_dir: Path | None = None) -> 
     Parameters
     ----------
     task : VtabTask
-        Which.
+        The task.
     root : Path
-        The data root (`vtab.root()`).
+        The data root (`head2toe.extract.options.data_root`).
     data_dir : Path, optional
         Where TensorFlow Datasets keeps its own files; without it, where it does by default
         (`$TFDS_DATA_DIR`, `~/tensorflow_datasets`). What is not there is downloaded and prepared.
@@ -45,21 +45,18 @@ def materialise(task: VtabTask, root: Path, *, data_dir: Path | None = None) -> 
         return folder
     tfds = _tensorflow_datasets(task)
     recipe = RECIPES[task.folder]
-    builder, name = _prepared(tfds, recipe, task, data_dir)
-    sizes = {name: int(split.num_examples) for name, split in builder.info.splits.items()}
+    builder, name = _prepared_builder(tfds, recipe, task, data_dir)
+    sizes = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
     try:
         specs = {split: cut.spec(sizes) for split, cut in recipe.cuts.items()}
     except DataError as error:
         raise DataError(f"task {task.name}, {name}: {error}") from error
-    of = recipe.classes
-    classes = tuple(builder.info.features[of].names) if isinstance(of, str) else of
-    if len(classes) != task.n_classes:
-        raise DataError(f"task {task.name} has {task.n_classes} classes, but {name} names {len(classes)}")
-    parts = {}
+    classes = _class_names(builder, name, recipe, task)
+    splits = {}
     for split, cut in recipe.cuts.items():
-        first, last = cut.bounds(sizes)
-        parts[split] = Part(last - first, _rows(tfds, builder, specs[split], recipe))
-    return write_task(folder, classes, parts, _provenance(tfds, builder, name, recipe, specs))
+        first, end = cut.bounds(sizes)
+        splits[split] = SplitRows(end - first, _rows(tfds, builder, specs[split], recipe))
+    return write_task(folder, classes, splits, _provenance(tfds, builder, name, recipe, specs))
 
 
 def _tensorflow_datasets(task: VtabTask) -> Any:
@@ -73,8 +70,8 @@ def _tensorflow_datasets(task: VtabTask) -> Any:
     return tfds
 
 
-def _prepared(tfds: Any, recipe: Recipe, task: VtabTask, data_dir: Path | None) -> tuple[Any, str]:
-    """The builder with its data on disk, and the name it goes by."""
+def _prepared_builder(tfds: Any, recipe: Recipe, task: VtabTask, data_dir: Path | None) -> tuple[Any, str]:
+    """The builder with its data on disk, and its name with the version that is there."""
     name = recipe.builder
     where = None if data_dir is None else str(data_dir)
     try:
@@ -100,7 +97,15 @@ def _prepared(tfds: Any, recipe: Recipe, task: VtabTask, data_dir: Path | None) 
     return builder, name
 
 
-def _rows(tfds: Any, builder: Any, spec: str, recipe: Recipe) -> Iterator[Picture]:
+def _class_names(builder: Any, name: str, recipe: Recipe, task: VtabTask) -> tuple[str, ...]:
+    feature = recipe.classes
+    classes = tuple(builder.info.features[feature].names) if isinstance(feature, str) else feature
+    if len(classes) != task.n_classes:
+        raise DataError(f"task {task.name} has {task.n_classes} classes, but {name} names {len(classes)}")
+    return classes
+
+
+def _rows(tfds: Any, builder: Any, spec: str, recipe: Recipe) -> Iterator[LabelledImage]:
     """The rows of a slice in the order of their index; images as the files they were stored as."""
     dataset = builder.as_dataset(
         split=spec,
@@ -110,14 +115,14 @@ def _rows(tfds: Any, builder: Any, spec: str, recipe: Recipe) -> Iterator[Pictur
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
     )
     for example in tfds.as_numpy(dataset):
-        yield Picture(recipe.image(bytes(example["image"])), recipe.label(example))
+        yield LabelledImage(recipe.image(bytes(example["image"])), recipe.label(example))
 
 
 def _provenance(tfds: Any, builder: Any, name: str, recipe: Recipe, specs: Mapping[str, str]) -> dict[str, Any]:
-    own = "VTAB-1k's own"
+    original = "VTAB-1k's own"
     return {
         "source": "TensorFlow Datasets",
-        "rows": own if name == recipe.builder else f"{own} if {name} orders rows as {recipe.builder} did",
+        "rows": original if name == recipe.builder else f"{original} if {name} orders rows as {recipe.builder} did",
         "lossless": True,
         "builder": name,
         "version": str(builder.version),

@@ -1,4 +1,4 @@
-"""Tasks of VTAB-1k whose datasets torchvision can download, written into the VTAB-1k folder layout.
+"""The download of VTAB-1k's tasks that torchvision has datasets of, into the VTAB-1k folder layout.
 
 The images are the original ones, but the 1000 training rows are **not VTAB-1k's own**: those are defined by TensorFlow
 Datasets' order, which torchvision's datasets don't have. They are drawn here with a fixed seed, and results are near
@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.extract.readers import splits
-from head2toe.extract.vtab.tasks import VtabTask
-from head2toe.extract.vtab.writer import N_TRAIN, N_VAL, TEST, TRAIN, VAL, Part, Picture, write_task
+from head2toe.extract.readers.splits import hold_out
+from head2toe.extract.readers.vtab_lists import TEST_LIST, TRAIN800, VAL200
+from head2toe.extract.vtab.tasks import N_TRAIN, N_VAL, VtabTask
+from head2toe.extract.vtab.writer import LabelledImage, SplitRows, write_task
 from head2toe.store.common.errors import BadRequest, DataError
 
 SEED = 0
-OFFICIAL, HELD_OUT = (
-    "the official one",
-    "a fifth of every class, held out with the seed (the dataset has no test split)",
-)
-_BROKEN = (
+"""Draws the rows, always the same ones."""
+
+_DOWNLOAD_ERRORS = (
     *(OSError, RuntimeError, ImportError, EOFError, ValueError),
     *(http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile),
 )
@@ -35,9 +34,18 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class Offer:
-    """A class of `torchvision.datasets`, and the arguments that choose its splits.
+    """A class of `torchvision.datasets`, and the arguments that choose its subsets.
 
-    Without `val`, validation rows are drawn from the training rows; without `test`, test rows are held out.
+    Attributes
+    ----------
+    dataset : str
+        The name of the class.
+    train : mapping
+        Arguments that choose the training rows.
+    test : mapping, optional
+        Arguments that choose the test rows; without them, test rows are held out.
+    val : mapping, optional
+        Arguments that choose the validation rows; without them, they are drawn from the training rows.
     """
 
     dataset: str
@@ -46,71 +54,26 @@ class Offer:
     val: Mapping[str, Any] | None = None
 
 
-def _three(dataset: str) -> Offer:
+def _with_three_subsets(dataset: str) -> Offer:
     return Offer(dataset, {"split": "train"}, {"split": "test"}, {"split": "val"})
 
 
 OFFERS: dict[str, Offer] = {
     "cifar": Offer("CIFAR100", {"train": True}, {"train": False}),
     "caltech101": Offer("Caltech101"),
-    "dtd": _three("DTD"),
-    "oxford_flowers102": _three("Flowers102"),
+    "dtd": _with_three_subsets("DTD"),
+    "oxford_flowers102": _with_three_subsets("Flowers102"),
     "oxford_iiit_pet": Offer("OxfordIIITPet", {"split": "trainval"}, {"split": "test"}),
     "svhn": Offer("SVHN", {"split": "train"}, {"split": "test"}),
     "sun397": Offer("SUN397"),
-    "patch_camelyon": _three("PCAM"),
+    "patch_camelyon": _with_three_subsets("PCAM"),
     "eurosat": Offer("EuroSAT"),
 }
-"""By the task's folder in the shared layout, the name of a task that all agree on."""
-
-
-class Split:
-    """A split of a torchvision dataset: rows in an order that is the same everywhere."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-        self.files = _files(dataset)
-
-    def __len__(self) -> int:
-        return len(self.dataset) if self.files is None else len(self.files)
-
-    def labels(self) -> np.ndarray:
-        """The label of every row, (n,) int64."""
-        rows = self.files if self.files is not None else (self.dataset[i] for i in range(len(self)))
-        return np.array([int(label) for _, label in rows], dtype=np.int64)
-
-    def pictures(self, rows: np.ndarray) -> Iterator[Picture]:
-        """These rows, one at a time: the file's bytes where there is a file, else its pixels."""
-        for row in rows.tolist():
-            if self.files is None:
-                image, label = self.dataset[row]
-                yield Picture(np.asarray(image.convert("RGB")), int(label))
-                continue
-            path, label = self.files[row]
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise DataError(
-                    f"can't read {path} ({error.strerror}): if its download was interrupted, remove the dataset's "
-                    "folder and begin again"
-                ) from error
-            yield Picture(content, label)
-
-
-def _files(dataset: Any) -> list[tuple[Path, int]] | None:
-    """Image files and labels, sorted by path (SUN397 lists them as the file system does); None if it keeps arrays."""
-    if hasattr(dataset, "samples"):  # an ImageFolder
-        pairs = list(dataset.samples)
-    else:
-        paths = next((getattr(dataset, name) for name in ("_image_files", "_images") if hasattr(dataset, name)), None)
-        if paths is None:
-            return None
-        pairs = list(zip(paths, dataset._labels, strict=True))
-    return sorted((Path(path), int(label)) for path, label in pairs)
+"""Offers by the task's folder in the shared layout, the one name of a task that all sources agree on."""
 
 
 def offers(task: VtabTask) -> bool:
-    """Whether torchvision can download the task."""
+    """Return whether torchvision can download the task."""
     return task.folder in OFFERS
 
 
@@ -120,9 +83,9 @@ def materialise(task: VtabTask, root: Path) -> Path:
     Parameters
     ----------
     task : VtabTask
-        Which.
+        The task.
     root : Path
-        The data root (`vtab.root()`).
+        The data root (`head2toe.extract.options.data_root`).
 
     Returns
     -------
@@ -146,32 +109,91 @@ def materialise(task: VtabTask, root: Path) -> Path:
             f"folder at {folder}, or use TensorFlow Datasets (pip install 'head2toe[tfds]')"
         )
     offer = OFFERS[task.folder]
-    train = _opened(task, root, offer.train)
+    train = _open_subset(task, root, offer.train)
     classes = tuple(getattr(train.dataset, "classes", None) or map(str, range(task.n_classes)))
     if len(classes) != task.n_classes:
         raise DataError(
             f"task {task.name} has {task.n_classes} classes, but torchvision's {offer.dataset} in "
             f"{root / 'torchvision'} has {len(classes)}: if its download was interrupted, remove it and begin again"
         )
-    return write_task(folder, classes, _parts(task, root, train), _provenance(offer))
+    return write_task(folder, classes, _draw_splits(task, root, train), _provenance(offer))
 
 
-def _parts(task: VtabTask, root: Path, train: Split) -> dict[str, Part]:
+class Subset:
+    """Rows of a torchvision dataset, in an order that is the same everywhere.
+
+    Attributes
+    ----------
+    dataset : torchvision dataset
+        The dataset, opened for these rows.
+    files : list of (Path, int), optional
+        Image files and labels; None if the dataset keeps arrays.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self.files = _files(dataset)
+
+    def __len__(self) -> int:
+        return len(self.dataset) if self.files is None else len(self.files)
+
+    def labels(self) -> np.ndarray:
+        """Return the labels of all rows, an (n,) int64 array."""
+        rows = self.files if self.files is not None else (self.dataset[i] for i in range(len(self)))
+        return np.array([int(label) for _, label in rows], dtype=np.int64)
+
+    def images(self, rows: np.ndarray) -> Iterator[LabelledImage]:
+        """Read rows one at a time: a file's bytes where there is a file, else the pixels.
+
+        Raises
+        ------
+        DataError
+            A file can't be read.
+        """
+        for row in rows.tolist():
+            if self.files is None:
+                image, label = self.dataset[row]
+                yield LabelledImage(np.asarray(image.convert("RGB")), int(label))
+                continue
+            path, label = self.files[row]
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise DataError(
+                    f"can't read {path} ({error.strerror}): if its download was interrupted, remove the dataset's "
+                    "folder and begin again"
+                ) from error
+            yield LabelledImage(content, label)
+
+
+def _files(dataset: Any) -> list[tuple[Path, int]] | None:
+    """Image files and labels, sorted by path (SUN397 lists them as the file system does); None if it keeps arrays."""
+    if hasattr(dataset, "samples"):  # an ImageFolder
+        pairs = list(dataset.samples)
+    else:
+        paths = next((getattr(dataset, name) for name in ("_image_files", "_images") if hasattr(dataset, name)), None)
+        if paths is None:
+            return None
+        pairs = list(zip(paths, dataset._labels, strict=True))
+    return sorted((Path(path), int(label)) for path, label in pairs)
+
+
+def _draw_splits(task: VtabTask, root: Path, train: Subset) -> dict[str, SplitRows]:
     """The three splits: 800 and 200 rows drawn with the seed, and all rows of the test."""
     offer = OFFERS[task.folder]
     rng = np.random.default_rng(SEED)
     pool = np.arange(len(train))
     if offer.test is not None:
-        test = _opened(task, root, offer.test)
+        test = _open_subset(task, root, offer.test)
         test_rows = np.arange(len(test))
     else:
-        held_out = splits.hold_out(train.labels(), None, SEED)
+        held_out = hold_out(train.labels(), None, SEED)
         test, test_rows, pool = train, np.flatnonzero(held_out), np.flatnonzero(~held_out)
     drawn = rng.permutation(pool)
     if offer.val is None:
         val, val_rows = train, drawn[N_TRAIN : N_TRAIN + N_VAL]
     else:
-        val = _opened(task, root, offer.val)
+        val = _open_subset(task, root, offer.val)
         val_rows = rng.permutation(len(val))[:N_VAL]
     if len(drawn[:N_TRAIN]) < N_TRAIN or len(val_rows) < N_VAL:
         raise DataError(
@@ -179,14 +201,14 @@ def _parts(task: VtabTask, root: Path, train: Split) -> dict[str, Part]:
             "download was interrupted, remove it and begin again"
         )
     return {
-        TRAIN: Part(N_TRAIN, train.pictures(drawn[:N_TRAIN])),
-        VAL: Part(N_VAL, val.pictures(val_rows)),
-        TEST: Part(len(test_rows), test.pictures(test_rows)),
+        TRAIN800: SplitRows(N_TRAIN, train.images(drawn[:N_TRAIN])),
+        VAL200: SplitRows(N_VAL, val.images(val_rows)),
+        TEST_LIST: SplitRows(len(test_rows), test.images(test_rows)),
     }
 
 
-def _opened(task: VtabTask, root: Path, arguments: Mapping[str, Any]) -> Split:
-    """A dataset's split, downloaded if need be."""
+def _open_subset(task: VtabTask, root: Path, arguments: Mapping[str, Any]) -> Subset:
+    """The rows of the task's dataset that these arguments choose, downloaded if need be."""
     name, where = OFFERS[task.folder].dataset, root / "torchvision"
     try:
         where.mkdir(parents=True, exist_ok=True)
@@ -195,8 +217,8 @@ def _opened(task: VtabTask, root: Path, arguments: Mapping[str, Any]) -> Split:
         dataset = getattr(datasets, name)(str(where), download=True, **arguments)
         if name == "Caltech101":  # its class leaves out the background, which VTAB counts as the 102nd class
             dataset = datasets.ImageFolder(str(Path(dataset.root) / "101_ObjectCategories"))
-        return Split(dataset)
-    except _BROKEN as error:
+        return Subset(dataset)
+    except _DOWNLOAD_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"task {task.name}: torchvision can't get {name} into {where}: {reason[:300]}; other ways: put VTAB-1k's "
@@ -207,11 +229,12 @@ def _opened(task: VtabTask, root: Path, arguments: Mapping[str, Any]) -> Split:
 def _provenance(offer: Offer) -> dict[str, Any]:
     import torchvision
 
+    held_out = "a fifth of every class, held out with the seed (the dataset has no test split)"
     return {
         "source": "torchvision",
         "rows": "not VTAB's own rows: drawn with a fixed seed",
         "seed": SEED,
-        "test": OFFICIAL if offer.test is not None else HELD_OUT,
+        "test": "the official one" if offer.test is not None else held_out,
         "lossless": True,
         "dataset": offer.dataset,
         "version": str(torchvision.__version__),

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from head2toe.extract.readers.vtab_lists import TEST_LIST, TRAIN800, VAL200
 from head2toe.extract.vtab import labels
-from head2toe.extract.vtab.writer import N_TRAIN, N_VAL, TEST, TRAIN, VAL
+from head2toe.extract.vtab.tasks import N_TRAIN, N_VAL
 from head2toe.store.common.errors import DataError
 from PIL import Image
 
@@ -20,7 +21,17 @@ Sizes = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Cut:
-    """Rows of one of a builder's splits: from one percentage to another, of these the first `rows`."""
+    """Rows of one of a builder's splits.
+
+    Attributes
+    ----------
+    split : str
+        The builder's split: `train`, `validation` or `test`.
+    start, stop : int
+        Percentages of the split between which the rows lie.
+    rows : int, optional
+        How many of these rows are taken, the first ones; all by default.
+    """
 
     split: str
     start: int = 0
@@ -28,7 +39,12 @@ class Cut:
     rows: int | None = None
 
     def bounds(self, sizes: Sizes) -> tuple[int, int]:
-        """First and last row (exclusive) where the splits have these sizes; p % of n rows are int(n p / 100).
+        """Return the first row and the row after the last one; p % of n rows are int(n p / 100).
+
+        Parameters
+        ----------
+        sizes : mapping of str to int
+            Number of rows in each of the builder's splits.
 
         Raises
         ------
@@ -43,7 +59,10 @@ class Cut:
         return first, last
 
     def spec(self, sizes: Sizes) -> str:
-        """As TensorFlow Datasets writes it, in absolute rows: `train[45000:45200]`."""
+        """Return the cut as TensorFlow Datasets writes it, in absolute rows: `train[45000:45200]`.
+
+        Parameters and errors are those of `bounds`.
+        """
         first, last = self.bounds(sizes)
         return f"{self.split}[{first}:{last}]"
 
@@ -52,7 +71,7 @@ def _label(example: Example) -> int:
     return int(example["label"])
 
 
-def _encoded(content: bytes) -> bytes:
+def _as_stored(content: bytes) -> bytes:
     return content
 
 
@@ -63,24 +82,39 @@ def _times_255(content: bytes) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Where a task is in TensorFlow Datasets, and what its rows and labels are there."""
+    """Where a task is in TensorFlow Datasets, and what its rows and labels are there.
+
+    Attributes
+    ----------
+    builder : str
+        The builder and its version, as TensorFlow Datasets writes them: `dtd:3.*.*`.
+    val, test : Cut
+        Validation rows and test rows; training rows are the first 800 of the split `train`.
+    label : callable
+        Returns the label (int) of an example.
+    definition : str
+        The label in words.
+    classes : tuple of str, or str
+        Class names in label order, or the builder's feature that holds them.
+    image : callable
+        Returns an image file's bytes, or uint8 pixels, of the encoded image that the builder keeps.
+    later : str, optional
+        A version to take where TensorFlow Datasets no longer has that one; its rows may be others.
+    """
 
     builder: str
     val: Cut
     test: Cut
     label: Callable[[Example], int] = _label
     definition: str = "label"
-    """The label in words."""
     classes: tuple[str, ...] | str = "label"
-    """Names, or the feature that holds them."""
-    image: Callable[[bytes], bytes | np.ndarray] = _encoded
+    image: Callable[[bytes], bytes | np.ndarray] = _as_stored
     later: str | None = None
-    """A version to take where TensorFlow Datasets no longer has that one; its rows may be others."""
 
     @property
     def cuts(self) -> dict[str, Cut]:
-        """The rows of each split."""
-        return {TRAIN: Cut("train", rows=N_TRAIN), VAL: self.val, TEST: self.test}
+        """The rows of each list of the VTAB-1k layout."""
+        return {TRAIN800: Cut("train", rows=N_TRAIN), VAL200: self.val, TEST_LIST: self.test}
 
 
 def _official(builder: str) -> Recipe:
@@ -103,9 +137,9 @@ def _dsprites(feature: str, word: str, n_values: int) -> Recipe:
         "dsprites:2.*.*",
         80,
         90,
-        label=lambda example: labels.merged(int(example[feature]), n_values, 16),
+        label=lambda example: labels.merged_label(int(example[feature]), n_values, 16),
         definition=f"floor({feature} / {n_values / 16:g})",
-        classes=labels.merged_classes(word, n_values, 16),
+        classes=labels.merged_class_names(word, n_values, 16),
         image=_times_255,
     )
 
@@ -164,4 +198,4 @@ RECIPES: dict[str, Recipe] = {
     "smallnorb_azi": _smallnorb("label_azimuth"),
     "smallnorb_ele": _smallnorb("label_elevation"),
 }
-"""By the task's folder in the shared layout, the name of a task that all agree on."""
+"""Recipes by the task's folder in the shared layout, the one name of a task that all sources agree on."""

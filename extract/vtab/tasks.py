@@ -1,18 +1,34 @@
-"""VTAB-1k's nineteen tasks: names, groups and sizes."""
+"""VTAB-1k's nineteen tasks: names, groups and sizes.
+
+Source: Zhai et al. 2019, "The Visual Task Adaptation Benchmark".
+"""
 
 import os
 import re
 from dataclasses import dataclass
 
-N_TRAIN = 1000
-"""Training rows of every task: 800 and the 200 for validation."""
+from head2toe.extract.readers.splits import VTAB_SPLIT
+
+N_TRAIN, N_VAL = VTAB_SPLIT
+"""Training rows and validation rows of every task."""
 
 
 @dataclass(frozen=True)
 class VtabTask:
-    """A VTAB task: the name used here, its folder in the shared layout, its group, its number of classes, other names.
+    """What is known of a task of VTAB-1k without its data.
 
-    Case and anything but letters and digits in a name do not count.
+    Attributes
+    ----------
+    name : str
+        The name used here.
+    folder : str
+        The task's folder in the layout that the community shares.
+    group : {"natural", "specialised", "structured"}
+        VTAB's group of tasks.
+    n_classes : int
+        Number of classes.
+    aliases : tuple of str
+        Other names: in the paper's tables, in VTAB's own code, in the clip-benchmark's copies.
     """
 
     name: str
@@ -22,8 +38,7 @@ class VtabTask:
     aliases: tuple[str, ...] = ()
 
 
-# Aliases: names in the paper's tables, in VTAB's own code, in the clip-benchmark's copies.
-TASKS = (
+VTAB_TASKS = (
     VtabTask("cifar100", "cifar", "natural", 100, ("cifar(num_classes=100)",)),
     VtabTask("caltech101", "caltech101", "natural", 102),
     VtabTask("dtd", "dtd", "natural", 47),
@@ -92,19 +107,17 @@ TASKS = (
         ),
     ),
 )
+VTAB_NAMES = tuple(task.name for task in VTAB_TASKS)
 
 
-NAMES = tuple(task.name for task in TASKS)
-
-
-def plain(name: str) -> str:
-    """A name without what does not count: `CIFAR-100` is `cifar100`."""
+def normalised_name(name: str) -> str:
+    """Return a name without what does not count, case and all but letters and digits: `CIFAR-100` is `cifar100`."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-_BY_NAME = {plain(name): task for task in TASKS for name in (task.name, task.folder, *task.aliases)}
+_TASK_OF_NAME = {normalised_name(name): task for task in VTAB_TASKS for name in (task.name, task.folder, *task.aliases)}
 
 
-def find(name: str) -> VtabTask | None:
-    """The task of this name or alias; a path (with a separator in it) is never one."""
-    return None if "/" in name or os.sep in name else _BY_NAME.get(plain(name))
+def find_vtab_task(name: str) -> VtabTask | None:
+    """Return the task of a name, folder or alias, or None; a path (with a separator in it) never names one."""
+    return None if "/" in name or os.sep in name else _TASK_OF_NAME.get(normalised_name(name))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.outcome import Outcome, SweepPoint
-from head2toe.store.common.cache import read_arrays, write_arrays
+from head2toe.store.common.arrays_file import read_arrays, write_arrays
 
 
 def save(outcome: Outcome, file: Path) -> None:

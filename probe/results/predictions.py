@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.metrics.classification import normalized
 from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.metrics.classification import normalized
 from head2toe.store.common.errors import MissingExtra, StoreError
 from head2toe.store.common.files import write_bytes
+from head2toe.store.common.parquet import import_pyarrow
 
 PARQUET, CSV = "predictions.parquet", "predictions.csv"
 
@@ -79,8 +80,8 @@ def write(folder: Path, rows: Rows, outcomes: Sequence[Outcome]) -> Path:
     """Write all methods' predictions, atomically; the file of an earlier run in the other format is removed."""
     columns = _columns(rows, outcomes)
     try:
-        import pyarrow
-    except ImportError:
+        pyarrow = import_pyarrow("Parquet")
+    except MissingExtra:
         file, content = folder / CSV, _as_csv(columns)
     else:
         file, content = folder / PARQUET, _as_parquet(columns, pyarrow)
@@ -151,11 +152,9 @@ def _as_csv(columns: Mapping[str, Any]) -> bytes:
 
 
 def _as_parquet(columns: Mapping[str, Any], pyarrow: Any) -> bytes:
-    from pyarrow import parquet
-
     sink = io.BytesIO()
     # Dictionaries pay for names that repeat, not for probabilities.
-    parquet.write_table(
+    pyarrow.parquet.write_table(
         pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()}),
         sink,
         compression="zstd",
@@ -171,11 +170,8 @@ def _from_csv(file: Path) -> dict[str, list[Any]]:
 
 
 def _from_parquet(file: Path) -> dict[str, Any]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra(f"{file}: pyarrow is needed to read it: pip install 'head2toe[report]'") from error
+    pyarrow = import_pyarrow(f"reading {file}")
     # Read as a whole first: a mapped file that shrinks meanwhile would kill the process.
-    table = parquet.read_table(io.BytesIO(file.read_bytes()))
+    table = pyarrow.parquet.read_table(io.BytesIO(file.read_bytes()))
     named = zip(table.column_names, table.columns, strict=True)
     return {name: column.to_numpy() if name.startswith("p_") else column.to_pylist() for name, column in named}

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.probe.metrics import calibration, classification
-from head2toe.probe.results import predictions, summary
 from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.metrics import calibration, classification
 from head2toe.probe.metrics.uncertainty import (
     Interval,
     McNemar,
@@ -20,6 +19,7 @@ from head2toe.probe.metrics.uncertainty import (
     mean_interval,
     paired_difference,
 )
+from head2toe.probe.results import predictions, summary
 from head2toe.store.common.errors import DataError, StoreError
 from head2toe.store.common.files import read_json, write_json
 from head2toe.store.common.labelled import Labelled

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from head2toe.probe.results import record as results, summary
+from head2toe.probe.results import record as results
+from head2toe.probe.results import summary
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import explained
 from head2toe.store.common.text import table

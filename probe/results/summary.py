@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.files import write_bytes
-from head2toe.store.common.text import table
-from head2toe.store.common.text import readable
+from head2toe.store.common.text import readable, table
 
 HEADER = (
     "method",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.ranking.relevance import Score
-from head2toe.store.common.cache import read_arrays, write_arrays
+from head2toe.store.common.arrays_file import read_arrays, write_arrays
 
 L21 = Score()
 

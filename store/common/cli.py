@@ -1,9 +1,9 @@
-"""What all commands share: options made of settings, JSON, checks shown, errors as one line."""
+"""What all commands share: errors as one line, JSON, an option for every setting, the checks of `doctor`."""
 
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,82 +11,6 @@ import click
 from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.common.files import in_words
 from head2toe.store.common.settings import flag_of
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-
-
-def show(document: Mapping[str, Any]) -> None:
-    """Print the one JSON document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of `doctor`.
-
-    Attributes
-    ----------
-    name : str
-    state : {"ok", "note", "FAIL"}
-        A note is worth knowing and no fault.
-    text : str
-        What was found.
-    remedy : str
-        What to do about it; never empty for a FAIL.
-    """
-
-    name: str
-    state: str
-    text: str
-    remedy: str = ""
-
-
-def echo_checks(checks: Sequence[Check], versions: Mapping[str, str], as_json: bool) -> bool:
-    """Show what `doctor` found; whether nothing is wrong."""
-    wrong = sum(check.state == "FAIL" for check in checks)
-    if as_json:
-        show({"ok": not wrong, "checks": list(map(asdict, checks)), "versions": versions})
-        return not wrong
-    for check in checks:
-        click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
-        if check.remedy:
-            click.echo(f"{'':<17} -> {check.remedy}")
-    click.echo(f"{wrong} of {len(checks)} checks failed" if wrong else "nothing is wrong")
-    return not wrong
-
-
-def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option for every setting of some dataclasses (`store.settings`), in their order, with its default shown."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for field in reversed([field for one in settings for field in fields(one)]):
-            told, default = field.metadata, field.default
-            form: dict[str, Any] = {"default": default, "show_default": default is not None}
-            if told["kind"] is bool:
-                form = {"is_flag": True}
-            elif told["listed"]:
-                form |= {"default": ",".join(default), "callback": _parts(told["every"])}
-            elif told["choices"]:
-                form["type"] = click.Choice(told["choices"])
-            elif issubclass(told["kind"], Path):
-                form["type"] = click.Path(path_type=Path, file_okay=False)
-            else:
-                form["type"] = told["kind"]
-            if told["several"]:
-                form |= {"multiple": True, "default": default if isinstance(default, tuple) else (default,)}
-            command = click.option(flag_of(field.name, told), field.name, help=told["help"], **form)(command)
-        return command
-
-    return decorate
-
-
-def _parts(every: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
-    """For click: `a,b` as names, each once; `all` is what it stands for."""
-
-    def parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
-        return every if value == "all" else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-
-    return parts
 
 
 class Commands(click.Group):
@@ -101,9 +25,100 @@ class Commands(click.Group):
         except (Head2ToeError, OSError) as error:
             if ctx.params["debug"]:
                 raise
-            said = in_words(error) if isinstance(error, OSError) else str(error)
-            click.echo(f"Error: {' '.join(said.split())}", err=True)
+            message = in_words(error) if isinstance(error, OSError) else str(error)
+            click.echo(f"Error: {' '.join(message.split())}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
         except KeyboardInterrupt:
             click.echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
             sys.exit(130)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+"""The option `--json` of every command that has something to show."""
+
+
+def show(document: Mapping[str, Any]) -> None:
+    """Print the one JSON document of a command."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for every setting of some dataclasses, in their order, with its default shown.
+
+    Parameters
+    ----------
+    *settings : type
+        Dataclasses whose fields are made by `settings.setting`.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for field in reversed([field for record in settings for field in fields(record)]):
+            flag, help = flag_of(field.name, field.metadata), field.metadata["help"]
+            command = click.option(flag, field.name, help=help, **_attributes(field))(command)
+        return command
+
+    return decorate
+
+
+def _attributes(field: "Field[Any]") -> dict[str, Any]:
+    """Return what click has to know of an option: its type, its default, and whether it may be repeated."""
+    metadata, default = field.metadata, field.default
+    attributes: dict[str, Any] = {"default": default, "show_default": default is not None}
+    if metadata["kind"] is bool:
+        attributes = {"is_flag": True}
+    elif metadata["listed"]:
+        attributes |= {"default": ",".join(default), "callback": _parts(metadata["every"])}  # type: ignore[arg-type]
+    elif metadata["choices"]:
+        attributes["type"] = click.Choice(metadata["choices"])
+    elif issubclass(metadata["kind"], Path):
+        attributes["type"] = click.Path(path_type=Path, file_okay=False)
+    else:
+        attributes["type"] = metadata["kind"]
+    if metadata["several"]:
+        attributes |= {"multiple": True, "default": default if isinstance(default, tuple) else (default,)}
+    return attributes
+
+
+def _parts(every: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """Return a callback for click that reads `a,b` as names, each once, and `all` as what it stands for."""
+
+    def parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
+        return every if value == "all" else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+
+    return parts
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `doctor`.
+
+    Attributes
+    ----------
+    name : str
+        What was checked, in a word or two.
+    state : {"ok", "note", "FAIL"}
+        A note is worth knowing and no fault.
+    text : str
+        What the check showed.
+    remedy : str
+        What to do about it; never empty for a FAIL.
+    """
+
+    name: str
+    state: str
+    text: str
+    remedy: str = ""
+
+
+def echo_checks(checks: Sequence[Check], versions: Mapping[str, str], as_json: bool) -> bool:
+    """Print the checks of `doctor`, as JSON with the packages' versions; returns whether none of them failed."""
+    failures = sum(check.state == "FAIL" for check in checks)
+    if as_json:
+        show({"ok": not failures, "checks": list(map(asdict, checks)), "versions": versions})
+        return not failures
+    for check in checks:
+        click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
+        if check.remedy:
+            click.echo(f"{'':<17} -> {check.remedy}")
+    click.echo(f"{failures} of {len(checks)} checks failed" if failures else "nothing is wrong")
+    return not failures

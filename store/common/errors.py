@@ -1,7 +1,7 @@
 """The errors the library raises: every message is one line that says what is wrong, where, and what to do.
 
-They live in the lowest room of the house so that every other room can raise them; `pipeline.py` turns them into a
-message and an exit code. Anything else that escapes is a bug and keeps its traceback.
+They stand on the ground floor of the house so that every room can raise them; `cli.Commands` turns them into a message
+and an exit code. Anything else that escapes is a bug and keeps its traceback.
 """
 
 
@@ -22,7 +22,7 @@ class DataError(Head2ToeError):
 
 
 class StoreError(Head2ToeError):
-    """A feature store is incomplete, damaged, foreign, or can't be written."""
+    """A feature store, or another file of the library's own, is incomplete, damaged, foreign, or can't be written."""
 
 
 class MissingExtra(Head2ToeError):

@@ -1,6 +1,7 @@
 """Durable, atomic files: the few file-system operations that the store's crash safety is made of.
 
-Whatever the operating system refuses becomes a one-line `StoreError` naming the file and the remedy.
+In this order: what the operating system refuses, as a one-line `StoreError` that names the file and the remedy; paths;
+syncing; files written under a partial name and then renamed; JSON; checksums; locks.
 """
 
 import errno
@@ -19,11 +20,11 @@ import numpy as np
 from head2toe.store.common.errors import StoreError
 
 PARTIAL = ".partial"
+"""How the name of a file that is still being written ends."""
+
 _PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.\w+$")  # what `partial_name` adds: no name that a user knows
-Progress = Callable[[int, int], None]  # called with what is done and what there is to do
-_CRC_CHUNK = 1 << 20
+_CRC_CHUNK = 1 << 20  # bytes
 _ANEW = "remove it, and it will be made anew"
-_REPAIR = "run `head2toe store verify --repair`"
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
 _GONE = ": was the store removed meanwhile? run `head2toe store ls`"
@@ -42,9 +43,19 @@ _REMEDIES = {
 
 @contextmanager
 def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
-    """Turn an `OSError` raised inside into a one-line `StoreError` about `path` (or the file the error names).
+    """Turn an `OSError` raised inside into a one-line error about a file.
 
-    `another` says how to choose another folder, where that helps.
+    Parameters
+    ----------
+    path : Path
+        The file, unless the `OSError` names one itself.
+    another : str
+        How to choose another folder, said where that helps.
+
+    Raises
+    ------
+    StoreError
+        The operating system refused something.
     """
     try:
         yield
@@ -53,22 +64,36 @@ def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
 
 
 def in_words(error: OSError, path: Path | None = None, another: str = "name another file or folder") -> str:
-    """What the operating system refused, in one line: the file (or else `path`), what is wrong, what to do."""
-    named = error.filename if isinstance(error.filename, str) else path
-    where = "" if named is None else f"{_PARTIAL_NAME.sub('', str(named))}: "
-    what = _REMEDIES.get(error.errno or 0, error.strerror or str(error)).replace(_ANOTHER_ROOT, another)
-    return where + (what if another == _ANOTHER_ROOT else what.removesuffix(_GONE))
+    """Say in one line what the operating system refused: the file (or else `path`), what is wrong, what to do."""
+    file = error.filename if isinstance(error.filename, str) else path
+    start = "" if file is None else f"{_PARTIAL_NAME.sub('', str(file))}: "
+    reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error)).replace(_ANOTHER_ROOT, another)
+    return start + (reason if another == _ANOTHER_ROOT else reason.removesuffix(_GONE))
 
 
 def require_writable(folder: Path, another: str) -> None:
-    """Raise `StoreError` if a folder that is not there yet can't be made; one that is there may serve what it holds."""
-    above = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    if above != folder.absolute() and not os.access(above, os.W_OK | os.X_OK):
-        raise StoreError(f"{folder}: can't be made, for {above} can't be written: {another}")
+    """Check that a folder which is not there yet can be made; one that is there may serve what it holds.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    another : str
+        How to choose another one.
+
+    Raises
+    ------
+    StoreError
+        The nearest folder above it that exists can't be written.
+    """
+    absolute = folder.absolute()
+    existing = next(path for path in (absolute, *absolute.parents) if path.exists())
+    if existing != absolute and not os.access(existing, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder}: can't be made, for {existing} can't be written: {another}")
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with `~` as the home folder; one that begins with `~` and names nobody (`~x.jpg`) is what it says."""
+    """Replace `~` by the home folder; a path that begins with `~` and names nobody (`~x.jpg`) stays as it is."""
     try:
         return Path(path).expanduser()
     except RuntimeError:  # no such user, or no home folder
@@ -76,7 +101,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def printable(text: str | Path) -> str:
-    """Text as UTF-8 can hold it: what is no UTF-8 in a file's name (of an older system) is written out, `udce9`."""
+    """Write out what UTF-8 can't hold (`udce9`), as in file names of an older system."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
@@ -99,12 +124,12 @@ def sync_file(path: Path) -> None:
 
 
 def partial_name(path: Path) -> Path:
-    """A fresh name beside `path` for writing; nothing but a rename ever gives it its final name."""
+    """Make up a fresh name beside `path` to write under; only a rename gives the file its final name."""
     return path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
 
 
 def preallocate(fd: int, nbytes: int) -> None:
-    """Reserve an empty file's bytes, so that a full disk is an error now and not a SIGBUS in a mapped write later."""
+    """Reserve an empty file's bytes, so that a full disk is an `OSError` now and no SIGBUS in a mapped write later."""
     try:
         os.posix_fallocate(fd, 0, nbytes)
     except (AttributeError, OSError) as error:  # macOS and some file systems have none: zeros do as well
@@ -120,8 +145,22 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
 
     Parameters
     ----------
-    exclusive
-        If the name exists already, leave it alone and return False (`link`, which never replaces); otherwise replace.
+    path : Path
+        The file; its folder must exist.
+    content : bytes
+        What it is to hold.
+    exclusive : bool
+        Whether a file that has this name already is left alone; otherwise it is replaced.
+
+    Returns
+    -------
+    bool
+        Whether the file was written; False only with `exclusive`.
+
+    Raises
+    ------
+    OSError
+        The operating system refuses; what was there is left as it was.
     """
     partial = partial_name(path)
     try:
@@ -131,7 +170,7 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
             os.fsync(file.fileno())
         if exclusive:
             try:
-                os.link(partial, path)
+                os.link(partial, path)  # which, unlike a rename, never replaces
             except FileExistsError:
                 return False
         else:
@@ -145,12 +184,25 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
 def write_json(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
     """Write a mapping as JSON, atomically and durably; see `write_bytes`."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    # What UTF-8 can't hold becomes JSON's own escape, and is read back as it was.
+    # What UTF-8 can't hold becomes JSON's own escape and is read back as it was.
     return write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n", exclusive=exclusive)
 
 
 def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
-    """Read a JSON object; anything else is a `StoreError` that names the file."""
+    """Read a JSON object.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    remedy : str
+        What to do if it is damaged.
+
+    Raises
+    ------
+    StoreError
+        The file can't be read or holds no JSON object.
+    """
     with explained(path):
         content = path.read_bytes()
     try:
@@ -162,38 +214,30 @@ def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
     return value
 
 
-def write_record(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
-    """Write a record of the store as JSON with a checksum of itself; see `write_bytes`."""
-    return write_json(path, {**content, "crc32c": _json_crc(content)}, exclusive=exclusive)
+def crc32c(path: Path, count: Callable[[int], None] | None = None) -> int:
+    """Compute the CRC-32C of a whole file.
 
+    It is read in large pieces and never mapped: a file that shrinks meanwhile must not kill the process.
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a record of the store; raises `StoreError` if it isn't what was written."""
-    value = read_json(path, remedy=_REPAIR)
-    if value.pop("crc32c", None) not in (None, _json_crc(value)):
-        raise StoreError(f"{path}: damaged (not what was written): {_REPAIR}")
-    return value
-
-
-def _json_crc(content: Mapping[str, Any]) -> int:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return int(google_crc32c.value(text.encode()))
-
-
-def crc32c(path: Path, progress: Callable[[int], None] | None = None) -> int:
-    """CRC-32C of a whole file, read in large pieces (never mapped: a file that shrinks must not kill the process)."""
+    Parameters
+    ----------
+    path : Path
+        The file.
+    count : callable, optional
+        Called with the bytes of every piece that was read.
+    """
     crc = 0
     buffer = np.empty(_CRC_CHUNK, np.uint8)  # the same pages every time: fresh ones cost more than the checksum
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(buffer.data):
             crc = google_crc32c.extend(crc, buffer[:size])
-            if progress is not None:
-                progress(size)
+            if count is not None:
+                count(size)
     return crc
 
 
 class NoFlock(StoreError):
-    """The file system knows no `flock`."""
+    """The file system has no `flock`."""
 
 
 class Lock:
@@ -208,12 +252,25 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path, *, shared: bool = False, wait: bool = False, create: bool = True) -> "Lock | None":
-        """Take the lock, or return None if another holds it (never with `wait`).
+        """Take the lock, or return None if another holds it.
+
+        Parameters
+        ----------
+        path : Path
+            The file that is locked.
+        shared : bool
+            Whether others may hold the lock at the same time, shared as well.
+        wait : bool
+            Whether to wait until the lock is free; then None is never returned.
+        create : bool
+            Whether to make the file if it is missing.
 
         Raises
         ------
         StoreError
-            The file can't be opened, or the file system has no flock.
+            The file can't be opened, or can't be locked.
+        NoFlock
+            The file system has no flock.
         """
         with explained(path):
             fd = os.open(path, (os.O_RDWR | os.O_CREAT) if create else os.O_RDONLY, 0o666)
@@ -233,7 +290,7 @@ class Lock:
         return cls(fd, path)
 
     def release(self) -> None:
-        """Give the lock back; doing it twice is harmless."""
+        """Give the lock back; a second time does nothing."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

@@ -1,4 +1,4 @@
-"""What follows from the labels and folds of rows of which the first are learned from and the others tested."""
+"""Rows with labels and folds: training rows come first, test rows after them."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ class Labelled:
     Attributes
     ----------
     labels : (n,) int array
-        Of all rows: training rows first, test rows after them.
+        The class of every row: training rows first, test rows after them.
     folds : (n_train,) int array
         The fold (0, 1, …) that holds each training row out; -1 for a row that always trains.
     """
@@ -29,10 +29,10 @@ class Labelled:
 
     @property
     def train_labels(self) -> np.ndarray:
-        """(n_train,) labels of the training rows."""
+        """Labels of the training rows, (n_train,) int."""
         return self.labels[: self.n_train]
 
     @property
     def test_labels(self) -> np.ndarray:
-        """Labels of the test rows; there may be none."""
+        """Labels of the test rows, (n - n_train,) int; there may be none."""
         return self.labels[self.n_train :]

@@ -1,6 +1,6 @@
 """Settings as fields of a dataclass: each says once what it is by default, what it may be, and what `--help` says."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def setting(
     every: tuple[str, ...] | None = None,
     flag: str | None = None,
 ) -> Any:
-    """A dataclass field that the command line offers as an option (`store.commands.setting_options`).
+    """Make a dataclass field that the command line offers as an option (see `cli.setting_options`).
 
     Parameters
     ----------
@@ -40,42 +40,58 @@ def setting(
     flag : str, optional
         The option's name where it is not the field's.
     """
-    told = {"help": help, "choices": choices, "kind": kind or type(default), "several": several, "listed": listed}
-    return field(default=default, metadata=told | {"flag": flag, "every": every or choices})
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "kind": kind or type(default),
+        "several": several,
+        "listed": listed,
+        "flag": flag,
+        "every": every or choices,
+    }
+    return field(default=default, metadata=metadata)
 
 
-def flag_of(name: str, told: Any) -> str:
-    """`--target-size` for the field `target_sizes`."""
-    return "--" + (told["flag"] or name).replace("_", "-")
+def flag_of(name: str, metadata: Mapping[str, Any]) -> str:
+    """Name the option of a field, from the field's name and metadata: `--target-size` for `target_sizes`."""
+    return "--" + (metadata["flag"] or name).replace("_", "-")
 
 
 class Settings:
-    """What dataclasses of settings share. One that has more to check does so in `__post_init__`, after its super's."""
+    """A base for dataclasses whose fields are made by `setting`; it refuses values that are none of the choices.
+
+    One that has more to check does so in a `__post_init__` of its own, after its super's.
+
+    Raises
+    ------
+    BadRequest
+        A value is none of its field's choices.
+    """
 
     def __post_init__(self) -> None:
-        for one in fields(self):  # type: ignore[arg-type]
-            value, choices = getattr(self, one.name), one.metadata["choices"]
+        for attribute in fields(self):  # type: ignore[arg-type]
+            value, choices = getattr(self, attribute.name), attribute.metadata["choices"]
             if not choices or value is None:
                 continue
-            for each in value if one.metadata["listed"] else (value,):
-                if each not in choices:
-                    raise BadRequest(f"{one.name}: {each!r} is none of {', '.join(choices)}")
+            for part in value if attribute.metadata["listed"] else (value,):
+                if part not in choices:
+                    raise BadRequest(f"{attribute.name}: {part!r} is none of {', '.join(choices)}")
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return all settings as what JSON can hold: tuples as lists, paths as text."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
 
     def words(self, *, leave_out: Collection[str] = ()) -> list[str]:
-        """What of them is not as by default, as words of a command line."""
+        """Return the settings that differ from their defaults as words of a command line, but for those left out."""
         words: list[str] = []
-        for one in fields(self):  # type: ignore[arg-type]
-            values, usual = _several(getattr(self, one.name)), _several(one.default)
-            if values == usual or one.name in leave_out:
+        for attribute in fields(self):  # type: ignore[arg-type]
+            values, defaults = _several(getattr(self, attribute.name)), _several(attribute.default)
+            if values == defaults or attribute.name in leave_out:
                 continue
-            flag = flag_of(one.name, one.metadata)
-            values = (",".join(values),) if one.metadata["listed"] else values
-            words += [flag] if values == (True,) else [word for each in values for word in (flag, str(each))]
+            flag = flag_of(attribute.name, attribute.metadata)
+            values = (",".join(values),) if attribute.metadata["listed"] else values
+            words += [flag] if values == (True,) else [word for value in values for word in (flag, str(value))]
         return words
 
 

@@ -1,4 +1,4 @@
-"""What a backend is. Both lay out the same bytes; they differ in the files these lie in, and in the metadata around."""
+"""The two file formats. Both lay out the same bytes; they differ in the files these lie in and the metadata around."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,32 +9,53 @@ from head2toe.store.format.commits import Commit, Place
 from head2toe.store.format.layout import Spec
 
 FORMATS = ("zarr", "hdf5")
+"""The names of the formats."""
 
 
 class Backend(Protocol):
-    """How one file format holds row blocks. Stateless; every method takes the store's folder and spec."""
+    """How one file format holds row blocks. A backend keeps no state: every method takes what it needs to know."""
 
     def create(self, path: Path, spec: Spec) -> None:
-        """Make the folders that blocks will be written into."""
+        """Make the folders that blocks will be written into, in the store's folder `path`."""
 
     def place(self, spec: Spec, block: int, dtypes: Sequence[str], partial: Callable[[str], Path]) -> tuple[Place, ...]:
         """Decide where each layer of a block lies, and create files that need more than their layers' bytes.
 
-        `partial` gives the temporary path at which a file (by its name relative to the store) is to be written.
+        Parameters
+        ----------
+        spec : Spec
+            The store's spec.
+        block : int
+            The number of the block.
+        dtypes : sequence of str
+            The dtype of every layer.
+        partial : callable
+            Gives the temporary path at which a file (by its name relative to the store) is to be written.
+
+        Returns
+        -------
+        tuple of Place
+            One a layer, in the spec's order.
         """
 
     def block_files(self, spec: Spec, block: int) -> tuple[str, ...]:
-        """Names, relative to the store, of all files a block may consist of."""
+        """List the files, by their names relative to the store, that a block may consist of."""
 
     def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
-        """Write the metadata that lets any other reader of the format open the store; returns the files' names."""
+        """Write the metadata that lets any other reader of the format open the store; returns the files' names.
+
+        Raises
+        ------
+        StoreError
+            The blocks' dtypes differ, or a file can't be written.
+        """
 
     def unindex(self, path: Path, spec: Spec) -> None:
-        """Take the metadata away again, so that no other reader takes a store under repair for a whole one."""
+        """Remove the metadata again, so that no other reader takes a store under repair for a whole one."""
 
 
 def backend(format: str) -> Backend:
-    """The backend of a format. Raises `BadRequest` for one there isn't."""
+    """Return the backend of a format, by its name in `FORMATS`. Raises `BadRequest` for any other."""
     if format == "zarr":
         from head2toe.store.format.zarr_backend import ZarrBackend
 

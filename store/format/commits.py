@@ -1,4 +1,4 @@
-"""Commit records: per row block, which files hold it, how long they are and what their checksums are."""
+"""Commit records: for each row block, which files hold it, how long they are and what their checksums are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import read_record, write_record
 from head2toe.store.format.key import DTYPES, FORMAT_VERSION
-from head2toe.store.format.layout import Spec, commit_file, damaged
+from head2toe.store.format.layout import Spec, commit_file, damaged, seal_file
+from head2toe.store.format.records import read_record, write_record
 
 
 @dataclass(frozen=True)
 class BlockFile:
-    """A file of a committed block: path relative to the store, size, CRC-32C."""
+    """A file of a committed block.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the store's folder.
+    nbytes : int
+        The file's size.
+    crc32c : int
+        The checksum of the whole file.
+    """
 
     path: str
     nbytes: int
@@ -22,7 +32,17 @@ class BlockFile:
 
 @dataclass(frozen=True)
 class Place:
-    """Where one layer of one block lies: (width, R) values in C order, little endian, from `offset` in `file`."""
+    """Where one layer of one block lies: as (width, R) values in C order, little endian.
+
+    Attributes
+    ----------
+    file : str
+        Relative to the store's folder.
+    offset : int
+        The first byte in the file.
+    dtype : {"float16", "float32"}
+        What the values are.
+    """
 
     file: str
     offset: int
@@ -35,32 +55,38 @@ class Commit:
 
     Attributes
     ----------
-    places
+    block : int
+        The number of the block.
+    files : tuple of BlockFile
+        All files that hold it.
+    places : tuple of Place
         One a layer, in the spec's order.
-    reasons
-        Why a layer that was to be float16 stayed float32, by name.
-    generation
-        0 as extracted; 1 after sealing widened some layers of this block.
+    float32_because : mapping
+        The layers that were to be float16 and stayed float32, and why.
+    generation : int
+        0 as extracted, and one more for each time that sealing widened layers of this block.
+    reused : int
+        How many rows were copied from other stores.
     """
 
     block: int
     files: tuple[BlockFile, ...]
     places: tuple[Place, ...]
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    float32_because: Mapping[str, str] = field(default_factory=dict)
     generation: int = 0
     reused: int = 0
 
     def places_of(self, file: str) -> list[Place]:
-        """Where the layers in one file lie."""
+        """List the places of the layers that lie in one file."""
         return [place for place in self.places if place.file == file]
 
     @property
     def nbytes(self) -> int:
-        """Bytes on disk."""
+        """Bytes of all its files."""
         return sum(file.nbytes for file in self.files)
 
     def to_json(self, spec: Spec) -> dict[str, Any]:
-        """The record as it is written."""
+        """Return the record as it is written."""
         rows = spec.block_rows(self.block)
         return {
             "format_version": FORMAT_VERSION,
@@ -71,16 +97,31 @@ class Commit:
             "reused": self.reused,
             "files": [[file.path, file.nbytes, file.crc32c] for file in self.files],
             "layers": [[place.file, place.offset, place.dtype] for place in self.places],
-            "float32_because": dict(self.reasons),
+            "float32_because": dict(self.float32_because),
         }
 
     def write(self, path: Path, spec: Spec, *, exclusive: bool = True) -> bool:
-        """Make the block committed; False if it was already (and `exclusive`)."""
+        """Write the record, which makes the block committed.
+
+        Parameters
+        ----------
+        path : Path
+            The store's folder.
+        spec : Spec
+            The store's spec.
+        exclusive : bool
+            Whether a record that is there already stays; otherwise it is replaced.
+
+        Returns
+        -------
+        bool
+            False if a record was there already and stayed.
+        """
         return write_record(commit_file(path, self.block), self.to_json(spec), exclusive=exclusive)
 
     @classmethod
     def read(cls, path: Path, spec: Spec, block: int) -> "Commit | None":
-        """The record of a block, or None if the block isn't committed.
+        """Read the record of a block; returns None if the block isn't committed.
 
         Raises
         ------
@@ -99,7 +140,7 @@ class Commit:
                 block=block,
                 files=tuple(BlockFile(str(name), int(size), int(crc)) for name, size, crc in content["files"]),
                 places=tuple(Place(str(name), int(offset), str(dtype)) for name, offset, dtype in content["layers"]),
-                reasons=dict(content["float32_because"]),
+                float32_because=dict(content["float32_because"]),
                 generation=int(content["generation"]),
                 reused=int(content["reused"]),
             )
@@ -109,7 +150,7 @@ class Commit:
         return commit
 
     def _check(self, spec: Spec) -> None:
-        """Every layer's bytes must lie inside its file: what is mapped later is what was checked here."""
+        """Check that every layer's bytes lie inside its file, for later they are mapped without a look."""
         sizes = {file.path: file.nbytes for file in self.files}
         if len(self.places) != len(spec.layers):
             raise ValueError(f"{len(self.places)} layers instead of {len(spec.layers)}")
@@ -123,22 +164,42 @@ class Commit:
             raise ValueError("a file outside the store")
 
     def check_sizes(self, path: Path) -> None:
-        """Every file must be there in its full size; raises `StoreError` naming the first that isn't."""
+        """Check that every file is there in its full size; raises `StoreError` naming the first that isn't."""
         for file in self.files:
-            where = path / file.path
+            full_path = path / file.path
             try:
-                size = where.stat().st_size
+                size = full_path.stat().st_size
             except FileNotFoundError as error:
-                raise damaged(where, "missing") from error
+                raise damaged(full_path, "missing") from error
             except OSError as error:
-                raise StoreError(f"{where}: {error.strerror}") from error
+                raise StoreError(f"{full_path}: {error.strerror}") from error
             if size != file.nbytes:
-                raise damaged(where, f"truncated or overwritten ({size} bytes instead of {file.nbytes})")
+                raise damaged(full_path, f"truncated or overwritten ({size} bytes instead of {file.nbytes})")
+
+
+def read_commits(path: Path, spec: Spec) -> list[Commit]:
+    """Read all commit records of a store.
+
+    Raises
+    ------
+    StoreError
+        A record is missing (the message says how many are) or damaged.
+    """
+    records = [Commit.read(path, spec, block) for block in range(spec.n_blocks)]
+    absent = [block for block, record in enumerate(records) if record is None]
+    if absent and seal_file(path).is_file():
+        raise damaged(commit_file(path, absent[0]), "missing, though the store was complete")
+    if absent:
+        raise StoreError(
+            f"{path}: not finished ({len(absent)} of {spec.n_blocks} row blocks missing, the first is {absent[0]}); "
+            "run the extraction again, which takes up where it stopped"
+        )
+    return [record for record in records if record is not None]
 
 
 def layer_dtypes(spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
-    """The one dtype of every layer of a sealed store; raises `StoreError` if its blocks don't agree."""
-    agreed = {tuple(place.dtype for place in commit.places) for commit in commits}
-    if len(agreed) != 1:
+    """Return the one dtype of every layer of a sealed store; raises `StoreError` if its blocks don't agree."""
+    dtypes = {tuple(place.dtype for place in commit.places) for commit in commits}
+    if len(dtypes) != 1:
         raise StoreError(f"store {spec.key[:12]}: blocks of different dtypes; extract again, which seals it")
-    return agreed.pop()
+    return dtypes.pop()

@@ -1,27 +1,33 @@
-"""float16: where half the bytes don't cost what the selection needs, and back to float32 at full speed."""
+"""float16: whether a layer can be stored in half the bytes without losing what varies, and back to float32 fast."""
 
 import numpy as np
 
-LARGEST = 65504.0  # from 65520 up, numpy casts to infinity with no more than a warning
-HALF_STEP = 2.0**-11  # the largest relative rounding error of a normal float16
-SMALLEST_NORMAL = 2.0**-14  # below, float16 loses digits; below 2**-25 everything is zero
+LARGEST = 65504.0
+"""The largest float16; from 65520 up, NumPy casts to infinity with no more than a warning."""
+
+HALF_STEP = 2.0**-11
+"""The largest relative rounding error of a normal float16."""
+
+SMALLEST_NORMAL = 2.0**-14
+"""The smallest float16 with all its digits; what is below 2**-25 becomes zero."""
+
 _TILE = 1 << 17  # values: what is shifted, masked and scaled must still be in the cache
 _SIGN_AND_REST = np.uint32(0x8FFFE000).view(np.int32)
 _REBIAS = np.float32(2.0**112)  # float32's exponent bias less float16's, 127 - 15
 
 
 def float32_because(values: np.ndarray) -> str | None:
-    """Why a layer's block can't be stored as float16, in a few words; None if it can.
+    """Say in a few words why a layer's block can't be stored as float16; None if it can.
 
     Parameters
     ----------
-    values
-        (features, rows) float32, finite.
+    values : (features, rows) float32 array
+        The layer's values, finite.
 
     Notes
     -----
-    Safe means: no value overflows; every feature that varies does so by more than the rounding of its mean, i.e. its
-    standard deviation is at least |mean| * 2**-11; and the layer as a whole isn't so small that it rounds to zero.
+    A block is safe if no value overflows; if every feature that varies does so by more than the rounding of its mean
+    (its standard deviation is at least |mean| * 2**-11); and if the layer as a whole doesn't round to zero.
     """
     peak = 0.0
     rows_at_once = max(1, 8 * _TILE // max(1, values.shape[1]))
@@ -43,7 +49,14 @@ def float32_because(values: np.ndarray) -> str | None:
 
 
 def upcast(values: np.ndarray, out: np.ndarray) -> None:
-    """``out[...] = values`` for two-dimensional, finite float16 into float32.
+    """Copy float16 values into a float32 array: ``out[...] = values``, faster than NumPy does it.
+
+    Parameters
+    ----------
+    values : (m, n) float16 array
+        Finite values.
+    out : (m, n) float32 array
+        Takes them.
 
     Notes
     -----

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from head2toe.store.common.cache import canonical
 from head2toe.store.common.files import explained, partial_name, sync_file, sync_folder
+from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
 from head2toe.store.format.layout import Spec, folder_name
 
 BLOCKS = "blocks"
+"""The folder of the blocks' files."""
+
 INDEX = "blocks/index.h5"
+"""The file that shows all blocks as one."""
 
 
 class Hdf5Backend:
@@ -48,11 +51,11 @@ class Hdf5Backend:
         return tuple(places)
 
     def block_files(self, spec: Spec, block: int) -> tuple[str, ...]:  # noqa: ARG002
-        """One file holds all layers."""
+        """Name the block's one file, which holds all layers."""
         return (f"{BLOCKS}/{block}.h5",)
 
     def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
-        """Write index.h5: per layer a virtual (width, N) dataset over the blocks."""
+        """Write index.h5, which has for each layer a virtual (width, N) dataset over the blocks."""
         dtypes = layer_dtypes(spec, commits)
         target = path / INDEX
         partial = partial_name(target)
@@ -61,7 +64,7 @@ class Hdf5Backend:
                 file.attrs.update({"key": spec.key, "identity": canonical(spec.identity)})
                 for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
                     dataset = file.create_virtual_dataset(
-                        folder_name(name), _joined(spec, name, width, dtype), fillvalue=np.nan
+                        folder_name(name), _virtual_layout(spec, name, width, dtype), fillvalue=np.nan
                     )
                     dataset.attrs["layer"] = name
                     dataset.dims[0].label, dataset.dims[1].label = f"{name} feature", "image"
@@ -76,8 +79,8 @@ class Hdf5Backend:
         sync_folder(path / BLOCKS)
 
 
-def _joined(spec: Spec, layer: str, width: int, dtype: str) -> h5py.VirtualLayout:
-    """All blocks of a layer, side by side by rows, without the last one's padding."""
+def _virtual_layout(spec: Spec, layer: str, width: int, dtype: str) -> h5py.VirtualLayout:
+    """Lay all blocks of a layer side by side by rows, without the last one's padding."""
     literal = folder_name(layer).replace("%", "%%")  # HDF5 reads the name of a source as a printf format
     layout = h5py.VirtualLayout((width, spec.n_rows), np.dtype(dtype).newbyteorder("<"))
     for block in range(spec.n_blocks):

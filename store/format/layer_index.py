@@ -1,4 +1,4 @@
-"""Which columns belong to which layer."""
+"""Layers side by side by columns: which columns belong to which layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,17 +16,22 @@ class LayerIndex:
 
     Parameters
     ----------
-    names
+    names : tuple of str
         Names of the L layers, each once.
-    widths
+    widths : tuple of int
         How many columns (features) each has, at least one.
 
     Attributes
     ----------
-    offsets
-        (L + 1,) int64; the columns of layer i are ``offsets[i]:offsets[i + 1]``.
-    n_features
-        All columns together.
+    offsets : (L + 1,) int64 array
+        The columns of layer i are ``offsets[i]:offsets[i + 1]``.
+    n_features : int
+        The number of columns of all layers together.
+
+    Raises
+    ------
+    BadRequest
+        A name is empty or there twice, a width is below one, or there are more of one than of the other.
     """
 
     names: tuple[str, ...]
@@ -53,23 +58,23 @@ class LayerIndex:
         return len(self.names)
 
     def columns(self, name: str) -> slice:
-        """The columns of a layer. Raises `BadRequest` for a name that isn't there."""
+        """Return the columns of a layer. Raises `BadRequest` for a name that isn't there."""
         if name not in self.names:
             raise BadRequest(f"no layer {name!r}; there are {', '.join(self.names)}")
         i = self.names.index(name)
         return slice(int(self.offsets[i]), int(self.offsets[i + 1]))
 
     def layer_of(self, columns: np.ndarray) -> np.ndarray:
-        """Index of the layer of every given column, int64 in the shape of `columns`."""
+        """Return the index of every given column's layer, int64 in the shape of `columns`."""
         return np.searchsorted(self.offsets, np.asarray(columns), side="right").astype(np.int64) - 1
 
     def counts(self, columns: np.ndarray) -> np.ndarray:
-        """(L,) how many of the given columns lie in each layer."""
+        """Count how many of the given columns lie in each layer; returns (L,) int64."""
         return np.bincount(self.layer_of(columns).ravel(), minlength=len(self.names))
 
     @classmethod
     def concat(cls, parts: Sequence["LayerIndex"], prefixes: Sequence[str]) -> "LayerIndex":
-        """Indexes side by side; `prefixes` (one a part) keep layer names apart."""
+        """Put several indexes side by side; the prefixes, one for each, keep their layers' names apart."""
         names = [prefix + name for part, prefix in zip(parts, prefixes, strict=True) for name in part.names]
         return cls(tuple(names), tuple(width for part in parts for width in part.widths))
 

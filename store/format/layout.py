@@ -1,4 +1,4 @@
-"""What lies where in a store's folder, and its spec: what it is (docs/store-format.md)."""
+"""What lies where in a store's folder, and the spec, which says what the store is (docs/store-format.md)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,46 +8,58 @@ from urllib.parse import quote
 
 import google_crc32c
 from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import explained, read_record, write_bytes, write_record
+from head2toe.store.common.files import explained, write_bytes
 from head2toe.store.format.key import FORMAT_VERSION, store_key
 from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.format.records import read_record, write_record
 
 FORMAT_NAME = "head2toe feature store"
+"""What every spec begins with."""
+
 _HASH = frozenset("0123456789abcdef")
 
 
 def store_path(root: Path, key: str) -> Path:
-    """The folder of a store below the root."""
+    """Return the folder of a store below the root."""
     return root / key[:2] / key
 
 
 def spec_file(path: Path) -> Path:
-    """Says what the store is: identity, rows, blocks, layers. Written once, at creation."""
+    """Return the file that says what the store is (identity, rows, blocks, layers), written once, at its creation."""
     return path / "spec.json"
 
 
 def images_file(path: Path) -> Path:
-    """The images' content hashes in row order, one a line."""
+    """Return the file with the images' content hashes in row order, one a line."""
     return path / "images.txt"
 
 
 def commit_file(path: Path, block: int) -> Path:
-    """The commit record of a block: the only authority on whether it is there."""
+    """Return the commit record of a block, the only authority on whether the block is there."""
     return path / "commit" / f"{block}.json"
 
 
 def lock_file(path: Path, name: int | str) -> Path:
-    """What writers of a block (or the sealing process) hold a lock on."""
+    """Return the file that writers of a block (by its number), or the sealing process ("seal"), hold a lock on."""
     return path / "lock" / str(name)
 
 
 def seal_file(path: Path) -> Path:
-    """Its presence says that all blocks are committed and harmonised and the foreign metadata is written."""
+    """Return the file whose presence says that the store is complete.
+
+    Then all blocks are committed and of the same dtypes, and the file format's own metadata is written.
+    """
     return path / "complete.json"
 
 
 def folder_name(layer: str) -> str:
-    """A layer's name as it can stand in any file system, zarr group or HDF5 file: percent-encoded where it must be."""
+    """Percent-encode a layer's name where it must be, to stand in any file system, zarr group or HDF5 file.
+
+    Raises
+    ------
+    BadRequest
+        The name is too long for a file.
+    """
     name = quote(layer, safe="")
     if name.startswith((".", "__")):
         name = f"%{ord(name[0]):02X}{name[1:]}"
@@ -64,14 +76,20 @@ class Spec:
 
     Attributes
     ----------
-    key
-        sha256 of the identity and the set of images, hex.
-    images
-        sha256 hex of each image's content, in row order.
-    rows_per_block
+    key : str
+        Sha256 (hex) of the identity and the set of images.
+    identity : mapping
+        Everything but the images that determines the numbers.
+    images : tuple of str
+        Sha256 (hex) of each image's content, in row order.
+    layers : LayerIndex
+        Which columns belong to which layer.
+    rows_per_block : int
         R; block b holds rows ``b * R`` to ``min((b + 1) * R, n_rows)``.
-    format
-        "zarr" or "hdf5".
+    format : {"zarr", "hdf5"}
+        The file format that holds the features.
+    provenance : mapping
+        What is recorded beside it and not part of the key, such as versions of packages.
     """
 
     key: str
@@ -84,26 +102,28 @@ class Spec:
 
     @property
     def n_rows(self) -> int:
+        """Number of rows, one an image."""
         return len(self.images)
 
     @property
     def n_blocks(self) -> int:
+        """Number of row blocks."""
         return -(-self.n_rows // self.rows_per_block)
 
     @property
     def dtype(self) -> str:
-        """What was asked for: "float16" (where it is safe) or "float32" (always)."""
+        """The dtype that was asked for: "float16" (where it is safe) or "float32" (always)."""
         return str(self.identity["dtype"])
 
     def block_rows(self, block: int) -> range:
-        """The rows of a block."""
+        """Return the rows of a block. Raises `BadRequest` if there is no such block."""
         if not 0 <= block < self.n_blocks:
             raise BadRequest(f"store {self.key[:12]} has no block {block}: it has {self.n_blocks}")
         start = block * self.rows_per_block
         return range(start, min(start + self.rows_per_block, self.n_rows))
 
     def write(self, path: Path) -> None:
-        """Write spec.json and images.txt into a folder."""
+        """Write spec.json and images.txt into a folder; raises `OSError` if that can't be done."""
         images = "".join(f"{image}\n" for image in self.images).encode()
         write_bytes(images_file(path), images)
         layers = [
@@ -126,12 +146,12 @@ class Spec:
 
     @classmethod
     def read(cls, path: Path) -> "Spec":
-        """Read what a folder says it is, and check that its content has the key it claims.
+        """Read the spec of a store, and check that its content has the key it claims.
 
         Raises
         ------
         StoreError
-            Not a feature store, of a newer version, or damaged.
+            The folder is not a feature store, or one of a newer version, or a damaged one.
         """
         content = read_spec_json(path)
         file = images_file(path)
@@ -160,7 +180,13 @@ class Spec:
 
 
 def read_spec_json(path: Path) -> dict[str, Any]:
-    """spec.json as it stands, once it is clear that the folder is a store of a version we can read."""
+    """Read spec.json as it stands.
+
+    Raises
+    ------
+    StoreError
+        The folder is not a feature store, the file is damaged, or of a version that can't be read here.
+    """
     file = spec_file(path)
     if not file.is_file():
         raise StoreError(f"{path}: not a feature store (no spec.json); `head2toe store ls` lists those there are")
@@ -176,7 +202,13 @@ def read_spec_json(path: Path) -> dict[str, Any]:
 
 
 def check_images(images: Sequence[str]) -> None:
-    """Every image must be named by the sha256 of its content, 64 hex digits in lower case."""
+    """Check that there are images and that each is named by the sha256 of its content, 64 hex digits in lower case.
+
+    Raises
+    ------
+    BadRequest
+        There are none, or a name is another.
+    """
     if not images:
         raise BadRequest("no images: a feature store needs at least one")
     for image in images:
@@ -185,7 +217,17 @@ def check_images(images: Sequence[str]) -> None:
 
 
 def damaged(file: Path, what: str, *, repairable: bool = True) -> StoreError:
-    """The one way a damaged store is reported."""
+    """Make the error that reports a damaged store: the file, what is wrong with it, and what to do.
+
+    Parameters
+    ----------
+    file : Path
+        A file below the store's folder.
+    what : str
+        What is wrong with it, in a few words.
+    repairable : bool
+        Whether extracting again can fill in what is missing; otherwise the store must be removed.
+    """
     store = next((part for part in file.parts if len(part) == 64 and _HASH.issuperset(part)), "STORE")[:12]
     remedy = (
         f"run `head2toe store verify --repair {store}`, then extract again"

@@ -17,7 +17,10 @@ from zarr.codecs import TransposeCodec
 from zarr.storage import MemoryStore
 
 GROUP = "data.zarr"
+"""The folder of the group."""
+
 METADATA = "zarr.json"
+"""The file that describes the group, and in each array's folder the array."""
 
 
 class ZarrBackend:
@@ -30,16 +33,16 @@ class ZarrBackend:
         sync_folder(path / GROUP)
 
     def place(self, spec: Spec, block: int, dtypes: Sequence[str], partial: Callable[[str], Path]) -> tuple[Place, ...]:  # noqa: ARG002
-        """Each layer begins its own file."""
+        """Place every layer at the beginning of a file of its own, which needs nothing else."""
         return tuple(Place(file, 0, dtype) for file, dtype in zip(self.block_files(spec, block), dtypes, strict=True))
 
     def block_files(self, spec: Spec, block: int) -> tuple[str, ...]:
-        """One chunk a layer."""
+        """Name the block's files, one chunk a layer."""
         return tuple(f"{GROUP}/{folder_name(name)}/c.{block}.0" for name in spec.layers.names)
 
     def index(self, path: Path, spec: Spec, commits: Sequence[Commit]) -> tuple[str, ...]:
         """Write every array's zarr.json, and the group's last: before that, nobody can open it."""
-        files = describe(spec, layer_dtypes(spec, commits))
+        files = _metadata_files(spec, layer_dtypes(spec, commits))
         names = sorted(files, key=len, reverse=True)
         with explained(path / GROUP):
             for name in names:
@@ -53,8 +56,8 @@ class ZarrBackend:
         sync_folder(path / GROUP)
 
 
-def describe(spec: Spec, dtypes: Sequence[str]) -> dict[str, bytes]:
-    """The zarr.json files of a store by their path in the group, as zarr-python itself writes them."""
+def _metadata_files(spec: Spec, dtypes: Sequence[str]) -> dict[str, bytes]:
+    """Make the zarr.json files of a store, by their path in the group, as zarr-python itself writes them."""
     written: dict[str, Buffer] = {}
     attributes = {"key": spec.key, "identity": dict(spec.identity), "layers": list(spec.layers.names)}
     group = zarr.create_group(MemoryStore(written), zarr_format=3, attributes=attributes)

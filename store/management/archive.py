@@ -14,20 +14,25 @@ from pathlib import Path
 import numpy as np
 import zarr
 from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import Progress, crc32c, explained, sync_file, sync_folder
-from head2toe.store.format.commits import Commit, Place
+from head2toe.store.common.files import crc32c, explained, sync_file, sync_folder
+from head2toe.store.common.progress import Counter, Progress
+from head2toe.store.format.commits import Commit, Place, read_commits
 from head2toe.store.format.layout import Spec, damaged, folder_name, images_file, spec_file, store_path
 from head2toe.store.management.catalogue import TEMPORARY, Catalogue
 from head2toe.store.management.verify import verify
-from head2toe.store.reading.feature_store import FeatureStore, read_commits
+from head2toe.store.reading.feature_store import FeatureStore
 from zarr.codecs import BloscCodec, TransposeCodec
 
 ARCHIVE_NAME = "head2toe feature archive"
+"""The attribute `format_name` of an archive's zarr group."""
+
 ARCHIVE_VERSION = 1
+"""The version of the archive's format (docs/store-format.md)."""
+
 _FEATURES = "features.zarr"
-_AROUND = "store"  # what isn't features
-_SMALL = 256  # features in an inner chunk: what a range read fetches
-_TILE = 1 << 22
+_AROUND = "store"  # the folder of all bytes that aren't features
+_SMALL = 256  # features in an inner chunk, which is what a range read fetches
+_TILE = 1 << 22  # values that are decoded at once
 
 
 def export_store(path: Path, target: Path, *, progress: Progress | None = None) -> int:
@@ -35,12 +40,12 @@ def export_store(path: Path, target: Path, *, progress: Progress | None = None) 
 
     Parameters
     ----------
-    path
+    path : Path
         The store's folder.
-    target
+    target : Path
         The archive's folder, which must not exist yet. It takes its name once everything is written.
-    progress
-        Called with the row blocks' layers done and to do.
+    progress : callable, optional
+        Called with how many layers of row blocks are written and how many there are.
 
     Raises
     ------
@@ -53,8 +58,8 @@ def export_store(path: Path, target: Path, *, progress: Progress | None = None) 
     if target.exists():
         raise BadRequest(f"{target}: exists already; name a folder that doesn't")
     store = FeatureStore.open(path)
-    if problems := verify(store.path).problems:
-        raise damaged(problems[0].file, problems[0].what)
+    if faults := verify(store.path).faults:
+        raise damaged(faults[0].file, faults[0].what)
     partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
     with explained(target):
         try:
@@ -73,12 +78,21 @@ def export_store(path: Path, target: Path, *, progress: Progress | None = None) 
 def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | None = None) -> FeatureStore:
     """Put an archive's store into the catalogue, byte for byte what was exported, and open it.
 
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Where the store is put.
+    source : Path
+        The archive's folder.
+    progress : callable, optional
+        Called with how many layers of row blocks are restored and how many there are.
+
     Raises
     ------
     BadRequest
         The store is there already.
     StoreError
-        Not an archive, of a newer version, damaged, or the root can't be written.
+        The folder is not an archive, or one of a newer version, or a damaged one, or the root can't be written.
     """
     source = Path(source).absolute()
     group = _open(source)
@@ -92,9 +106,9 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
         try:
             shutil.copytree(source / _AROUND, temporary)
             (temporary / "lock").mkdir()
-            steps = _Steps(progress, len(commits) * len(spec.layers))
+            counter = Counter(progress, len(commits) * len(spec.layers))
             for commit in commits:
-                _restore_block(group, spec, commit, temporary, steps)
+                _restore_block(group, spec, commit, temporary, counter)
             for file in temporary.rglob("*"):
                 (sync_folder if file.is_dir() else sync_file)(file)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,30 +119,18 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
     return FeatureStore.open(path)
 
 
-class _Steps:
-    """Counts what is done for a progress callback."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._done, self._total = progress, 0, total
-
-    def one(self) -> None:
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
 def _write_arrays(store: FeatureStore, target: Path, progress: Progress | None) -> None:
-    """The features: one array a layer, one shard a row block, compressed with lz4 after a shuffle of bits."""
+    """Write the features: one array a layer, one shard a row block, compressed with lz4 after a shuffle of bits."""
     spec = store.spec
-    steps = _Steps(progress, spec.n_blocks * len(spec.layers))
-    about = {
+    counter = Counter(progress, spec.n_blocks * len(spec.layers))
+    attributes = {
         "format_name": ARCHIVE_NAME,
         "format_version": ARCHIVE_VERSION,
         "key": spec.key,
         "identity": dict(spec.identity),
         "layers": list(spec.layers.names),
     }
-    group = zarr.create_group(target, zarr_format=3, attributes=about)
+    group = zarr.create_group(target, zarr_format=3, attributes=attributes)
     for layer, (name, width, dtype) in enumerate(zip(spec.layers.names, spec.layers.widths, store.dtypes, strict=True)):
         inner = min(_SMALL, width)
         array = group.create_array(
@@ -147,30 +149,30 @@ def _write_arrays(store: FeatureStore, target: Path, progress: Progress | None) 
         for block in range(spec.n_blocks):
             rows = spec.block_rows(block)
             array[rows.start : rows.stop] = store.block(layer, block)[:, : len(rows)].T
-            steps.one()
+            counter.add()
 
 
 def _write_around(store: FeatureStore, target: Path) -> None:
-    """Everything else: small files as they are, and of data files what isn't inside a layer."""
+    """Write everything else: small files as they are, and of data files what isn't inside a layer."""
     data = {file.path: commit for commit in store.commits for file in commit.files}
-    for name in (images_file(store.path), spec_file(store.path), *sorted(store.path.rglob("*"))):
-        relative = name.relative_to(store.path)
-        if not name.is_file() or relative.parts[0] == "lock":
+    for file in (images_file(store.path), spec_file(store.path), *sorted(store.path.rglob("*"))):
+        relative = file.relative_to(store.path)
+        if not file.is_file() or relative.parts[0] == "lock":
             continue
         copy = target / relative
         copy.parent.mkdir(parents=True, exist_ok=True)
         commit = data.get(relative.as_posix())
         if commit is None:
-            shutil.copyfile(name, copy)
+            shutil.copyfile(file, copy)
             continue
-        with name.open("rb") as whole, copy.open("wb") as around:
+        with file.open("rb") as whole, copy.open("wb") as around:
             for start, stop in _gaps(store.spec, commit, relative.as_posix()):
                 whole.seek(start)
                 around.write(whole.read(stop - start))
 
 
 def _gaps(spec: Spec, commit: Commit, name: str) -> list[tuple[int, int]]:
-    """The byte ranges of a data file that no layer covers, in order."""
+    """List the byte ranges [start, stop) of a data file that no layer covers, in order."""
     size = next(file.nbytes for file in commit.files if file.path == name)
     covered = sorted(
         (place.offset, place.offset + _layer_bytes(spec, place, width))
@@ -187,6 +189,7 @@ def _layer_bytes(spec: Spec, place: Place, width: int) -> int:
 
 
 def _open(source: Path) -> zarr.Group:
+    """Open the zarr group of an archive; raises `StoreError` if there is none that can be read here."""
     try:
         group = zarr.open_group(source / _FEATURES, mode="r", zarr_format=3)
     except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
@@ -199,12 +202,12 @@ def _open(source: Path) -> zarr.Group:
     return group
 
 
-def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, steps: _Steps) -> None:
+def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, counter: Counter) -> None:
     """Put a block's files together and compare them with their record."""
     for file in commit.files:
-        where = path / file.path
-        around = where.read_bytes()
-        with where.open("wb") as out:
+        full_path = path / file.path
+        around = full_path.read_bytes()
+        with full_path.open("wb") as out:
             for start, stop in _gaps(spec, commit, file.path):
                 out.seek(start)
                 out.write(around[: stop - start])
@@ -214,8 +217,8 @@ def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, st
                     out.seek(place.offset)
                     for piece in _pieces(group, spec, commit.block, name, width):
                         out.write(piece.data)
-                    steps.one()
-        if where.stat().st_size != file.nbytes or crc32c(where) != file.crc32c:
+                    counter.add()
+        if full_path.stat().st_size != file.nbytes or crc32c(full_path) != file.crc32c:
             raise StoreError(
                 f"{group.store_path}: the archive is damaged ({file.path} differs from its record): get it anew"
             )
@@ -223,16 +226,16 @@ def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, st
 
 @contextmanager
 def _decoded(group: zarr.Group, name: str) -> Iterator[None]:
-    """Whatever zarr or a codec raises on what it can't read, as one line."""
+    """Turn whatever zarr or a codec raises on what it can't read into a one-line `StoreError`."""
     try:
         yield
     except Exception as error:
-        why = " ".join(str(error).split())
-        raise StoreError(f"{group.store_path}: the archive is damaged ({name}, {why}): get it anew") from error
+        reason = " ".join(str(error).split())
+        raise StoreError(f"{group.store_path}: the archive is damaged ({name}, {reason}): get it anew") from error
 
 
 def _pieces(group: zarr.Group, spec: Spec, block: int, name: str, width: int) -> Iterator[np.ndarray]:
-    """A layer of a block as it lies on disk, some features at a time; padded with zeros, as it was written."""
+    """Yield a layer of a block as it lies on disk, some features at a time, padded with zeros as it was written."""
     rows = spec.block_rows(block)
     with _decoded(group, name):
         array = group[folder_name(name)]

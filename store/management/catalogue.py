@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from head2toe.store.common.cache import canonical
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import expanded, explained, sync_folder
+from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.backends import FORMATS, backend
-from head2toe.store.format.key import DTYPES, differing_fields, rows_per_block, store_key, unique
+from head2toe.store.format.key import DTYPES, default_rows_per_block, differing_fields, store_key, unique
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import (
     Spec,
@@ -28,16 +28,24 @@ from head2toe.store.writing.space import remaining, require_space
 from head2toe.store.writing.writer import StoreWriter
 
 ENVIRONMENT = "HEAD2TOE_STORE"
+"""The environment's variable that names the root."""
+
 TEMPORARY = "tmp."
+"""How the names of folders below the root begin that are being made or removed."""
 
 
 class Catalogue:
-    """All stores below a root folder. Cheap to make: nothing is read or created until it is needed.
+    """All stores below a root folder. Nothing is read or created before it is needed.
 
     Parameters
     ----------
-    root
-        The folder; else that of the environment's HEAD2TOE_STORE, else the platform's cache folder.
+    root : Path, optional
+        The folder; without it, that of the environment's HEAD2TOE_STORE or else the platform's cache folder.
+
+    Attributes
+    ----------
+    root : Path
+        The folder, absolute.
     """
 
     def __init__(self, root: Path | None = None) -> None:
@@ -45,7 +53,7 @@ class Catalogue:
         self.root = expanded(chosen).absolute()
 
     def paths(self) -> Iterator[Path]:
-        """Folders of all stores, finished or not, in the order of their keys.
+        """Yield the folders of all stores, finished or not, in the order of their keys.
 
         Raises
         ------
@@ -60,43 +68,62 @@ class Catalogue:
                 yield file.parent
 
     def find(self, identity: Mapping[str, Any], images: Sequence[str]) -> FeatureStore | None:
-        """A complete store with this identity that holds all these images, or None.
+        """Find a complete store with this identity that holds all these images; the smallest, if there are several.
 
-        A store of more images, or of the same in another order, will do: the smallest is taken.
+        Parameters
+        ----------
+        identity : mapping
+            Everything but the images that determines the numbers.
+        images : sequence of str
+            Sha256 (hex) of each image's content, in any order.
+
+        Returns
+        -------
+        FeatureStore or None
+            The store, opened and marked as used; it may hold more images, in another order.
 
         Raises
         ------
         StoreError
-            There is one, but it is damaged (and no other will do).
+            There is one, but it is damaged, and no other will do.
         """
         check_images(images)
         exact = store_path(self.root, store_key(identity, images))
-        problems: list[StoreError] = []
-        found: list[FeatureStore] = []
+        errors: list[StoreError] = []
+        matches: list[FeatureStore] = []
         for path in sorted(self._complete(identity), key=lambda path: path != exact):
             try:
                 store = FeatureStore.open(path, mark_used=False)
             except StoreError as error:
-                problems.append(error)
+                errors.append(error)
                 continue
             if store.holds(images):
-                found.append(store)
+                matches.append(store)
             if path == exact:
                 break
-        if found:
-            smallest = min(found, key=lambda store: (store.n_rows, store.key))
+        if matches:
+            smallest = min(matches, key=lambda store: (store.n_rows, store.key))
             smallest.mark_used()
             return smallest
-        if problems:
-            raise problems[0]
+        if errors:
+            raise errors[0]
         return None
 
     def nearest(
         self, identity: Mapping[str, Any], images: Sequence[str]
     ) -> tuple[FeatureStore, tuple[str, ...]] | None:
-        """The complete store that differs in the fewest fields, and their names; None if there is no store at all.
+        """Find the complete store whose identity differs in the fewest fields from this one.
 
-        Fields are dotted ("backbone.tag"); "images" is among them if the store lacks some of the images.
+        Parameters
+        ----------
+        identity, images
+            What is looked for; see `find`.
+
+        Returns
+        -------
+        tuple or None
+            The store and the names of the fields, dotted ("backbone.tag"); "images" is among them if the store lacks
+            some of the images. None if there is no store at all.
         """
         check_images(images)
         wanted = set(images)
@@ -127,54 +154,57 @@ class Catalogue:
 
         Parameters
         ----------
-        identity
-            Everything but the images that determines the numbers; ``identity["dtype"]`` is "float16" (where it is
-            safe) or "float32".
-        images
-            sha256 (hex) of each image's content; repeats are dropped.
-        format
-            "zarr" or "hdf5". A store that is there already keeps its format, row order and blocks.
-        provenance
-            Recorded beside it, not part of its key.
-        rows_per_block
-            Rows in a block; leave it out but for tests.
+        identity : mapping
+            What determines the numbers beside the images; its "dtype" is "float16" (where it is safe) or "float32".
+        images : sequence of str
+            Sha256 (hex) of each image's content; repeats are dropped.
+        layers : LayerIndex
+            The layers and their widths.
+        format : {"zarr", "hdf5"}
+            The file format. A store that is there already keeps its format, row order and blocks.
+        provenance : mapping, optional
+            What is recorded beside the store and not part of its key.
+        rows_per_block : int, optional
+            Rows in a block; tests alone should give it.
 
         Raises
         ------
+        BadRequest
+            The identity, an image, a layer's name or the format makes no sense.
         StoreError
-            The root can't be written, or what is there doesn't agree in its layers.
+            The root can't be written or has not enough room, or the store is there with other layers, or damaged.
         """
         spec = _spec(identity, images, layers, format, provenance or {}, rows_per_block)
         path = store_path(self.root, spec.key)
         if not spec_file(path).is_file():
             _create(self.root, path, spec)
-        there = Spec.read(path)
-        if there.layers != spec.layers:
+        existing = Spec.read(path)
+        if existing.layers != spec.layers:
             raise StoreError(
                 f"{path}: has other layers than asked for, under the same identity: remove it and extract again"
             )
         if seal_file(path).is_file():
             FeatureStore.open(path)  # a damaged one is reported, not written over
-            return StoreWriter(path, there)
-        writer = StoreWriter(path, there, list(self._siblings(identity, spec)))
-        require_space(self.root, [remaining(there, writer.pending())])
+            return StoreWriter(path, existing)
+        writer = StoreWriter(path, existing, list(self._siblings(identity, spec)))
+        require_space(self.root, [remaining(existing, writer.pending())])
         return writer
 
     def _complete(self, identity: Mapping[str, Any]) -> Iterator[Path]:
-        """Complete stores with this identity."""
+        """Yield the folders of complete stores with this identity."""
         wanted = canonical(identity)
         for path in self.paths():
             if not seal_file(path).is_file():
                 continue
             try:
                 content = read_spec_json(path)
-            except StoreError:  # not ours to judge here: `ls` and `verify` report it
+            except StoreError:  # a damaged or newer store is no match; `ls` and `verify` report it
                 continue
             if canonical(content.get("identity")) == wanted:
                 yield path
 
     def _siblings(self, identity: Mapping[str, Any], spec: Spec) -> Iterator[FeatureStore]:
-        """Stores to take rows from: they differ in nothing but the images."""
+        """Yield the stores that rows can be taken from: they differ in nothing but the images."""
         for path in self._complete(identity):
             try:
                 store = FeatureStore.open(path)
@@ -190,26 +220,29 @@ def _spec(
     layers: LayerIndex,
     format: str,
     provenance: Mapping[str, Any],
-    block_rows: int | None,
+    rows_per_block: int | None,
 ) -> Spec:
-    """What is asked for, checked."""
+    """Make the spec of what is asked for; raises `BadRequest` if that makes no sense."""
     check_images(images)
     if identity.get("dtype") not in DTYPES:
         raise BadRequest(f"dtype {identity.get('dtype')!r}: choose {' or '.join(DTYPES)}")
     if format not in FORMATS:
         raise BadRequest(f"no store format {format!r}; there are {', '.join(FORMATS)}")
-    if block_rows is not None and block_rows < 1:
-        raise BadRequest(f"{block_rows} rows in a block: at least one is needed")
-    canonical(provenance)
+    if rows_per_block is not None and rows_per_block < 1:
+        raise BadRequest(f"{rows_per_block} rows in a block: at least one is needed")
+    canonical(provenance)  # which raises if JSON can't hold it
     for name in layers.names:
-        folder_name(name)
+        folder_name(name)  # which raises if it is too long
     rows = unique(images)
-    per_block = block_rows or rows_per_block(identity["dtype"], len(rows))
-    return Spec(store_key(identity, rows), dict(identity), rows, layers, per_block, format, dict(provenance))
+    block_size = rows_per_block or default_rows_per_block(identity["dtype"], len(rows))
+    return Spec(store_key(identity, rows), dict(identity), rows, layers, block_size, format, dict(provenance))
 
 
 def _create(root: Path, path: Path, spec: Spec) -> None:
-    """Make the store's folder complete under another name, then rename it; who loses the race uses the winner's."""
+    """Make the store's folder under another name, then rename it.
+
+    If several processes do so at once, one of them gives the store its name, and the others use its folder.
+    """
     with explained(root):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from head2toe.store.common.text import readable, table
+from head2toe.store.common.text import days, readable, table
 from head2toe.store.format.key import flatten
 from head2toe.store.management.maintenance import Collected, Entry, Info
 from head2toe.store.management.verify import Verification
 
 
 def entry_document(entry: Entry) -> dict[str, Any]:
-    """A store as JSON."""
+    """Describe a store as JSON."""
     spec = entry.spec
     return {
         "key": entry.key,
@@ -29,10 +29,10 @@ def entry_document(entry: Entry) -> dict[str, Any]:
 
 
 def entries_text(entries: Sequence[Entry]) -> str:
-    """`ls`: a line a store."""
+    """Describe stores as `ls` does, a line for each."""
     rows = []
     for entry in entries:
-        # Stores of one's own making may name their backbone by a word.
+        # A store that was written through the library may name its backbone by a word.
         identity = flatten(entry.spec.identity) if entry.spec else {}
         backbone = identity.get("backbone.architecture", identity.get("backbone", "?"))
         rows.append(
@@ -43,7 +43,7 @@ def entries_text(entries: Sequence[Entry]) -> str:
                 f"{entry.spec.n_rows:,}" if entry.spec else "?",
                 f"{entry.spec.layers.n_features:,}" if entry.spec else "?",
                 readable(entry.nbytes),
-                f"{(time.time() - entry.used) / 86400:.1f} days",
+                days(time.time() - entry.used),
                 entry.state if not entry.note else f"{entry.state}: {entry.note}",
             )
         )
@@ -51,7 +51,7 @@ def entries_text(entries: Sequence[Entry]) -> str:
 
 
 def info_document(info: Info) -> dict[str, Any]:
-    """Everything about a store as JSON."""
+    """Describe all there is to know of a store as JSON."""
     return entry_document(info.entry) | {
         "fields": dict(info.fields),
         "provenance": dict(info.provenance),
@@ -62,7 +62,7 @@ def info_document(info: Info) -> dict[str, Any]:
 
 
 def info_text(info: Info) -> str:
-    """Everything about a store: state, every field of its key, what was recorded beside it, layers kept in float32."""
+    """Describe a store as `info` does: its state, identity and provenance, and the layers kept in float32."""
     lines = [
         ("path", str(info.entry.path)),
         ("key", info.entry.key),
@@ -77,50 +77,55 @@ def info_text(info: Info) -> str:
     lines += [(name, _short(value)) for name, value in info.fields.items()]
     lines += [(f"recorded: {name}", _short(value)) for name, value in info.provenance.items()]
     lines.append(("rows reused from other stores", str(info.reused)))
-    lines += [(f"float32: {layer}", why) for layer, why in info.float32_because.items()]
+    lines += [(f"float32: {layer}", reason) for layer, reason in info.float32_because.items()]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines)
 
 
-def verification_document(found: Verification) -> dict[str, Any]:
-    """`verify` as JSON."""
-    problems = [asdict(problem) | {"file": str(problem.file)} for problem in found.problems]
-    return asdict(found) | {"path": str(found.path), "problems": problems, "bad_blocks": list(found.bad_blocks)}
+def verification_document(verification: Verification) -> dict[str, Any]:
+    """Describe what `verify` established as JSON; faults are called problems there."""
+    document = {"problems" if name == "faults" else name: value for name, value in asdict(verification).items()}
+    problems = [asdict(fault) | {"file": str(fault.file)} for fault in verification.faults]
+    bad_blocks = list(verification.bad_blocks)
+    return document | {"path": str(verification.path), "problems": problems, "bad_blocks": bad_blocks}
 
 
-def verification_text(found: Verification) -> str:
-    """`verify`: what was read, what is wrong, what to do."""
-    read = f"{found.key[:12]}  {found.n_files} files, {readable(found.nbytes)} read"
-    lines = [f"{read}: {len(found.problems) or 'no'} problem{'' if len(found.problems) == 1 else 's'}"]
-    lines += [f"  {problem.file}: {problem.what}" for problem in found.problems]
-    if found.pending:
-        lines.append(f"  unfinished: row blocks to extract: {len(found.pending)}; run the extraction again")
-    if found.problems and found.repaired:
+def verification_text(verification: Verification) -> str:
+    """Describe what `verify` established: how much was read, what is wrong, what to do."""
+    faults = verification.faults
+    read = f"{verification.key[:12]}  {verification.n_files} files, {readable(verification.nbytes)} read"
+    lines = [f"{read}: {len(faults) or 'no'} problem{'' if len(faults) == 1 else 's'}"]
+    lines += [f"  {fault.file}: {fault.what}" for fault in faults]
+    if verification.pending:
+        lines.append(f"  unfinished: row blocks to extract: {len(verification.pending)}; run the extraction again")
+    if faults and verification.repaired:
         lines.append("  bad blocks are marked: the next extraction of these images writes them anew")
-    elif found.problems:
+    elif faults:
         lines.append("  --repair marks the bad blocks for extraction anew")
     return "\n".join(lines)
 
 
-def collected_document(done: Collected) -> dict[str, Any]:
-    """`gc` as JSON."""
+def collected_document(collected: Collected) -> dict[str, Any]:
+    """Describe what `gc` removed as JSON."""
     return {
-        "leftovers": done.leftovers,
-        "removed": [entry_document(entry) | {"why": why} for entry, why in done.removed],
-        "in_use": [entry.key for entry in done.in_use],
-        "bytes": done.nbytes,
+        "leftovers": collected.leftovers,
+        "removed": [entry_document(entry) | {"why": reason} for entry, reason in collected.removed],
+        "in_use": [entry.key for entry in collected.in_use],
+        "bytes": collected.nbytes,
     }
 
 
-def collected_text(done: Collected, *, dry_run: bool) -> str:
-    """`gc`: what was removed and what stayed."""
+def collected_text(collected: Collected, *, dry_run: bool) -> str:
+    """Describe what `gc` removed, or would remove, and what it left."""
     verb = "would free" if dry_run else "freed"
-    lines = [f"{entry.key[:12]}  {readable(entry.nbytes)}, {why}" for entry, why in done.removed]
-    lines += [f"{entry.key[:12]}  stays: in use, or not yours to remove" for entry in done.in_use]
-    return "\n".join([*lines, f"{verb} {readable(done.nbytes)} ({readable(done.leftovers)} of leftovers)"])
+    lines = [f"{entry.key[:12]}  {readable(entry.nbytes)}, {reason}" for entry, reason in collected.removed]
+    lines += [f"{entry.key[:12]}  stays: in use, or not yours to remove" for entry in collected.in_use]
+    total = f"{verb} {readable(collected.nbytes)} ({readable(collected.leftovers)} of leftovers)"
+    return "\n".join([*lines, total])
 
 
 def _short(value: Any) -> str:
+    """Write a value of an identity or a provenance in one line, a long list by its ends."""
     if isinstance(value, (list, tuple)) and len(value) > 6:
         return f"{len(value)}: {', '.join(map(str, value[:3]))}, … {value[-1]}"
     if isinstance(value, dict):

@@ -12,12 +12,13 @@ from typing import Any
 
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import PARTIAL, explained
+from head2toe.store.common.text import days
 from head2toe.store.format.commits import Commit
 from head2toe.store.format.key import flatten
 from head2toe.store.format.layout import Spec, commit_file, seal_file, spec_file
 from head2toe.store.management.catalogue import TEMPORARY, Catalogue
-from head2toe.store.management.verify import exclusive
 from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.reading.store_lock import lock_exclusive
 
 _YOUNG = 600.0  # seconds: a temporary folder so young may belong to somebody who is just creating a store
 
@@ -28,16 +29,20 @@ class Entry:
 
     Attributes
     ----------
-    state
-        "complete", "unfinished" or "damaged".
-    note
+    key : str
+        The store's name.
+    path : Path
+        The store's folder.
+    state : {"complete", "unfinished", "damaged"}
+        Whether it can be read.
+    note : str
         What is missing or wrong; empty for a complete store.
-    nbytes
-        On disk, everything in its folder.
-    used
-        Time of last use (of the last commit, for an unfinished one), seconds since the epoch.
-    spec
-        What it is; None if that can't be read.
+    nbytes : int
+        Bytes of everything in its folder.
+    used : float
+        When it was last used (for an unfinished store, when a block was last committed), in seconds since the epoch.
+    spec : Spec or None
+        What the store is; None if that can't be read.
     """
 
     key: str
@@ -51,7 +56,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class Info:
-    """Everything there is to know of a store: `fields` are its identity, dotted names to values."""
+    """All there is to know of a store.
+
+    Attributes
+    ----------
+    entry : Entry
+        The store as `ls` lists it.
+    fields : mapping
+        Its identity, by dotted names.
+    provenance : mapping
+        What was recorded beside it.
+    dtypes : mapping
+        What each layer is stored as; "float16/float32" if blocks of an unfinished store differ.
+    float32_because : mapping
+        The layers that were to be float16 and stayed float32, and why.
+    reused : int
+        How many rows were copied from other stores.
+    """
 
     entry: Entry
     fields: Mapping[str, Any]
@@ -63,7 +84,17 @@ class Info:
 
 @dataclass(frozen=True)
 class Collected:
-    """What `gc` did, or would do: bytes of leftovers, stores removed and why, stores kept because they are in use."""
+    """What `gc` removed, or would remove, and what it left.
+
+    Attributes
+    ----------
+    leftovers : int
+        Bytes of what killed processes had left.
+    removed : tuple
+        Each store that was removed, with the reason.
+    in_use : tuple of Entry
+        Stores that would have been removed, but are in use or can't be removed.
+    """
 
     leftovers: int
     removed: tuple[tuple[Entry, str], ...]
@@ -71,31 +102,37 @@ class Collected:
 
     @property
     def nbytes(self) -> int:
-        """Bytes freed in all."""
+        """Bytes of all that was removed."""
         return self.leftovers + sum(entry.nbytes for entry, _ in self.removed)
 
 
 def resolve(catalogue: Catalogue, name: str) -> Path:
-    """The folder of the store that a path or a prefix of a key names. Raises `BadRequest` for none or several."""
+    """Find the folder of the store that is named by its path or the beginning of its key.
+
+    Raises
+    ------
+    BadRequest
+        There is no such store, or several.
+    """
     if spec_file(Path(name)).is_file():
         return Path(name).absolute()
-    found = [path for path in catalogue.paths() if path.name.startswith(name)] if name else []
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matches = [path for path in catalogue.paths() if path.name.startswith(name)] if name else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
         raise BadRequest(
-            f"{name!r} names {len(found)} stores: {', '.join(path.name[:12] for path in found[:5])}: say more of it"
+            f"{name!r} names {len(matches)} stores: {', '.join(path.name[:12] for path in matches[:5])}: say more of it"
         )
     raise BadRequest(f"no store {name!r} below {catalogue.root}: `head2toe store ls` lists those there are")
 
 
 def entries(catalogue: Catalogue) -> list[Entry]:
-    """All stores, in the order of their keys."""
+    """List all stores, in the order of their keys."""
     return [entry(path) for path in catalogue.paths()]
 
 
 def entry(path: Path) -> Entry:
-    """One store as `ls` lists it; damage is part of the answer, not an error."""
+    """Look at one store as `ls` does; damage is part of the answer, not an error."""
     spec, state, note = None, "damaged", ""
     try:
         spec = Spec.read(path)
@@ -103,8 +140,8 @@ def entry(path: Path) -> Entry:
             FeatureStore.open(path, mark_used=False)
             state = "complete"
         else:
-            there = sum(commit_file(path, block).is_file() for block in range(spec.n_blocks))
-            state, note = "unfinished", f"{there} of {spec.n_blocks} row blocks"
+            n_committed = sum(commit_file(path, block).is_file() for block in range(spec.n_blocks))
+            state, note = "unfinished", f"{n_committed} of {spec.n_blocks} row blocks"
     except StoreError as error:
         note = str(error)
     with explained(path):
@@ -114,26 +151,31 @@ def entry(path: Path) -> Entry:
 
 
 def info(path: Path) -> Info:
-    """Everything there is to know of a store. Raises `StoreError` if its spec can't be read."""
+    """Read all there is to know of a store. Raises `StoreError` if its spec or a record can't be read."""
     spec = Spec.read(path)
     commits = [commit for b in range(spec.n_blocks) if (commit := Commit.read(path, spec, b)) is not None]
     dtypes = {
         name: "/".join(sorted({commit.places[i].dtype for commit in commits}))
         for i, name in enumerate(spec.layers.names)
     }
-    reasons = {name: why for commit in commits for name, why in commit.reasons.items()}
+    reasons = {name: reason for commit in commits for name, reason in commit.float32_because.items()}
     reused = sum(commit.reused for commit in commits)
     return Info(entry(path), flatten(spec.identity), spec.provenance, dtypes, reasons, reused)
 
 
 def remove(path: Path) -> int:
-    """Remove a store; returns the bytes freed. Raises `StoreError` if it is in use.
+    """Remove a store; returns its bytes.
 
-    It vanishes at once, by a rename, and is then deleted at leisure: a kill leaves a leftover and not half a store.
+    It is renamed first and then deleted, so that a kill leaves a leftover and not half a store.
+
+    Raises
+    ------
+    StoreError
+        The folder is no store, is in use, or can't be removed.
     """
     if not spec_file(path).is_file():
         raise StoreError(f"{path}: not a feature store (no spec.json), so it isn't removed")
-    with explained(path), exclusive(path):
+    with explained(path), lock_exclusive(path):
         nbytes = folder_bytes(path)
         doomed = path.parent.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         path.rename(doomed)
@@ -148,42 +190,42 @@ def collect(
 
     Parameters
     ----------
-    catalogue
-        Where.
-    older_than
+    catalogue : Catalogue
+        The stores to look at.
+    older_than : float, optional
         Seconds: also remove stores last used longer ago than that.
-    max_bytes
-        Also remove stores, least recently used first, until those left take no more than this.
-    dry_run
-        Say what would be done, and do nothing.
+    max_bytes : float, optional
+        Also remove stores, least recently used first, until those left take no more bytes than this.
+    dry_run : bool
+        Whether to say what would be removed, and to remove nothing.
     """
-    leftovers = _leftovers(catalogue, dry_run)
-    stores = sorted(entries(catalogue), key=lambda one: one.used)
-    left = sum(one.nbytes for one in stores)
+    leftovers = _collect_leftovers(catalogue, dry_run)
+    stores = sorted(entries(catalogue), key=lambda store: store.used)
+    bytes_left = sum(store.nbytes for store in stores)
     removed, in_use = [], []
-    for one in stores:
-        age = time.time() - one.used
+    for store in stores:
+        age = time.time() - store.used
         if older_than is not None and age > older_than:
-            why = f"last used {age / 86400:.1f} days ago"
-        elif max_bytes is not None and left > max_bytes:
-            why = "over the size budget"
+            reason = f"last used {days(age)} ago"
+        elif max_bytes is not None and bytes_left > max_bytes:
+            reason = "over the size budget"
         else:
             continue
         try:
             if dry_run:
-                exclusive(one.path).release()
+                lock_exclusive(store.path).release()
             else:
-                remove(one.path)
-        except StoreError:  # in use, or not ours to remove: it stays, and the caller is told
-            in_use.append(one)
+                remove(store.path)
+        except StoreError:  # in use, or not ours to remove: it stays, and the caller learns of it
+            in_use.append(store)
             continue
-        left -= one.nbytes
-        removed.append((one, why))
+        bytes_left -= store.nbytes
+        removed.append((store, reason))
     return Collected(leftovers, tuple(removed), tuple(in_use))
 
 
 def folder_bytes(path: Path) -> int:
-    """Bytes of all files in a folder, but for those that a writer at work renames or removes meanwhile."""
+    """Add up the bytes of all files in a folder, but for those that a writer renames or removes meanwhile."""
     nbytes = 0
     for file in path.rglob("*"):
         with suppress(FileNotFoundError):
@@ -192,8 +234,8 @@ def folder_bytes(path: Path) -> int:
     return nbytes
 
 
-def _leftovers(catalogue: Catalogue, dry_run: bool) -> int:
-    """Remove temporary folders, and the partial files of stores that nobody has open. Returns the bytes."""
+def _collect_leftovers(catalogue: Catalogue, dry_run: bool) -> int:
+    """Remove temporary folders, and the partial files of stores that nobody has open; returns their bytes."""
     freed = 0
     with explained(catalogue.root):
         for folder in catalogue.root.glob(f"{TEMPORARY}*"):
@@ -203,7 +245,7 @@ def _leftovers(catalogue: Catalogue, dry_run: bool) -> int:
                     shutil.rmtree(folder)
         for path in catalogue.paths():
             try:
-                lock = exclusive(path)
+                lock = lock_exclusive(path)
             except StoreError:  # somebody is writing or reading it: their partial files are not leftovers
                 continue
             with lock:

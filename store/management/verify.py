@@ -1,21 +1,33 @@
 """Checking a store against its records, and marking what is bad for extraction anew."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import Lock, Progress, crc32c, explained, read_record, sync_folder
+from head2toe.store.common.files import crc32c, explained, sync_folder
+from head2toe.store.common.progress import Counter, Progress
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import BlockFile, Commit
-from head2toe.store.format.layout import Spec, commit_file, seal_file, spec_file
-from head2toe.store.reading.feature_store import lock_in_use
+from head2toe.store.format.layout import Spec, commit_file, seal_file
+from head2toe.store.format.records import read_record
+from head2toe.store.reading.store_lock import lock_exclusive, lock_shared
 from head2toe.store.writing.seal import seal
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A file that isn't what was written. `block` is None for the format's own metadata, which is only written anew."""
+class Fault:
+    """A file of a store that isn't what was written.
+
+    Attributes
+    ----------
+    file : Path
+        The file.
+    what : str
+        What is wrong with it, in a few words.
+    block : int or None
+        The row block that it belongs to; None for metadata, which is written anew without an extraction.
+    """
 
     file: Path
     what: str
@@ -24,17 +36,23 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found.
+    """The state of a store, as `verify` establishes it.
 
     Attributes
     ----------
-    n_files, nbytes
-        How much was read.
-    pending
+    path : Path
+        The store's folder.
+    key : str
+        The store's name.
+    complete : bool
+        Whether the store was complete before anything was repaired.
+    n_files, nbytes : int
+        How many files have records, and their bytes.
+    pending : tuple of int
         Row blocks not committed yet; none in a complete store.
-    problems
+    faults : tuple of Fault
         Everything that is wrong, in the order of the blocks.
-    repaired
+    repaired : bool
         Whether the bad blocks were marked: the next extraction of these images fills them in.
     """
 
@@ -44,13 +62,13 @@ class Verification:
     n_files: int
     nbytes: int
     pending: tuple[int, ...]
-    problems: tuple[Problem, ...]
+    faults: tuple[Fault, ...]
     repaired: bool = False
 
     @property
     def bad_blocks(self) -> tuple[int, ...]:
-        """Row blocks to be extracted anew."""
-        return tuple(sorted({problem.block for problem in self.problems if problem.block is not None}))
+        """Row blocks to be extracted anew, in order."""
+        return tuple(sorted({fault.block for fault in self.faults if fault.block is not None}))
 
 
 def verify(path: Path, *, repair: bool = False, progress: Progress | None = None) -> Verification:
@@ -58,74 +76,66 @@ def verify(path: Path, *, repair: bool = False, progress: Progress | None = None
 
     Parameters
     ----------
-    path
+    path : Path
         The store's folder.
-    repair
-        Take bad blocks' records away, so that the next extraction writes them anew. Good blocks are kept.
-    progress
-        Called with the bytes done and to do.
+    repair : bool
+        Whether to take bad blocks' records away, so that the next extraction writes them anew. Good blocks are kept.
+    progress : callable, optional
+        Called with the bytes that were read and those of all files.
 
     Raises
     ------
     StoreError
-        Not a store, of a newer version, its spec is damaged, or (to repair) it is in use.
+        The folder is not a store, or one of a newer version, its spec is damaged, or (to repair) it is in use.
     """
     path = Path(path).absolute()
     with explained(path):
-        spec, lock = Spec.read(path), lock_in_use(path)
+        spec, lock = Spec.read(path), lock_shared(path)
         try:
-            found = _check(path, spec, progress)
+            verification = _check(path, spec, progress)
         finally:
             if lock is not None:
                 lock.release()
-        if not (repair and found.problems):
-            return found
-        with exclusive(path):
-            _mark(path, spec, found)
-        if found.complete and not found.bad_blocks:
+        if not (repair and verification.faults):
+            return verification
+        with lock_exclusive(path):
+            _mark(path, spec, verification.bad_blocks)
+        if verification.complete and not verification.bad_blocks:
             seal(path, spec)  # nothing but the format's metadata was bad
-    return replace(found, repaired=True)
-
-
-def exclusive(path: Path) -> Lock:
-    """The lock that keeps everybody out of a store; raises `StoreError` if it is in use."""
-    with explained(path):
-        lock = Lock.take(spec_file(path), create=False)
-    if lock is None:
-        raise StoreError(f"{path}: in use by another process: try again when it has ended")
-    return lock
+    return replace(verification, repaired=True)
 
 
 def _check(path: Path, spec: Spec, progress: Progress | None) -> Verification:
+    """Compare all files of a store with its records."""
     complete = seal_file(path).is_file()
-    problems: list[Problem] = []
+    faults: list[Fault] = []
     pending: list[int] = []
     files: list[tuple[BlockFile, int | None]] = []
     for block in range(spec.n_blocks):
         try:
             commit = Commit.read(path, spec, block)
         except StoreError:
-            problems.append(Problem(commit_file(path, block), "damaged", block))
+            faults.append(Fault(commit_file(path, block), "damaged", block))
             continue
         if commit is not None:
             files.extend((file, block) for file in commit.files)
         elif complete:
-            problems.append(Problem(commit_file(path, block), "missing", block))
+            faults.append(Fault(commit_file(path, block), "missing", block))
         else:
             pending.append(block)
     if complete:
         try:
             files.extend((file, None) for file in _index_files(path))
         except StoreError:
-            problems.append(Problem(seal_file(path), "damaged", None))
-    problems += _compare(path, files, progress)
-    problems.sort(key=lambda problem: spec.n_blocks if problem.block is None else problem.block)
+            faults.append(Fault(seal_file(path), "damaged", None))
+    faults += _compare(path, files, progress)
+    faults.sort(key=lambda fault: spec.n_blocks if fault.block is None else fault.block)
     nbytes = sum(file.nbytes for file, _ in files)
-    return Verification(path, spec.key, complete, len(files), nbytes, tuple(pending), tuple(problems))
+    return Verification(path, spec.key, complete, len(files), nbytes, tuple(pending), tuple(faults))
 
 
 def _index_files(path: Path) -> list[BlockFile]:
-    """The metadata files that sealing wrote."""
+    """List the metadata files that sealing wrote; raises `StoreError` if their record is damaged."""
     content = read_record(seal_file(path))
     try:
         return [BlockFile(str(name), int(size), int(crc)) for name, size, crc in content["index"]]
@@ -133,29 +143,22 @@ def _index_files(path: Path) -> list[BlockFile]:
         raise StoreError(f"{seal_file(path)}: damaged") from error
 
 
-def _compare(path: Path, files: list[tuple[BlockFile, int | None]], progress: Progress | None) -> Iterator[Problem]:
-    total = sum(file.nbytes for file, _ in files)
-    done = 0
-
-    def count(nbytes: int) -> None:
-        nonlocal done
-        done += nbytes
-        if progress is not None:
-            progress(min(done, total), total)
-
+def _compare(path: Path, files: list[tuple[BlockFile, int | None]], progress: Progress | None) -> Iterator[Fault]:
+    """Read files, each with the block that it belongs to, and yield those that are not what their record says."""
+    counter = Counter(progress, sum(file.nbytes for file, _ in files))
     for file, block in files:
-        where = path / file.path
+        full_path = path / file.path
         try:
-            size = where.stat().st_size
+            size = full_path.stat().st_size
             if size != file.nbytes:
-                yield Problem(where, f"{size} bytes instead of {file.nbytes}", block)
-            elif crc32c(where, count) != file.crc32c:
-                yield Problem(where, "the content isn't what was written (CRC-32C)", block)
+                yield Fault(full_path, f"{size} bytes instead of {file.nbytes}", block)
+            elif crc32c(full_path, counter.add) != file.crc32c:
+                yield Fault(full_path, "the content isn't what was written (CRC-32C)", block)
         except OSError as error:
-            yield Problem(where, "missing" if isinstance(error, FileNotFoundError) else str(error.strerror), block)
+            yield Fault(full_path, "missing" if isinstance(error, FileNotFoundError) else str(error.strerror), block)
 
 
-def _mark(path: Path, spec: Spec, found: Verification) -> None:
+def _mark(path: Path, spec: Spec, bad_blocks: Sequence[int]) -> None:
     """Make the store unfinished, then take the bad blocks' records and files away, in this order.
 
     A kill in between leaves records of bad blocks, which the next `verify --repair` finds; never an unmarked hole.
@@ -163,9 +166,9 @@ def _mark(path: Path, spec: Spec, found: Verification) -> None:
     seal_file(path).unlink(missing_ok=True)
     sync_folder(path)
     backend(spec.format).unindex(path, spec)
-    for block in found.bad_blocks:
+    for block in bad_blocks:
         commit_file(path, block).unlink(missing_ok=True)
     sync_folder(path / "commit")
-    for block in found.bad_blocks:
+    for block in bad_blocks:
         for name in backend(spec.format).block_files(spec, block):
             (path / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A feature store for other libraries: rows for torch's DataLoader, a lazy dask array, an xarray data set."""
+"""A feature store for other libraries: rows for torch's DataLoader, a lazy dask array, an xarray array."""
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,11 @@ class RowDataset:
     """Images as rows, in the store's order: what torch's DataLoader takes for a map-style data set.
 
     `dataset[i]` is (features,) float32. `__getitems__`, which the DataLoader prefers, reads a batch at once.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        The store that is read.
     """
 
     def __init__(self, store: FeatureStore) -> None:
@@ -26,19 +31,25 @@ class RowDataset:
         return self._design.shape[0]
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """(features,) float32."""
+        """Read one row, (features,) float32. Raises `IndexError` for one that isn't there."""
         if not -len(self) <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         return self.__getitems__([row % len(self)])[0]
 
     def __getitems__(self, rows: list[int]) -> list[np.ndarray]:
-        """Several rows, each (features,) float32."""
-        some = self._design.take(np.asarray(rows, np.int64))
-        return list(np.ascontiguousarray(some.columns(np.arange(some.shape[1])).T))
+        """Read several rows, each (features,) float32. Raises `BadRequest` for one that isn't there."""
+        batch = self._design.take(np.asarray(rows, np.int64))
+        return list(np.ascontiguousarray(batch.columns(np.arange(batch.shape[1])).T))
 
 
 def to_dask(store: FeatureStore) -> "dask.array.Array":
-    """The store as a lazy (features, images) float32 array with one chunk a layer. Raises MissingExtra without dask."""
+    """Make a lazy (features, images) float32 array of a store, with one chunk a layer.
+
+    Raises
+    ------
+    MissingExtra
+        dask isn't installed.
+    """
     try:
         import dask
         import dask.array as da
@@ -55,11 +66,17 @@ def to_dask(store: FeatureStore) -> "dask.array.Array":
 
 
 def to_xarray(store: FeatureStore) -> "xarray.DataArray":
-    """`to_dask` with names: dimensions `feature` (coordinate `layer`) and `image` (its sha256). Needs xarray, too."""
+    """Make the array of `to_dask` with names: dimensions `feature` (coordinate `layer`) and `image` (its sha256).
+
+    Raises
+    ------
+    MissingExtra
+        xarray or dask isn't installed.
+    """
     try:
         import xarray
     except ImportError as error:
         raise MissingExtra("an xarray needs xarray: pip install 'head2toe[arrays]'") from error
-    owners = np.repeat(np.asarray(store.layers.names), store.layers.widths)
-    coordinates = {"layer": ("feature", owners), "image": list(store.images)}
+    layers = np.repeat(np.asarray(store.layers.names), store.layers.widths)
+    coordinates = {"layer": ("feature", layers), "image": list(store.images)}
     return xarray.DataArray(to_dask(store), dims=("feature", "image"), coords=coordinates, name="features")

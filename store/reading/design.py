@@ -8,10 +8,13 @@ from typing import Any, Protocol
 import numpy as np
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
-from head2toe.store.reading.row_map import Where, as_slice
+from head2toe.store.reading.row_map import as_slice
 
 DEFAULT_BYTES = 1 << 26
-Span = tuple[int, int]  # columns [first, last)
+"""How large a block of a stream is at most, unless another size is asked for."""
+
+Span = tuple[int, int]
+"""Columns [first, last) of a design matrix."""
 
 
 @dataclass(frozen=True)
@@ -20,161 +23,151 @@ class Block:
 
     Attributes
     ----------
-    start, stop
-        Columns of the design matrix, within one layer.
-    values
-        (stop - start, n) float32, read-only, valid until the next block is asked for.
+    start, stop : int
+        Columns [start, stop) of the design matrix, within one layer.
+    values : (stop - start, n) float32 array
+        Their values, read-only, valid until the next block is asked for.
     """
 
     start: int
     stop: int
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Some features of some rows: those that lie together on disk.
-
-    Attributes
-    ----------
-    start, stop
-        Columns of the design matrix, within one layer.
-    rows
-        Which rows of the design matrix these are: a slice, or row numbers.
-    values
-        (stop - start, number of rows) float32, read-only, valid until the next panel is asked for.
-    """
-
-    start: int
-    stop: int
-    rows: Where
     values: np.ndarray
 
 
 class Design(Protocol):
-    """n examples by d features, read by features.
-
-    Attributes
-    ----------
-    shape
-        (n, d).
-    layers
-        Which columns belong to which layer.
-    """
+    """n examples by d features, read by features."""
 
     @property
-    def shape(self) -> tuple[int, int]: ...
+    def shape(self) -> tuple[int, int]:
+        """Number of examples and of features, (n, d)."""
 
     @property
-    def layers(self) -> LayerIndex: ...
+    def layers(self) -> LayerIndex:
+        """Which columns belong to which layer."""
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
-        """All features in column order, in blocks of at most `max_bytes` that never cross a layer boundary.
+        """Read all features in column order, in blocks that never cross a layer boundary.
 
-        `within` leaves out all columns but [first, last), so that several threads can stream at once, each its own.
+        Parameters
+        ----------
+        max_bytes : int
+            How large a block is at most, unless a single feature is larger.
+        within : tuple of int, optional
+            The columns [first, last) to read, instead of all: so several threads can stream at once, each its own.
         """
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
-        """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
+        """Read the given features, in the order given: (len(indices), n) float32, in memory of their own.
+
+        Raises
+        ------
+        BadRequest
+            A column that isn't there.
+        """
 
     def take(self, rows: np.ndarray) -> "Design":
-        """A view on some rows, in any order, repeats allowed."""
+        """Return a view on some rows, in any order, repeats allowed. Raises `BadRequest` for one that isn't there."""
 
 
 class StoredFeatures(Protocol):
-    """What a design matrix reads of a feature store.
-
-    Attributes
-    ----------
-    key : str
-        The store's name.
-    identity : dict
-        Everything but the images that determines the numbers.
-    layers : LayerIndex
-        Which columns are which layer's.
-    dtypes : tuple of str
-        What each layer is stored as, "float16" or "float32".
-    rows_per_block : int
-        R; a row block holds so many rows.
-    """
+    """What a design matrix reads of a feature store."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """The store's name."""
 
     @property
-    def identity(self) -> Mapping[str, Any]: ...
+    def identity(self) -> Mapping[str, Any]:
+        """Everything but the images that determines the numbers."""
 
     @property
-    def layers(self) -> LayerIndex: ...
+    def layers(self) -> LayerIndex:
+        """Which columns belong to which layer."""
 
     @property
-    def dtypes(self) -> tuple[str, ...]: ...
+    def dtypes(self) -> tuple[str, ...]:
+        """What each layer is stored as, "float16" or "float32"."""
 
     @property
-    def rows_per_block(self) -> int: ...
+    def rows_per_block(self) -> int:
+        """How many rows a row block holds (R)."""
 
     def rows_of(self, images: Sequence[str]) -> np.ndarray:
-        """Row number of each image, int64."""
+        """Find the row number of each image, int64; raises `DataError` naming one that isn't there."""
 
     def block(self, layer: int, block: int, *, sparse: bool = False) -> np.ndarray:
-        """(width, R) view of a layer's row block as it lies on disk, read-only."""
+        """Map a layer's row block as it lies on disk: (width, R), read-only."""
 
     def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
         """Have features [start, stop) of a layer's row block fetched in the background."""
 
 
-class PanelDesign(Design, Protocol):
-    """A design that can also be read as it lies on disk, which costs no copying however many rows there are."""
-
-    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
-        """All features of all rows, in panels: column ranges in order, and all panels of a range one after the other.
-
-        ``X @ W`` is the sum over panels of ``values.T @ W[start:stop]`` into ``rows``, ``(X.T @ G)[start:stop]`` that
-        of ``values @ G[rows]``.
-        """
-
-
 def overlap(span: Span, within: Span | None) -> Span:
-    """The part of a span of columns that lies within another; empty ones have last <= first."""
+    """Return the part of a span of columns that lies within another; an empty one has last <= first."""
     return span if within is None else (max(span[0], within[0]), min(span[1], within[1]))
 
 
 def read_only(values: np.ndarray) -> np.ndarray:
-    """The same values, not to be written to through this view."""
+    """Return a view of the values that they can't be written through."""
     view = values.view()
     view.flags.writeable = False
     return view
 
 
 def checked_indices(indices: np.ndarray | Sequence[int] | slice, size: int, what: str) -> np.ndarray:
-    """Indices (or a boolean mask, or a slice) as int64, all in [0, size); raises `BadRequest` otherwise."""
-    if isinstance(indices, slice):
-        return np.arange(size)[indices]
-    given = np.asarray(indices)
-    if given.dtype == bool:
-        if given.shape != (size,):
-            raise BadRequest(f"a mask of {given.shape} for {size} {what}s")
-        return np.flatnonzero(given)
-    if given.size == 0:
-        return np.empty(0, np.int64)
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise BadRequest(f"{what}s are chosen by a list of integers, not {given.dtype} of shape {given.shape}")
-    if given.min() < 0 or given.max() >= size:
-        raise BadRequest(f"{what}s {given.min()} to {given.max()} asked for, but there are {size}")
-    return given.astype(np.int64)
-
-
-class ArrayDesign:
-    """A design matrix in memory: for tests, for estimators, for small things.
+    """Turn indices, a boolean mask or a slice into indices.
 
     Parameters
     ----------
-    X
-        (n, d); converted to float32 if it isn't.
-    layers
-        Which columns belong to which layer; one layer "x" unless told.
-    rows
-        Which rows of `X`, in which order; all unless told.
+    indices : (k,) array of int, (size,) array of bool, or slice
+        What was asked for.
+    size : int
+        How many there are.
+    what : str
+        What is counted: "row".
+
+    Returns
+    -------
+    (k,) int64 array
+        The indices, all in [0, size).
+
+    Raises
+    ------
+    BadRequest
+        An index that isn't there, or something that is none.
+    """
+    if isinstance(indices, slice):
+        return np.arange(size)[indices]
+    array = np.asarray(indices)
+    if array.dtype == bool:
+        if array.shape != (size,):
+            raise BadRequest(f"a mask of {array.shape} for {size} {what}s")
+        return np.flatnonzero(array)
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise BadRequest(f"{what}s are chosen by a list of integers, not {array.dtype} of shape {array.shape}")
+    if array.min() < 0 or array.max() >= size:
+        raise BadRequest(f"{what}s {array.min()} to {array.max()} asked for, but there are {size}")
+    return array.astype(np.int64)
+
+
+class ArrayDesign:
+    """A design matrix in memory: for tests, for estimators, for small matrices.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        The values, which are converted to float32 if they are something else.
+    layers : LayerIndex, optional
+        Which columns belong to which layer; without it, all belong to one layer "x".
+    rows : (k,) array of int, optional
+        Which rows of `X` in which order; without it, all as they are.
+
+    Raises
+    ------
+    BadRequest
+        `X` has not two dimensions, no column, or another number of columns than the layers.
     """
 
     def __init__(self, X: np.ndarray, layers: LayerIndex | None = None, *, rows: np.ndarray | None = None) -> None:
@@ -189,16 +182,16 @@ class ArrayDesign:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d)."""
+        """Number of examples and of features, (n, d)."""
         return len(self._rows), self.layers.n_features
 
     def take(self, rows: np.ndarray) -> "ArrayDesign":
-        """A view on some rows, in any order, repeats allowed."""
+        """Return a view on some rows, in any order, repeats allowed. Raises `BadRequest` for one that isn't there."""
         chosen = self._rows[checked_indices(rows, len(self._rows), "row")]
         return ArrayDesign(self._by_feature.T, self.layers, rows=chosen)
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
-        """Features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer."""
+        """Read features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer."""
         at_once = max(1, max_bytes // max(1, 4 * len(self._rows)))
         where = as_slice(self._rows)
         for first, last in pairwise(self.layers.offsets.tolist()):
@@ -207,13 +200,7 @@ class ArrayDesign:
                 stop = min(start + at_once, last)
                 yield Block(start, stop, read_only(self._by_feature[start:stop, where]))
 
-    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
-        """The same as `stream`: in memory, all rows lie together."""
-        everything = slice(0, len(self._rows))
-        for block in self.stream(max_bytes=max_bytes):
-            yield Panel(block.start, block.stop, everything, block.values)
-
     def columns(self, indices: np.ndarray) -> np.ndarray:
-        """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
+        """Read the given features, in the order given: (len(indices), n) float32, in memory of their own."""
         wanted = checked_indices(indices, self.layers.n_features, "column")
         return np.array(self._by_feature[wanted][:, as_slice(self._rows)], order="C")

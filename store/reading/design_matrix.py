@@ -1,4 +1,4 @@
-"""The design matrix: what stage two sees of one or more stores. Everything is feature-major and float32."""
+"""The design matrix: what stage two sees of one or more stores, feature-major and float32."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.float16 import upcast
-from head2toe.store.format.key import labels
+from head2toe.store.format.key import store_prefixes
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design import (
     DEFAULT_BYTES,
     ArrayDesign,
     Block,
     Design,
-    Panel,
-    PanelDesign,
     Span,
     StoredFeatures,
     checked_indices,
@@ -23,7 +21,7 @@ from head2toe.store.reading.design import (
 )
 from head2toe.store.reading.row_map import RowMap, Segment, as_slice
 
-__all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Panel", "PanelDesign", "Span"]
+__all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Span"]
 
 _BUFFER_BYTES = 4 << 20  # what has to be copied is copied in pieces that stay in the cache until they are used,
 _BUFFER_FEATURES = 64  # but not in so few features at once that matrix products become slow
@@ -36,7 +34,7 @@ class _Part:
 
     store: StoredFeatures
     rows: np.ndarray
-    where: RowMap
+    row_map: RowMap
 
     @classmethod
     def of(cls, store: StoredFeatures, rows: np.ndarray) -> "_Part":
@@ -45,100 +43,114 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Tile:
-    """Features [start, stop) of a layer of a store, whose first column in the design matrix is `offset`.
-
-    `segments` are the row blocks it is read from.
-    """
+    """Features [start, stop) of a layer of a store, whose first column in the design matrix is `offset`."""
 
     part: _Part
     layer: int
     offset: int
     start: int
     stop: int
-    segments: tuple[Segment, ...]
 
     @property
     def columns(self) -> tuple[int, int]:
         return self.offset + self.start, self.offset + self.stop
 
     def read_ahead(self) -> None:
-        for segment in self.segments:
+        for segment in self.part.row_map.segments:
             self.part.store.read_ahead(self.layer, segment.block, self.start, self.stop)
 
     def values(self, segment: Segment) -> np.ndarray:
-        """(stop - start, rows) in the dtype stored; a view, if the segment's rows lie as they are wanted."""
+        """Read (stop - start, rows) in the dtype stored; a view, if the segment's rows are a slice."""
         return _rows(self.part.store.block(self.layer, segment.block)[self.start : self.stop], segment)
 
 
 class DesignMatrix:
-    """Feature stores side by side by columns; row i is the i-th image asked for. Made by `DesignMatrix.of`."""
+    """Feature stores side by side by columns; row i is the i-th image asked for. `DesignMatrix.of` makes one.
+
+    Attributes
+    ----------
+    layers : LayerIndex
+        Which columns belong to which layer; names have a prefix where there are several stores.
+    """
 
     def __init__(self, parts: Sequence[_Part], layers: LayerIndex, n_rows: int) -> None:
         self._parts = tuple(parts)
         self._n_rows = n_rows
         self.layers = layers
-        self._owners = [(part, layer) for part in parts for layer in range(len(part.store.layers))]
+        self._sources = [(part, layer) for part in parts for layer in range(len(part.store.layers))]
 
     @classmethod
     def of(cls, stores: Sequence[StoredFeatures], images: Sequence[str]) -> "DesignMatrix":
-        """The features of these images (content hashes, repeats allowed) in all these stores.
+        """Put the features that stores hold of some images side by side.
+
+        Parameters
+        ----------
+        stores : sequence of StoredFeatures
+            One or more different stores.
+        images : sequence of str
+            Sha256 (hex) of each row's image, repeats allowed.
 
         Raises
         ------
         BadRequest
-            No store, or the same one twice.
+            There is no store, or the same one twice.
         DataError
             A store lacks an image.
         """
         if not stores or len({store.key for store in stores}) != len(stores):
             raise BadRequest(f"a design matrix needs one or more different stores, not {[s.key[:12] for s in stores]}")
-        prefixes = labels([store.identity for store in stores])
+        prefixes = store_prefixes([store.identity for store in stores])
         layers = LayerIndex.concat([store.layers for store in stores], prefixes)
         return cls([_Part.of(store, store.rows_of(images)) for store in stores], layers, len(images))
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d)."""
+        """Number of images and of features, (n, d)."""
         return self._n_rows, self.layers.n_features
 
     def take(self, rows: np.ndarray) -> "DesignMatrix":
-        """A view on some rows, in any order, repeats allowed."""
+        """Return a view on some rows, in any order, repeats allowed. Raises `BadRequest` for one that isn't there."""
         chosen = checked_indices(rows, self._n_rows, "row")
         parts = [_Part.of(part.store, part.rows[chosen]) for part in self._parts]
         return DesignMatrix(parts, self.layers, len(chosen))
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
-        """All features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer.
+        """Read all features in column order, in blocks that never cross a layer boundary.
 
-        Zero-copy where a float32 layer's rows lie as wanted in one row block; otherwise a block is put together in a
-        buffer, which the next one reuses: with many row blocks, `panels` is cheaper. What comes next is fetched from
-        disk while the caller is busy. `within` leaves out all columns but [first, last).
+        A block is a view of the file where a float32 layer's rows lie as wanted in one row block; otherwise it is put
+        together in a buffer, which the next one reuses. What comes next is fetched from disk while the caller is busy.
+
+        Parameters
+        ----------
+        max_bytes : int
+            How large a block is at most, unless a single feature is larger.
+        within : tuple of int, optional
+            The columns [first, last) to read, instead of all.
+
+        Raises
+        ------
+        StoreError
+            A file is missing or not of its size.
         """
         buffer = _Buffer()
-        for tile in _ahead(self._stream_tiles(max_bytes, within)):
-            values = _as_it_lies(tile)
+        for tile in _reading_ahead(self._tiles(max_bytes, within)):
+            values = _mapped_view(tile)
             if values is None:
                 values = buffer.get(tile.stop - tile.start, self._n_rows)
-                for segment in tile.segments:
+                for segment in tile.part.row_map.segments:
                     _assign(values, segment, tile.values(segment))
             yield Block(*tile.columns, read_only(values))
 
-    def panels(self, *, max_bytes: int = DEFAULT_BYTES) -> Iterator[Panel]:
-        """All features of all rows, row block by row block: zero-copy for float32 whatever the number of rows.
-
-        Column ranges come in order, and all panels of a range one after the other; see `PanelDesign`.
-        """
-        buffer = _Buffer()
-        for tile in _ahead(self._panel_tiles(max_bytes)):
-            (segment,) = tile.segments
-            values = tile.values(segment)
-            if values.dtype == np.float16:
-                narrow, values = values, buffer.get(*values.shape)
-                upcast(narrow, values)
-            yield Panel(*tile.columns, segment.target, read_only(values))
-
     def columns(self, indices: np.ndarray) -> np.ndarray:
-        """(len(indices), n) float32: the given features, in the order given, in memory of their own."""
+        """Read the given features, in the order given: (len(indices), n) float32, in memory of their own.
+
+        Raises
+        ------
+        BadRequest
+            A column that isn't there.
+        StoreError
+            A file is missing or not of its size.
+        """
         wanted = checked_indices(indices, self.layers.n_features, "column")
         out = np.empty((len(wanted), self._n_rows), np.float32)
         layer_of = self.layers.layer_of(wanted)
@@ -147,31 +159,22 @@ class DesignMatrix:
             if not len(targets):
                 continue
             number = int(layer_of[targets[0]])
-            part, layer = self._owners[number]
-            lines = as_slice(targets)
-            values = out[lines] if isinstance(lines, slice) else np.empty((len(targets), self._n_rows), np.float32)
+            part, layer = self._sources[number]
+            place = as_slice(targets)
+            values = out[place] if isinstance(place, slice) else np.empty((len(targets), self._n_rows), np.float32)
             _gather(part, layer, wanted[targets] - self.layers.offsets[number], values)
-            if not isinstance(lines, slice):
-                out[lines] = values
+            if not isinstance(place, slice):
+                out[place] = values
         return out
 
-    def _stream_tiles(self, max_bytes: int, within: Span | None) -> Iterator[_Tile]:
-        """All rows of so many features at once."""
-        for number, (part, layer) in enumerate(self._owners):
-            copied = part.where.source is None or part.store.dtypes[layer] != "float32"
+    def _tiles(self, max_bytes: int, within: Span | None) -> Iterator[_Tile]:
+        """Cut the columns into tiles of at most `max_bytes`, or less where values have to be copied."""
+        for number, (part, layer) in enumerate(self._sources):
+            copied = part.row_map.source is None or part.store.dtypes[layer] != "float32"
             offset, end = self.layers.offsets[number : number + 2].tolist()
             first, last = overlap((offset, end), within)
             for start, stop in _ranges((first - offset, last - offset), self._n_rows, max_bytes, copied):
-                yield _Tile(part, layer, offset, start, stop, part.where.segments)
-
-    def _panel_tiles(self, max_bytes: int) -> Iterator[_Tile]:
-        """One row block of so many features at once."""
-        for number, (part, layer) in enumerate(self._owners):
-            copied = part.store.dtypes[layer] != "float32"
-            rows = part.store.rows_per_block
-            for start, stop in _ranges((0, self.layers.widths[number]), rows, max_bytes, copied):
-                for segment in part.where.segments:
-                    yield _Tile(part, layer, int(self.layers.offsets[number]), start, stop, (segment,))
+                yield _Tile(part, layer, offset, start, stop)
 
 
 class _Buffer:
@@ -181,7 +184,7 @@ class _Buffer:
         self._memory = np.empty(0, np.float32)
 
     def get(self, n_features: int, n_rows: int) -> np.ndarray:
-        """(features, rows) float32 of arbitrary content."""
+        """Return (features, rows) float32 of arbitrary content."""
         size = n_features * n_rows
         if self._memory.size < size:
             self._memory = np.empty(size, np.float32)
@@ -189,7 +192,7 @@ class _Buffer:
 
 
 def _ranges(span: Span, n_rows: int, max_bytes: int, copied: bool) -> Iterator[Span]:
-    """Column ranges of a span in a layer whose values fit `max_bytes`, and the cache if they have to be copied."""
+    """Cut a span of columns into parts that fit `max_bytes`, and the cache if their values have to be copied."""
     stride = 4 * max(1, n_rows)
     room = min(max_bytes, max(_BUFFER_BYTES, _BUFFER_FEATURES * stride)) if copied else max_bytes
     at_once = max(1, room // stride)
@@ -197,8 +200,8 @@ def _ranges(span: Span, n_rows: int, max_bytes: int, copied: bool) -> Iterator[S
         yield start, min(start + at_once, span[1])
 
 
-def _ahead(tiles: Iterator[_Tile]) -> Iterator[_Tile]:
-    """The same tiles, each being fetched from disk while the one before it is used."""
+def _reading_ahead(tiles: Iterator[_Tile]) -> Iterator[_Tile]:
+    """Give the same tiles, each being fetched from disk while the one before it is used."""
     current = next(tiles, None)
     if current is not None:
         current.read_ahead()
@@ -210,15 +213,15 @@ def _ahead(tiles: Iterator[_Tile]) -> Iterator[_Tile]:
         current = following
 
 
-def _as_it_lies(tile: _Tile) -> np.ndarray | None:
-    """The tile as a view of the mapped file, if that is what it takes."""
-    if tile.part.where.source is None or tile.part.store.dtypes[tile.layer] != "float32":
+def _mapped_view(tile: _Tile) -> np.ndarray | None:
+    """Return the tile as a view of the mapped file, or None if its values have to be copied."""
+    if tile.part.row_map.source is None or tile.part.store.dtypes[tile.layer] != "float32":
         return None
-    return tile.values(tile.segments[0])
+    return tile.values(tile.part.row_map.segments[0])
 
 
 def _rows(values: np.ndarray, segment: Segment) -> np.ndarray:
-    """The segment's rows of a row block: a view if they are a slice of it."""
+    """Return the segment's rows of a row block, a view if they are a slice."""
     rows = segment.source
     return values[:, rows] if isinstance(rows, slice) else values.take(rows, axis=1)
 
@@ -233,9 +236,9 @@ def _assign(out: np.ndarray, segment: Segment, values: np.ndarray) -> None:
 
 def _gather(part: _Part, layer: int, features: np.ndarray, out: np.ndarray) -> None:
     """Copy some features of a layer, of all rows, into `out`."""
-    which = as_slice(features)
-    sparse = not isinstance(which, slice) and len(features) < _DENSE * part.store.layers.widths[layer]
-    for segment in part.where.segments:
+    wanted = as_slice(features)
+    sparse = not isinstance(wanted, slice) and len(features) < _DENSE * part.store.layers.widths[layer]
+    for segment in part.row_map.segments:
         block = part.store.block(layer, segment.block, sparse=sparse)
-        values = block[which] if isinstance(which, slice) else block.take(which, axis=0)
+        values = block[wanted] if isinstance(wanted, slice) else block.take(wanted, axis=0)
         _assign(out, segment, _rows(values, segment))

@@ -25,16 +25,18 @@ _lock = threading.Lock()
 
 
 def mapped(path: Path, nbytes: int, *, sparse: bool = False) -> mmap.mmap:
-    """A read-only map of a whole file.
+    """Map a whole file into memory, read-only.
 
     Parameters
     ----------
-    nbytes
+    path : Path
+        The file.
+    nbytes : int
         The size the file must have. It is looked up at every call: touching a map beyond the end of a truncated file
         would kill the process with SIGBUS.
-    sparse
-        For reading here and there: the kernel reads no more than the pages touched. Such maps are kept apart from those
-        for dense reading, for the hint holds for a whole map.
+    sparse : bool
+        Whether it will be read here and there: then the kernel reads no more than the pages touched. Such maps are kept
+        apart from those for dense reading, for the hint holds for a whole map.
 
     Raises
     ------
@@ -68,7 +70,24 @@ def mapped(path: Path, nbytes: int, *, sparse: bool = False) -> mmap.mmap:
 def view(
     path: Path, nbytes: int, offset: int, shape: tuple[int, int], dtype: str, *, sparse: bool = False
 ) -> np.ndarray:
-    """A read-only array over a part of a mapped file; nothing is copied."""
+    """Return a read-only array over a part of a mapped file, without a copy.
+
+    Parameters
+    ----------
+    path, nbytes, sparse
+        The file and its size; see `mapped`.
+    offset : int
+        The array's first byte.
+    shape : tuple of int
+        The array's shape; the values lie in C order.
+    dtype : str
+        The values' dtype; they are little-endian.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, or not of this size.
+    """
     file = mapped(path, nbytes, sparse=sparse)
     kind = np.dtype(dtype).newbyteorder("<")
     return np.frombuffer(file, kind, shape[0] * shape[1], offset).reshape(shape)
@@ -78,6 +97,11 @@ def read_ahead(path: Path, start: int, stop: int) -> None:
     """Ask the kernel to fetch bytes [start, stop) of a file in the background, unless they are in memory already.
 
     Asking costs a look at every page, which is a tenth of a matrix product; looking at three first costs nothing.
+
+    Raises
+    ------
+    StoreError
+        The file can't be opened.
     """
     if _WILLNEED is None:
         return
@@ -91,7 +115,7 @@ def read_ahead(path: Path, start: int, stop: int) -> None:
 
 
 def _is_cached(fd: int, at: int) -> bool:
-    """Whether a byte can be read without waiting for the disk."""
+    """Tell whether a byte can be read without waiting for the disk."""
     if _NOWAIT is None:
         return False
     try:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Where = slice | np.ndarray
+RowNumbers = slice | np.ndarray
+"""Rows as a slice, where they follow one another, or as (k,) int64."""
 
 
-def as_slice(rows: np.ndarray) -> Where:
-    """A contiguous ascending run as a slice, which is a view and not a copy; anything else as it is."""
+def as_slice(rows: np.ndarray) -> RowNumbers:
+    """Make a slice, which is a view and not a copy, of numbers that follow one another; others stay as they are."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows
@@ -16,23 +17,41 @@ def as_slice(rows: np.ndarray) -> Where:
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows of one block: `source` says where they lie in it, `target` where they go in what was asked for."""
+    """Rows of one block.
+
+    Attributes
+    ----------
+    block : int
+        The number of the row block.
+    source : slice or int64 array
+        Which rows of the block they are.
+    target : slice or int64 array
+        Which of the rows asked for they are.
+    """
 
     block: int
-    source: Where
-    target: Where
+    source: RowNumbers
+    target: RowNumbers
 
 
 @dataclass(frozen=True)
 class RowMap:
-    """The rows asked for, block by block."""
+    """The rows asked for, block by block.
+
+    Attributes
+    ----------
+    n_rows : int
+        How many rows were asked for.
+    segments : tuple of Segment
+        The row blocks that hold some of them, in order.
+    """
 
     n_rows: int
     segments: tuple[Segment, ...]
 
     @classmethod
     def of(cls, rows: np.ndarray, rows_per_block: int) -> "RowMap":
-        """Sort rows (any order, repeats allowed) into blocks."""
+        """Sort rows, (k,) int in any order, repeats allowed, into blocks of R rows."""
         blocks, local = np.divmod(np.asarray(rows, np.int64), rows_per_block)
         order = np.argsort(blocks, kind="stable")
         bounds = np.flatnonzero(np.diff(blocks[order])) + 1
@@ -45,7 +64,7 @@ class RowMap:
 
     @property
     def source(self) -> tuple[int, slice] | None:
-        """(block, rows) if all rows lie as they are wanted, one after the other in one block: no copy is needed."""
+        """The block, and its rows, if all rows lie as wanted, one after the other in one block; otherwise None."""
         if len(self.segments) == 1 and isinstance(self.segments[0].source, slice):
             return self.segments[0].block, self.segments[0].source
         return None

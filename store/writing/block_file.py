@@ -1,6 +1,6 @@
 """One row block on its way to disk: gathered in float32, then written to its files.
 
-Files are written under partial names, made durable, and renamed; the commit record comes after.
+Files are written under partial names, made durable and renamed; the commit record is written after that, by the caller.
 """
 
 import mmap
@@ -22,7 +22,21 @@ _TILE_BYTES = 4 << 20
 class Staging:
     """The features of one row block, feature-major, mapped from an unlinked file beside the store.
 
-    Memory stays bounded by what the kernel cares to cache, however wide the layers are; a killed writer leaves nothing.
+    However wide the layers are, the kernel decides how much of it is in memory; a killed writer leaves nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the file is made.
+    layers : LayerIndex
+        The store's layers.
+    n_rows : int
+        The number of rows in the block.
+
+    Raises
+    ------
+    StoreError
+        The disk is full or can't be written.
     """
 
     def __init__(self, folder: Path, layers: LayerIndex, n_rows: int) -> None:
@@ -34,7 +48,7 @@ class Staging:
         self._values = np.frombuffer(self._map, np.float32).reshape(layers.n_features, n_rows)
 
     def layer(self, name: str) -> np.ndarray:
-        """(width, rows) float32 of a layer, writable."""
+        """Return the values of a layer, (width, rows) float32, to be written to."""
         return self._values[self._layers.columns(name)]
 
 
@@ -52,14 +66,21 @@ def write_block(
 
     Parameters
     ----------
-    dtypes
-        One a layer.
-    layer
+    path, spec, block
+        The store's folder, its spec, and the number of the block.
+    dtypes : sequence of str
+        The dtype to store each layer as.
+    layer : callable
         Gives a layer's (width, rows) values by its name.
-    suffix
-        Appended to the files' final names; the records returned leave it out.
-    instead_of
-        What the block is now: files that would come out the same are not written again.
+    suffix : str
+        What is appended to the files' names; what is returned leaves it out.
+    instead_of : Commit, optional
+        The block's present record: files that would come out the same are not written again.
+
+    Returns
+    -------
+    tuple
+        The block's files and the places of its layers, as its commit record takes them.
 
     Raises
     ------
@@ -73,10 +94,9 @@ def write_block(
 
     try:
         places = backend(spec.format).place(spec, block, dtypes, partial)
-        for name in dict.fromkeys(place.file for place in places):
-            inside = [(place, own) for place, own in zip(places, spec.layers.names, strict=True) if place.file == name]
-            if instead_of is None or instead_of.places_of(name) != [place for place, _ in inside]:
-                _write_file(partial(name), spec.rows_per_block, inside, layer)
+        for name, layers in _layers_by_file(spec, places).items():
+            if instead_of is None or instead_of.places_of(name) != [place for place, _ in layers]:
+                _write_file(partial(name), spec.rows_per_block, layers, layer)
         written = [BlockFile(name, file.stat().st_size, crc32c(file)) for name, file in partials.items()]
         for name, file in partials.items():
             file.replace(path / (name + suffix))
@@ -94,13 +114,21 @@ def sync_folders(files: Iterable[Path]) -> None:
         sync_folder(folder)
 
 
+def _layers_by_file(spec: Spec, places: Sequence[Place]) -> dict[str, list[tuple[Place, str]]]:
+    """List for each file of a block the layers that lie in it: their places and names."""
+    layers: dict[str, list[tuple[Place, str]]] = {}
+    for place, name in zip(places, spec.layers.names, strict=True):
+        layers.setdefault(place.file, []).append((place, name))
+    return layers
+
+
 def _write_file(
-    file: Path, rows_per_block: int, places: Sequence[tuple[Place, str]], layer: Callable[[str], np.ndarray]
+    file: Path, rows_per_block: int, layers: Sequence[tuple[Place, str]], layer: Callable[[str], np.ndarray]
 ) -> None:
-    """Write the layers that lie in one file. Plain writes: a full disk is an error, where a mapped write would kill."""
+    """Write the layers that lie in one file, by plain writes: on a full disk a mapped write would kill the process."""
     fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        for place, name in places:
+        for place, name in layers:
             values = layer(name)
             stride = rows_per_block * np.dtype(place.dtype).itemsize
             for start, tile in _tiles(values, rows_per_block, place.dtype):
@@ -111,7 +139,7 @@ def _write_file(
 
 
 def _tiles(values: np.ndarray, rows_per_block: int, dtype: str) -> Iterable[tuple[int, np.ndarray]]:
-    """Pieces of a layer as they lie on disk: cast, and padded with zeros to full blocks."""
+    """Cut a layer into pieces as they lie on disk, cast and padded with zeros to full blocks, each with its start."""
     kind = np.dtype(dtype).newbyteorder("<")
     at_once = max(1, _TILE_BYTES // (rows_per_block * kind.itemsize))
     for start in range(0, len(values), at_once):
@@ -122,7 +150,7 @@ def _tiles(values: np.ndarray, rows_per_block: int, dtype: str) -> Iterable[tupl
 
 
 def _write_all(fd: int, tile: np.ndarray, offset: int) -> None:
-    """`pwrite` until everything is written: it may write less than asked."""
+    """Write an array at an offset; `pwrite` is called again where it writes less than asked."""
     content = memoryview(tile.data).cast("B")
     while content:
         written = os.pwrite(fd, content, offset)

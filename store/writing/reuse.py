@@ -1,4 +1,4 @@
-"""Rows that other stores already hold: copied instead of extracted."""
+"""Rows that other stores already hold, which are copied instead of extracted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,17 @@ from head2toe.store.writing.block_file import Staging
 
 @dataclass(frozen=True)
 class Reuse:
-    """For every row of a store to be written: which sibling holds it (-1: none), and in which row."""
+    """Where other stores hold the rows of a store that is to be written.
+
+    Attributes
+    ----------
+    siblings : tuple of FeatureStore
+        Stores that differ in nothing but the images, and hold some of the rows.
+    sibling : (n_rows,) int64 array
+        Which of them holds each row; -1 for a row that none has.
+    row : (n_rows,) int64 array
+        In which of its rows.
+    """
 
     siblings: tuple[FeatureStore, ...]
     sibling: np.ndarray
@@ -20,33 +30,45 @@ class Reuse:
 
     @classmethod
     def of(cls, spec: Spec, siblings: Sequence[FeatureStore]) -> "Reuse":
-        """Look every image up in the siblings: stores that differ in nothing but the images."""
+        """Look every image of a spec up in stores that differ in nothing but the images."""
         sibling = np.full(spec.n_rows, -1, np.int64)
         row = np.zeros(spec.n_rows, np.int64)
         for number, store in enumerate(siblings):
-            known = store.row_by_image
             for i in np.flatnonzero(sibling < 0):
-                if (found := known.get(spec.images[i])) is not None:
-                    sibling[i], row[i] = number, found
+                if (its_row := store.row_by_image.get(spec.images[i])) is not None:
+                    sibling[i], row[i] = number, its_row
         used, renumbered = np.unique(sibling[sibling >= 0], return_inverse=True)
         sibling[sibling >= 0] = renumbered
         return cls(tuple(siblings[number] for number in used), sibling, row)  # the others aren't kept open
 
     @property
     def total(self) -> int:
-        """How many rows needn't be extracted."""
+        """Number of rows that needn't be extracted."""
         return int((self.sibling >= 0).sum())
 
     def copy_into(self, staging: Staging, rows: range) -> np.ndarray:
-        """Copy a block's known rows; returns which they are, (len(rows),) bool."""
+        """Copy those of a block's rows that siblings hold.
+
+        Parameters
+        ----------
+        staging : Staging
+            Takes them.
+        rows : range
+            The block's rows, as numbers in the store.
+
+        Returns
+        -------
+        (len(rows),) bool array
+            Which rows were copied.
+        """
         sibling, row = self.sibling[rows.start : rows.stop], self.row[rows.start : rows.stop]
         for number in np.unique(sibling[sibling >= 0]):
             store = self.siblings[number]
-            here = np.flatnonzero(sibling == number)
-            from_rows = RowMap.of(row[here], store.spec.rows_per_block)
+            copied = np.flatnonzero(sibling == number)
+            row_map = RowMap.of(row[copied], store.spec.rows_per_block)
             for layer, name in enumerate(store.layers.names):
                 target = staging.layer(name)
-                for segment in from_rows.segments:
+                for segment in row_map.segments:
                     values = store.block(layer, segment.block)[:, segment.source]
-                    target[:, here[segment.target]] = values
+                    target[:, copied[segment.target]] = values
         return sibling >= 0

@@ -1,7 +1,7 @@
 """Sealing: from "all blocks are committed" to a complete store that anyone may open.
 
-A layer found unsafe for float16 in one block is stored as float32 in all: sealing widens the blocks that were committed
-before that was known. Every float16 is a float32, so that no number changes.
+A layer that is unsafe for float16 in one block is stored as float32 in all: sealing widens the blocks that were
+committed before that was known. Every float16 is a float32, so that no number changes.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from head2toe.store.common.files import PARTIAL, Lock, crc32c, explained, write_record
+from head2toe.store.common.files import PARTIAL, Lock, crc32c, explained
 from head2toe.store.format.backends import backend
-from head2toe.store.format.commits import Commit
+from head2toe.store.format.commits import Commit, read_commits
 from head2toe.store.format.key import FORMAT_VERSION
 from head2toe.store.format.layout import Spec, lock_file, seal_file
-from head2toe.store.reading.feature_store import read_commits
+from head2toe.store.format.records import write_record
 from head2toe.store.reading.mapping import view
 from head2toe.store.writing.block_file import sync_folders, write_block
 
@@ -22,9 +22,14 @@ _WIDE = ".wide"
 
 
 def seal(path: Path, spec: Spec) -> None:
-    """Harmonise the layers' dtypes, write the format's own metadata, and mark the store complete.
+    """Give each layer one dtype in all blocks, write the format's own metadata, and mark the store complete.
 
-    Idempotent and safe to be called by several processes, or to be killed: each step is redone or found done.
+    Several processes may call it, any number of times, and be killed: a step is done again, or skipped if it was done.
+
+    Raises
+    ------
+    StoreError
+        Blocks are missing or damaged, or the disk refuses.
     """
     if seal_file(path).is_file():
         return
@@ -38,8 +43,8 @@ def seal(path: Path, spec: Spec) -> None:
             for leftover in path.rglob(f"*{PARTIAL}"):  # all blocks are there: nobody is writing any more
                 leftover.unlink(missing_ok=True)
             _finish_widening(path, read_commits(path, spec))
-            for narrow, dtypes in _needing_width(read_commits(path, spec)):
-                _widen(path, spec, narrow, dtypes)
+            for commit, dtypes in _too_narrow(read_commits(path, spec)):
+                _widen(path, spec, commit, dtypes)
             commits = read_commits(path, spec)
             for commit in commits:
                 commit.check_sizes(path)
@@ -47,8 +52,8 @@ def seal(path: Path, spec: Spec) -> None:
             write_record(seal_file(path), _summary(path, spec, commits, index))
 
 
-def _needing_width(commits: Sequence[Commit]) -> list[tuple[Commit, list[str]]]:
-    """Commits whose dtypes aren't yet what the store as a whole needs, and what that is."""
+def _too_narrow(commits: Sequence[Commit]) -> list[tuple[Commit, list[str]]]:
+    """List the commits whose dtypes aren't yet what the store as a whole needs, each with the dtypes that are."""
     columns = zip(*([place.dtype for place in commit.places] for commit in commits), strict=True)
     wanted = ["float32" if "float32" in dtypes else "float16" for dtypes in columns]
     return [(commit, wanted) for commit in commits if [place.dtype for place in commit.places] != wanted]
@@ -57,8 +62,8 @@ def _needing_width(commits: Sequence[Commit]) -> list[tuple[Commit, list[str]]]:
 def _widen(path: Path, spec: Spec, commit: Commit, dtypes: list[str]) -> None:
     """Rewrite a block with some layers in float32.
 
-    Its files are written aside, the record is replaced, and only then do the files take their names; whoever finds
-    files aside that are as long as the record says knows that just the renaming is left.
+    Its files are written beside the old ones, the record is replaced, and only then do the files take their names:
+    if files that stand beside the old ones are as long as the record says, just the renaming is left to do.
     """
     places = dict(zip(spec.layers.names, commit.places, strict=True))
     sizes = {file.path: file.nbytes for file in commit.files}
@@ -70,38 +75,38 @@ def _widen(path: Path, spec: Spec, commit: Commit, dtypes: list[str]) -> None:
         shape = (widths[name], spec.rows_per_block)
         return view(path / place.file, sizes[place.file], place.offset, shape, place.dtype)[:, :n_rows]
 
-    files, wide = write_block(path, spec, commit.block, dtypes, layer, suffix=_WIDE, instead_of=commit)
-    after = replace(commit, files=files, places=wide, generation=commit.generation + 1)
-    after.write(path, spec, exclusive=False)
-    _finish_widening(path, [after])
+    files, wide_places = write_block(path, spec, commit.block, dtypes, layer, suffix=_WIDE, instead_of=commit)
+    widened = replace(commit, files=files, places=wide_places, generation=commit.generation + 1)
+    widened.write(path, spec, exclusive=False)
+    _finish_widening(path, [widened])
 
 
 def _finish_widening(path: Path, commits: Sequence[Commit]) -> None:
-    """Give files written aside their names if the record speaks of them; those of a killed attempt are removed.
+    """Give widened files their names if the record speaks of them; those of a killed attempt are removed.
 
-    Widening only ever makes files larger, so that the size tells: equal size, equal content.
+    Widening only ever makes files larger, so that a file of the size in the record is the one that the record means.
     """
     for commit in commits:
         renamed = []
         for file in commit.files:
-            aside = path / (file.path + _WIDE)
-            if not aside.is_file():
+            wide = path / (file.path + _WIDE)
+            if not wide.is_file():
                 continue
-            if aside.stat().st_size == file.nbytes:
-                renamed.append(aside.replace(path / file.path))
+            if wide.stat().st_size == file.nbytes:
+                renamed.append(wide.replace(path / file.path))
             else:
-                aside.unlink()
+                wide.unlink()
         sync_folders(renamed)
 
 
 def _summary(path: Path, spec: Spec, commits: Sequence[Commit], index: Sequence[str]) -> dict[str, object]:
-    """What complete.json says: the metadata files with size and CRC-32C, and the commits' facts in a handier form."""
+    """Return what complete.json says: the metadata files with size and CRC-32C, and a summary of the commits."""
     dtypes = [place.dtype for place in commits[0].places]
     return {
         "format_version": FORMAT_VERSION,
         "key": spec.key,
         "layers": dict(zip(spec.layers.names, dtypes, strict=True)),
-        "float32_because": {name: why for commit in commits for name, why in commit.reasons.items()},
+        "float32_because": {name: reason for commit in commits for name, reason in commit.float32_because.items()},
         "index": [[name, (path / name).stat().st_size, crc32c(path / name)] for name in index],
         "reused": sum(commit.reused for commit in commits),
     }

@@ -1,4 +1,4 @@
-"""How much disk a store will need, asked before the backbone runs for an hour."""
+"""How much disk a store will need, which is checked before the backbone runs for an hour."""
 
 import shutil
 from collections.abc import Collection, Sequence
@@ -17,14 +17,14 @@ _FILES_OVERHEAD = 4096  # a file's last page, per layer and block
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes a store will need.
+    """How many bytes a store will need.
 
     Attributes
     ----------
-    nbytes
-        For good. A float16 store needs up to twice as much if layers turn out to need float32.
-    scratch
-        While it is being written, by each process that writes.
+    nbytes : int
+        Bytes of its files. A float16 store needs up to twice as much if layers turn out to need float32.
+    scratch : int
+        Bytes that each process needs beside them while it writes.
     """
 
     nbytes: int
@@ -32,17 +32,32 @@ class Estimate:
 
 
 def remaining(spec: Spec, pending: Collection[int]) -> Estimate:
-    """What the blocks of a store that aren't there yet will need."""
+    """Estimate what the pending blocks of a store, by their numbers, will need."""
     whole = _estimate(spec.layers, spec.n_rows, spec.dtype, spec.rows_per_block)
     return Estimate(whole.nbytes * len(pending) // spec.n_blocks, whole.scratch if pending else 0)
 
 
 def require_space(root: Path, estimates: Sequence[Estimate], *, writers: int = 1) -> None:
-    """Raise `StoreError`, with the numbers, if the root's disk hasn't room for all these stores."""
-    needed = sum(one.nbytes + writers * one.scratch for one in estimates)
-    where = next(folder for folder in (root, *root.parents) if folder.exists())
-    with explained(where):
-        free = shutil.disk_usage(where).free
+    """Check that the root's disk has room for some stores.
+
+    Parameters
+    ----------
+    root : Path
+        The root folder, which need not be there yet.
+    estimates : sequence of Estimate
+        What each of the stores needs.
+    writers : int
+        How many processes write at once.
+
+    Raises
+    ------
+    StoreError
+        It has not; the message says what is needed and what is free.
+    """
+    needed = sum(estimate.nbytes + writers * estimate.scratch for estimate in estimates)
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    with explained(existing):
+        free = shutil.disk_usage(existing).free
     if free < needed:
         raise StoreError(
             f"{root}: {readable(needed)} needed, {readable(free)} free: free some, choose another folder with "
@@ -50,9 +65,9 @@ def require_space(root: Path, estimates: Sequence[Estimate], *, writers: int = 1
         )
 
 
-def _estimate(layers: LayerIndex, n_rows: int, dtype: str, per_block: int) -> Estimate:
-    n_blocks = -(-n_rows // per_block)
+def _estimate(layers: LayerIndex, n_rows: int, dtype: str, rows_per_block: int) -> Estimate:
+    n_blocks = -(-n_rows // rows_per_block)
     itemsize = 2 if dtype == "float16" else 4
-    data = n_blocks * (layers.n_features * per_block * itemsize + len(layers) * _FILES_OVERHEAD)
-    scratch = layers.n_features * min(n_rows, per_block) * 4
+    data = n_blocks * (layers.n_features * rows_per_block * itemsize + len(layers) * _FILES_OVERHEAD)
+    scratch = layers.n_features * min(n_rows, rows_per_block) * 4
     return Estimate(data + n_rows * 65 + _METADATA, scratch)

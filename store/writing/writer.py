@@ -1,7 +1,7 @@
 """Writing a store: several processes at once, a block at a time, safe against being killed anywhere.
 
-A block is claimed by a lock that dies with its process, gathered in an anonymous file, written to partial files, made
-durable, renamed, and then, by the link of its commit record, there. Nothing but that record makes it so.
+A block is claimed by a lock that dies with its process, gathered in an anonymous file, written to partial files, which
+are made durable and renamed, and then committed by the link of its commit record. Only that record says it is there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,9 @@ from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit
 from head2toe.store.format.float16 import float32_because
 from head2toe.store.format.layout import Spec, commit_file, lock_file
-from head2toe.store.reading.feature_store import FeatureStore, lock_in_use
+from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.reading.row_map import as_slice
+from head2toe.store.reading.store_lock import lock_shared
 from head2toe.store.writing.block_file import Staging, write_block
 from head2toe.store.writing.reuse import Reuse
 from head2toe.store.writing.seal import seal
@@ -27,10 +28,12 @@ class NonFinite(DataError):
 
     Attributes
     ----------
-    layer
-        Where.
-    rows, images
-        For which rows of the store, and the content hashes of their images.
+    layer : str
+        The layer.
+    rows : tuple of int
+        The rows of the store.
+    images : tuple of str
+        The sha256 (hex) of these rows' images.
     """
 
     def __init__(self, layer: str, rows: Sequence[int], images: Sequence[str]) -> None:
@@ -44,20 +47,26 @@ class NonFinite(DataError):
 
 
 class StoreWriter:
-    """A store that is being written, by this process and perhaps by others. Made by `Catalogue.writer`.
+    """A store that is being written, by this process and perhaps by others. `Catalogue.writer` makes one.
 
     Attributes
     ----------
-    key, path
-        The store's name and folder.
-    n_rows, images
-        Unique images, in row order: that of whoever created the store first.
-    reused
+    path : Path
+        The store's folder.
+    spec : Spec
+        What was fixed when the store was created.
+    key : str
+        The store's name.
+    n_rows : int
+        Number of images, each counted once.
+    images : tuple of str
+        Their sha256 (hex) in row order, which is that of whoever created the store first.
+    reused : int
         How many rows other stores already hold; they are copied, not extracted.
     """
 
     def __init__(self, path: Path, spec: Spec, siblings: Sequence[FeatureStore] = ()) -> None:
-        self._use = lock_in_use(path)
+        self._lock = lock_shared(path)
         self.path = path
         self.spec = spec
         self.key = spec.key
@@ -68,24 +77,24 @@ class StoreWriter:
 
     @property
     def n_blocks(self) -> int:
-        """How many row blocks the store has."""
+        """Number of row blocks."""
         return self.spec.n_blocks
 
     def block_rows(self, block: int) -> range:
-        """The rows of a block: the same in every store of the same images and dtype."""
+        """Return the rows of a block, the same in every store of the same images and dtype."""
         return self.spec.block_rows(block)
 
     def pending(self) -> list[int]:
-        """Blocks that nobody has committed yet."""
+        """List the blocks that nobody has committed yet."""
         return [block for block in range(self.spec.n_blocks) if not commit_file(self.path, block).is_file()]
 
     def missing(self) -> set[str]:
-        """Images of pending blocks that no other store holds either: what is to be extracted."""
+        """Return the images that are to be extracted: those of pending blocks that no other store holds either."""
         rows = (row for block in self.pending() for row in self.block_rows(block))
         return {self.images[row] for row in rows if self._reuse.sibling[row] < 0}
 
     def claim(self, block: int) -> "BlockWriter | None":
-        """Take a block for this process; None if it is committed, or another live process is at it.
+        """Take a block for this process; returns None if it is committed, or another live process has it.
 
         Raises
         ------
@@ -109,7 +118,7 @@ class StoreWriter:
         Raises
         ------
         StoreError
-            Blocks are still missing.
+            Blocks are still missing, or the disk refuses.
         """
         seal(self.path, self.spec)
         return FeatureStore.open(self.path)
@@ -120,9 +129,9 @@ class BlockWriter:
 
     Attributes
     ----------
-    rows
+    rows : range
         The block's rows, as numbers in the store.
-    missing
+    missing : tuple of int
         Those to be supplied by `put`; the others were copied from stores that hold them.
     """
 
@@ -130,32 +139,32 @@ class BlockWriter:
         self._path, self._spec, self._block, self._lock = path, spec, block, lock
         self.rows = spec.block_rows(block)
         try:
-            sweep_partials(path, spec, block)
+            _remove_partials(path, spec, block)
             self._staging = Staging(path, spec.layers, len(self.rows))
-            held = reuse.copy_into(self._staging, self.rows)
+            copied = reuse.copy_into(self._staging, self.rows)
         except BaseException:
             lock.release()
             raise
-        self._filled = held.copy()
-        self._reused = int(held.sum())
-        self.missing = tuple(int(row) for row in np.flatnonzero(~held) + self.rows.start)
+        self._filled = copied.copy()
+        self._reused = int(copied.sum())
+        self.missing = tuple(int(row) for row in np.flatnonzero(~copied) + self.rows.start)
 
     def put(self, rows: Sequence[int], features: Mapping[str, np.ndarray]) -> None:
         """Supply the features of some rows, in any order and batch size.
 
         Parameters
         ----------
-        rows
-            Store row numbers, of this block.
-        features
-            Layer name to (len(rows), width) float32, for every layer of the store.
+        rows : sequence of int
+            Row numbers in the store, all of this block.
+        features : mapping
+            For every layer of the store its (len(rows), width) float32 array, by the layer's name.
 
         Raises
         ------
         NonFinite
-            NaN or infinity, naming layer and rows; the rows are not taken.
+            There is a NaN or infinity; the rows are not taken.
         DataError
-            Layers or shapes aren't those of the store.
+            Rows, layers or shapes aren't those of the block.
         """
         local = np.asarray(rows, np.int64) - self.rows.start
         if local.ndim != 1 or len(local) == 0 or local.min() < 0 or local.max() >= len(self.rows):
@@ -163,9 +172,9 @@ class BlockWriter:
                 f"store {self._spec.key[:12]}: rows {list(rows)[:4]}… aren't of block {self._block} ({self.rows})"
             )
         arrays = {name: self._checked(name, width, rows, features) for name, width in self._widths()}
-        where = as_slice(local)
+        block_rows = as_slice(local)
         for name, values in arrays.items():
-            self._staging.layer(name)[:, where] = values.T
+            self._staging.layer(name)[:, block_rows] = values.T
         self._filled[local] = True
 
     def commit(self) -> None:
@@ -193,7 +202,7 @@ class BlockWriter:
         self.close()
 
     def close(self) -> None:
-        """Give the claim back; what wasn't committed is gone."""
+        """Give the claim back; what wasn't committed is lost."""
         self._lock.release()
 
     def __enter__(self) -> "BlockWriter":
@@ -208,7 +217,7 @@ class BlockWriter:
         return list(zip(self._spec.layers.names, self._spec.layers.widths, strict=True))
 
     def _checked(self, name: str, width: int, rows: Sequence[int], features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """A layer's values as float32, if they are what the store expects."""
+        """Return a layer's values as float32, if they are what the store expects."""
         if features.keys() != set(self._spec.layers.names):
             odd = sorted(features.keys() ^ set(self._spec.layers.names))
             raise DataError(f"store {self._spec.key[:12]}: layers don't agree with the store's, e.g. {odd[0]!r}")
@@ -217,17 +226,14 @@ class BlockWriter:
             raise DataError(f"layer {name!r}: shape {values.shape} instead of {(len(rows), width)}")
         bad = ~np.isfinite(values).all(axis=1)
         if bad.any():
-            wrong = [int(row) for row in np.asarray(rows)[bad]]
-            raise NonFinite(name, wrong, [self._spec.images[row] for row in wrong])
+            bad_rows = [int(row) for row in np.asarray(rows)[bad]]
+            raise NonFinite(name, bad_rows, [self._spec.images[row] for row in bad_rows])
         return values
 
 
-def sweep_partials(path: Path, spec: Spec, block: int) -> int:
-    """Remove what killed writers of this block left; only under its lock. Returns how many bytes that were."""
-    freed = 0
+def _remove_partials(path: Path, spec: Spec, block: int) -> None:
+    """Remove the partial files that killed writers of a block left; the block's lock must be held."""
     for name in [*backend(spec.format).block_files(spec, block), f"commit/{block}.json"]:
         file = path / name
         for leftover in file.parent.glob(f"{file.name}.*{PARTIAL}"):
-            freed += leftover.stat().st_size
             leftover.unlink()
-    return freed

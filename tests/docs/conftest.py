@@ -27,14 +27,14 @@ import datasets
 import pytest
 from click.testing import CliRunner
 from head2toe.extract.backbone import weights
-from head2toe.extract.tasks import registry as tasks
-from head2toe.extract.vtab.tasks import TASKS
+from head2toe.extract.tasks import embedded
+from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.pipeline import main
 from head2toe.select import stage
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LARGE = re.compile(r"\b\d{5}\b")  # target sizes: with dtd's 47 classes, the paper's optimiser takes an hour at 32448
 BLOCK = re.compile(r"^(?:<!-- ([^\n]*) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -75,15 +75,15 @@ def blocks(page: Path) -> list[Block]:
     """Of a page, in order."""
     text = page.read_text(encoding="utf-8")
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1] or "", found[2], found[3])
-        for found in BLOCK.finditer(text)
+        Block(page, text.count("\n", 0, match.start()) + 1, match[1] or "", match[2], match[3])
+        for match in BLOCK.finditer(text)
     ]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for a `page` or a `block` gets every one."""
     if "page" in metafunc.fixturenames:
-        metafunc.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+        metafunc.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
     if "block" in metafunc.fixturenames:
         every = [block for page in PAGES for block in blocks(page)]
         metafunc.parametrize("block", every, ids=map(str, every))
@@ -120,7 +120,7 @@ class Shell:
         self.printed = out.getvalue()
 
     def _sh(self, block: Block) -> None:
-        done: list[subprocess.CompletedProcess[str]] = []
+        completed: list[subprocess.CompletedProcess[str]] = []
 
         def bash() -> None:
             path = f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}"
@@ -128,7 +128,7 @@ class Shell:
             text = LARGE.sub(lambda size: size[0][:-1], text)
             command = ["bash", "-e", "-u", "-x", "-o", "pipefail", "-c", text]
             environment = os.environ | {"PATH": path}
-            done.append(
+            completed.append(
                 subprocess.run(
                     command,
                     cwd=self.folder,
@@ -146,25 +146,25 @@ class Shell:
         thread.start()
         while True:
             with self.listener.accept() as caller:
-                asked = caller.recv()
-                if asked is None:
+                request = caller.recv()
+                if request is None:
                     break
-                caller.send(_answer(*asked))
+                caller.send(_answer(*request))
         thread.join()
-        self.printed = done[0].stdout
-        assert done[0].returncode == 0, f"{block} fails:\n{done[0].stdout}\n{done[0].stderr}"
+        self.printed = completed[0].stdout
+        assert completed[0].returncode == 0, f"{block} fails:\n{completed[0].stdout}\n{completed[0].stderr}"
 
 
 def _answer(words: list[str], folder: str, settings: dict[str, str], given: bytes) -> tuple[int, bytes, bytes]:
     """Exit code, stdout and stderr of a command."""
     with contextlib.chdir(folder):
-        said = CliRunner().invoke(main, words, input=given, env=settings)
+        result = CliRunner().invoke(main, words, input=given, env=settings)
     crash = (
         ""
-        if said.exc_info is None or said.exc_info[0] is SystemExit
-        else "".join(traceback.format_exception(*said.exc_info))
+        if result.exc_info is None or result.exc_info[0] is SystemExit
+        else "".join(traceback.format_exception(*result.exc_info))
     )
-    return said.exit_code, said.stdout_bytes, said.stderr_bytes + crash.encode()
+    return result.exit_code, result.stdout_bytes, result.stderr_bytes + crash.encode()
 
 
 @pytest.fixture(scope="session")
@@ -187,7 +187,8 @@ def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: p
     photos(tmp_path)
     vtab_tasks(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    monkeypatch.setitem(tasks.EMBEDDED, "digits", replace(tasks.EMBEDDED["digits"], read=few_digits(tasks.digits())))
+    few = replace(embedded.EMBEDDED_TASKS["digits"], read=few_digits(embedded.digits()))
+    monkeypatch.setitem(embedded.EMBEDDED_TASKS, "digits", few)
     monkeypatch.setattr(weights, "_from_hub", lambda name, options: (weights._create(name, options), "random:0"))
     with Listener(family="AF_UNIX") as listener:
         installed(tmp_path, listener)
@@ -208,7 +209,7 @@ def vtab_tasks(folder: Path) -> None:
     for split, name in (("train", "train800val200"), ("test", "test")):
         files = sorted((folder / "my_task" / split).rglob("*.png"))
         lists[name] = [(file, i % 2) for i, file in enumerate(files)]
-    for task in TASKS:
+    for task in VTAB_TASKS:
         there = folder / "data" / "vtab-1k" / task.folder
         there.mkdir(parents=True)
         for name, rows in lists.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from head2toe.extract.vtab.tasks import NAMES
+from head2toe.extract.vtab.tasks import VTAB_NAMES
 
 if TYPE_CHECKING:
     from conftest import Block, Shell
@@ -23,8 +23,8 @@ def unlike(shown: str, printed: str) -> list[str]:
     def plain(text: str) -> list[str]:
         return [" ".join(FIGURE.sub("#", line).split()) for line in text.splitlines()]
 
-    said = plain(printed)
-    return [line for line in plain(shown) if line not in said]
+    lines = plain(printed)
+    return [line for line in plain(shown) if line not in lines]
 
 
 def run_page(parts: "list[Block]", shell: "Shell") -> None:
@@ -56,7 +56,7 @@ def test_the_commands_of_the_nineteen_tasks_work(
     (paper,) = [one for one in pages if one.name == "paper.md"]
     first = next(part for part in blocks_of(paper) if "HEAD2TOE_DATA" in part.text)
     commands = re.findall(r"`(make run TASK=\w+)`", paper.read_text(encoding="utf-8"))
-    assert len(commands) == len(NAMES)
+    assert len(commands) == len(VTAB_NAMES)
     export = first.text.splitlines()[0]
     shell.run(replace(first, text="\n".join([export, *(f"{command} ARGS='--methods linear'" for command in commands)])))
     assert shell.printed.count("\nresult     results/") == len(commands)

@@ -1,5 +1,6 @@
 """What README and docs mention exists, in whatever sentence it stands: commands and options, targets, pages, errors."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -48,6 +49,11 @@ def test_the_check_can_fail(pages: list[Path]) -> None:
     assert sum(1 for page in pages for _ in commands(page)) > 20
 
 
+def test_the_readme_shows_every_command() -> None:
+    shown = {words[0] for words in commands(ROOT / "README.md") if words}
+    assert set(main.commands) <= shown
+
+
 def test_make_targets_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = {name for line in re.findall(r"^([a-z][a-z -]*):", makefile, re.MULTILINE) for name in line.split()}
@@ -71,5 +77,59 @@ def test_the_errors_of_the_faq_are_raised() -> None:
 
 
 def test_every_page_is_in_the_menu(pages: list[Path]) -> None:
-    menu = set(re.findall(r": ([a-z-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
-    assert menu == {page.name for page in pages if page.parent != ROOT}
+    menu = re.findall(r": ([a-z/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    docs = ROOT / "docs"
+    assert sorted(menu) == sorted(page.relative_to(docs).as_posix() for page in pages if page.is_relative_to(docs))
+
+
+def paths(text: str) -> list[str]:
+    """Files and folders of the repository that a text names between backticks."""
+    return re.findall(r"`((?:extract|probe|select|store|tests|docs|benchmarks)/[\w./-]*|pipeline\.py)`", text)
+
+
+def test_every_path_named_exists(page: Path) -> None:
+    missing = [path for path in paths(page.read_text(encoding="utf-8")) if not (ROOT / path).exists()]
+    assert missing == [], f"{page.name} names what is not there"
+
+
+def test_where_to_add_names_what_is_in_the_files() -> None:
+    """In each row of the table, the names stand in the files that the row names, and something checks it."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (an? .+?) \|$", page.partition("## Where to add")[2], re.MULTILINE)
+    assert len(rows) > 10
+    for row in rows:
+        files = [ROOT / path for path in paths(row)]
+        text = "\n".join(file.read_text(encoding="utf-8") for file in files if file.suffix == ".py")
+        for name in re.findall(r"`([A-Za-z]\w*)`", row):
+            assert re.search(rf"\b{name}\b", text), f"no {name} in the files of: {row}"
+        assert any("tests" in file.parts for file in files)
+
+
+def test_the_checks_of_paths_can_fail() -> None:
+    assert paths("see `store/nothing.py`, `tests/` and `nothing.py`") == ["store/nothing.py", "tests/"]
+
+
+def test_the_reference_names_what_is_there() -> None:
+    """MkDocs passes over a member that is not there; one that is only imported there moves without a word."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^::: head2toe\.([\w.]+)\n((?: +.*\n)*)", page, re.MULTILINE)
+    assert len(entries) > 20
+    for name, options in entries:
+        module, file = name, ROOT / f"{name.replace('.', '/')}.py"
+        members = re.findall(r"\w+", "".join(re.findall(r"members: \[(.*)\]", options)))
+        if not file.is_file():
+            module, _, member = name.rpartition(".")
+            file, members = ROOT / f"{module.replace('.', '/')}.py", [member]
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        assert set(members) <= defined, f"{module} does not define all of {members}"
+
+
+def test_a_decision_says_why_and_until_when(pages: list[Path]) -> None:
+    decisions = [page for page in pages if page.parent.name == "decisions"]
+    assert len(decisions) >= 7
+    for page in decisions:
+        text = page.read_text(encoding="utf-8")
+        labels = re.findall(r"^\*\*([A-Z][^*]+)\.\*\*", text, re.MULTILINE)
+        assert labels == ["Context", "Decision", "What was measured", "Consequences", "When to revisit"], page.name
+        assert text.count("\n") < 50, f"{page.name} is longer than a screen"

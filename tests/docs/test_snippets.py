@@ -26,8 +26,8 @@ def own_data(blocks_of: "Callable[[Path], list[Block]]") -> OwnData:
     """The one block of docs/tasks.md that holds a text."""
 
     def find(text: str) -> str:
-        (found,) = [block.text for block in blocks_of(ROOT / "docs" / "tasks.md") if text in block.text]
-        return found
+        (content,) = [block.text for block in blocks_of(ROOT / "docs" / "tasks.md") if text in block.text]
+        return content
 
     return find
 
@@ -91,10 +91,15 @@ def test_a_task_file(own_data: OwnData, tmp_path: Path) -> None:
     text = own_data("path: ../photos")
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "my_task.yaml").write_text(text)
-    found = task_files.find("my_task")
-    assert found is not None
-    read, said = task_files.load(found), yaml.safe_load(text)
+    file = task_files.find("my_task")
+    assert file is not None
+    read, document = task_files.load(file), yaml.safe_load(text)
     assert read.path.resolve() == (tmp_path / "photos" / "manifest.csv").resolve()
-    assert list(read.classes or ()) == said["classes"]
-    assert (read.folds, read.group, read.seed, read.name) == (said["folds"], said["group"], said["seed"], said["name"])
-    assert set(said) == set(task_files.FIELDS), "every field is shown"
+    assert list(read.classes or ()) == document["classes"]
+    assert (read.folds, read.group, read.seed, read.name) == (
+        document["folds"],
+        document["group"],
+        document["seed"],
+        document["name"],
+    )
+    assert set(document) == set(task_files.FIELDS), "every field is shown"

@@ -13,8 +13,8 @@ from head2toe.probe import stage
 from head2toe.probe.methods import outcome_file
 from head2toe.probe.methods.candidates import Problem
 from head2toe.probe.methods.sweep import evaluate
-from head2toe.store.common.cache import code_fingerprint
 from head2toe.store.common.errors import DataError
+from head2toe.store.common.fingerprint import code_fingerprint
 
 ROOT = Path(__file__).parents[2]
 Posed = Callable[[np.ndarray], Problem]

@@ -26,8 +26,8 @@ def features_of(images: Sequence[str], layers: LayerIndex = LAYERS) -> dict[str,
     out = {}
     for name, width in zip(layers.names, layers.widths, strict=True):
         values = np.empty((len(images), width), np.float32)
-        for row, one in enumerate(images):
-            seed = int(hashlib.sha256(f"{name} {one}".encode()).hexdigest()[:8], 16)
+        for row, digest in enumerate(images):
+            seed = int(hashlib.sha256(f"{name} {digest}".encode()).hexdigest()[:8], 16)
             values[row] = np.random.default_rng(seed).standard_normal(width).astype(np.float16)
         out[name] = values
     return out

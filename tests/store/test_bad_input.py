@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from head2toe.store.common import files
 from head2toe.store.common.errors import StoreError
+from head2toe.store.common.files import NoFlock
 from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.management.maintenance import remove
 from head2toe.store.management.verify import verify
@@ -54,7 +54,7 @@ def test_truncated_while_it_is_open(toy: SimpleNamespace) -> None:
     design = DesignMatrix.of([store], store.images)
     design.columns(np.arange(27))
     os.truncate(data_file(store), 0)
-    for read in (lambda: list(design.stream()), lambda: list(design.panels()), lambda: design.columns([0, 26])):
+    for read in (lambda: list(design.stream()), lambda: design.columns([0, 26])):
         with pytest.raises(StoreError, match="truncated"):
             read()
 
@@ -107,10 +107,10 @@ def test_every_flipped_byte_is_found_by_verify(toy: SimpleNamespace) -> None:
         good = file.read_bytes()
         for at in rng.integers(0, len(good), 3):
             flip(file, at)
-            problems = verify(store.path).problems
-            assert [problem.file for problem in problems] == [file]
+            faults = verify(store.path).faults
+            assert [fault.file for fault in faults] == [file]
             file.write_bytes(good)
-    assert verify(store.path).problems == ()
+    assert verify(store.path).faults == ()
 
 
 def test_a_flipped_byte_of_the_spec_is_found_on_opening(toy: SimpleNamespace) -> None:
@@ -132,15 +132,15 @@ def test_repair_marks_and_extraction_fills_in(toy: SimpleNamespace) -> None:
     with pytest.raises(StoreError, match="in use"):
         verify(path, repair=True)
     del store
-    found = verify(path, repair=True)
-    assert (found.bad_blocks, found.repaired) == ((1,), True)
+    verification = verify(path, repair=True)
+    assert (verification.bad_blocks, verification.repaired) == ((1,), True)
     with pytest.raises(StoreError, match="not finished"):
         FeatureStore.open(path)
     writer = toy.catalogue.writer(toy.identity(), images, toy.layers, format=toy.format)
     assert toy.fill(writer) == 4
     expected = np.concatenate(list(toy.features(images).values()), axis=1)
     np.testing.assert_array_equal(DesignMatrix.of([writer.seal()], images).columns(np.arange(27)).T, expected)
-    assert verify(path).problems == ()
+    assert verify(path).faults == ()
 
 
 def test_repair_of_metadata_alone_extracts_nothing(toy: SimpleNamespace) -> None:
@@ -148,7 +148,7 @@ def test_repair_of_metadata_alone_extracts_nothing(toy: SimpleNamespace) -> None
     index = path / ("data.zarr/zarr.json" if toy.format == "zarr" else "blocks/index.h5")
     index.unlink()
     assert verify(path, repair=True).repaired
-    assert verify(path).problems == ()
+    assert verify(path).faults == ()
     assert FeatureStore.open(path).n_rows == 10
 
 
@@ -232,7 +232,7 @@ def test_a_read_only_root(toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch,
     store = toy.catalogue.find(toy.identity(), images)  # reading works as ever
     expected = np.concatenate(list(toy.features(images).values()), axis=1)
     np.testing.assert_array_equal(DesignMatrix.of([store], images).columns(np.arange(27)).T, expected)
-    assert verify(path).problems == ()
+    assert verify(path).faults == ()
     with pytest.raises(StoreError) as error:
         toy.write(11)
     says(error, toy.catalogue.root, "--store DIR")
@@ -245,7 +245,7 @@ def test_a_file_system_without_flock(toy: SimpleNamespace, monkeypatch: pytest.M
     with pytest.raises(StoreError) as error:
         toy.write(11)
     says(error, "no flock", "local disk")
-    with pytest.raises(files.NoFlock):
+    with pytest.raises(NoFlock):
         remove(store.path)
     assert FeatureStore.open(store.path).n_rows == 10
 
@@ -262,7 +262,7 @@ def test_a_file_system_without_fallocate(toy: SimpleNamespace, monkeypatch: pyte
     store = toy.write(6)
     monkeypatch.delattr(os, "posix_fallocate")
     other = toy.write(7)
-    assert verify(store.path).problems == verify(other.path).problems == ()
+    assert verify(store.path).faults == verify(other.path).faults == ()
 
 
 def test_a_store_that_was_sealed_is_not_written_over(toy: SimpleNamespace) -> None:
@@ -278,12 +278,3 @@ def test_a_root_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
         list(Catalogue(tmp_path / "file").paths())
     says(error, tmp_path / "file", "Not a directory")
     assert not list(Catalogue(tmp_path / "nothing").paths())
-
-
-def test_what_the_system_refuses_is_told_by_the_name_that_a_user_knows(tmp_path: Path) -> None:
-    unfinished = files.partial_name(tmp_path / "page.html")
-    said = files.in_words(PermissionError(errno.EACCES, "Permission denied", str(unfinished)))
-    assert said == f"{tmp_path / 'page.html'}: permission denied: ask for access, or name another file or folder"
-    assert files.in_words(OSError("no number")) == "no number"
-    gone = files.in_words(FileNotFoundError(errno.ENOENT, "No such file or directory", "page.html"))
-    assert gone == "page.html: no such file or folder", "which is no store"

@@ -11,7 +11,8 @@ from head2toe.store.common.files import Lock
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec
 from head2toe.store.management.catalogue import _create
-from head2toe.store.reading.design_matrix import ArrayDesign, Design, DesignMatrix
+from head2toe.store.reading.design import ArrayDesign, Design
+from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.writing.writer import NonFinite
 
@@ -76,14 +77,14 @@ def test_spans_of_columns_are_streamed_alone(toy: SimpleNamespace, dtype: str) -
     store = toy.write(10, dtype=dtype)
     design = DesignMatrix.of([store], store.images)
     expected, d = matrix(toy, list(store.images)), design.shape[1]
-    for one in (design, store, ArrayDesign(expected, design.layers)):
+    for source in (design, store, ArrayDesign(expected, design.layers)):
         for first, last in ((0, d), (0, 1), (d - 1, d), (2, d - 1), (5, 11)):
-            blocks = list(one.stream(max_bytes=4 * 10 * 3, within=(first, last)))
+            blocks = list(source.stream(max_bytes=4 * 10 * 3, within=(first, last)))
             assert (blocks[0].start, blocks[-1].stop) == (first, last)
             np.testing.assert_array_equal(
-                streamed(one, max_bytes=4 * 10 * 3, within=(first, last)), expected[:, first:last]
+                streamed(source, max_bytes=4 * 10 * 3, within=(first, last)), expected[:, first:last]
             )
-        assert not list(one.stream(within=(3, 3)))
+        assert not list(source.stream(within=(3, 3)))
 
 
 def test_float32_in_one_block_is_not_copied(toy: SimpleNamespace) -> None:
@@ -91,29 +92,6 @@ def test_float32_in_one_block_is_not_copied(toy: SimpleNamespace) -> None:
     for design in (DesignMatrix.of([store], store.images), DesignMatrix.of([store], store.images[5:20])):
         for number, block in enumerate(design.stream()):
             assert np.shares_memory(block.values, store.block(number, 0))
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_panels_cover_everything_once(toy: SimpleNamespace, dtype: str) -> None:
-    rng = np.random.default_rng(3)
-    store = toy.write(21, dtype=dtype)
-    full = DesignMatrix.of([store], store.images)
-    expected = matrix(toy, list(store.images))
-    for rows in (np.arange(21), np.arange(2, 19), rng.integers(0, 21, 40)):
-        found, times, at = np.zeros_like(expected[rows]), np.zeros(expected[rows].shape, int), 0
-        for panel in full.take(rows).panels(max_bytes=4 * 4 * 4):
-            assert panel.start >= at  # column ranges in order, panels of one range together
-            at = panel.start
-            assert not panel.values.flags.writeable
-            found.T[panel.start : panel.stop, panel.rows] = panel.values
-            times.T[panel.start : panel.stop, panel.rows] += 1
-        np.testing.assert_array_equal(found, expected[rows])
-        assert (times == 1).all()
-    if dtype == "float32":
-        assert all(
-            np.shares_memory(panel.values, store.block(number // 6, number % 6))
-            for number, panel in enumerate(full.panels())
-        )
 
 
 def test_stores_side_by_side(toy: SimpleNamespace) -> None:

@@ -27,8 +27,8 @@ try:
     fill(writer, lambda some: features_of(some, wide), batch=64)
 except StoreError as error:
     print(error)
-done = len(writer.pending())
-assert 0 < done < 10, done
+pending = len(writer.pending())
+assert 0 < pending < 10, pending
 assert not list(root.rglob("*.partial"))
 """
 READ_ONLY = """
@@ -59,13 +59,13 @@ def test_on_a_real_file_system(tmp_path: Path, format: str, script: str, message
         possible = False
     if not possible:
         pytest.skip("no file system can be mounted here (needs unshare and user namespaces)")
-    done = subprocess.run(
+    process = subprocess.run(
         [*namespace, f'{mounted} && exec "$0" -c "$1"', sys.executable, program],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 1
-    assert message in done.stdout
-    assert "--store" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("\n") == 1
+    assert message in process.stdout
+    assert "--store" in process.stdout

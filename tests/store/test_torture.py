@@ -23,7 +23,7 @@ def test_killed_writers(tmp_path: Path, format: str) -> None:
         "--root",
         str(tmp_path),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 lost, 0 repeated, 0 wrong" in done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "0 lost, 0 repeated, 0 wrong" in process.stdout
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from head2toe.extract.images.preprocess import PRESETS, Preprocessing
+from head2toe.extract.images.preprocess import PREPROCESSING_PRESETS, Preprocessing
 from head2toe.extract.options import ExtractOptions
 from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
@@ -45,8 +45,8 @@ def test_ranges(picture: Image.Image) -> None:
 
 
 def test_every_preset_has_its_own_key() -> None:
-    described = [str(Preprocessing.of_model(CONFIG, 32, preset).describe()) for preset in PRESETS]
+    described = [str(Preprocessing.of_model(CONFIG, 32, preset).describe()) for preset in PREPROCESSING_PRESETS]
     # For this model `whole` and `imagenet` differ in the interpolation alone, if at all: numbers decide the key.
-    assert len(set(described)) >= len(PRESETS) - 1
+    assert len(set(described)) >= len(PREPROCESSING_PRESETS) - 1
     choices = {one.name: one.metadata["choices"] for one in fields(ExtractOptions)}
-    assert choices["preprocess"] == PRESETS
+    assert choices["preprocess"] == PREPROCESSING_PRESETS

@@ -1,5 +1,6 @@
-"""One held-out part instead of folds: VTAB's 800/200, a task's own validation rows, rows that always train."""
+"""Folds and hold-outs: even in classes, whole in groups, seeded; VTAB's 800/200, a task's own validation rows."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -8,9 +9,22 @@ import numpy as np
 import pytest
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.readers import formats
-from head2toe.extract.readers.splits import FOLDS, NEVER, choose_folds, hold_out_validation, numbered
+from head2toe.extract.readers.splits import (
+    FOLDS,
+    NEVER,
+    choose_folds,
+    contiguous_folds,
+    grouped_folds,
+    hold_out,
+    hold_out_test,
+    hold_out_validation,
+    numbered,
+    stratified_folds,
+)
 from head2toe.extract.tasks.registry import load_task
-from head2toe.store.common.errors import DataError
+from head2toe.store.common.errors import BadRequest, DataError
+
+Rows = list[dict[str, str]]
 
 
 def write_manifest(image_folder: Path, name: str, **columns: Callable[[int], str]) -> str:
@@ -21,6 +35,73 @@ def write_manifest(image_folder: Path, name: str, **columns: Callable[[int], str
     file = image_folder.parent / name
     file.write_text("\n".join(lines))
     return str(file)
+
+
+def test_folds_of_a_thousand_are_the_papers() -> None:
+    assert np.array_equal(contiguous_folds(1000), np.repeat(np.arange(5), 200))
+
+
+def test_stratified_folds_are_even_and_seeded() -> None:
+    labels = np.repeat(np.arange(30), 3)  # fewer rows than folds in each class
+    folds = stratified_folds(labels, seed=0)
+    assert set(np.bincount(folds)) == {18}
+    assert np.array_equal(folds, stratified_folds(labels, seed=0))
+    assert not np.array_equal(folds, stratified_folds(labels, seed=1))
+
+
+def test_unknown_folds_are_refused(image_folder: Path) -> None:
+    with pytest.raises(BadRequest, match="unknown folds 'ten'"):
+        load_task(str(image_folder), folds="ten")
+
+
+def test_groups_stay_whole_in_folds_and_hold_out(rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    for i, row in enumerate(rows):
+        row["group"] = f"patient {i % 17}"
+        del row["split"]
+    path = write_csv(tmp_path / "m.csv", rows)
+    task = load_task(str(path))
+    by_name = {str(tmp_path / row["path"]): row["group"] for row in rows}
+    groups = [by_name[image.name] for image in task.images]
+    assert not set(groups[: task.n_train]) & set(groups[task.n_train :]), "no patient is on both sides"
+    folds_of: dict[str, set[int]] = {}
+    for group, fold in zip(groups, task.folds.tolist(), strict=False):
+        folds_of.setdefault(group, set()).add(fold)
+    assert all(len(folds) == 1 for folds in folds_of.values())
+    assert set(task.folds) == set(range(5))
+    assert "groups whole" in task.notes[0]
+    with pytest.raises(DataError, match=r"group 'patient \d+' in .* has rows in several folds"):
+        load_task(str(path), folds="vtab5")
+
+
+def test_too_few_groups_are_counted() -> None:
+    with pytest.raises(DataError, match="3 groups of images: 5 folds need 5 groups"):
+        grouped_folds(np.repeat([0, 1], 6), ["a", "b", "c"] * 4, seed=0)
+
+
+def test_without_test_images_a_part_is_held_out_and_said(image_folder: Path) -> None:
+    shutil.rmtree(image_folder / "test")
+    task = load_task(str(image_folder))
+    assert (task.n_train, len(task.test_labels)) == (30, 6)
+    assert (np.bincount(task.test_labels) == 2).all()
+    assert task.notes == ("no test images: 6 of 36 rows are held out as the test (stratified, seed 0)",)
+    other = load_task(str(image_folder), seed=1)
+    assert [i.name for i in other.images[30:]] != [i.name for i in task.images[30:]]
+
+
+def test_hold_out_leaves_every_class_something_to_learn_from() -> None:
+    labels = np.repeat(np.arange(4), [2, 3, 10, 100])
+    out = hold_out(labels, None, seed=0)
+    assert np.bincount(labels[out], minlength=4).tolist() == [0, 1, 2, 20]
+    assert np.array_equal(out, hold_out(labels, None, seed=0))
+
+
+def test_hold_out_keeps_folds_with_their_rows(rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    for i, row in enumerate(rows):
+        row["fold"] = str(i % 3)
+        row["split"] = "train"
+    listing = hold_out_test(formats.read(write_csv(tmp_path / "m.csv", rows)), seed=0)
+    by_name = {str(tmp_path / row["path"]): int(row["fold"]) for row in rows}
+    assert choose_folds(listing, "auto", 0).tolist() == [by_name[image.name] for image, _ in listing.train]
 
 
 def test_vtabs_split_is_the_last_200_of_a_thousand() -> None:
@@ -105,15 +186,6 @@ def test_a_fold_of_minus_one_always_trains(image_folder: Path) -> None:
     never = write_manifest(image_folder, "never.csv", fold=lambda _: "-1")
     with pytest.raises(DataError, match=r"column fold in .* has one value"):
         load_task(never)
-
-
-def test_rows_that_are_left_out_leave_the_others_where_they_are() -> None:
-    task = load_task("digits", folds="800/200").without([0, 999, 1500])
-    assert np.array_equal(task.folds, np.repeat([NEVER, 0], [799, 199]))
-    with pytest.raises(DataError, match="no fold holds out a training image"):
-        task.without(range(799, 998))
-    with pytest.raises(DataError, match="all training images are in one fold"):
-        task.without(range(799))
 
 
 def test_options_offer_all_ways_to_fold() -> None:

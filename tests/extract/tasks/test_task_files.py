@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract.tasks.registry import load_task, registered
+from head2toe.extract.tasks.registry import load_task, named_tasks
 from head2toe.store.common.errors import BadRequest, DataError
 
 
@@ -86,7 +86,7 @@ def test_listed_with_the_others(tmp_path: Path) -> None:
     write(tmp_path / "tasks" / "mine.yaml", "path: ../stripes\nclasses: [across, down, slant]\n")
     write(tmp_path / "tasks" / "bad.yaml", "path: ../stripes\ncolour: red\n")
     write(tmp_path / "data" / "mine.yml", "path: elsewhere\n")
-    listed = {task.name: task for task in registered()}
+    listed = {task.name: task for task in named_tasks()}
     assert (listed["mine"].n_classes, listed["mine"].where) == (3, str(Path("tasks") / "mine.yaml"))
     assert "unknown field 'colour'" in listed["bad"].where
     assert "digits" in listed
@@ -98,4 +98,4 @@ def test_listed_with_the_others(tmp_path: Path) -> None:
 def test_a_task_file_says_where_a_known_name_is(tmp_path: Path) -> None:
     write(tmp_path / "tasks" / "dtd.yaml", "path: ../stripes\n")
     assert load_task("dtd").n_train == 36
-    assert [task.name for task in registered()].count("dtd") == 1
+    assert [task.name for task in named_tasks()].count("dtd") == 1

@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.extract.readers import image_folders as folders
-from head2toe.extract.vtab import from_tfds as vtab_tfds
-from head2toe.extract.vtab import from_torchvision as vtab_torchvision
-from head2toe.extract.vtab import writer as vtab_writer
+from head2toe.extract.readers import vtab_lists
+from head2toe.extract.vtab import from_tfds, from_torchvision
 from head2toe.extract.vtab.recipes import RECIPES
-from head2toe.extract.vtab.tasks import TASKS
+from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.extract.vtab.writer import png
 from head2toe.store.common.errors import DataError, MissingExtra
 from PIL import Image
 
 Lines = Callable[[Path, str], list[tuple[str, int]]]
-BY_FOLDER = {task.folder: task for task in TASKS}
+BY_FOLDER = {task.folder: task for task in VTAB_TASKS}
 
 
 def tiny_png(value: int) -> bytes:
@@ -117,11 +115,11 @@ def test_tfds_task_is_written_and_read(
 ) -> None:
     builder = fake_tfds(folder)
     task = BY_FOLDER[folder]
-    made = vtab_tfds.materialise(task, tmp_path)
+    made = from_tfds.materialise(task, tmp_path)
     assert made == tmp_path / "vtab-1k" / folder
     assert sys.modules["tensorflow_datasets"].asked == [(RECIPES[folder].builder, None)]
 
-    listing = folders.read_lists(made)
+    listing = vtab_lists.read(made)
     assert len(listing.train) == 1000
     assert len(listing.classes) == task.n_classes
     assert lines(made, "train800") + lines(made, "val200") == lines(made, "train800val200")
@@ -141,7 +139,7 @@ def test_tfds_task_is_written_and_read(
             else:
                 assert content == example["image"]
 
-    source = vtab_writer.source_of(made)
+    source = vtab_lists.read_source(made)
     assert source is not None
     assert source["source"] == "TensorFlow Datasets"
     assert source["lossless"] is True
@@ -160,8 +158,8 @@ def test_smallnorb_and_dsprites_read_the_attribute_of_their_name() -> None:
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     mine = tmp_path / "vtab-1k" / "dtd"
     mine.mkdir(parents=True)
-    assert vtab_tfds.materialise(BY_FOLDER["dtd"], tmp_path) == mine
-    assert vtab_torchvision.materialise(BY_FOLDER["dtd"], tmp_path) == mine
+    assert from_tfds.materialise(BY_FOLDER["dtd"], tmp_path) == mine
+    assert from_torchvision.materialise(BY_FOLDER["dtd"], tmp_path) == mine
     assert list(mine.iterdir()) == []
 
 
@@ -172,7 +170,7 @@ def test_without_the_extra(
     fake_tfds("dtd")
     monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(MissingExtra, match=r"head2toe\[tfds\]"):
-        vtab_tfds.materialise(BY_FOLDER["dtd"], tmp_path)
+        from_tfds.materialise(BY_FOLDER["dtd"], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +192,7 @@ def test_what_tfds_cannot_prepare(
 
     builder.download_and_prepare = refuse  # type: ignore[method-assign]
     with pytest.raises(kind, match=words) as caught:
-        vtab_tfds.materialise(BY_FOLDER["dtd"], tmp_path)
+        from_tfds.materialise(BY_FOLDER["dtd"], tmp_path)
     assert "dtd:3" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "vtab-1k").exists()
@@ -212,19 +210,19 @@ def test_a_version_that_is_gone(tmp_path: Path, fake_tfds: Callable[..., FakeBui
 
     fake: Any = sys.modules["tensorflow_datasets"]
     fake.builder = only_four
-    made = vtab_tfds.materialise(BY_FOLDER["oxford_iiit_pet"], tmp_path, data_dir=Path("/there"))
-    source = vtab_writer.source_of(made)
+    made = from_tfds.materialise(BY_FOLDER["oxford_iiit_pet"], tmp_path, data_dir=Path("/there"))
+    source = vtab_lists.read_source(made)
     assert source is not None
     assert source["builder"] == "oxford_iiit_pet:4.*.*"
     assert source["rows"] == "VTAB-1k's own if oxford_iiit_pet:4.*.* orders rows as oxford_iiit_pet:3.*.* did"
     with pytest.raises(DataError, match=r"can't prepare dtd:3.*only: 4\.0\.0"):
-        vtab_tfds.materialise(BY_FOLDER["dtd"], tmp_path, data_dir=Path("/there"))
+        from_tfds.materialise(BY_FOLDER["dtd"], tmp_path, data_dir=Path("/there"))
 
 
 def test_another_dataset_than_vtab_was_made_of(tmp_path: Path, fake_tfds: Callable[..., FakeBuilder]) -> None:
     fake_tfds("dtd", {"train": 900, "validation": 100, "test": 10})
     with pytest.raises(DataError, match=r"dtd:3.*validation.*100 rows"):
-        vtab_tfds.materialise(BY_FOLDER["dtd"], tmp_path)
+        from_tfds.materialise(BY_FOLDER["dtd"], tmp_path)
     fake_tfds("dtd").info.features["label"].names.pop()
     with pytest.raises(DataError, match=r"47 classes.*names 46"):
-        vtab_tfds.materialise(BY_FOLDER["dtd"], tmp_path)
+        from_tfds.materialise(BY_FOLDER["dtd"], tmp_path)

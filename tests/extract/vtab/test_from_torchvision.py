@@ -10,15 +10,15 @@ import h5py
 import numpy as np
 import pytest
 import torchvision
-from head2toe.extract.readers import image_folders as folders
-from head2toe.extract.vtab import from_torchvision as vtab_torchvision
-from head2toe.extract.vtab.tasks import TASKS
+from head2toe.extract.readers import vtab_lists
+from head2toe.extract.vtab import from_torchvision
+from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.store.common.errors import BadRequest, DataError
 from PIL import Image
 from scipy.io import savemat
 
 Lines = Callable[[Path, str], list[tuple[str, int]]]
-BY_FOLDER = {task.folder: task for task in TASKS}
+BY_FOLDER = {task.folder: task for task in VTAB_TASKS}
 
 
 def jpeg(value: int) -> bytes:
@@ -56,7 +56,7 @@ def test_torchvision_arrays(
     monkeypatch.setattr(
         torchvision.datasets, name, lambda *a, **k: FakeArrays(*a, n_classes=n_classes, names=folder == "cifar", **k)
     )
-    made = vtab_torchvision.materialise(BY_FOLDER[folder], tmp_path)
+    made = from_torchvision.materialise(BY_FOLDER[folder], tmp_path)
     seen = [tuple(np.asarray(Image.open(made / path))[0, 0]) for path, _ in lines(made, "train800val200")]
     assert len(set(seen)) == 1000
     assert len(lines(made, "test")) == 30
@@ -67,13 +67,13 @@ def test_torchvision_arrays(
     assert side == (
         {300 % 256} if folder == "patch_camelyon" else {1100 % 256}
     )  # from its own split where there is one
-    assert folders.read_lists(made).classes[1] == ("name 1" if folder == "cifar" else "1")
+    assert vtab_lists.read(made).classes[1] == ("name 1" if folder == "cifar" else "1")
     assert json.loads((made / "SOURCE.json").read_text())["rows"].startswith("not VTAB's own rows")
 
 
 def test_the_draw_is_the_same_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
     monkeypatch.setattr(torchvision.datasets, "SVHN", FakeArrays)
-    one, two = (vtab_torchvision.materialise(BY_FOLDER["svhn"], tmp_path / name) for name in ("one", "two"))
+    one, two = (from_torchvision.materialise(BY_FOLDER["svhn"], tmp_path / name) for name in ("one", "two"))
     for name in ("train800", "val200", "test"):
         assert (one / f"{name}.txt").read_text() == (two / f"{name}.txt").read_text()
         assert all((one / p).read_bytes() == (two / p).read_bytes() for p, _ in lines(one, name)[:20])
@@ -84,8 +84,8 @@ def test_the_draw_is_the_same_every_time(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def tenth(monkeypatch: pytest.MonkeyPatch) -> None:
     """80 and 20 rows instead of 800 and 200: planting trees takes its time."""
-    monkeypatch.setattr(vtab_torchvision, "N_TRAIN", 80)
-    monkeypatch.setattr(vtab_torchvision, "N_VAL", 20)
+    monkeypatch.setattr(from_torchvision, "N_TRAIN", 80)
+    monkeypatch.setattr(from_torchvision, "N_VAL", 20)
 
 
 def plant(folder: Path, names: list[str], per_class: int, pattern: str = "{i:04d}.jpg") -> None:
@@ -159,12 +159,12 @@ def test_torchvision_files(folder: str, tmp_path: Path, monkeypatch: pytest.Monk
     plant_it, n_test = PLANTED[folder]
     plant_it(tmp_path / "torchvision")
     task = BY_FOLDER[folder]
-    made = vtab_torchvision.materialise(task, tmp_path)
+    made = from_torchvision.materialise(task, tmp_path)
     originals = {p.read_bytes() for p in (tmp_path / "torchvision").rglob("*.jpg")}
     written = [(made / path).read_bytes() for path, _ in lines(made, "train800val200") + lines(made, "test")]
     assert len(written) == len(set(written)) == 100 + n_test  # no image twice
     assert set(written) <= originals  # bytes as they were
-    listing = folders.read_lists(made)
+    listing = vtab_lists.read(made)
     assert len(listing.classes) == task.n_classes
     n_by_class = np.bincount([label for _, label in listing.test], minlength=task.n_classes)
     assert len(set(n_by_class)) == 1  # as even as the dataset is
@@ -175,7 +175,7 @@ def test_torchvision_files(folder: str, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("tenth")
 def test_the_label_belongs_to_the_image(tmp_path: Path, lines: Lines) -> None:
     plant_eurosat(tmp_path / "torchvision")
-    made = vtab_torchvision.materialise(BY_FOLDER["eurosat"], tmp_path)
+    made = from_torchvision.materialise(BY_FOLDER["eurosat"], tmp_path)
     truth = {p.read_bytes(): int(p.parent.name[1:]) for p in (tmp_path / "torchvision").rglob("*.jpg")}
     for name in ("train800", "val200", "test"):
         assert all(truth[(made / path).read_bytes()] == label for path, label in lines(made, name))
@@ -190,7 +190,7 @@ def test_pcam_as_torchvision_reads_it(tmp_path: Path, lines: Lines) -> None:
             file["x"] = np.full((n, 2, 2, 3), shade, np.uint8)
         with h5py.File(base / f"camelyonpatch_level_2_split_{split}_y.h5", "w") as file:
             file["y"] = np.arange(n).reshape(n, 1, 1, 1) % 2
-    made = vtab_torchvision.materialise(BY_FOLDER["patch_camelyon"], tmp_path)
+    made = from_torchvision.materialise(BY_FOLDER["patch_camelyon"], tmp_path)
     for name, shade in (("train800", 10), ("val200", 20), ("test", 30)):
         assert {np.asarray(Image.open(made / path)).mean() for path, _ in lines(made, name)} == {shade}
     assert [label for _, label in lines(made, "test")] == [0, 1] * 6
@@ -205,7 +205,7 @@ def test_a_download_that_fails(error: Exception, tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(torchvision.datasets, "DTD", refuse)
     with pytest.raises(DataError) as caught:
-        vtab_torchvision.materialise(BY_FOLDER["dtd"], tmp_path)
+        from_torchvision.materialise(BY_FOLDER["dtd"], tmp_path)
     message = str(caught.value)
     for part in ("DTD", str(tmp_path / "torchvision"), str(tmp_path / "vtab-1k" / "dtd"), "head2toe[tfds]", str(error)):
         assert part in message
@@ -215,9 +215,9 @@ def test_a_download_that_fails(error: Exception, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("folder", ["kitti", "clevr_count", "resisc45"])
 def test_what_torchvision_does_not_offer(folder: str, tmp_path: Path) -> None:
-    assert not vtab_torchvision.offers(BY_FOLDER[folder])
+    assert not from_torchvision.offers(BY_FOLDER[folder])
     with pytest.raises(BadRequest, match=r"dtd.*head2toe\[tfds\]"):
-        vtab_torchvision.materialise(BY_FOLDER[folder], tmp_path)
+        from_torchvision.materialise(BY_FOLDER[folder], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -227,11 +227,11 @@ def test_a_download_that_was_interrupted(tmp_path: Path) -> None:
     for path in (tmp_path / "torchvision" / "dtd" / "dtd" / "images" / "c03").iterdir():
         path.unlink()
     with pytest.raises(DataError, match=r"c03.*interrupted, remove"):
-        vtab_torchvision.materialise(BY_FOLDER["dtd"], tmp_path)
+        from_torchvision.materialise(BY_FOLDER["dtd"], tmp_path)
     assert list((tmp_path / "vtab-1k").iterdir()) == []
     plant(tmp_path / "two" / "torchvision" / "eurosat" / "2750", ["A", "B"], 3)
     with pytest.raises(DataError, match=r"10 classes.*EuroSAT.*has 2.*interrupted"):
-        vtab_torchvision.materialise(BY_FOLDER["eurosat"], tmp_path / "two")
+        from_torchvision.materialise(BY_FOLDER["eurosat"], tmp_path / "two")
     plant(tmp_path / "few" / "torchvision" / "eurosat" / "2750", [f"C{i}" for i in range(10)], 3)
     with pytest.raises(DataError, match=r"too few images.*interrupted"):
-        vtab_torchvision.materialise(BY_FOLDER["eurosat"], tmp_path / "few")
+        from_torchvision.materialise(BY_FOLDER["eurosat"], tmp_path / "few")

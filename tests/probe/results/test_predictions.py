@@ -83,5 +83,5 @@ def test_parquet_without_pyarrow_names_the_extra(
 ) -> None:
     predictions.write(tmp_path, *made_up(n_train=20, n_test=10))
     without_pyarrow(monkeypatch)
-    with pytest.raises(MissingExtra, match=r"head2toe\[report\]"):
+    with pytest.raises(MissingExtra, match=r"head2toe\[parquet\]"):
         predictions.read(tmp_path)

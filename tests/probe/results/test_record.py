@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.probe.metrics import classification
-from head2toe.probe.results import record as results, summary
+from head2toe.probe.results import record as results
+from head2toe.probe.results import summary
 from head2toe.store.common.errors import DataError, StoreError
 
 DOCS = Path(__file__).parents[3] / "docs" / "results-format.md"

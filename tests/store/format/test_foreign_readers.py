@@ -49,10 +49,10 @@ def test_xarray(toy: SimpleNamespace) -> None:
     xarray = pytest.importorskip("xarray", reason="xarray isn't installed (pip install xarray)")
     store = toy.write(10)
     with xarray.open_zarr(store.path / "data.zarr", consolidated=False) as data:
-        found = {array.attrs["layer"]: array for array in data.data_vars.values()}
+        arrays = {array.attrs["layer"]: array for array in data.data_vars.values()}
         for name, values in toy.features(store.images).items():
-            assert found[name].dims[0] == "image"
-            np.testing.assert_array_equal(found[name].values, values)
+            assert arrays[name].dims[0] == "image"
+            np.testing.assert_array_equal(arrays[name].values, values)
 
 
 @pytest.mark.parametrize("format", ["zarr"], indirect=True)

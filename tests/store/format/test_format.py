@@ -43,10 +43,10 @@ def read(path: Path) -> dict[str, list[list[float]]]:
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_the_specification_is_enough_to_read_a_store(toy: SimpleNamespace, dtype: str) -> None:
     store = toy.write(10, dtype=dtype)
-    found = read(store.path)
-    assert list(found) == list(toy.layers.names)
+    features = read(store.path)
+    assert list(features) == list(toy.layers.names)
     for name, values in toy.features(store.images).items():
-        np.testing.assert_array_equal(np.array(found[name], np.float32), values)
+        np.testing.assert_array_equal(np.array(features[name], np.float32), values)
 
 
 def test_key_and_checksums_are_what_is_specified(toy: SimpleNamespace) -> None:

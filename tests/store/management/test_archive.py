@@ -24,7 +24,7 @@ def contents(path: Path) -> dict[str, bytes]:
 def test_round_trip_is_byte_identical(toy: SimpleNamespace, tmp_path: Path, dtype: str, rows_per_block: int) -> None:
     store = toy.write(10, dtype=dtype, rows_per_block=rows_per_block)
     steps: list[tuple[int, int]] = []
-    nbytes = export_store(store.path, tmp_path / "archive", progress=lambda done, total: steps.append((done, total)))
+    nbytes = export_store(store.path, tmp_path / "archive", progress=lambda *step: steps.append(step))
     assert nbytes == sum(file.stat().st_size for file in (tmp_path / "archive").rglob("*") if file.is_file())
     assert steps[-1][0] == steps[-1][1] == len(steps)
     copy = import_store(Catalogue(tmp_path / "elsewhere"), tmp_path / "archive")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.store.common.cache import read_arrays, write_arrays
+from head2toe.store.common.arrays_file import read_arrays, write_arrays
 from head2toe.store.common.errors import BadRequest, DataError, StoreError
 
 TOY = {"x": np.arange(6, dtype=np.int32).reshape(2, 3), "model.coef": np.ones((2, 0), np.float16)}
@@ -27,12 +27,12 @@ def refused(file: Path) -> str:
     """Why it is, in the words of the cause."""
     with pytest.raises(DataError) as error:
         read(file)
-    said = str(error.value)
-    assert said.startswith(f"{file} is not a toy (")
-    assert said.endswith("): make another")
-    assert "\n" not in said
-    assert len(said) > len(f"{file} is not a toy (): make another")
-    return said
+    message = str(error.value)
+    assert message.startswith(f"{file} is not a toy (")
+    assert message.endswith("): make another")
+    assert "\n" not in message
+    assert len(message) > len(f"{file} is not a toy (): make another")
+    return message
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
@@ -54,9 +54,9 @@ def toy(tmp_path: Path) -> Path:
 def test_arrays_come_back_bit_for_bit(dtype: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     arrays = {"x": np.random.default_rng(0).integers(0, 99, shape).astype(dtype), "file.y": np.array([np.nan, -0.0])}
     write_arrays(tmp_path / "new" / "folder" / "f.npz", {}, **arrays)
-    header, found = read(tmp_path / "new" / "folder" / "f.npz")
+    header, read_back = read(tmp_path / "new" / "folder" / "f.npz")
     assert header == {}
-    assert same(found, arrays)
+    assert same(read_back, arrays)
 
 
 def test_the_order_in_memory_is_kept(tmp_path: Path) -> None:
@@ -65,11 +65,11 @@ def test_the_order_in_memory_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_header_comes_back_as_json(tmp_path: Path) -> None:
-    told = {"λ": 0.1, "gap": math.inf, "none": None, "deep": {"t": (1, 2)}, "scalars": [np.float32(0.5), np.int64(3)]}
-    write_arrays(tmp_path / "f.npz", told | {"loss": math.nan})
+    given = {"λ": 0.1, "gap": math.inf, "none": None, "deep": {"t": (1, 2)}, "scalars": [np.float32(0.5), np.int64(3)]}
+    write_arrays(tmp_path / "f.npz", given | {"loss": math.nan})
     header, arrays = read(tmp_path / "f.npz")
     assert math.isnan(header.pop("loss"))
-    assert header == told | {"deep": {"t": [1, 2]}, "scalars": [0.5, 3]}
+    assert header == given | {"deep": {"t": [1, 2]}, "scalars": [0.5, 3]}
     assert not arrays
 
 
@@ -159,9 +159,9 @@ def test_what_the_block_misses_is_the_file_s_fault_and_nothing_else_is(toy: Path
     for miss in (lambda h, _: h["b"], lambda _, a: a["y"], lambda h, a: a["x"][h["a"] + 1], lambda h, _: tuple(h["a"])):
         with (
             pytest.raises(DataError, match=r"is not a toy \(.+\): make another"),
-            read_arrays(toy, "a toy", "make another") as found,
+            read_arrays(toy, "a toy", "make another") as content,
         ):
-            miss(*found)  # type: ignore[no-untyped-call]
+            miss(*content)  # type: ignore[no-untyped-call]
     for error in (BadRequest("other"), ZeroDivisionError(), KeyboardInterrupt()):
         with pytest.raises(type(error)) as raised, read_arrays(toy, "a toy", "make another"):
             raise error

@@ -1,4 +1,4 @@
-"""VTAB-1k's nineteen tasks: every name people use, the community's tree of folders, copies that are not whole."""
+"""VTAB-1k's tasks are read from the community's folders, from copies that are not whole, and after a download."""
 
 import json
 import shutil
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract.tasks.registry import load_task, registered
-from head2toe.extract.vtab import from_torchvision as vtab_torchvision
-from head2toe.extract.vtab.tasks import NAMES, TASKS, VtabTask, find, plain
+from head2toe.extract.tasks.registry import load_task, named_tasks
+from head2toe.extract.vtab import from_torchvision
+from head2toe.extract.vtab.tasks import VTAB_NAMES, VTAB_TASKS, VtabTask, find_vtab_task
 from head2toe.store.common.errors import BadRequest, DataError
 from PIL import Image
 
@@ -19,7 +19,7 @@ N_TEST = 40
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds `vtab-1k/` with all nineteen tasks: small images, VTAB's numbers of rows and classes."""
     root = tmp_path_factory.mktemp("data")
-    for number, task in enumerate(TASKS):
+    for number, task in enumerate(VTAB_TASKS):
         rng = np.random.default_rng(number)
         folder = root / "vtab-1k" / task.folder
         lists = {"train800": 800, "val200": 200, "test": N_TEST}
@@ -41,10 +41,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VTAB_NAMES)
 def test_a_whole_tree_is_read_task_by_task(name: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEAD2TOE_DATA", str(tree))
-    entry = find(name)
+    entry = find_vtab_task(name)
     assert entry is not None
     task = load_task(name)
     assert (task.name, task.group) == (name, entry.group)
@@ -58,62 +58,8 @@ def test_a_whole_tree_is_read_task_by_task(name: str, tree: Path, monkeypatch: p
 
 def test_the_list_of_tasks_says_where_they_are(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEAD2TOE_DATA", str(tree))
-    where = {task.name: task.where for task in registered()}
-    assert {name: Path(where[name]).parent for name in NAMES} == dict.fromkeys(NAMES, tree / "vtab-1k")
-
-
-PAPER = {
-    "Caltech101": "caltech101",
-    "CIFAR-100": "cifar100",
-    "DTD": "dtd",
-    "Flowers102": "flowers102",
-    "Pets": "pets",
-    "SVHN": "svhn",
-    "Sun397": "sun397",
-    "Camelyon": "camelyon",
-    "EuroSAT": "eurosat",
-    "Resisc45": "resisc45",
-    "Retinopathy": "retinopathy",
-    "Clevr-Count": "clevr_count",
-    "Clevr-Dist": "clevr_dist",
-    "DMLab": "dmlab",
-    "KITTI-Dist": "kitti",
-    "dSpr-Loc": "dsprites_loc",
-    "dSpr-Ori": "dsprites_ori",
-    "sNORB-Azim": "smallnorb_azi",
-    "sNORB-Elev": "smallnorb_ele",
-}
-OTHERS = {
-    "cifar": "cifar100",
-    "oxford_flowers102": "flowers102",
-    "oxford_iiit_pet": "pets",
-    "patch_camelyon": "camelyon",
-    "diabetic_retinopathy(config='btgraham-300')": "retinopathy",
-    "clevr(task='count_all')": "clevr_count",
-    "clevr_closest_object_distance": "clevr_dist",
-    "kitti_closest_vehicle_distance": "kitti",
-    "dsprites_label_x_position": "dsprites_loc",
-    "smallnorb(predicted_attribute='label_azimuth')": "smallnorb_azi",
-    "smallnorb-ele": "smallnorb_ele",
-}
-
-
-@pytest.mark.parametrize(("given", "name"), (PAPER | OTHERS).items())
-def test_every_name_in_use_is_known(given: str, name: str) -> None:
-    entry = find(given)
-    assert entry is not None
-    assert entry.name == name
-
-
-def test_names_are_unambiguous() -> None:
-    spellings = [{plain(n) for n in (task.name, task.folder, *task.aliases)} for task in TASKS]
-    assert len(set().union(*spellings)) == sum(map(len, spellings))
-    assert set(PAPER.values()) == set(NAMES)
-
-
-def test_nineteen_tasks_in_three_groups() -> None:
-    groups = [task.group for task in TASKS]
-    assert (groups.count("natural"), groups.count("specialised"), groups.count("structured")) == (7, 4, 8)
+    where = {task.name: task.where for task in named_tasks()}
+    assert {name: Path(where[name]).parent for name in VTAB_NAMES} == dict.fromkeys(VTAB_NAMES, tree / "vtab-1k")
 
 
 def test_a_small_copy_works_and_a_note_says_how_it_differs(
@@ -176,7 +122,7 @@ def test_a_download_is_asked_for_and_done_once(tree: Path, tmp_path: Path, monke
         (folder / "SOURCE.json").write_text(json.dumps({"source": "torchvision", "rows": "drawn anew, seed 0"}))
         return folder
 
-    monkeypatch.setattr(vtab_torchvision, "materialise", materialise)
+    monkeypatch.setattr(from_torchvision, "materialise", materialise)
     with pytest.raises(DataError, match="no data for task svhn"):
         load_task("svhn")
     for _ in range(2):

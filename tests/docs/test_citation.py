@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REQUIRED = {"cff-version", "message", "title", "authors"}  # by the Citation File Format 1.2.0
 PREFERRED = {"type", "title", "authors", "year", "conference"}
 

@@ -1,25 +1,20 @@
-"""Arrays with a header in one file: written whole or not at all; read back bit for bit, or refused in one line.
+"""Arrays with a header in one file, written whole or not at all, read back bit for bit or refused in one line.
 
-The file is NumPy's npz. The header is JSON, and one more array of the file: the string `header`.
+The file is NumPy's npz. The header is JSON, and is one more array of the file: the string `header`.
 """
 
-import hashlib
 import io
 import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from head2toe.store.common.errors import BadRequest, DataError
+from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import explained, write_bytes
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _DAMAGED = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
@@ -29,14 +24,16 @@ _DAMAGED = (
 
 
 def write_arrays(file: Path, header: Mapping[str, Any], **arrays: np.ndarray) -> None:
-    """Write arrays and a header, and the folder if it is missing; whole or not at all.
+    """Write arrays and a header, whole or not at all; the folder is made if it is missing.
 
     Parameters
     ----------
+    file : Path
+        The file, which is replaced if it is there.
     header : mapping
         What JSON can hold, NaN, infinity and NumPy's scalars among it; tuples come back as lists.
-    **arrays
-        Of any shape, and any dtype but object.
+    **arrays : ndarray
+        Arrays of any shape and any dtype but object, by their names in the file.
 
     Raises
     ------
@@ -53,16 +50,23 @@ def write_arrays(file: Path, header: Mapping[str, Any], **arrays: np.ndarray) ->
 
 @contextmanager
 def read_arrays(file: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
-    """The header and the arrays of a file, for a block that makes a record of them.
+    """Read a file's header and arrays for a `with` block that makes a record of them.
 
     The block is part of the reading: an array that it misses is a fault of the file, too.
 
     Parameters
     ----------
+    file : Path
+        The file.
     what : str
         What the file should be: "a selection".
     remedy : str
         What to do if it isn't: "remove it and select again".
+
+    Yields
+    ------
+    tuple
+        The header, a dict, and a dict of the arrays by their names.
 
     Raises
     ------
@@ -88,59 +92,3 @@ def read_arrays(file: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, 
 
 def _array(content: bytes) -> np.ndarray:
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-
-
-HOUSE = Path(__file__).parents[2]
-
-
-def fingerprint(value: Any) -> str:
-    """Sha256 (hex) of a JSON-able value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def code_fingerprint(*places: str, house: Path | None = None) -> str:
-    """Hash of the source at some places of the house: a result is recalled only by the code that made it.
-
-    Parameters
-    ----------
-    *places : str
-        Folders, of which every Python file at any depth counts, or files; relative to the house.
-    house : Path, optional
-        The folder that the places are below, instead of this package's.
-
-    Returns
-    -------
-    str
-        Sha256 (hex) of the files' names, relative to the house, and their contents.
-
-    Raises
-    ------
-    FileNotFoundError
-        A place that holds no source: what it names was moved, and a result would no longer depend on it.
-    """
-    house = house or HOUSE
-    files = {file for place in places for file in _sources(house / place)}
-    return fingerprint({file.relative_to(house).as_posix(): file.read_text(encoding="utf-8") for file in files})
-
-
-def _sources(place: Path) -> Iterator[Path]:
-    found = [place] if place.is_file() else list(place.rglob("*.py"))
-    if not found:
-        raise FileNotFoundError(f"no source at {place}")
-    yield from found
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values, equal text. Raises `BadRequest` for what JSON can't say."""
-    try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BadRequest(f"a store's identity must be plain JSON: {error}") from error
-
-
-PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that numbers depend on."""
-    return {name: version(name) for name in PACKAGES}
