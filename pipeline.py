@@ -174,7 +174,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods.
     """
     from head2toe.probe.methods.nested import outer_folds, with_nested
-    from head2toe.probe.results import record as results
+    from head2toe.probe.results.result_files import RESULT, read_result, write_run
     from head2toe.store.common.files import printable
 
     o = replace(options or Options(), **changes)
@@ -182,8 +182,8 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     outer = outer_folds(experiment.task.folds) if o.nested else []
     key = experiment.key()
     folder = o.output / f"{experiment.task.name}-{'+'.join(o.backbones)}-{key[:8]}"
-    file = folder / results.RESULT
-    if file.is_file() and not o.fresh and (earlier := results.read(file)).get("key") == key:
+    file = folder / RESULT
+    if file.is_file() and not o.fresh and (earlier := read_result(file)).get("key") == key:
         return RunResult(experiment.extractions, earlier, file, recalled=True)
     outcomes = experiment.outcomes()
     if outer:
@@ -199,7 +199,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     trainings = {method: kept for method, (_, kept) in trained.items()}
     argument = printable(task) if isinstance(task, str) else task.name
     record = experiment.record(argument, key, trainings)
-    return RunResult(experiment.extractions, results.write_run(folder, record, outcomes), file, recalled=False)
+    return RunResult(experiment.extractions, write_run(folder, record, outcomes), file, recalled=False)
 
 
 def run(task: "str | Task", options: Options | None = None, **changes: Any) -> RunResult:

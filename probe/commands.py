@@ -1,21 +1,21 @@
-"""What `probe` and `run` show, and the commands `report` and `results`: thin lines around the rest."""
+"""The commands `report` and `results`, and what `probe` and `run` show of a result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.store.common.cli import json_option, show
 from head2toe.store.common.errors import BadRequest
+
+if TYPE_CHECKING:
+    from head2toe.probe.results.stored_runs import StoredRun
 
 save_model_option = click.option(
     "--save-model",
     type=click.Path(path_type=Path, file_okay=False),
     help="Copy head2toe's model (or the last method's) to this folder, ready for `head2toe predict`.",
 )
-
-Thumbnails = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
-"""From a run's document to what gives small pictures of its images (`page.Thumbnail`)."""
 
 output_option = click.option(
     "--output",
@@ -25,9 +25,22 @@ output_option = click.option(
     help="Folder of the results.",
 )
 
+ThumbnailSource = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
+"""Takes a run's record and returns the function that finds small pictures of its images (`mistakes.Thumbnail`)."""
+
 
 def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
-    """The table of methods, the settings chosen, and where everything is."""
+    """Show the table of methods, the settings chosen, and the file that holds the result.
+
+    Parameters
+    ----------
+    record : mapping
+        The document of `result.json`.
+    file : Path
+        Its file.
+    recalled : bool
+        Whether an earlier run computed it.
+    """
     from head2toe.probe.results.summary import method_table, settings_line
 
     click.echo(f"\n{method_table(record)}\n")
@@ -37,8 +50,8 @@ def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
     click.echo(f"result     {file}{'  (recalled: --fresh computes it again)' if recalled else ''}")
 
 
-def report_command(thumbnails: Thumbnails) -> click.Command:
-    """The command `report`; the way to the images is handed in, for this room does not know them."""
+def report_command(thumbnails: ThumbnailSource) -> click.Command:
+    """Make the command `report`; the way to the images is handed in, for this room does not know them."""
 
     @click.command("report")
     @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
@@ -59,25 +72,30 @@ def report_command(thumbnails: Thumbnails) -> click.Command:
 
         Example: head2toe report -o report.html
         """
-        from head2toe.probe.report import comparison_page as comparison
-        from head2toe.probe.report import run_page as page
-        from head2toe.probe.results import runs as gathering
+        from head2toe.probe.results import stored_runs
         from head2toe.store.common.files import write_bytes
 
-        found = gathering.chosen(runs, output, _complain)
-        if len(found) > 1:
-            html = comparison.render(found)
-        else:
-            html = page.render(found[0].folder, found[0].record, thumbnails(found[0].record))
+        shown = stored_runs.chosen(runs, output, _pass_over)
+        html = _page(shown, thumbnails)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(file, html.encode())
         if as_json:
-            show({"report": str(file), "runs": [str(run.folder) for run in found]})
+            show({"report": str(file), "runs": [str(run.folder) for run in shown]})
         else:
-            what = found[0].folder if len(found) == 1 else f"{len(found)} runs"
-            click.echo(f"report     {file}  ({what})")
+            subject = shown[0].folder if len(shown) == 1 else f"{len(shown)} runs"
+            click.echo(f"report     {file}  ({subject})")
 
     return report
+
+
+def _page(runs: "Sequence[StoredRun]", thumbnails: ThumbnailSource) -> str:
+    """The page of one run, or the one that compares several."""
+    from head2toe.probe.report import comparison_page, run_page
+
+    if len(runs) > 1:
+        return comparison_page.render(runs)
+    (run,) = runs
+    return run_page.render(run.folder, run.record, thumbnails(run.record))
 
 
 @click.command("results")
@@ -89,18 +107,20 @@ def results_command(output: Path, as_json: bool, as_csv: bool) -> None:
 
     Example: head2toe results --csv > results.csv
     """
-    from head2toe.probe.results import runs as gathering
+    from head2toe.probe.results import run_table, stored_runs
 
     if as_json and as_csv:
         raise BadRequest("--json and --csv exclude each other: choose one")
-    listed = [row for run in gathering.below(output, _complain) for row in gathering.rows(run)]
+    runs = stored_runs.below(output, _pass_over)
+    rows = [row for run in runs for row in run_table.rows(run.record, run.folder)]
     if as_json:
-        show({"output": str(output), "results": listed})
+        show({"output": str(output), "results": rows})
     elif as_csv:
-        click.echo(gathering.as_csv(listed))
+        click.echo(run_table.as_csv(rows))
     else:
-        click.echo(gathering.as_text(listed) if listed else f"no runs below {output}")
+        click.echo(run_table.as_text(rows) if rows else f"no runs below {output}")
 
 
-def _complain(line: str) -> None:
+def _pass_over(line: str) -> None:
+    """Tell of a file or folder that is left out."""
     click.echo(f"passed over: {line}", err=True)

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from head2toe.extract.backbone.backbone import load_backbone
 from head2toe.pipeline import Head2Toe, main, run
 from head2toe.probe.options import COSTLY, METHODS
-from head2toe.probe.report import run_page as page
-from head2toe.probe.results import record as results
+from head2toe.probe.report import run_page
+from head2toe.probe.results.result_files import read_result
 from head2toe.store.common.errors import BadRequest
 
 
@@ -53,7 +53,7 @@ def test_costly_methods_stand_beside_the_others(image_folder: Path, small: dict[
 
     shown = (first.file.parent / "summary.md").read_text()
     assert "| finetune | " in shown.replace("*", "")
-    html = page.render(first.file.parent, first.record, lambda _: None)
+    html = run_page.render(first.file.parent, first.record, lambda _: None)
     assert "finetune" in html
 
     again = run(str(image_folder), **small, methods=("linear", "finetune"))
@@ -62,7 +62,7 @@ def test_costly_methods_stand_beside_the_others(image_folder: Path, small: dict[
     fresh = run(str(image_folder), **small, methods=("linear", "finetune"), fresh=True)
     assert not any(one["recalled"] for one in fresh.record["trainings"]["finetune"])
     assert timeless(fresh.record) == timeless(again.record), "the same settings give the same result"
-    assert results.read(fresh.file)["methods"] == fresh.record["methods"]
+    assert read_result(fresh.file)["methods"] == fresh.record["methods"]
 
 
 def test_scratch_starts_at_random_and_finetune_where_it_is_told(

@@ -1,18 +1,31 @@
-"""Templates and their values become one HTML file. Everything that came from outside is escaped."""
+"""Pages out of the templates in `templates/`: Jinja's environment, and how values are written."""
 
+from pathlib import Path
 from typing import Any
 
-from head2toe.probe.report.comparison_template import COMPARISON
-from head2toe.probe.report.page_style import STYLE
-from head2toe.probe.report.page_template import FRAME, RUN, SHARED
 from head2toe.probe.results import summary
 from head2toe.store.common.errors import MissingExtra
+from head2toe.store.common.text import decimal, interval, percent, plus_minus
 
-TEMPLATES = {"frame": FRAME, "shared": SHARED, "run": RUN, "comparison": COMPARISON}
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def fill(template: str, **values: Any) -> str:
-    """A template with its values; charts are the only strings that are taken for markup.
+    """Fill a template with values.
+
+    Everything is escaped but what a template marks as safe: the charts.
+
+    Parameters
+    ----------
+    template : str
+        A file in `templates/`.
+    **values
+        What the template names; nothing may be missing.
+
+    Returns
+    -------
+    str
+        One HTML file that needs nothing else.
 
     Raises
     ------
@@ -20,29 +33,30 @@ def fill(template: str, **values: Any) -> str:
         Jinja is not installed.
     """
     try:
-        from jinja2 import DictLoader, Environment, StrictUndefined
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise MissingExtra("the report needs jinja2: pip install 'head2toe[report]'") from error
     environment = Environment(
-        loader=DictLoader(TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {
-        "decimal": summary.decimal,
-        "plus_minus": summary.plus_minus,
-        "interval": summary.interval,
+        "decimal": decimal,
+        "interval": interval,
+        "percent": percent,
         "plain": plain,
-        "percent": lambda value: f"{100 * value:.1f} %",
+        "plus_minus": plus_minus,
+        "thousands": thousands,
     }
-    text = environment.get_template(template).render(style=STYLE, **values)
-    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
+    return environment.get_template(template).render(values)
 
 
 def plain(value: Any) -> str:
-    """A setting or an option, as people write it: lists with commas, nothing as a dash."""
+    """Write a setting or an option as people do: lists with commas, yes and no, a dash for None."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -50,3 +64,8 @@ def plain(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "–" if value is None else "yes" if value else "no"
     return summary.setting(value)
+
+
+def thousands(number: int) -> str:
+    """Write a number with a comma after every three digits: 12345 is `12,345`."""
+    return f"{number:,}"

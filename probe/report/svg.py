@@ -1,7 +1,7 @@
-"""How a chart becomes part of a page: drawn by matplotlib, written as inline SVG whose colours are the page's own.
+"""A chart as part of a page: drawn by matplotlib, written as inline SVG whose colours are the page's own.
 
-Matplotlib knows only fixed colours, so that it is given placeholders, and each is replaced by a CSS variable: the page
-decides what they are in the light and in the dark. Text stays text. Nothing is fetched, no date is written.
+Matplotlib knows only fixed colours. It is given placeholders, and each is replaced by a CSS variable: the page decides
+what colour that is in the light and in the dark. Text stays text. Nothing is fetched, and no date is written.
 """
 
 import html
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 380
-"""Of a chart, in CSS pixels: a phone's. Wider columns scale it up."""
+"""The width of a chart in CSS pixels, which is a phone's; wider columns scale it up."""
 INK, MUTED, RULE, ACCENT, PAPER = "#010203", "#020304", "#030405", "#040506", "#050607"
 LINES = ("#0a0b0c", "#0b0c0d", "#0c0d0e", "#0d0e0f", "#0e0f10", "#0f1011")
-"""Of methods in one chart; markers tell them apart where colours do not."""
+"""The colours of the methods in one chart; markers tell them apart where colours do not."""
 MARKERS = ("o", "s", "D", "^", "v", "P")
 VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", ACCENT: "accent", PAPER: "paper"} | {
     colour: f"line{i}" for i, colour in enumerate(LINES)
@@ -54,7 +54,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(height: float) -> Iterator["tuple[Figure, Axes]"]:
-    """A figure of `WIDTH` x height CSS pixels and its axes, in the page's style.
+    """Yield a figure of `WIDTH` x height CSS pixels and its axes, in the page's style.
 
     Raises
     ------
@@ -75,14 +75,22 @@ def drawing(height: float) -> Iterator["tuple[Figure, Axes]"]:
 
 
 def inline(figure: "Figure", name: str, title: str, description: str) -> str:
-    """The figure as an `<svg>` element.
+    """Write a figure as an `<svg>` element, whose title and description are for those who can't see it.
 
     Parameters
     ----------
+    figure : Figure
     name : str
-        Unique on the page; it begins every id in the chart.
-    title, description : str
-        What it shows, in a line; and its numbers, for those who can't see it.
+        Begins every id in the chart, and so is unique on the page.
+    title : str
+        What the chart shows, in a line.
+    description : str
+        Its numbers.
+
+    Returns
+    -------
+    str
+        Markup, in which title, description and all text of the figure are escaped.
     """
     sink = io.StringIO()
     figure.savefig(sink, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -92,7 +100,7 @@ def inline(figure: "Figure", name: str, title: str, description: str) -> str:
         raise AssertionError("matplotlib wrote an SVG without a viewBox")
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r"^.*?<svg[^>]*>|</svg>\s*$", "", body, flags=re.DOTALL)
-    body = body.replace("xlink:href=", "href=")
+    body = body.replace("xlink:href=", "href=").replace(" \n", "\n")  # every line of a path ends with a space
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'(url\(|href=")#(?=\D|\d)', rf"\1#{name}-", body)
     for colour, variable in VARIABLES.items():
@@ -105,11 +113,11 @@ def inline(figure: "Figure", name: str, title: str, description: str) -> str:
 
 
 def short(text: str, length: int = 16) -> str:
-    """A name that fits beside an axis: one line, an ellipsis for what is too much."""
+    """Cut a name to a length that fits beside an axis: in one line, with an ellipsis for what is left out."""
     line = "".join(c if c.isprintable() else " " for c in text)
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def spread(n: int, k: int) -> Sequence[int]:
-    """At most k of n positions, evenly spread, the first and the last among them."""
+    """Choose at most k of n positions, evenly spread, the first and the last among them."""
     return range(n) if n <= k else sorted({round(i * (n - 1) / (k - 1)) for i in range(k)})

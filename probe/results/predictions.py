@@ -21,40 +21,44 @@ from head2toe.store.common.parquet import import_pyarrow
 PARQUET, CSV = "predictions.parquet", "predictions.csv"
 
 
-class Rows(Protocol):
-    """What is known of the images (`results.Run`)."""
+class LabelledImages(Protocol):
+    """What has to be known of the images that are predicted; a `record.Run` is one."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """In label order."""
+        """The classes' names in label order."""
 
     @property
     def ids(self) -> Sequence[str]:
-        """The images' names, training rows first."""
+        """The n images' names, training rows first, test rows after them."""
 
     @property
     def labels(self) -> np.ndarray:
-        """(n,) of all rows."""
+        """(n,) int array: the class of each image."""
 
     @property
     def folds(self) -> np.ndarray:
-        """(n_train,) of the training rows; -1 for one that no fold held out."""
+        """(n_train,) int array: the fold that holds a training row out; -1 for a row that always trains."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """A method's predictions.
+    """A method's predictions for n images.
 
     Attributes
     ----------
     ids : tuple of str
-        The images' names, n of them.
+        The images' names.
     test : (n,) bool array
-        Whether it is a test row.
+        Whether the image is one of the test.
     folds : (n,) int64 array
-        The fold that held the row out; -1 for a test row, which none did.
-    labels, predicted : (n,) int64 arrays
+        The fold that held the image out; -1 for one of the test, which no fold did.
+    labels : (n,) int64 array
+        The true classes.
+    predicted : (n,) int64 array
+        The most probable classes.
     probabilities : (n, classes) float32 array
+        The probability of each class, not scaled by the temperature.
     """
 
     ids: tuple[str, ...]
@@ -66,7 +70,10 @@ class Predictions:
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
-    """Column names in label order: `p_<class>`, control characters as `_`, a name met before with its label added."""
+    """Name a column for each class, in label order.
+
+    A name is `p_<class>`, with `_` for every control character; one that was taken before has its label added.
+    """
     names: list[str] = []
     for label, name in enumerate(classes):
         column = "p_" + "".join(c if c.isprintable() else "_" for c in name)
@@ -76,9 +83,28 @@ def probability_columns(classes: Sequence[str]) -> list[str]:
     return names
 
 
-def write(folder: Path, rows: Rows, outcomes: Sequence[Outcome]) -> Path:
-    """Write all methods' predictions, atomically; the file of an earlier run in the other format is removed."""
-    columns = _columns(rows, outcomes)
+def write(folder: Path, images: LabelledImages, outcomes: Sequence[Outcome]) -> Path:
+    """Write all methods' predictions, atomically; the file of an earlier run in the other format is removed.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder, which exists.
+    images : LabelledImages
+    outcomes : sequence of Outcome
+        One for each method.
+
+    Returns
+    -------
+    Path
+        The file: Parquet, or CSV where pyarrow is not installed.
+
+    Raises
+    ------
+    DataError
+        A method predicted NaN.
+    """
+    columns = _columns(images, outcomes)
     try:
         pyarrow = import_pyarrow("Parquet")
     except MissingExtra:
@@ -91,14 +117,19 @@ def write(folder: Path, rows: Rows, outcomes: Sequence[Outcome]) -> Path:
 
 
 def read(folder: Path) -> dict[str, Predictions]:
-    """Method to its predictions; empty if the folder has no file of them.
+    """Read all methods' predictions from a run's folder.
+
+    Returns
+    -------
+    dict
+        Method name to `Predictions`; empty if the folder has no file of them.
 
     Raises
     ------
     StoreError
         The file is damaged.
     MissingExtra
-        Pyarrow is needed to read it.
+        The file is Parquet, and pyarrow is not installed.
     """
     for name, load in ((PARQUET, _from_parquet), (CSV, _from_csv)):
         if (file := folder / name).is_file():
@@ -114,32 +145,32 @@ def _by_method(columns: Mapping[str, Any]) -> dict[str, Predictions]:
     methods, ids, test = np.asarray(columns["method"]), list(columns["id"]), np.asarray(columns["split"]) == "test"
     folds = np.array([-1 if fold in (None, "") else int(fold) for fold in columns["fold"]], dtype=np.int64)
     labels, predicted = (np.array(columns[name], dtype=np.int64) for name in ("y", "y_hat"))
-    found = {}
+    by_method = {}
     for method in dict.fromkeys(columns["method"]):
         mine = np.flatnonzero(methods == method)
-        found[method] = Predictions(
+        by_method[method] = Predictions(
             tuple(ids[i] for i in mine), test[mine], folds[mine], labels[mine], predicted[mine], probabilities[mine]
         )
-    return found
+    return by_method
 
 
-def _columns(rows: Rows, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _columns(images: LabelledImages, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Column name to its values: lists of str and int, float32 arrays of probabilities."""
-    held = np.flatnonzero(rows.folds >= 0)
+    held = np.flatnonzero(images.folds >= 0)
     logs = [normalized(np.vstack([o.fold_log_probabilities[held], o.test_log_probabilities])) for o in outcomes]
-    logp = np.vstack(logs) if logs else np.empty((0, len(rows.classes)))
-    there = np.concatenate([held, np.arange(len(rows.folds), len(rows.labels))])
-    n, n_train, times = len(there), len(held), len(outcomes)
+    logp = np.vstack(logs) if logs else np.empty((0, len(images.classes)))
+    rows = np.concatenate([held, np.arange(len(images.folds), len(images.labels))])  # those that were predicted
+    n, n_train, times = len(rows), len(held), len(outcomes)
     columns: dict[str, Any] = {
         "method": [outcome.name for outcome in outcomes for _ in range(n)],
-        "id": [rows.ids[i] for i in there] * times,
+        "id": [images.ids[i] for i in rows] * times,
         "split": (["train"] * n_train + ["test"] * (n - n_train)) * times,
-        "fold": (rows.folds[held].tolist() + [None] * (n - n_train)) * times,
-        "y": rows.labels[there].tolist() * times,
+        "fold": (images.folds[held].tolist() + [None] * (n - n_train)) * times,
+        "y": images.labels[rows].tolist() * times,
         "y_hat": logp.argmax(axis=1).tolist(),
     }
     probabilities = np.exp(logp).astype(np.float32)
-    return columns | dict(zip(probability_columns(rows.classes), probabilities.T, strict=True))
+    return columns | dict(zip(probability_columns(images.classes), probabilities.T, strict=True))
 
 
 def _as_csv(columns: Mapping[str, Any]) -> bytes:

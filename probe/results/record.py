@@ -1,10 +1,9 @@
-"""From what the methods left to the record of a run: the document that `result.json` holds (docs/results-format.md)."""
+"""The record of a run, made of its methods' outcomes: the document of `result.json` (docs/results-format.md)."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,10 @@ from head2toe.probe.metrics.uncertainty import (
     mean_interval,
     paired_difference,
 )
-from head2toe.probe.results import predictions, summary
-from head2toe.store.common.errors import DataError, StoreError
-from head2toe.store.common.files import read_json, write_json
+from head2toe.store.common.errors import DataError
 from head2toe.store.common.labelled import Labelled
 
 SCHEMA_VERSION = 1
-RESULT = "result.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +31,19 @@ class Run(Labelled):
     Attributes
     ----------
     task : str
-        Its name.
+        The task's name.
     argument : str
-        What was typed to name it: `load_task(argument)` finds its images again.
+        What was typed to name the task: `load_task(argument)` finds its images again.
     group : str, optional
-        VTAB's: natural, specialised or structured.
+        The task's group in VTAB: natural, specialised or structured.
     source : str
         Where images and labels come from, in words.
     classes : tuple of str
-        In label order.
+        The classes' names in label order.
     ids : (n,) sequence of str
         The images' names, training rows first, test rows after them.
     labels : (n,) int array
+        The class of each image, in the same order.
     folds : (n_train,) int array
         The fold each training row is held out in; -1 for a row that always trains.
     backbones : sequence of dict
@@ -54,13 +51,15 @@ class Run(Labelled):
     options : dict
         The resolved configuration.
     command : str
-        Which runs it again.
+        The command line that runs it again.
     versions : dict
+        Package name to version, of the packages that numbers depend on.
     seed : int
+        The seed of everything that is drawn at random.
     metric : str
-        By which settings were chosen, one of `classification.METRICS`.
+        The metric that settings were chosen by, one of `classification.METRICS`.
     key : str
-        Fingerprint of everything the result depends on.
+        A fingerprint of everything the result depends on.
     notes : dict
         Anything else to be recorded, as further entries of the document.
     """
@@ -84,12 +83,18 @@ class Run(Labelled):
 
     @property
     def held_out(self) -> np.ndarray:
-        """(n_train,) bool: the training rows that some fold holds out, and that have out-of-fold predictions."""
+        """(n_train,) bool array: whether a fold holds the training row out, and so predicts it."""
         return np.asarray(self.folds >= 0)
 
 
 def document(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The record of a run, as JSON without NaN; numbers have six significant digits.
+    """Make the record of a run, as JSON can hold it: None for NaN, and numbers of six significant digits.
+
+    Parameters
+    ----------
+    run : Run
+    outcomes : sequence of Outcome
+        One for each method, in the order of the tables.
 
     Raises
     ------
@@ -126,49 +131,15 @@ def document(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Write `predictions.*`, `summary.md`, `config.json` and, when all that stands, `result.json`; return its document.
-
-    Each file is written atomically: who reads at the same time sees the earlier run's or this one's.
-    """
-    record = document(run, outcomes)
-    folder.mkdir(parents=True, exist_ok=True)
-    predictions.write(folder, run, outcomes)
-    summary.write(folder, record)
-    write_json(folder / "config.json", {key: record[key] for key in ("options", "command", "versions", "seed")})
-    write_json(folder / RESULT, record)
-    return record
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The document of a run, from its folder or its `result.json`.
-
-    Raises
-    ------
-    StoreError
-        There is none, it is damaged, or it was written by another version.
-    """
-    file = path / RESULT if path.is_dir() else path
-    record = read_json(file)
-    if record.get("schema_version") != SCHEMA_VERSION:
-        raise StoreError(
-            f"{file}: not a result of this version (schema {record.get('schema_version')}, not {SCHEMA_VERSION}): "
-            "run the task again"
-        )
-    missing = [key for key in ("task", "classes", "counts", "backbones", "methods", "comparisons") if key not in record]
-    if missing:
-        raise StoreError(f"{file}: damaged (no {missing[0]!r}): run the task again")
-    return record
-
-
 def _check_shapes(run: Run, outcome: Outcome) -> None:
     expected = {"folds": (run.n_train, len(run.classes)), "test": (len(run.test_labels), len(run.classes))}
-    found = {"folds": outcome.fold_log_probabilities.shape, "test": outcome.test_log_probabilities.shape}
-    if found != expected:
-        raise DataError(f"method {outcome.name}: predictions of shape {found}, not {expected}")
+    shapes = {"folds": outcome.fold_log_probabilities.shape, "test": outcome.test_log_probabilities.shape}
+    if shapes != expected:
+        raise DataError(f"method {outcome.name}: predictions of shape {shapes}, not {expected}")
 
 
 def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """An entry of `methods`."""
     held = run.held_out
     folded, labels = classification.normalized(outcome.fold_log_probabilities[held]), run.train_labels[held]
     tested = classification.normalized(outcome.test_log_probabilities)
@@ -202,23 +173,24 @@ def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
 
 
 def _over_folds(logp: np.ndarray, run: Run) -> dict[str, Any]:
-    """Of the held-out rows: each fold's, their mean and its standard error, and an interval over all rows."""
-    found, labels, folds = {}, run.train_labels[run.held_out], run.folds[run.held_out]
+    """Every metric on the held-out rows: of each fold, the mean and its standard error, an interval over all rows."""
+    judged, labels, folds = {}, run.train_labels[run.held_out], run.folds[run.held_out]
     intervals = _intervals(logp, labels, run.seed)
     masks = [folds == fold for fold in range(int(folds.max()) + 1)]
     for name, metric in classification.METRICS.items():
         values = [metric(logp[held], labels[held]) if held.any() else math.nan for held in masks]
         over = Mean.of(values)
-        found[name] = {
+        judged[name] = {
             "mean": _number(over.mean),
             "stderr": _number(over.stderr),
             "interval": _ends(intervals.get(name)),
             "folds": [_number(value) for value in values],
         }
-    return found
+    return judged
 
 
 def _on_test(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
+    """Every metric on the test rows, with its interval."""
     intervals = _intervals(logp, labels, seed)
     return {
         name: {"value": _number(metric(logp, labels)), "interval": _ends(intervals.get(name))}
@@ -227,7 +199,7 @@ def _on_test(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:
 
 
 def _intervals(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Interval]:
-    """Over resamples of the images, for the metrics that have one."""
+    """Bootstrap intervals over resamples of the images, for the metrics that have one."""
     right = classification.correct(logp, labels)
     return {
         "accuracy": accuracy_interval(right, seed),
@@ -237,7 +209,7 @@ def _intervals(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Int
 
 
 def _calibration(folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test: np.ndarray) -> dict[str, Any]:
-    """How far probabilities can be believed: on the test rows, or on the folds where there are none."""
+    """The entry `calibration`: on the test rows, or on the folds where there are none."""
     temperature = calibration.fit_temperature(folded, train)
     logp, labels = (tested, test) if len(test) else (folded, train)
     scaled = classification.normalized(logp, temperature)
@@ -257,7 +229,7 @@ def _calibration(folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test
 
 
 def _layers(outcome: Outcome) -> list[dict[str, Any]]:
-    """Every layer from first to last; where a method names no widths, those it reads."""
+    """Every layer from first to last with its width; where a method names no widths, the layers that it reads."""
     widths: Mapping[str, int | None] = outcome.layers or dict.fromkeys(outcome.kept_by_layer)
     return [
         {"name": name, "width": None if width is None else int(width), "kept": int(outcome.kept_by_layer.get(name, 0))}
@@ -266,7 +238,7 @@ def _layers(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _comparisons(run: Run, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Every two methods on the same rows: the test's; where there are none, the folds', the outer ones if nested."""
+    """Compare every two methods on the same rows: the test's or else the folds', the outer ones if they are nested."""
     held, labels = run.held_out, run.train_labels[run.held_out]
     if len(run.test_labels):
         on, labels, logps = "test", run.test_labels, [o.test_log_probabilities for o in outcomes]
@@ -275,10 +247,10 @@ def _comparisons(run: Run, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     else:
         on, logps = "folds", [o.fold_log_probabilities[held] for o in outcomes]
     right = {o.name: classification.correct(logp, labels) for o, logp in zip(outcomes, logps, strict=True)}
-    found = []
+    comparisons = []
     for a, b in itertools.combinations(right, 2):
         test = McNemar.of(right[a], right[b])
-        found.append(
+        comparisons.append(
             {
                 "a": a,
                 "b": b,
@@ -290,7 +262,7 @@ def _comparisons(run: Run, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
                 "p": _number(test.p),
             }
         )
-    return found
+    return comparisons
 
 
 def _ends(interval: Interval | None) -> list[float | None] | None:
@@ -298,7 +270,7 @@ def _ends(interval: Interval | None) -> list[float | None] | None:
 
 
 def _number(value: float) -> float | None:
-    """Six significant digits; JSON has no NaN."""
+    """A number of six significant digits; None for NaN, which JSON has not."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 

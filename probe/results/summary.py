@@ -1,4 +1,7 @@
-"""A run in a few lines: the table of methods as text and as Markdown, and `summary.md`."""
+"""What a record says in a few lines: the best method, the table of methods, the text of `summary.md`.
+
+A *record* is the document of `result.json`, a *method* an entry of its `methods` (docs/results-format.md).
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,28 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.files import write_bytes
-from head2toe.store.common.text import readable, table
+from head2toe.store.common.text import decimal, interval, plus_minus, readable, table
 
 HEADER = (
-    "method",
-    "cv accuracy",
-    "test accuracy",
-    "95 %",
-    "log-loss",
-    "ECE",
-    "features",
-    "seconds",
-    "FLOPs",
-    "kept",
-)
+    "method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds", "FLOPs", "kept",
+)  # fmt: skip
 NESTED = ("nested cv", "nested 95 %")
-"""After the cv accuracy, where there is one."""
+"""The columns after the cv accuracy where cross-validation was nested."""
 ALPHA = 0.05
+"""The level of McNemar's test, of each pair of methods for itself."""
 
 
 @dataclass(frozen=True)
 class MethodResult:
-    """The figures of a method that everybody asks for; the record has the rest (docs/results-format.md)."""
+    """The figures of a method that everybody asks for; the record has the rest (docs/results-format.md).
+
+    Attributes
+    ----------
+    name : str
+        The method's name.
+    settings : dict
+        The settings that the folds chose.
+    cv_accuracy, cv_stderr : float
+        Mean over the folds, from 0 to 1, and its standard error, which is None with one fold.
+    test_accuracy : float, optional
+        Share of the test images that are right; None if there are no test images.
+    features_kept, features_total : int
+        Features that are read, and those chosen from; 0 for a method that reads pixels.
+    nested_accuracy, nested_stderr : float, optional
+        The same as of `cv` from nested cross-validation; None if it was not asked for.
+    """
 
     name: str
     settings: dict[str, Any]
@@ -41,7 +52,7 @@ class MethodResult:
 
     @classmethod
     def of(cls, method: Mapping[str, Any]) -> "MethodResult":
-        """From the method's part of a record."""
+        """Take the figures out of a method's entry in a record."""
         cv, test, features = method["cv"]["accuracy"], method["test"], method["features"]
         nested = (method["nested"] or {}).get("accuracy", {})
         return cls(
@@ -58,21 +69,21 @@ class MethodResult:
 
 
 def has_nested(record: Mapping[str, Any]) -> bool:
-    """Whether nested cross-validation was asked for."""
+    """Tell whether nested cross-validation was asked for."""
     return any(method["nested"] for method in record["methods"])
 
 
 def header(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of the table of methods."""
+    """Return the names of the columns of the table of methods."""
     return (*HEADER[:2], *NESTED, *HEADER[2:]) if has_nested(record) else HEADER
 
 
 def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row for each method under `header`, from a run's document."""
+    """Make a row of text for each method, under the columns of `header`."""
     return [
         (
             method["name"],
-            plus_minus(method["cv"]["accuracy"]),
+            _over_folds(method["cv"]["accuracy"]),
             *(_nested(method) if has_nested(record) else ()),
             decimal((method["test"] or {}).get("accuracy", {}).get("value")),
             interval((method["test"] or {}).get("accuracy", {}).get("interval")),
@@ -87,20 +98,20 @@ def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def features_read(method: Mapping[str, Any]) -> str:
-    """How many, of how many; a dash for a method that reads pixels."""
+    """Write how many features a method reads, of how many; a dash for a method that reads pixels."""
     kept, total = method["features"]["kept"], method["features"]["total"]
     return f"{kept:,} of {total:,}" if total else "–"
 
 
 def flops_and_bytes(method: Mapping[str, Any]) -> tuple[str, str]:
-    """Of training, extraction included, and of what is kept for the task; a dash where a method does not say."""
+    """Write the FLOPs of training, extraction included, and the bytes kept for the task; a dash where it has none."""
     cost = method["cost"]
     flops, kept = cost["flops"] + cost.get("extraction_flops", 0), cost["bytes"]
     return magnitude(flops) if flops else "–", readable(kept) if kept else "–"
 
 
 def magnitude(value: float) -> str:
-    """A large number with three digits and the SI prefix of its size: 3.1e10 is 31 G."""
+    """Write a large number with three digits and the SI prefix of its size: 3.1e10 is `31 G`."""
     for factor, prefix in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor:
             return f"{value / factor:.3g} {prefix}"
@@ -108,73 +119,63 @@ def magnitude(value: float) -> str:
 
 
 def method_table(record: Mapping[str, Any]) -> str:
-    """The same as plain columns, for a terminal."""
+    """Lay the table of methods out in plain columns, for a terminal."""
     return table(header(record), method_rows(record))
 
 
 def settings_line(method: Mapping[str, Any]) -> str:
-    """The settings that the folds chose."""
+    """Write the settings that the folds chose in one line; it is empty if there was nothing to choose."""
     return ", ".join(f"{key} {setting(value)}" for key, value in method["settings"].items())
 
 
 def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The method with the highest accuracy (see `accuracy_of`); the first of equals."""
+    """Return the method with the highest accuracy (see `accuracy_of`); of equals, the first."""
     return max(record["methods"], key=accuracy_of)
 
 
 def judges(record: Mapping[str, Any]) -> str:
-    """What settings were chosen on, in words."""
+    """Say in words which images settings were chosen on."""
     folds = record["folds"]
     return f"{len(folds)} folds" if len(folds) > 1 else f"{folds[0]:,} held-out training images"
 
 
 def accuracy_of(method: Mapping[str, Any]) -> float:
-    """On the test rows; where there are none, on the folds, the outer ones if cross-validation was nested."""
+    """Return the accuracy (0 to 1) on the test or, without one, the mean over the folds: the outer ones if nested."""
     if method["test"]:
         return float(method["test"]["accuracy"]["value"])
     return float((method["nested"] or method["cv"])["accuracy"]["mean"])
 
 
 def level_with_best(record: Mapping[str, Any]) -> set[str]:
-    """Names of the methods that McNemar's test can't tell from the best one (p >= 0.05, each test for itself)."""
+    """Return the names of the methods that McNemar's exact test can't tell from the best one (p >= `ALPHA`)."""
     best = best_method(record)["name"]
     pairs = [pair for pair in record["comparisons"] if best in (pair["a"], pair["b"]) and pair["p"] >= ALPHA]
     return {pair["b"] if pair["a"] == best else pair["a"] for pair in pairs}
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """What `summary.md` holds."""
+    """Return the text of `summary.md`."""
     return "\n".join(_lines(record)) + "\n"
 
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write `summary.md`, atomically."""
+    """Write `summary.md` into a run's folder, atomically."""
     write_bytes(folder / "summary.md", markdown(record).encode())
 
 
-def decimal(value: float | None) -> str:
-    """Three decimals, or a dash."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def plus_minus(over: Mapping[str, Any]) -> str:
-    """A mean over folds ± its standard error."""
-    return decimal(over["mean"]) + ("" if over["stderr"] is None else f" ± {over['stderr']:.3f}")
-
-
-def interval(ends: list[float] | None) -> str:
-    """An interval, or a dash."""
-    return "–" if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
-
-
 def setting(value: Any) -> str:
-    """A setting's value, short."""
+    """Write the value of a setting, floating-point numbers with up to six digits."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _nested(method: Mapping[str, Any]) -> tuple[str, str]:
+    """The columns `NESTED`."""
     over = (method["nested"] or {}).get("accuracy")
-    return (plus_minus(over), interval(over["interval"])) if over else ("–", "–")
+    return (_over_folds(over), interval(over["interval"])) if over else ("–", "–")
+
+
+def _over_folds(metric: Mapping[str, Any]) -> str:
+    return plus_minus(metric["mean"], metric["stderr"])
 
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
@@ -209,5 +210,5 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def cell(text: str) -> str:
-    """Text that can stand in a cell of a Markdown table."""
+    """Escape text so that it can stand in a cell of a Markdown table, in one line."""
     return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")

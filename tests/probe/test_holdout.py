@@ -12,9 +12,9 @@ from head2toe.probe.methods.candidates import HeadOn, Problem
 from head2toe.probe.methods.outcome import SweepPoint
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.sweep import evaluate
-from head2toe.probe.report import run_page as page
+from head2toe.probe.report import run_page
 from head2toe.probe.results import predictions, summary
-from head2toe.probe.results import record as results
+from head2toe.probe.results.result_files import write_run
 from head2toe.select.ranking.rank import row_sets
 
 Made = Callable[..., tuple[Any, Any]]
@@ -79,7 +79,7 @@ def test_record_summary_and_page_say_what_was_held_out(
     split: Callable[[int], tuple[Any, Any]], n_test: int, tmp_path: Path
 ) -> None:
     run, outcomes = split(n_test)
-    record = results.write_run(tmp_path, run, outcomes)
+    record = write_run(tmp_path, run, outcomes)
     assert record["folds"] == [20]
     for method, outcome in zip(record["methods"], outcomes, strict=True):
         right = (outcome.fold_log_probabilities[80:].argmax(axis=1) == run.labels[80:100]).mean()
@@ -90,7 +90,7 @@ def test_record_summary_and_page_say_what_was_held_out(
         assert 0.05 < method["calibration"]["temperature"] < 20
     assert "over 20 held-out training images" in (tmp_path / "summary.md").read_text()
     assert "±" not in summary.method_table(record)
-    html = page.render(tmp_path, record, lambda _: None)
+    html = run_page.render(tmp_path, record, lambda _: None)
     assert "over 20 held-out training images" in html
     assert "fold" not in html.replace("folder", "").replace("--folds", "")
 

@@ -11,10 +11,11 @@ import pytest
 from head2toe.extract.tasks.registry import load_task
 from head2toe.pipeline import Options, run
 from head2toe.probe.methods.nested import Split, outer_folds, with_nested
-from head2toe.probe.report import run_page as page
-from head2toe.probe.results import record as results
+from head2toe.probe.report import run_page
 from head2toe.probe.results import summary
+from head2toe.probe.results.result_files import write_run
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.text import interval, plus_minus
 
 Made = Callable[..., tuple[Any, Any]]
 
@@ -101,18 +102,18 @@ def test_rows_find_their_way_back(made_up: Made) -> None:
 
 @pytest.mark.parametrize("n_test", [60, 0])
 def test_table_summary_and_page_show_it_beside_the_folds(made_up: Made, n_test: int, tmp_path: Path) -> None:
-    record = results.write_run(tmp_path, *nested_run(made_up, n_test))
+    record = write_run(tmp_path, *nested_run(made_up, n_test))
     text = summary.method_table(record)
     assert re.search(r"nested cv +nested 95 %", text)
     for method in record["methods"]:
-        said = summary.plus_minus(method["nested"]["accuracy"])
-        assert said != summary.plus_minus(method["cv"]["accuracy"])
+        said = plus_minus(method["nested"]["accuracy"]["mean"], method["nested"]["accuracy"]["stderr"])
+        assert said != plus_minus(method["cv"]["accuracy"]["mean"], method["cv"]["accuracy"]["stderr"])
         assert said in text
         assert said in (tmp_path / "summary.md").read_text()
-        assert summary.interval(method["nested"]["accuracy"]["interval"]) in text
+        assert interval(method["nested"]["accuracy"]["interval"]) in text
     rows = [line for line in (tmp_path / "summary.md").read_text().splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
-    html = page.render(tmp_path, record, lambda _: None)
+    html = run_page.render(tmp_path, record, lambda _: None)
     assert "nested ± s.e." in html
     if not n_test:
         best = summary.best_method(record)

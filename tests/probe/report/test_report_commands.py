@@ -16,17 +16,17 @@ import pytest
 from click.testing import CliRunner, Result
 from head2toe.extract.tasks.registry import load_task
 from head2toe.pipeline import main, thumbnails
-from head2toe.probe.results import record as results
-from head2toe.probe.results import runs as gathering
+from head2toe.probe.results import run_table
+from head2toe.probe.results.result_files import read_result, write_run
 
 Made = Callable[..., tuple[Any, Any]]
 MEASURE = """
 <title>waiting</title><body style="margin:0">
-<iframe id="page" style="border:0;width:{width}px;height:900px" srcdoc="{html}"></iframe><pre id="found"></pre>
+<iframe id="page" style="border:0;width:{width}px;height:900px" srcdoc="{html}"></iframe><pre id="measures"></pre>
 <script>
 document.getElementById("page").onload = event => {{
   const frame = event.target.contentWindow, root = frame.document.documentElement;
-  document.getElementById("found").textContent = JSON.stringify({{
+  document.getElementById("measures").textContent = JSON.stringify({{
     width: frame.innerWidth, scroll: root.scrollWidth, height: root.scrollHeight,
     fetched: frame.performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:")),
     broken: [...frame.document.images].filter(i => !i.naturalWidth).length, images: frame.document.images.length,
@@ -53,7 +53,7 @@ def stripes(image_folder: Path, made_up: Made, tmp_path: Path) -> Path:
         object.__setattr__(run, field, getattr(task, field))
     object.__setattr__(run, "ids", [image.name for image in task.images])
     folder = tmp_path / "results" / "stripes-b-0123"
-    results.write_run(folder, run, outcomes)
+    write_run(folder, run, outcomes)
     return folder
 
 
@@ -64,12 +64,12 @@ def test_the_latest_run_is_reported_with_its_images(stripes: Path, tmp_path: Pat
     html = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     assert html.count("data:image/jpeg;base64,") > 5
     for named in (stripes, stripes / "result.json"):
-        said = json.loads(call("report", named, "-o", "again.html", "--json").stdout)
-        assert Path(said["report"]).read_text(encoding="utf-8") == html
+        document = json.loads(call("report", named, "-o", "again.html", "--json").stdout)
+        assert Path(document["report"]).read_text(encoding="utf-8") == html
 
 
 def test_images_that_are_gone_leave_a_report_that_says_so(stripes: Path, image_folder: Path) -> None:
-    record = results.read(stripes)
+    record = read_result(stripes)
     name = load_task(str(image_folder)).images[0].name
     assert (thumbnails(record)(name) or b"").startswith(b"\xff\xd8")
     assert thumbnails(record)("of another task") is None
@@ -83,7 +83,7 @@ def test_images_that_are_gone_leave_a_report_that_says_so(stripes: Path, image_f
 
 
 def test_results_lists_every_run_and_method_and_passes_over_the_rest(stripes: Path, made_up: Made) -> None:
-    results.write_run(stripes.parent / "other", *made_up(n_train=50, n_test=0, task="a,b"))
+    write_run(stripes.parent / "other", *made_up(n_train=50, n_test=0, task="a,b"))
     damaged = {"broken": "{", "foreign": '{"methods": []}', "half": (stripes / "result.json").read_text()}
     damaged["half"] = damaged["half"].replace('"cv":', '"vc":')
     for name, content in damaged.items():
@@ -98,7 +98,7 @@ def test_results_lists_every_run_and_method_and_passes_over_the_rest(stripes: Pa
     listed = json.loads(call("results", "--json").stdout)["results"]
     read = list(csv.DictReader(io.StringIO(call("results", "--csv").stdout)))
     assert [row["method"] for row in listed] == [row["method"] for row in read]
-    assert tuple(read[0]) == tuple(listed[0]) == gathering.COLUMNS
+    assert tuple(read[0]) == tuple(listed[0]) == run_table.COLUMNS
     for row, text in zip(listed, read, strict=True):
         record = json.loads((Path(row["run"]) / "result.json").read_text())
         method = next(m for m in record["methods"] if m["name"] == row["method"])
@@ -112,7 +112,7 @@ def test_results_lists_every_run_and_method_and_passes_over_the_rest(stripes: Pa
 
 
 def test_of_several_folders_those_without_a_run_are_passed_over(stripes: Path, made_up: Made) -> None:
-    results.write_run(stripes.parent / "dtd-b-4567", *made_up(task="dtd"))
+    write_run(stripes.parent / "dtd-b-4567", *made_up(task="dtd"))
     for name in ("selections", "outcomes", "photos"):
         (stripes.parent / name).mkdir()
     done = call("report", *sorted(stripes.parent.iterdir()))
@@ -127,7 +127,7 @@ def test_of_several_folders_those_without_a_run_are_passed_over(stripes: Path, m
 def test_errors_are_one_line(stripes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (stripes.parent / "broken").mkdir()
     (stripes.parent / "broken" / "result.json").write_text("{")
-    for args, code, said in (
+    for args, code, message in (
         (("report", "--output", "nowhere"), 2, "no runs below nowhere"),
         (("report", "nowhere"), 2, "no run in nowhere: expected a run's folder"),
         (("results", "--json", "--csv"), 2, "choose one"),
@@ -136,7 +136,7 @@ def test_errors_are_one_line(stripes: Path, monkeypatch: pytest.MonkeyPatch) -> 
         done = call(*args)
         assert done.exit_code == code
         assert len(done.stderr.splitlines()) == 1
-        assert said in done.stderr
+        assert message in done.stderr
     assert "no runs below nowhere" in call("results", "--output", "nowhere").stdout
     for package in ("matplotlib", "jinja2"):
         with monkeypatch.context() as patch:
@@ -153,21 +153,21 @@ def test_in_chromium_a_phone_needs_no_sideways_scrolling_and_nothing_is_fetched(
         pytest.skip("no Chromium (Debian's package chromium)")
     long = made_up(n_train=200, n_test=300, classes=30, task="a_task_with_quite_a_long_name_" * 3, group="natural")
     object.__setattr__(long[0], "classes", tuple(f"a_class_with_quite_a_long_name_{i}" for i in range(30)))
-    results.write_run(tmp_path / "results" / "long", *long)
+    write_run(tmp_path / "results" / "long", *long)
     named = {"one": [stripes], "long": [stripes.parent / "long"], "both": [stripes, stripes.parent / "long"]}
     for name, runs in named.items():
         assert call("report", *runs, "-o", f"{name}.html").exit_code == 0
         html = Path(f"{name}.html").read_text(encoding="utf-8")
         for width in (390, 1280):
-            found = measured(chromium, html, width, tmp_path)
-            assert found["width"] == width
-            assert found["scroll"] <= width, f"{name} at {width}"
-            assert found["height"] > 900
-            assert found["fetched"] == []
-            assert found["broken"] == found["flat"] == 0
-            assert (found["images"] > 0) == (name == "one")
+            shown = measured(chromium, html, width, tmp_path)
+            assert shown["width"] == width
+            assert shown["scroll"] <= width, f"{name} at {width}"
+            assert shown["height"] > 900
+            assert shown["fetched"] == []
+            assert shown["broken"] == shown["flat"] == 0
+            assert (shown["images"] > 0) == (name == "one")
     dark = measured(chromium, html, 390, tmp_path, "--blink-settings=preferredColorScheme=0")
-    assert dark["ink"] != found["ink"]
+    assert dark["ink"] != shown["ink"]
 
 
 def measured(chromium: str, html: str, width: int, folder: Path, *flags: str) -> dict[str, Any]:
@@ -178,8 +178,8 @@ def measured(chromium: str, html: str, width: int, folder: Path, *flags: str) ->
     shown = subprocess.run(
         [*command, f"file://{folder / 'frame.html'}"], capture_output=True, text=True, timeout=120, check=True
     )
-    found = re.search(r'<pre id="found">(.*?)</pre>', shown.stdout, re.DOTALL)
-    assert found is not None, shown.stderr[-500:]
-    parsed = json.loads(found[1])
+    measures = re.search(r'<pre id="measures">(.*?)</pre>', shown.stdout, re.DOTALL)
+    assert measures is not None, shown.stderr[-500:]
+    parsed = json.loads(measures[1])
     assert isinstance(parsed, dict)
     return parsed

@@ -25,10 +25,10 @@ def test_a_round_trip(form: str, made_up: Made, tmp_path: Path, monkeypatch: pyt
     if form == predictions.CSV:
         without_pyarrow(monkeypatch)
     assert predictions.write(tmp_path, run, outcomes).name == form
-    found = predictions.read(tmp_path)
-    assert list(found) == [outcome.name for outcome in outcomes]
+    by_method = predictions.read(tmp_path)
+    assert list(by_method) == [outcome.name for outcome in outcomes]
     for outcome in outcomes:
-        mine = found[outcome.name]
+        mine = by_method[outcome.name]
         assert mine.ids == tuple(run.ids)
         assert np.array_equal(mine.labels, run.labels)
         assert np.array_equal(mine.folds[:40], run.folds)

@@ -1,0 +1,66 @@
+"""The files of a run's folder: written together, `result.json` last, and `result.json` read back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.results import predictions, summary
+from head2toe.probe.results.record import SCHEMA_VERSION, Run, document
+from head2toe.store.common.errors import StoreError
+from head2toe.store.common.files import read_json, write_json
+
+RESULT = "result.json"
+
+
+def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Write `predictions.*`, `summary.md`, `config.json` and, when all that stands, `result.json`.
+
+    Each file is written atomically: who reads at the same time sees the earlier run's or this one's.
+
+    Parameters
+    ----------
+    folder : Path
+        It is made if it is missing.
+    run : Run
+    outcomes : sequence of Outcome
+        One for each method, in the order of the tables.
+
+    Returns
+    -------
+    dict
+        The document that `result.json` holds.
+
+    Raises
+    ------
+    DataError
+        A method predicted NaN, or not for the rows of the run.
+    """
+    record = document(run, outcomes)
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions.write(folder, run, outcomes)
+    summary.write(folder, record)
+    write_json(folder / "config.json", {key: record[key] for key in ("options", "command", "versions", "seed")})
+    write_json(folder / RESULT, record)
+    return record
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read the document of a run from its folder or its `result.json`.
+
+    Raises
+    ------
+    StoreError
+        There is none, it is damaged, or it was written by another version.
+    """
+    file = path / RESULT if path.is_dir() else path
+    record = read_json(file)
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise StoreError(
+            f"{file}: not a result of this version (schema {record.get('schema_version')}, not {SCHEMA_VERSION}): "
+            "run the task again"
+        )
+    missing = [key for key in ("task", "classes", "counts", "backbones", "methods", "comparisons") if key not in record]
+    if missing:
+        raise StoreError(f"{file}: damaged (no {missing[0]!r}): run the task again")
+    return record

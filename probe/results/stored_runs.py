@@ -1,0 +1,118 @@
+"""Runs in folders, read again for a page or a table: by name, or all that lie below a folder."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from head2toe.probe.results import run_table, summary
+from head2toe.probe.results.result_files import RESULT, read_result
+from head2toe.store.common.errors import BadRequest, StoreError
+from head2toe.store.common.files import explained
+
+RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "options", "seed", "source", "versions")
+METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")
+SHARED_FOLDERS = ("outcomes", "selections", "trained")
+"""The folders beside those of the runs, which hold what runs share."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run that was written to a folder.
+
+    Attributes
+    ----------
+    folder : Path
+    record : mapping
+        The document of its `result.json` (docs/results-format.md).
+    written : float
+        When `result.json` was written, in seconds since the epoch.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+    written: float
+
+    @property
+    def backbone(self) -> str:
+        """The names of its backbones, with plus signs between them."""
+        return run_table.backbone_of(self.record)
+
+
+def load(path: Path) -> StoredRun:
+    """Read a run from its folder or its `result.json`, and check that pages and tables can be made of it.
+
+    Raises
+    ------
+    BadRequest
+        There is no run.
+    StoreError
+        The run is damaged, or another version wrote it.
+    """
+    file = path / RESULT if path.is_dir() else path
+    if not file.is_file():
+        raise BadRequest(f"no run in {path}: expected a run's folder or its {RESULT} (`head2toe run` writes it)")
+    record = read_result(file)
+    with explained(file):
+        run = StoredRun(file.parent, record, file.stat().st_mtime)
+    try:
+        missing = [key for key in RUN_KEYS if key not in record]
+        missing += [key for method in record["methods"] for key in METHOD_KEYS if key not in method]
+        if missing or not record["methods"]:
+            raise ValueError(f"no {missing[0]!r}" if missing else "no methods")
+        run_table.rows(record, run.folder)
+        summary.best_method(record)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{file}: damaged ({' '.join(str(error).split())}): run the task again") from error
+    return run
+
+
+def below(folder: Path, complain: Callable[[str], None]) -> list[StoredRun]:
+    """Read all runs below a folder, the newest last.
+
+    Parameters
+    ----------
+    folder : Path
+    complain : callable
+        Called with one line about each `result.json` that is damaged or of another version; these are passed over.
+    """
+    runs = []
+    for file in sorted(folder.rglob(RESULT)):
+        try:
+            runs.append(load(file))
+        except StoreError as error:
+            complain(str(error))
+    return sorted(runs, key=lambda run: (run.written, str(run.folder)))
+
+
+def chosen(paths: Sequence[Path], folder: Path, complain: Callable[[str], None]) -> list[StoredRun]:
+    """Read the runs that were named or, if none was, the newest below a folder.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Runs' folders or their `result.json`.
+    folder : Path
+        The folder of the results.
+    complain : callable
+        Called with one line about each named folder without a run that is passed over, for others have one.
+
+    Raises
+    ------
+    BadRequest
+        No run was named and there is none, or one that was named does not exist.
+    StoreError
+        A run that was named is damaged.
+    """
+    if paths:
+        # `results/*` names the folders of what runs share, too, of which there is nothing to say.
+        without = [path for path in dict.fromkeys(paths) if path.is_dir() and not (path / RESULT).is_file()]
+        named = [path for path in dict.fromkeys(paths) if path not in without]
+        for path in without:
+            if named and path.name not in SHARED_FOLDERS:
+                complain(f"{path} holds no {RESULT}")
+        return [load(path) for path in named or without]
+    newest = below(folder, complain)[-1:]
+    if not newest:
+        raise BadRequest(f"no runs below {folder}: run a task first (head2toe run TASK), or name a run's folder")
+    return newest
