@@ -31,7 +31,7 @@ from head2toe.store.common.fingerprint import versions
 
 if TYPE_CHECKING:
     import numpy as np
-    from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # noqa: F401 (see `__getattr__`)
+    from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # what `__getattr__` derives from it
     from head2toe.extract.features.extraction import Extraction
     from head2toe.extract.tasks.task import Task
     from head2toe.probe.methods.candidates import Problem
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from head2toe.probe.results.summary import MethodResult
     from head2toe.select.stage import Selected
     from head2toe.store.reading.design_matrix import DesignMatrix
+
+__all__ = ["Head2Toe", "Options", "RunResult", "SelectResult", "extract", "main", "probe", "run", "select"]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ How a head is trained is the business of `pipeline.py`, which derives `Head2Toe`
 file when `Head2Toe` is asked for, and not before: the command line should not wait for scikit-learn.
 """
 
-# mypy: disallow-subclassing-any=False
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from head2toe.extract.tasks.task import Task
 
 
-class ImageClassifier(ClassifierMixin, BaseEstimator):
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     """Extraction, selection and a head as an estimator in scikit-learn's style.
 
     It trains on the training rows of a task (whose test rows its report looks at once), or on images and labels; the
