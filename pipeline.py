@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import echo_extraction, layers, tasks
-from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict
-from head2toe.extract.deploy.estimator import ImageClassifier
+from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict_command
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
@@ -31,14 +30,13 @@ from head2toe.store.common.files import printable, require_writable
 from head2toe.store.common.fingerprint import code_fingerprint, versions
 
 if TYPE_CHECKING:
-    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # what `__getattr__` derives from it
     from head2toe.extract.features.extraction import Extraction
     from head2toe.extract.tasks.task import Task
     from head2toe.probe.experiment import Experiment
     from head2toe.probe.methods.outcome import Outcome
 
-TRAINING = ("extract/images", "extract/backbone", "extract/finetuning", "extract/features/loop.py")
-"""The code that the costly methods depend on, beside that of all methods."""
+__all__ = ["Head2Toe", "Options", "RunResult", "SelectResult", "extract", "main", "probe", "run", "select"]
 
 
 @dataclass(frozen=True)
@@ -116,13 +114,14 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods. Parameters and errors
     are those of `extract`.
     """
+    from head2toe.extract.finetuning.trials import TRAINING_CODE
     from head2toe.probe.methods.nested import outer_folds
     from head2toe.probe.results.result_files import RESULT, read_result, write_run
 
     o = replace(options or Options(), **changes)
     experiment = experiment_on(task, o)
     splits = outer_folds(experiment.task.folds) if o.nested else []
-    key = experiment.key(code_fingerprint(*TRAINING) if o.costly else "")
+    key = experiment.key(code_fingerprint(*TRAINING_CODE) if o.costly else "")
     folder = o.output / f"{experiment.task.name}-{'+'.join(o.backbones)}-{key[:8]}"
     file = folder / RESULT
     if file.is_file() and not o.fresh and (earlier := read_result(file)).get("key") == key:
@@ -174,45 +173,32 @@ def save_models(experiment: "Experiment[Extraction]", outcomes: Sequence["Outcom
         bundle.save(folder / MODELS / outcome.name)
 
 
-class Head2Toe(ImageClassifier):
-    """Extraction, selection and a head as an estimator in scikit-learn's style.
+def __getattr__(name: str) -> Any:
+    """Define `Head2Toe` when it is first asked for: the command line should not wait for scikit-learn's import."""
+    if name != "Head2Toe":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from head2toe.extract.deploy.bundle import Bundle
+    from head2toe.extract.deploy.estimator import ImageClassifier
 
-    It trains on the training rows of a task (whose test rows its report looks at once), or on images and labels; the
-    run's folder is below `output`, as ever. Predictions come from the deployed network, and need no store.
+    global Head2Toe  # as a class of this module it is pickled by its name, and defined once
 
-    Parameters
-    ----------
-    method : str
-        Of `METHODS`, one that leaves a model: `head2toe`, `head2toe-paper`, `l21`, `linear`, `all-l2`, …
-    metric : str
-        Of `METRICS`: what the folds choose by.
-    **options
-        See `Options`; `Head2Toe(backbone="resnet50", input_size=160)`.
+    class Head2Toe(ImageClassifier):
+        __doc__ = ImageClassifier.__doc__
 
-    Attributes
-    ----------
-    classes_ : (classes,) array
-        Labels in the order of the probabilities.
-    bundle_ : Bundle
-        The model.
-    result_ : RunResult
-        What the folds and the test say of it; not there in one that was loaded or unpickled.
-    """
+        def _train(self, task: "str | Task") -> Bundle:
+            if self.method in COSTLY:
+                raise BadRequest(f"{self.method} leaves no linear model: choose another method, or run it with probe()")
+            known = [field.name for field in fields(Options)]
+            if unknown := sorted(set(self.options) - set(known)):
+                raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(known)}")
+            options = Options(**self.options, methods=(self.method,), metric=self.metric)
+            self.result_ = probe(task, options)
+            folder = self.result_.file.parent / MODELS / self.method
+            if not folder.is_dir():
+                raise BadRequest(f"{self.method} of {', '.join(options.backbones)} leaves no single model")
+            return Bundle.load(folder)
 
-    result_: "RunResult[Extraction]"
-
-    def _train(self, task: "str | Task") -> "Bundle":
-        from head2toe.extract.deploy.bundle import Bundle
-
-        if self.method in COSTLY:
-            raise BadRequest(f"{self.method} leaves no linear model: choose another method, or run it with probe()")
-        if unknown := sorted(set(self.options) - {field.name for field in fields(Options)}):
-            raise BadRequest(f"unknown option {unknown[0]!r}: choose from {', '.join(f.name for f in fields(Options))}")
-        self.result_ = probe(task, Options(**self.options, methods=(self.method,), metric=self.metric))
-        folder = self.result_.file.parent / MODELS / self.method
-        if not folder.is_dir():
-            raise BadRequest(f"{self.method} of {', '.join(Options(**self.options).backbones)} leaves no single model")
-        return Bundle.load(folder)
+    return Head2Toe
 
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
@@ -341,7 +327,16 @@ def doctor(root: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-for command in (tasks, layers, predict, info, export_command, store, report_command(thumbnails), results_command):
+for command in (
+    tasks,
+    layers,
+    predict_command,
+    info,
+    export_command,
+    store,
+    report_command(thumbnails),
+    results_command,
+):
     main.add_command(command)
 
 

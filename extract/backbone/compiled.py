@@ -1,17 +1,13 @@
-"""A backbone and its taps as one graph for torch.compile: hooks that stay, pooled tensors that are returned."""
+"""A backbone and its taps as one graph for torch.compile: hooks that stay, and layers that are returned."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from head2toe.extract.backbone.pooling import Tokens, pool_view
-from head2toe.extract.backbone.taps import Tap, first_tensor
+from head2toe.extract.backbone.hooks import Hooks, Point
+from head2toe.extract.backbone.layer_reader import LayerReader
 from head2toe.store.common.errors import BadRequest, MissingExtra
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
-
-Pooled = dict[int, dict[str, torch.Tensor]]
-"""Target size to layer to (n, width) float32."""
 
 BACKEND = "inductor"
 NO_COMPILER = ("InvalidCxxCompiler", "TritonMissing")
@@ -19,7 +15,7 @@ NO_COMPILER = ("InvalidCxxCompiler", "TritonMissing")
 
 
 class Graph:
-    """Runs a compiled backbone on batches of one size, and returns the pooled features of every tap.
+    """Runs a compiled backbone on batches of one size, and returns the layers that a reader reads.
 
     Compiling takes minutes, once for each shape, so a smaller batch is filled up with zeros and they are cut off again:
     in eval mode no image sees the others. All of the network has to become one graph; what torch can't trace is
@@ -27,24 +23,30 @@ class Graph:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        In eval mode. Hooks are on it until `close`.
-    taps : sequence of Tap
-    target_sizes : sequence of int
-    tokens : Tokens
+    reader : LayerReader
+        What is read of which network; its hooks are on the network until `close`.
     batch_size : int
+        The number of images that the network is compiled for.
     """
 
-    def __init__(
-        self, model: nn.Module, taps: Sequence[Tap], target_sizes: Sequence[int], tokens: Tokens, batch_size: int
-    ) -> None:
-        self._tapped = _Tapped(model, taps, target_sizes, tokens)
+    def __init__(self, reader: LayerReader, batch_size: int) -> None:
+        self._tapped = _Tapped(reader)
         self._forward = torch.compile(self._tapped, fullgraph=True, dynamic=False, backend=BACKEND)
         self._batch_size = batch_size
-        self._name = type(model).__name__
+        self._name = type(reader.network).__name__
 
-    def __call__(self, images: torch.Tensor) -> Pooled:
-        """(n, 3, s, s) normalised, n at most the batch size.
+    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Run the compiled network.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            (n, 3, s, s) normalised, n at most the batch size.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Each layer of the reader, (n, width) float32.
 
         Raises
         ------
@@ -58,59 +60,39 @@ class Graph:
             filling = images.new_zeros((self._batch_size - n, *images.shape[1:]))
             images = torch.cat((images, filling)).contiguous(memory_format=torch.channels_last)
         try:
-            pooled = self._forward(images)
+            layers = self._forward(images)
         except TorchDynamoException as error:
             raise _refusal(self._name, error) from error
-        return {size: {name: values[:n] for name, values in layers.items()} for size, layers in pooled.items()}
+        return [layer[:n] for layer in layers]
 
     def close(self) -> None:
         """Take the hooks off the network."""
-        self._tapped.close()
+        self._tapped.hooks.remove()
 
 
 class _Tapped(nn.Module):
-    """The network with hooks on it for good; a forward pass returns what they have pooled."""
+    """The network with hooks that stay on it; a forward pass returns what they have read."""
 
-    def __init__(self, model: nn.Module, taps: Sequence[Tap], target_sizes: Sequence[int], tokens: Tokens) -> None:
+    def __init__(self, reader: LayerReader) -> None:
         super().__init__()
-        self.model = model
-        self._taps: Mapping[tuple[str, str, int], Tap] = {(tap.side, tap.module, tap.call): tap for tap in taps}
-        self._target_sizes = tuple(target_sizes)
-        self._tokens: Tokens = tokens
-        self._calls: dict[tuple[str, str], int] = {}
-        self._pooled: Pooled = {}
-        self._handles = [self._hook(side, path) for side, path in dict.fromkeys((t.side, t.module) for t in taps)]
+        self.model = reader.network
+        self.hooks = Hooks(reader.network, reader.points, self._read)
+        self._reader = reader
+        self._kept: dict[int, torch.Tensor] = {}
 
-    def forward(self, images: torch.Tensor) -> Pooled:
-        self._calls = {}
-        self._pooled = {size: {} for size in self._target_sizes}
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        self.hooks.restart()
+        self._kept = {}
         self.model(images)
-        pooled, self._pooled = self._pooled, {}
-        return pooled
+        kept, self._kept = self._kept, {}
+        return self._reader.in_order(kept)
 
-    def close(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _hook(self, side: str, path: str) -> Any:
-        module = self.model.get_submodule(path)
-        if side == "in":
-            return module.register_forward_pre_hook(lambda _, args: self._read(side, path, args))
-        return module.register_forward_hook(lambda _, __, output: self._read(side, path, output))
-
-    def _read(self, side: str, path: str, value: Any) -> None:
-        call = self._calls[side, path] = self._calls.get((side, path), -1) + 1
-        tap, tensor = self._taps.get((side, path, call)), first_tensor(value)
-        if tap is None or tensor is None:
-            return
-        for size, layers in self._pooled.items():
-            pooled = pool_view(tensor, size, layout=tap.layout, tokens=self._tokens, prefix=tap.prefix)
-            # Cloned in any case (`pool` asks for addresses, which a graph has none of): it fuses with the pooling.
-            layers[tap.name] = pooled.clone()
+    def _read(self, point: Point, call: int, value: Any) -> None:
+        self._reader.read(point, call, value, self._kept)
 
 
 def _refusal(name: str, error: Exception) -> Exception:
-    """One line about why torch did not compile."""
+    """Return the error that says in one line why torch did not compile."""
     cause = getattr(error, "inner_exception", error)
     if type(cause).__name__ in NO_COMPILER:
         return MissingExtra("--compile needs g++ or clang on a CPU and Triton on CUDA: install it, or go without")

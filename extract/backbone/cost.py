@@ -5,15 +5,24 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-TRAINING = 3
-"""Forward passes that a forward and a backward pass cost together: the gradient needs two products where the forward
-pass needs one, by the weights and by the activations (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)."""
+PASSES_A_STEP = 3
+"""Forward passes that one step of training costs, forward and backward: the gradient needs two products where the
+forward pass needs one, by the weights and by the activations (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)."""
 
 
 def forward_flops(network: nn.Module, input_size: int, device: torch.device) -> float:
-    """Floating-point operations of one image's way through a network; a multiply-add counts as two.
+    """Count the floating-point operations of one image's forward pass; a multiply-add counts as two.
 
-    Convolutions and matrix products are counted, as everywhere; what is done element by element is not.
+    Convolutions and matrix products are counted, as is usual; what is done element by element is not.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In eval mode.
+    input_size : int
+        Height and width of the image in pixels.
+    device : torch.device
+        Where the network is.
     """
     image = torch.zeros(1, 3, input_size, input_size, device=device)
     # A fused kernel of attention is not counted on every device; the plain products that do the same are.
@@ -23,5 +32,5 @@ def forward_flops(network: nn.Module, input_size: int, device: torch.device) -> 
 
 
 def nbytes(network: nn.Module) -> int:
-    """Of all weights and buffers: what has to be kept of a network that was trained as a whole."""
+    """Return the bytes of all weights and buffers: what has to be kept of a network that was trained as a whole."""
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())

@@ -50,7 +50,7 @@ def pool(
 def pool_view(
     activation: torch.Tensor, target_size: int, *, layout: Layout, tokens: Tokens = "paper", prefix: int = 1
 ) -> torch.Tensor:
-    """What `pool` returns, possibly in the activation's own memory."""
+    """Pool as `pool` does; the result may lie in the activation's own memory."""
     x = activation.float()
     if layout == "NCHW":
         return _pool_map(x, target_size)
@@ -60,9 +60,9 @@ def pool_view(
 
 
 def map_window(channels: int, width: int, target_size: int) -> int:
-    """Side of the square window for a map, 0 for the global mean.
+    """Return the side of the square window for a map, 0 for the global mean.
 
-    0 also results where more cells are wished for than the map is wide: the original falls back to the mean there.
+    It is also 0 where more cells are wished for than the map is wide: the original falls back to the mean there.
     """
     if channels >= target_size:
         return 0
@@ -70,7 +70,7 @@ def map_window(channels: int, width: int, target_size: int) -> int:
 
 
 def sequence_window(channels: int, length: int, target_size: int) -> int:
-    """Number of tokens in a window, 0 for the mean over all of them."""
+    """Return the number of tokens in a window, 0 for the mean over all of them."""
     if channels >= target_size:
         return 0
     return int(length / (target_size / channels))
@@ -79,7 +79,7 @@ def sequence_window(channels: int, length: int, target_size: int) -> int:
 def pooled_width(
     shape: tuple[int, ...], target_size: int, layout: Layout, tokens: Tokens = "paper", prefix: int = 1
 ) -> int:
-    """Number of features that `pool` makes of an activation with this `shape` (without the batch axis)."""
+    """Return how many features `pool` makes of an activation with this `shape` (without the batch axis)."""
     nothing = torch.empty((1, *shape), device="meta")
     return pool(nothing, target_size, layout=layout, tokens=tokens, prefix=prefix).shape[1]
 
@@ -118,4 +118,6 @@ def _pool_sequence(x: torch.Tensor, target_size: int) -> torch.Tensor:
 
 
 def _shares_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return True  # a graph has no addresses to compare; the copy that follows is fused with the pooling
     return not a.is_meta and a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

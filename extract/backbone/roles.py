@@ -1,7 +1,8 @@
 """Which modules of a network are worth tapping, and in which role; read from the module tree, no run needed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch import nn
 
@@ -12,7 +13,7 @@ GATES = re.compile(r"Squeeze|^SE|^Se[A-Z]|Eca|Cbam|^GatherExcite|^GlobalContext$
 
 
 def candidates(model: nn.Module) -> Iterator[tuple[str, str, str]]:
-    """(role, side, path) of every point that a preset may read.
+    """Yield (role, side, path) of every point that a preset may read.
 
     Roles: `conv` (input of a convolution), `act` (output of an activation function), `attention` (what enters and
     leaves attention and MLP in a transformer), `stem`, `block` (the residual stream), `final` (the last norm).
@@ -41,14 +42,17 @@ def candidates(model: nn.Module) -> Iterator[tuple[str, str, str]]:
 
 
 def is_activation(module: nn.Module) -> bool:
-    """Whether a module is an activation function of torch or timm (not a gate or a softmax)."""
+    """Tell whether a module is an activation function of torch or timm (not a gate or a softmax)."""
     kind = type(module)
     at_home = kind.__module__.startswith(("torch.nn.modules.activation", "timm.layers.activations"))
     return at_home and kind.__name__ not in NOT_ACTIVATIONS
 
 
 def innermost_blocks(modules: dict[str, nn.Module]) -> list[str]:
-    """Paths of the blocks: members of a container with two or more layers of their own, and no such member inside."""
+    """Return the paths of the blocks.
+
+    A block is a member of a container that has two or more layers of its own, and no such member inside.
+    """
     members = [
         path
         for path, module in modules.items()
@@ -60,15 +64,17 @@ def innermost_blocks(modules: dict[str, nn.Module]) -> list[str]:
 
 
 def stages(model: nn.Module, modules: dict[str, nn.Module]) -> list[str]:
-    """Where timm itself reads features: for networks that are no stack of blocks (VGG, Inception)."""
+    """Return where timm itself reads features, for networks that are no stack of blocks (VGG, Inception)."""
     return [info["module"] for info in getattr(model, "feature_info", []) if info.get("module") in modules]
 
 
 def classifier_path(model: nn.Module) -> str | None:
-    """Path of the layer that makes the logits (the first where a model has several), None without one."""
-    head = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    """Return the path of the layer that makes the logits (the first where a model has several), None without one."""
+    get_classifier: Callable[[], Any] | None = getattr(model, "get_classifier", None)
+    head = get_classifier() if get_classifier else None
     while isinstance(head, (tuple, list, nn.ModuleList)):
         head = head[0]
     if not isinstance(head, nn.Module) or isinstance(head, nn.Identity):
         return None
-    return next(path for path, module in model.named_modules() if module is head)
+    paths: Iterator[str] = (path for path, module in model.named_modules() if module is head)
+    return next(paths)

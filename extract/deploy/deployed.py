@@ -2,33 +2,20 @@
 
 import statistics
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone, load_backbone
-from head2toe.extract.backbone.pooling import Tokens, pool_view
-from head2toe.extract.backbone.taps import Point, Tap, first_tensor, hooked
+from head2toe.extract.backbone.layer_reader import Layer, LayerReader
+from head2toe.extract.backbone.pooling import Tokens
+from head2toe.extract.backbone.taps import Tap
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.store.common.errors import BadRequest, DataError
 from torch import nn
-
-
-class _Done(Exception):
-    """No error: the deepest kept layer was read, which ends a forward pass of the backbone."""
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One layer of the bundle: where it stands among them, and how it is read."""
-
-    number: int
-    tap: Tap
-    target_size: int
-    rounded: bool
 
 
 class Deployed(nn.Module):
@@ -42,6 +29,7 @@ class Deployed(nn.Module):
     backbone : Backbone
         With the weights and the preprocessing that the bundle names (`load` sees to that).
     bundle : Bundle
+        What is read of which layers, and the head.
 
     Raises
     ------
@@ -50,6 +38,8 @@ class Deployed(nn.Module):
 
     Attributes
     ----------
+    classes : tuple of str
+        The classes' names in the order of the probabilities.
     cut : bool
         Whether the forward pass ends early. An export runs on and drops what has no effect from the graph.
     """
@@ -66,26 +56,14 @@ class Deployed(nn.Module):
         self.device = backbone.device
         self.cut = True
         self.amp = bundle.precision != "float32"
-        self._tokens: Tokens = bundle.tokens  # type: ignore[assignment]
         self._unit = bundle.unit
-        self._readings: dict[tuple[str, str, int], list[_Reading]] = {}
-        for number, layer in enumerate(bundle.layers):
-            tap = tap_of(layer.name, layer.tap)
-            reading = _Reading(number, tap, layer.target_size, layer.dtype == "float16")
-            self._readings.setdefault((tap.side, tap.module, tap.call), []).append(reading)
-            self.register_buffer(
-                f"columns_{number}", torch.from_numpy(bundle.features_by_layer[number].astype("int64"))
-            )
-        self._points: list[Point] = [("", side, module) for side, module in {key[:2]: None for key in self._readings}]
-        for _, _, module in self._points:
-            try:
-                self.network.get_submodule(module)
-            except AttributeError as error:
-                raise DataError(
-                    f"the backbone {bundle.backbone['name']} has no {module!r}, which the model reads: "
-                    "is timm another version?"
-                ) from error
-        self._n_layers = len(bundle.layers)
+        self._rounded = [layer.dtype == "float16" for layer in bundle.layers]
+        layers = [Layer(tap_of(layer.name, layer.tap), layer.target_size) for layer in bundle.layers]
+        tokens: Tokens = bundle.tokens  # type: ignore[assignment]
+        self._reader = LayerReader(self.network, layers, tokens, keep=self._kept)
+        _require_modules(self.network, (module for _, module in self._reader.points), bundle.backbone["name"])
+        for number, columns in enumerate(bundle.features_by_layer):
+            self.register_buffer(f"columns_{number}", torch.from_numpy(columns.astype("int64")))
         # The scale is folded into the coefficients. The centre is not: far from zero it would cancel digits.
         self.register_buffer("centre", torch.from_numpy(bundle.mean))
         self.register_buffer("coef", torch.from_numpy(bundle.scale[:, None] * bundle.coef))
@@ -99,45 +77,47 @@ class Deployed(nn.Module):
         return self.preprocessing.input_size
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(n, 3, s, s) uint8, or float32 between 0 and 1, to probabilities (n, classes) float32."""
+        """Classify images.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            (n, 3, s, s) uint8, or float32 between 0 and 1.
+
+        Returns
+        -------
+        torch.Tensor
+            Probabilities (n, classes) float32.
+
+        Raises
+        ------
+        BadRequest
+            The images are not of the input's shape.
+        DataError
+            The backbone does not pass all taps of the model.
+        """
         return torch.softmax(self.logits(images), dim=1)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """As `forward`, before the softmax."""
+        """Compute what the softmax of `forward` is taken of: logits (n, classes) float32."""
         if images.ndim != 4 or images.shape[1:] != (3, self.input_size, self.input_size):
             raise BadRequest(f"images of shape {tuple(images.shape)}: (n, 3, {self.input_size}, {self.input_size})")
         return (self.features(images) - self.centre) @ self.coef + self.intercept
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """The kept features (n, k) float32, of unit norm per layer if the head wants them so."""
-        parts: dict[int, torch.Tensor] = {}
-
-        def read(point: Point, call: int, value: Any) -> None:
-            readings = self._readings.get((point[1], point[2], call), [])
-            if not readings:
-                return
-            tensor = first_tensor(value)
-            assert tensor is not None, f"tap {readings[0].tap.name} gave a tensor when it was discovered"
-            for reading in readings:
-                parts[reading.number] = self._kept(reading, tensor)
-            if self.cut and len(parts) == self._n_layers:
-                raise _Done
-
+        """Read the kept features (n, k) float32, of unit norm per layer if the head wants them so."""
         kind = self.device.type
+        # No disabled autocast: torch.export would record it as a part of the graph.
         autocast = torch.autocast(kind, AMP_DTYPES[kind]) if self.amp else nullcontext()
         x = self.preprocessing.normalize(images * 255 if images.is_floating_point() else images)
-        with autocast, hooked(self.network, self._points, read), suppress(_Done):
-            self.network(x)
-        if len(parts) < self._n_layers:
-            raise DataError("the backbone does not pass all taps of the model: is timm another version?")
-        return torch.cat([parts[number] for number in range(self._n_layers)], dim=1)
+        with autocast:
+            layers = self._reader(x, end_early=self.cut)
+        return torch.cat(layers, dim=1)
 
-    def _kept(self, reading: _Reading, activation: torch.Tensor) -> torch.Tensor:
-        tap = reading.tap
-        pooled = pool_view(activation, reading.target_size, layout=tap.layout, tokens=self._tokens, prefix=tap.prefix)
-        # What is gathered is a copy: a later layer may work in place.
-        kept = pooled.index_select(1, self.get_buffer(f"columns_{reading.number}"))
-        if reading.rounded:
+    def _kept(self, number: int, pooled: torch.Tensor) -> torch.Tensor:
+        """Gather a layer's kept features, which copies them, as the head was trained on them."""
+        kept = pooled.index_select(1, self.get_buffer(f"columns_{number}"))
+        if self._rounded[number]:
             kept = kept.half().float()  # as the store kept them that the head was trained on
         if not self._unit:
             return kept
@@ -145,15 +125,28 @@ class Deployed(nn.Module):
         return kept / torch.where(norm > 0, norm, torch.ones_like(norm))
 
 
+def _require_modules(network: nn.Module, paths: Iterable[str], name: str) -> None:
+    """Raise DataError for a module that the network lacks."""
+    for path in paths:
+        try:
+            network.get_submodule(path)
+        except AttributeError as error:
+            raise DataError(
+                f"the backbone {name} has no {path!r}, which the model reads: is timm another version?"
+            ) from error
+
+
 def load(bundle: Bundle, *, device: str = "auto", weights: str | None = None) -> Deployed:
     """Build the backbone that a bundle names, check its weights, and put the head on it.
 
     Parameters
     ----------
+    bundle : Bundle
+        The model.
     device : str
         `auto`, `cpu`, `cuda` or `cuda:<n>`.
     weights : str, optional
-        As of `load_backbone`, where the recorded origin is of no use here (a file, say).
+        Where to find the backbone's weights, as for `load_backbone`, if not at their recorded origin.
 
     Raises
     ------
@@ -182,7 +175,7 @@ def load(bundle: Bundle, *, device: str = "auto", weights: str | None = None) ->
 
 
 def tap_of(name: str, where: Mapping[str, Any]) -> Tap:
-    """A tap as a bundle records it."""
+    """Return the tap that a bundle records under a layer's name and `KeptLayer.tap`."""
     return Tap(name, **(dict(where) | {"shape": tuple(where["shape"])}))
 
 
@@ -192,7 +185,17 @@ def _tuples(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds an image, median of several runs: the whole backbone, and the deployed network, head included."""
+    """How long an image takes, as the median of several runs.
+
+    Attributes
+    ----------
+    full, cut : float
+        Milliseconds for the whole backbone, and for the deployed network with its head.
+    batch_size : int
+        Images in a batch.
+    device : str
+        Where both ran.
+    """
 
     full: float
     cut: float
@@ -201,7 +204,7 @@ class Speed:
 
 
 def measure(deployed: Deployed, *, batch_size: int = 8, runs: int = 5) -> Speed:
-    """Time both on random pixels, turn by turn, after one run of each that does not count."""
+    """Time backbone and deployed network on random pixels, turn by turn, after one run of each that does not count."""
     shape = (batch_size, 3, deployed.input_size, deployed.input_size)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pixels = pixels.to(deployed.device, memory_format=torch.channels_last)
@@ -214,7 +217,7 @@ def measure(deployed: Deployed, *, batch_size: int = 8, runs: int = 5) -> Speed:
     return Speed(per_image[0], per_image[1], batch_size, str(deployed.device))
 
 
-def _seconds(work: Any, device: torch.device) -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
     start = time.perf_counter()
     work()
     if device.type == "cuda":

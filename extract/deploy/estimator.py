@@ -1,7 +1,7 @@
-"""What is scikit-learn about the `Head2Toe` estimator: images and labels in memory as a task, a model's predictions.
+"""The image classifier in scikit-learn's style: images and labels in memory as a task, and a model's predictions.
 
-How a head is trained is the business of `pipeline.py`, whose class fills in `_train`. Torch and scikit-learn are
-imported by the methods that need them, so that the command line, which imports that file, answers at once.
+How a head is trained is the business of `pipeline.py`, which derives `Head2Toe` from the class here. It imports this
+file when `Head2Toe` is asked for, and not before: the command line should not wait for scikit-learn.
 """
 
 from collections.abc import Sequence
@@ -12,53 +12,71 @@ import numpy as np
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource
 from head2toe.store.common.errors import BadRequest
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 if TYPE_CHECKING:
     from head2toe.extract.deploy.deployed import Deployed
     from head2toe.extract.tasks.task import Task
 
 
-class ImageClassifier:
-    """A classifier of images. Parameters are `method`, `metric` and whatever `Options` knows."""
+class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
+    """Extraction, selection and a head as an estimator in scikit-learn's style.
+
+    It trains on the training rows of a task (whose test rows its report looks at once), or on images and labels; the
+    run's folder is below `output`, as ever. Predictions come from the deployed network, and need no store.
+
+    Parameters
+    ----------
+    method : str
+        A method that leaves a model: `head2toe`, `head2toe-paper`, `l21`, `linear`, `all-l2`, …
+    metric : str
+        The metric that the folds choose by.
+    **options
+        See `head2toe.pipeline.Options`; `Head2Toe(backbone="resnet50", input_size=160)`.
+
+    Attributes
+    ----------
+    classes_ : (classes,) array
+        Labels in the order of the probabilities.
+    bundle_ : Bundle
+        The model.
+    result_ : RunResult
+        What the folds and the test say of it; not there in one that was loaded or unpickled.
+    """
 
     bundle_: Bundle
     classes_: np.ndarray
+    result_: Any
 
     def __init__(self, method: str = "head2toe", metric: str = "accuracy", **options: Any) -> None:
         self.method = method
         self.metric = metric
         self.options = options
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """The constructor's parameters, as scikit-learn asks for them."""
-        return {"method": self.method, "metric": self.metric, **self.options}
+    # scikit-learn reads an estimator's parameters off the constructor's signature, where `**options` names none; these
+    # two methods add the options that were given, and those that are set later.
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters: method, metric and the options that were given."""
+        return {**super().get_params(deep), **self.options}
 
     def set_params(self, **params: Any) -> Self:
-        """Change some of the constructor's parameters."""
-        self.method, self.metric = params.pop("method", self.method), params.pop("metric", self.metric)
-        self.options = {**self.options, **params}
+        """Change some of the constructor's parameters; `fit` refuses an option that there is not."""
+        named = {name: value for name, value in params.items() if name in self._get_param_names()}
+        super().set_params(**named)
+        self.options = {**self.options, **{name: value for name, value in params.items() if name not in named}}
         return self
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=False),
-            classifier_tags=ClassifierTags(),
-            input_tags=InputTags(two_d_array=False, string=True),
-        )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "bundle_")
-
-    def __repr__(self) -> str:
-        said = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({said})"
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the network, which is built again, and the run, which holds stores open."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_network", "result_")}
+        """Leave out the network, which is built again, and the run, which holds stores open."""
+        return {name: value for name, value in super().__getstate__().items() if name not in ("_network", "result_")}
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Extract, select and train.
@@ -88,53 +106,71 @@ class ImageClassifier:
         return self
 
     def _train(self, task: "Task | str") -> Bundle:
+        """Train the method on a task, and return its model."""
         raise NotImplementedError
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities (n, classes) float32, in the order of `classes_`; a folder X is all its images."""
+        """Predict the probability of every class.
+
+        Parameters
+        ----------
+        X : str, Path or sequence
+            A folder, which stands for all its images, or images as for `fit`.
+
+        Returns
+        -------
+        (n, classes) float32 array
+            Probabilities, in the order of `classes_`.
+
+        Raises
+        ------
+        Head2ToeError
+            The classifier is not fitted, an image can't be read, or the backbone can't be loaded.
+        """
         from head2toe.extract.deploy.predict import predict
 
-        found = predict(self._deployed(), sources(X), batch_size=self.options.get("batch_size", 32))
-        return np.stack([one.probabilities for one in found if one.probabilities is not None])
+        predictions = predict(self._deployed(), sources(X), batch_size=self.options.get("batch_size", 32))
+        return np.stack([one.probabilities for one in predictions if one.probabilities is not None])
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of every image (n,)."""
+        """Return the most probable class of every image (n,). Parameters and errors are those of `predict_proba`."""
         best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        classes: np.ndarray = self.classes_[best]
+        return classes
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Accuracy on images and labels, or on the test rows of a task (its name or folder, and no y)."""
+        """Return the accuracy on images and labels or, without y, on the test rows of a task (its name or folder)."""
         if y is None:
             from head2toe.extract.tasks.registry import load_task
 
             task = load_task(str(X), seed=self.options.get("seed", 0))
             X, y = task.images[task.n_train :], np.asarray(task.classes)[task.test_labels]
-        predicted, wanted = self.predict(X), np.asarray(y)
-        if not (_numbers(predicted) and _numbers(wanted)):  # as numbers 1 and 1.0 are one class, as text they aren't
-            predicted, wanted = predicted.astype(str), wanted.astype(str)
-        return float(np.mean(predicted == wanted))
+        predicted, labels = self.predict(X), np.asarray(y)
+        if not (_numbers(predicted) and _numbers(labels)):  # as numbers 1 and 1.0 are one class, as text they aren't
+            predicted, labels = predicted.astype(str), labels.astype(str)
+        return float(np.mean(predicted == labels))
 
     def save(self, folder: str | Path) -> Path:
-        """Write the model as a bundle: what `head2toe predict`, `info` and `export` read."""
-        self._fitted()
+        """Write the model as a bundle, which `head2toe predict`, `info` and `export` read; see `Bundle.save`."""
+        self._require_fitted()
         return self.bundle_.save(Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """A fitted classifier from a bundle; its classes are text. Errors as of `Bundle.load`."""
+        """Return a fitted classifier from a bundle; its classes are text. See `Bundle.load`."""
         loaded = cls()
         loaded.bundle_ = Bundle.load(Path(folder))
         loaded.classes_ = np.asarray(loaded.bundle_.classes)
         return loaded
 
-    def _fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "bundle_"):
             raise BadRequest(f"this {type(self).__name__} is not fitted: call fit, or load a model")
 
     def _deployed(self) -> "Deployed":
         from head2toe.extract.deploy.deployed import load
 
-        self._fitted()
+        self._require_fitted()
         if "_network" not in self.__dict__:
             weights = self.options.get("weights")
             from_file = self.bundle_.backbone["weights"].startswith("file:")
@@ -148,7 +184,12 @@ def _numbers(values: np.ndarray) -> bool:
 
 
 def sources(X: Any) -> list[ImageSource]:
-    """Images as the rest of this package knows them: a folder's, or those of a sequence of paths, arrays or sources.
+    """Return images as the rest of the package knows them.
+
+    Parameters
+    ----------
+    X : str, Path or sequence
+        A folder, which stands for all its images; or paths, arrays (h, w) or (h, w, 3) uint8, or image sources.
 
     Raises
     ------
@@ -159,10 +200,10 @@ def sources(X: Any) -> list[ImageSource]:
         from head2toe.extract.deploy.predict import find_images
 
         return list(find_images([str(X)]))
-    found = [_source(number, x) for number, x in enumerate(X)]
-    if not found:
+    images = [_source(number, x) for number, x in enumerate(X)]
+    if not images:
         raise BadRequest("no images: X is empty")
-    return found
+    return images
 
 
 def _source(number: int, x: Any) -> ImageSource:
@@ -172,13 +213,30 @@ def _source(number: int, x: Any) -> ImageSource:
     if fits and x.size:
         return ImageArray(f"image {number}", x)
     if hasattr(x, "digest") and hasattr(x, "load"):
-        return x
-    what = f"{x.dtype} array of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
-    raise BadRequest(f"image {number} is a {what}: pass paths, or uint8 arrays (h, w) or (h, w, 3)")
+        source: ImageSource = x
+        return source
+    kind = f"{x.dtype} array of shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+    raise BadRequest(f"image {number} is a {kind}: pass paths, or uint8 arrays (h, w) or (h, w, 3)")
 
 
 def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
-    """A task without test rows of images and labels in memory, folds drawn by class; and the labels' own values.
+    """Make a task without test rows of images and labels in memory, with folds drawn by class.
+
+    Parameters
+    ----------
+    X : sequence of length n
+        Images; see `sources`.
+    y : sequence of length n
+        Their labels, of any kind that sorts.
+    seed : int
+        Draws the folds.
+
+    Returns
+    -------
+    Task
+        Its classes are the labels as text.
+    (classes,) array
+        The labels' own values, in the same order.
 
     Raises
     ------

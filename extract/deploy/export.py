@@ -13,19 +13,30 @@ from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
 from head2toe.store.common.files import partial_name
 
 TOLERANCE = 1e-4
-"""Largest difference of a probability that passes."""
+"""The largest difference of a probability that passes."""
 
 Runner = Callable[[torch.Tensor], np.ndarray]
+"""Runs an exported file: takes images (n, 3, s, s) float32 between 0 and 1, returns probabilities (n, classes)."""
 
 
 def export(deployed: Deployed, file: Path, kind: str) -> float:
-    """Write the graph from pixels to probabilities; returns its largest difference from the deployed network.
+    """Write the graph from pixels to probabilities, and check it against the deployed network.
 
     The input is float32 (n, 3, s, s), RGB between 0 and 1, any n; the normalisation is part of the graph.
 
     Parameters
     ----------
+    deployed : Deployed
+        The network with its head.
+    file : Path
+        What to write.
     kind : {"onnx", "torch"}
+        The format: ONNX, or torch.export's .pt2.
+
+    Returns
+    -------
+    float
+        The largest difference of a probability between the file and the network.
 
     Raises
     ------
@@ -41,7 +52,7 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
     if not file.parent.is_dir() or file.is_dir():
         raise BadRequest(f"{file}: {'is a folder' if file.is_dir() else f'there is no folder {file.parent}'}: -o FILE")
     if kind == "onnx":
-        _need_onnx()
+        _require_onnx()
     shape = (2, 3, deployed.input_size, deployed.input_size)
     deployed.cut = False  # the tracer can't follow a forward pass that stops; what has no effect leaves the graph
     try:
@@ -63,7 +74,7 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
 
 
 def difference(deployed: Deployed, run: Runner) -> float:
-    """Largest difference of a probability over batches of several sizes: noise of all contrasts, and plain images."""
+    """Return the largest difference of a probability, over batches of several sizes of plain images and noise."""
     generator = torch.Generator().manual_seed(0)
     worst, side = 0.0, deployed.input_size
     for n in (1, 3, 4):
@@ -76,6 +87,7 @@ def difference(deployed: Deployed, run: Runner) -> float:
 
 
 def _traced(deployed: Deployed, images: torch.Tensor) -> Any:
+    """Trace the network for any number of images like these. Raises BadRequest where torch can't."""
     batch = torch.export.Dim("batch", min=1)
     try:
         with warnings.catch_warnings():
@@ -87,6 +99,7 @@ def _traced(deployed: Deployed, images: torch.Tensor) -> Any:
 
 
 def _write_torch(program: Any, file: Path) -> Runner:
+    """Write a traced network as .pt2, and read it again to run it."""
     torch.export.save(program, file)
     loaded = torch.export.load(file).module()
     device = next(iter(program.state_dict.values())).device
@@ -94,6 +107,7 @@ def _write_torch(program: Any, file: Path) -> Runner:
 
 
 def _write_onnx(program: Any, file: Path) -> Runner:
+    """Write a traced network as ONNX, and read it again to run it."""
     import onnxruntime
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -110,7 +124,8 @@ def _write_onnx(program: Any, file: Path) -> Runner:
     return lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
 
 
-def _need_onnx() -> None:
+def _require_onnx() -> None:
+    """Raise MissingExtra where one of ONNX's packages is missing."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401

@@ -6,28 +6,32 @@ from typing import Any
 from head2toe.store.common.text import readable
 
 Model = Mapping[str, Any]
-"""What model.json holds: the fields of a `Bundle`, but for its arrays."""
+"""The content of model.json: the fields of a `Bundle`, but for its arrays."""
 SHOWN_CLASSES = 20
+COUNTS = {"n_train": "images to learn from", "n_test": "for the test"}
 
 
 def model_card(model: Model, head_bytes: int) -> str:
-    """Markdown: use, data, scores, what is read, how to load it, limits.
+    """Write the model card in Markdown: classes, data, scores, what is read, how to use it, limits.
 
     Parameters
     ----------
-    model : dict
+    model : mapping
         The content of model.json.
     head_bytes : int
-        Size of the head's file.
+        The size of the head's file in bytes.
     """
-    return "\n".join([*_head(model), *_scores(model), *_reads(model, head_bytes), *_use(), *_limits(model)]) + "\n"
+    return (
+        "\n".join([*_introduction(model), *_scores(model), *_layers(model, head_bytes), *_use(), *_limits(model)])
+        + "\n"
+    )
 
 
-def _head(model: Model) -> list[str]:
+def _introduction(model: Model) -> list[str]:
     classes = ", ".join(model["classes"][:SHOWN_CLASSES])
     more = f" and {len(model['classes']) - SHOWN_CLASSES} more" if len(model["classes"]) > SHOWN_CLASSES else ""
     task = model["task"]
-    counts = ", ".join(f"{task[key]:,} {what}" for key, what in _COUNTS.items() if key in task)
+    counts = ", ".join(f"{task[key]:,} {meaning}" for key, meaning in COUNTS.items() if key in task)
     return [
         f"# {task.get('name', 'Model')}: image classifier",
         "",
@@ -41,9 +45,6 @@ def _head(model: Model) -> list[str]:
     ]
 
 
-_COUNTS = {"n_train": "images to learn from", "n_test": "for the test"}
-
-
 def _scores(model: Model) -> list[str]:
     lines = [f"| {name.replace('_', ' ')} | {_number(value)} |" for name, value in model["metrics"].items()]
     settings = ", ".join(f"{key} {value}" for key, value in model["settings"].items())
@@ -55,7 +56,7 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _reads(model: Model, head_bytes: int) -> list[str]:
+def _layers(model: Model, head_bytes: int) -> list[str]:
     total = sum(layer["kept"] for layer in model["layers"])
     lines = [
         f"| {layer['name']} | {layer['target_size']} | {layer['kept']:,} of {layer['width']:,} | {layer['dtype']} |"

@@ -1,12 +1,13 @@
-"""From what an extraction and a head leave to a model bundle that needs neither."""
+"""A model bundle made of an extraction and a head; it needs neither afterwards."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 from head2toe.extract.deploy.bundle import Bundle, KeptLayer
 from head2toe.extract.features.extraction import Extraction
+from head2toe.extract.tasks.task import Task
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LayerIndex
 
@@ -20,7 +21,7 @@ class Head(Protocol):
 
     @property
     def columns(self) -> np.ndarray:
-        """(k,) ascending."""
+        """The k columns that the head reads, ascending."""
 
     @property
     def unit(self) -> bool:
@@ -28,19 +29,19 @@ class Head(Protocol):
 
     @property
     def mean(self) -> np.ndarray:
-        """(k,)."""
+        """What is subtracted from each column (k,)."""
 
     @property
     def scale(self) -> np.ndarray:
-        """(k,)."""
+        """What each centred column is multiplied with (k,)."""
 
     @property
     def coef(self) -> np.ndarray:
-        """(k, classes)."""
+        """The coefficients (k, classes)."""
 
     @property
     def intercept(self) -> np.ndarray:
-        """(classes,)."""
+        """The intercepts (classes,)."""
 
 
 def bundle_of(
@@ -57,9 +58,13 @@ def bundle_of(
     Parameters
     ----------
     extraction : Extraction
-        Of the task that the head was trained on, with the stores of `head.target_sizes`.
-    method, settings, metrics, versions
-        What made the head, how good it is, and with which packages; JSON, for people and the model card.
+        The extraction of the task that the head was trained on, with the stores of `head.target_sizes`.
+    head : Head
+        The head.
+    method : str
+        What chose columns and head.
+    settings, metrics, versions : mapping
+        The method's settings, its scores, and the packages that made them; JSON, for people and the model card.
 
     Raises
     ------
@@ -68,23 +73,7 @@ def bundle_of(
     """
     stores = [extraction.stores[size] for size in head.target_sizes]
     index = LayerIndex.concat([store.layers for store in stores], [f"{size}/" for size in head.target_sizes])
-    counts = index.counts(head.columns)
-    taps = {tap.name: tap for tap in extraction.taps}
-    layers = []
-    of_design = [
-        (size, name, width, dtype)
-        for size, store in zip(head.target_sizes, stores, strict=True)
-        for name, width, dtype in zip(store.layers.names, store.layers.widths, store.dtypes, strict=True)
-    ]
-    for (size, name, width, dtype), kept in zip(of_design, counts.tolist(), strict=True):
-        if not kept:
-            continue
-        if name not in taps:
-            raise DataError(f"layer {name!r} of store {extraction.stores[size].path} is none of the taps asked for")
-        where = asdict(taps[name])
-        where["shape"] = list(where["shape"])
-        layers.append(KeptLayer(where.pop("name"), where, size, width, dtype, kept))
-    identity, task = stores[0].identity, extraction.task
+    identity = stores[0].identity
     return Bundle(
         backbone={
             "name": extraction.backbone,
@@ -95,8 +84,8 @@ def bundle_of(
         preprocessing=identity["preprocessing"],
         tokens=identity["tokens"],
         precision=identity["precision"],
-        classes=task.classes,
-        layers=tuple(layers),
+        classes=extraction.task.classes,
+        layers=_kept_layers(extraction, head.target_sizes, index.counts(head.columns)),
         unit=head.unit,
         columns=(head.columns - index.offsets[index.layer_of(head.columns)]).astype(np.int32),
         mean=np.asarray(head.mean, np.float32),
@@ -106,11 +95,39 @@ def bundle_of(
         method=method,
         settings=dict(settings),
         metrics=dict(metrics),
-        task={
-            "name": task.name,
-            "source": task.source,
-            "n_train": task.n_train,
-            "n_test": len(task.images) - task.n_train,
-        },
+        task=_task_document(extraction.task),
         versions=dict(versions),
     )
+
+
+def _kept_layers(extraction: Extraction, target_sizes: Sequence[int], counts: np.ndarray) -> tuple[KeptLayer, ...]:
+    """Describe the layers of the stores of these target sizes, side by side, that have kept features.
+
+    `counts` holds the number of kept features of every layer.
+    """
+    taps = {tap.name: tap for tap in extraction.taps}
+    layers = []
+    side_by_side = (
+        (size, *layer)
+        for size, store in ((size, extraction.stores[size]) for size in target_sizes)
+        for layer in zip(store.layers.names, store.layers.widths, store.dtypes, strict=True)
+    )
+    for (size, name, width, dtype), kept in zip(side_by_side, counts.tolist(), strict=True):
+        if not kept:
+            continue
+        if name not in taps:
+            raise DataError(f"layer {name!r} of store {extraction.stores[size].path} is none of the taps asked for")
+        tap = asdict(taps[name])
+        tap["shape"] = list(tap["shape"])
+        layers.append(KeptLayer(tap.pop("name"), tap, size, width, dtype, kept))
+    return tuple(layers)
+
+
+def _task_document(task: Task) -> dict[str, Any]:
+    """Say as JSON where the images come from, and how many there are."""
+    return {
+        "name": task.name,
+        "source": task.source,
+        "n_train": task.n_train,
+        "n_test": len(task.images) - task.n_train,
+    }

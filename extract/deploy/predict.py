@@ -1,4 +1,4 @@
-"""Predictions for images: which files are meant, batches through a deployed network, rows for people and programs."""
+"""Predictions for images: which files are meant, batches through a deployed network, and rows that are written."""
 
 import csv
 import glob
@@ -23,34 +23,45 @@ from head2toe.store.common.progress import Progress
 from PIL import Image
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""The format that predictions are written in, by the file's suffix."""
+
 Row = dict[str, Any]
+"""One image's prediction, by column."""
+
+Write = Callable[[Row], None]
+"""Takes one row after the other."""
 
 
 def find_images(names: Iterable[str]) -> list[ImageFile]:
-    """Files, folders (all images below) and glob patterns, in the order given.
+    """Find the images that names stand for, in the order given.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Files, folders (all images below), and glob patterns.
 
     Raises
     ------
     BadRequest
         A name is no file, folder or pattern that matches, or a folder holds no image.
     """
-    found: list[ImageFile] = []
+    images: list[ImageFile] = []
     for name in names:
         path = expanded(name)
         if path.is_dir():
-            inside = image_files(path)
+            files = image_files(path)
         else:
-            matched = glob.glob(str(path), recursive=True)  # noqa: PTH207
-            inside = [path] if path.is_file() else sorted(p for p in map(Path, matched) if p.is_file())
-        if not inside:
+            matches = glob.glob(str(path), recursive=True)  # noqa: PTH207
+            files = [path] if path.is_file() else sorted(p for p in map(Path, matches) if p.is_file())
+        if not files:
             raise BadRequest(f"no image {name!r}: expected a file, a folder with images, a glob pattern, or -")
-        found += [ImageFile(p) for p in inside]
-    return found
+        images += [ImageFile(p) for p in files]
+    return images
 
 
 @dataclass
 class _Lenient:
-    """An image that is blank where it can't be read, the reason noted."""
+    """An image source that gives a blank image where its own can't be read, and notes the reason."""
 
     source: ImageSource
     faults: list[str] = field(default_factory=list)
@@ -72,7 +83,17 @@ class _Lenient:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Of one image: its probabilities (classes,) float32, or why it could not be read."""
+    """What a deployed network says of one image.
+
+    Attributes
+    ----------
+    image : ImageSource
+        The image.
+    probabilities : (classes,) float32 array, optional
+        The probability of every class; None for an image that could not be read.
+    fault : str
+        Why it could not be read; empty if it could.
+    """
 
     image: ImageSource
     probabilities: np.ndarray | None
@@ -87,10 +108,30 @@ def predict(
     on_error: str = "stop",
     progress: Progress | None = None,
 ) -> Iterator[Prediction]:
-    """Predictions in the order of the images, batch by batch.
+    """Predict images, batch by batch.
+
+    Parameters
+    ----------
+    deployed : Deployed
+        The network with its head.
+    images : sequence of ImageSource
+        What to classify.
+    batch_size : int
+        Images that go through the network at once.
+    on_error : {"stop", "skip"}
+        What an image that can't be read does: raise its error, or become a prediction with its fault.
+    progress : callable, optional
+        Called with how many images are predicted, and how many there are.
+
+    Yields
+    ------
+    Prediction
+        One for each image, in the order of the images.
 
     Raises
     ------
+    BadRequest
+        The batch size is below 1.
     DataError
         An image can't be read, and `on_error` is "stop".
     """
@@ -104,15 +145,27 @@ def predict(
             pixels = batch.to(deployed.device, memory_format=torch.channels_last)
             values = deployed(pixels).cpu().numpy()
         for name, probabilities in zip(names, values, strict=True):
-            fault = next(iter(lenient[name].faults), "")
-            yield Prediction(images[int(name)], None if fault else probabilities, fault)
+            reason = next(iter(lenient[name].faults), "")
+            yield Prediction(images[int(name)], None if reason else probabilities, reason)
         done += len(names)
         if progress:
             progress(done, len(images))
 
 
 def row_of(prediction: Prediction, classes: Sequence[str], *, top_k: int = 1, probabilities: bool = False) -> Row:
-    """A flat row: path, prediction, probability, those of the next best classes, and on request of every class."""
+    """Make a flat row of a prediction.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        Of an image that could be read.
+    classes : sequence of str
+        Class names in label order.
+    top_k : int
+        How many of the most probable classes are named, each with its probability.
+    probabilities : bool
+        Whether a column `p(class)` is added for every class.
+    """
     values = prediction.probabilities
     assert values is not None, "an image that could not be read has no row"
     row: Row = {"path": prediction.image.name}
@@ -125,13 +178,29 @@ def row_of(prediction: Prediction, classes: Sequence[str], *, top_k: int = 1, pr
 
 
 @contextmanager
-def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[Any]:
-    """A function that takes one row after the other; a file gets its name when it is complete.
+def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[Write]:
+    """Open a place for rows; a file gets its name when it is complete.
 
     Parameters
     ----------
+    file : Path, optional
+        Where to write; its folder is made if it is missing. By default rows go to `stdout`.
     kind : {"csv", "jsonl", "parquet"}, optional
-        By default that of the file's suffix, and csv on stdout.
+        The format; by default that of the file's suffix, and csv on stdout.
+    stdout : text stream
+        Where rows go without a file.
+
+    Yields
+    ------
+    callable
+        Takes one row after the other, all with the same columns.
+
+    Raises
+    ------
+    BadRequest
+        The suffix says no format, or Parquet is to go to stdout.
+    MissingExtra
+        Parquet is asked for, and pyarrow is not installed.
     """
     kind = kind or (FORMATS.get(file.suffix.lower()) if file else "csv")
     if kind is None:
@@ -147,7 +216,7 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[An
         if kind == "parquet":
             write_table = _parquet()
             rows: list[Row] = []
-            partial.touch()  # what is missing is said before the work, not after it
+            partial.touch()  # a folder that can't be written is an error before the work, not after it
             yield rows.append
             write_table(rows, partial)
         else:
@@ -158,22 +227,24 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[An
         partial.unlink(missing_ok=True)
 
 
-def _writer(stream: IO[str], kind: str) -> Any:
-    table: list[Any] = []
+def _writer(stream: IO[str], kind: str) -> Write:
+    """Return a function that writes rows to a stream as CSV, under a header, or as JSON, each in a line."""
+    table: csv.DictWriter[str] | None = None
 
     def write(row: Row) -> None:
+        nonlocal table
         if kind == "jsonl":
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
             return
-        if not table:
-            table.append(csv.DictWriter(stream, list(row), lineterminator="\n"))
-            table[0].writeheader()
-        table[0].writerow(row)
+        if table is None:
+            table = csv.DictWriter(stream, list(row), lineterminator="\n")
+            table.writeheader()
+        table.writerow(row)
 
     return write
 
 
 def _parquet() -> Callable[[list[Row], Path], None]:
-    """A function that writes rows as a Parquet file. Raises MissingExtra without pyarrow."""
+    """Return a function that writes rows as a Parquet file. Raises MissingExtra without pyarrow."""
     pyarrow = import_pyarrow("Parquet")
     return lambda rows, file: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)

@@ -1,4 +1,4 @@
-"""The record that stage one leaves of one task and one backbone."""
+"""The record of an extraction: what stage one leaves of one task and one backbone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,30 +11,32 @@ from head2toe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """What stage one leaves.
+    """What stage one leaves of one task and one backbone.
 
     Attributes
     ----------
     task : Task
-        Without the images that were skipped.
+        The task, without the images that were skipped.
     backbone : str
         timm's name of the network.
     network : dict
-        Its weights' origin and hash, preprocessing, the device it ran on, and the floating-point operations of a
+        The weights' origin and hash, the preprocessing, the device it ran on, and the floating-point operations of a
         forward pass of one image.
-    stores : dict
-        Target size to its store.
+    stores : mapping of int to FeatureStore
+        The complete store of each target size.
     taps : tuple of Tap
         Where the stores' layers are read, in their order.
     digests : tuple of str
         Content hash of every extracted row's image, in the task's order: how its rows are found in a store.
     images_extracted, images_reused : int
-        How many went through the backbone now, and how many rows other stores already held.
+        How many images went through the backbone now, and how many rows other stores already held.
     skipped : tuple of str
         Why each unreadable image was left out.
     notes : tuple of str
         What a user may wonder about: what was decided for the task, how the nearest store differs where none fitted,
         layers that stayed float32.
+    seconds : float
+        How long it took.
     """
 
     task: Task
@@ -55,12 +57,12 @@ class Extraction:
         return next(iter(self.stores.values()))
 
     def of_network(self) -> dict[str, Any]:
-        """The network, and the keys of its stores, as JSON."""
+        """Return the network and the keys of its stores as JSON."""
         stores = {str(size): store.key for size, store in self.stores.items()}
         return {"name": self.backbone, **self.network, "stores": stores}
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the record as JSON: what `head2toe extract --json` prints."""
         return {
             "task": self.task.name,
             "source": self.task.source,

@@ -14,7 +14,7 @@ from head2toe.store.common.files import explained, preallocate
 from head2toe.store.common.progress import Progress
 
 IN_MEMORY = 1 << 30
-"""Bytes from which the images are kept in a file, which the system may drop from memory and read again."""
+"""The number of bytes from which images are kept in a file, which the system may drop from memory and read again."""
 
 
 @contextmanager
@@ -25,7 +25,23 @@ def decoded(
     in_memory: int = IN_MEMORY,
     progress: Progress | None = None,
 ) -> Iterator[np.ndarray]:
-    """Images (n, 3, s, s) uint8, in their order.
+    """Decode and resize images; they are dropped at the context's end.
+
+    Parameters
+    ----------
+    images : sequence of ImageSource
+        The n images.
+    preprocessing : Preprocessing
+        How they are resized; nothing is normalised here.
+    in_memory : int
+        The number of bytes from which they are kept in a temporary file.
+    progress : callable, optional
+        Called with how many images are decoded, and how many there are.
+
+    Yields
+    ------
+    (n, 3, s, s) uint8 array
+        The pixels, in the order of the images.
 
     Raises
     ------
@@ -49,6 +65,7 @@ def decoded(
 
 
 def _mapped(file: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array that lies in a new file; its room on the disk is taken at once."""
     with explained(file):
         with file.open("xb") as opened:
             preallocate(opened.fileno(), math.prod(shape))

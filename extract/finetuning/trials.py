@@ -1,4 +1,4 @@
-"""A costly method's trainings: every setting over the folds, then the chosen one on all training rows, each kept.
+"""The trainings of a method that trains the backbone: every setting over the folds, then the chosen one on all rows.
 
 A training takes minutes to hours. What it leaves (predictions, losses) is written as soon as it ends, under a name made
 of everything it depends on, and recalled when the same command is run again, be it after an interruption.
@@ -14,25 +14,23 @@ from typing import Any
 import numpy as np
 import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
-from head2toe.extract.backbone.cost import TRAINING, forward_flops, nbytes
+from head2toe.extract.backbone.cost import PASSES_A_STEP, forward_flops, nbytes
 from head2toe.extract.features.extraction import Extraction
-from head2toe.extract.finetuning import training as finetuning
 from head2toe.extract.finetuning.pixels import decoded
-from head2toe.extract.finetuning.training import BATCH, RATES, Setting, Training
+from head2toe.extract.finetuning.training import BATCH, RATES, Training, TrainingSetting, fresh_network, train
 from head2toe.extract.images.batches import batches
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task
-from head2toe.store.common.arrays_file import read_arrays, write_arrays
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.common.progress import progress
 
-CODE = ("extract/images", "extract/backbone", "extract/finetuning", "extract/features/loop.py")
-"""What the numbers of a training depend on: how images are decoded and scaled, the network, and how it is trained."""
+TRAINING_CODE = ("extract/images", "extract/backbone", "extract/finetuning")
+"""The code that a training's numbers depend on: how images are decoded and scaled, the network, how it is trained."""
 
 
 @dataclass(eq=False)
 class Trials:
-    """The trainings of one method on one task; a context, for the decoded images are given back at its end.
+    """The trainings of one method on one task; a context manager, for it drops the decoded images at its end.
 
     Attributes
     ----------
@@ -41,14 +39,21 @@ class Trials:
     backbone : Backbone
         The network that trainings start from.
     task : Task
+        What is learned.
     digests : tuple of str
         Content hashes of all images, in the task's order.
-    settings : tuple of Setting
-        To be compared.
+    settings : tuple of TrainingSetting
+        What is compared.
     folder : Path
         Where trainings are kept.
+    seed : int
+        Draws the heads and the order of the images.
+    amp : bool
+        Whether the network computes in half precision.
+    batch_size : int
+        Images that are predicted at once; a step learns from `BATCH`.
     fresh : bool
-        Train again what is kept already.
+        Whether to train again what is kept already.
     kept : list of dict
         What was trained or recalled so far, as JSON: setting, fold (None for all rows), steps done, last loss,
         seconds, file, whether recalled.
@@ -58,7 +63,7 @@ class Trials:
     backbone: Backbone
     task: Task
     digests: tuple[str, ...]
-    settings: tuple[Setting, ...]
+    settings: tuple[TrainingSetting, ...]
     folder: Path
     seed: int = 0
     amp: bool = False
@@ -78,19 +83,48 @@ class Trials:
         folder: Path,
         fresh: bool,
     ) -> "Trials":
-        """The trials that go with an extraction: its task, backbone, preprocessing, precision and seed."""
-        o = options
+        """Set up the trainings that go with an extraction.
+
+        Parameters
+        ----------
+        method : str
+            `finetune`, or `scratch`, which starts from random weights.
+        extraction : Extraction
+            Whose task is learned, and by which backbone.
+        options : ExtractOptions
+            What the extraction was told: weights, preprocessing, precision, device, batch size and seed.
+        steps : sequence of int
+            Numbers of steps to compare, each at every learning rate of `RATES`.
+        folder : Path
+            Where trainings are kept.
+        fresh : bool
+            Whether to train again what is kept already.
+
+        Raises
+        ------
+        Head2ToeError
+            The backbone can't be loaded.
+        """
         backbone = load_backbone(
             extraction.backbone,
-            weights="random" if method == "scratch" else o.weights,
-            input_size=o.input_size,
-            preprocess=o.preprocess,
-            device=o.device,
-            seed=o.seed,
+            weights="random" if method == "scratch" else options.weights,
+            input_size=options.input_size,
+            preprocess=options.preprocess,
+            device=options.device,
+            seed=options.seed,
         )
-        settings = tuple(Setting(rate, n) for rate in RATES for n in steps)
-        task, digests = extraction.task, extraction.digests
-        return cls(method, backbone, task, digests, settings, folder, o.seed, o.amp, o.batch_size, fresh)
+        return cls(
+            method,
+            backbone,
+            extraction.task,
+            extraction.digests,
+            tuple(TrainingSetting(rate, n) for rate in RATES for n in steps),
+            folder,
+            seed=options.seed,
+            amp=options.amp,
+            batch_size=options.batch_size,
+            fresh=fresh,
+        )
 
     def __enter__(self) -> "Trials":
         return self
@@ -99,9 +133,14 @@ class Trials:
         self._stack.close()
 
     def over_folds(self) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Every setting, and its out-of-fold log-probabilities (n, classes) float32; NaN for rows that always train.
+        """Train every setting on every fold: on the rows that the fold does not hold out, to predict those it does.
 
-        A fold's network is trained on the rows that the fold does not hold out, and predicts those it does.
+        Yields
+        ------
+        settings : dict
+            The setting, as JSON.
+        log_probabilities : (n_train, classes) float32 array
+            Out-of-fold predictions; NaN for rows that no fold holds out.
         """
         for setting in self.settings:
             logp = np.full((self.task.n_train, len(self.task.classes)), np.nan, np.float32)
@@ -111,51 +150,61 @@ class Trials:
             yield setting.document(), logp
 
     def refit(self, settings: Mapping[str, Any]) -> np.ndarray:
-        """Log-probabilities (m, classes) of the test rows by a network trained on all training rows.
+        """Train on all training rows, and predict the test rows.
 
-        Where there are no test rows there is nothing to train for: a fine-tuned network is not kept.
+        Where there are no test rows nothing is trained: the network itself would not be kept.
+
+        Parameters
+        ----------
+        settings : mapping
+            The chosen setting, as `over_folds` yields it.
+
+        Returns
+        -------
+        (m, classes) float32 array
+            Log-probabilities of the test rows.
         """
         n, total = self.task.n_train, len(self.digests)
         if n == total:
             return np.empty((0, len(self.task.classes)), np.float32)
-        setting = Setting(settings["learning_rate"], settings["steps"])
-        return self._training(setting, np.arange(n), np.arange(n, total), None).log_probabilities
+        return self._training(TrainingSetting.of(settings), np.arange(n), np.arange(n, total), None).log_probabilities
 
     @property
     def seconds(self) -> float:
-        """Of all trainings, recalled ones as they took when they ran."""
-        return float(sum(one["seconds"] for one in self.kept))
+        """How long all trainings took; recalled ones count as they took when they ran."""
+        return float(sum(training["seconds"] for training in self.kept))
 
     @property
     def flops(self) -> float:
-        """Of all trainings: steps forward and backward, and forward for what the folds hold out."""
-        images = sum(TRAINING * one["images"] + one["held_out"] for one in self.kept)
+        """Floating-point operations of all trainings: steps forward and backward, forward for what folds hold out."""
+        images: int = sum(PASSES_A_STEP * training["images"] + training["held_out"] for training in self.kept)
         return images * self._cost[0]
 
     @property
     def nbytes(self) -> int:
-        """Of the trained network."""
+        """The size of the trained network in bytes."""
         return self._cost[1]
 
     @cached_property
     def _cost(self) -> tuple[float, int]:
-        network = finetuning.fresh_network(self.backbone, len(self.task.classes), self.seed).eval()
+        """Floating-point operations of one image's forward pass, and the bytes of the network."""
+        network = fresh_network(self.backbone, len(self.task.classes), self.seed).eval()
         return forward_flops(network, self.backbone.input_size, self.backbone.device), nbytes(network)
 
     @cached_property
     def _pixels(self) -> np.ndarray:
-        """Training images, decoded once and only if something is to be trained."""
+        """The training images, decoded once and only if something is to be trained."""
         with progress("decoding", unit="img") as report:
             images = self.task.images[: self.task.n_train]
             return self._stack.enter_context(decoded(images, self.backbone.preprocessing, progress=report))
 
-    def _training(self, setting: Setting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
-        """Train, or recall what was trained; either way `kept` knows of it."""
+    def _training(self, setting: TrainingSetting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
+        """Train on some rows to predict others, or recall the training; either way it is added to `kept`."""
         file = self.folder / f"{self.task.name}-{self.method}-{self._key(setting, rows, unseen)[:16]}.npz"
         recalled = file.is_file() and not self.fresh
-        training = load(file) if recalled else self._train(setting, rows, unseen, fold)
+        training = Training.load(file) if recalled else self._train(setting, rows, unseen, fold)
         if not recalled:
-            save(file, training, {"method": self.method, "fold": fold, **setting.document()})
+            training.save(file, {"method": self.method, "fold": fold, **setting.document()})
         steps = len(training.losses)
         self.kept.append(
             {
@@ -172,11 +221,11 @@ class Trials:
         )
         return training
 
-    def _train(self, setting: Setting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
+    def _train(self, setting: TrainingSetting, rows: np.ndarray, unseen: np.ndarray, fold: int | None) -> Training:
         where = "all rows" if fold is None else f"fold {fold + 1} of {self.task.n_folds}"
         pixels = self._pixels  # decoded before the training's progress begins
         with progress(f"{self.method}, rate {setting.rate:g}, {where}", unit="step") as report:
-            return finetuning.train(
+            return train(
                 self.backbone,
                 pixels,
                 self.task.labels,
@@ -190,7 +239,7 @@ class Trials:
             )
 
     def _batches(self, rows: np.ndarray) -> Iterator[torch.Tensor]:
-        """Images of some rows; test images are decoded here, for they are looked at once."""
+        """Yield the images of some rows, batch by batch; test images are decoded here, for they are looked at once."""
         if rows[0] < self.task.n_train:
             for start in range(0, len(rows), self.batch_size):
                 yield torch.from_numpy(self._pixels[rows[start : start + self.batch_size]])
@@ -199,8 +248,8 @@ class Trials:
         for _, batch in batches(list(source), source, self.backbone.preprocessing, self.batch_size):
             yield batch
 
-    def _key(self, setting: Setting, rows: np.ndarray, unseen: np.ndarray) -> str:
-        """A hash of everything a training depends on, this code included; the method's name is not among it."""
+    def _key(self, setting: TrainingSetting, rows: np.ndarray, unseen: np.ndarray) -> str:
+        """Return a hash of everything a training depends on, this code included; the method's name is no part of it."""
         return fingerprint(
             {
                 "architecture": self.backbone.architecture,
@@ -212,18 +261,6 @@ class Trials:
                 "learned": [[self.digests[row] for row in rows], self.task.labels[rows].tolist()],
                 "predicted": [self.digests[row] for row in unseen],
                 "seed": self.seed,
-                "code": code_fingerprint(*CODE),
+                "code": code_fingerprint(*TRAINING_CODE),
             }
         )
-
-
-def save(file: Path, training: Training, header: Mapping[str, Any]) -> None:
-    """Write what a training left, whole or not at all."""
-    said = {**header, "seconds": training.seconds}
-    write_arrays(file, said, losses=training.losses, log_probabilities=training.log_probabilities)
-
-
-def load(file: Path) -> Training:
-    """Read what `save` wrote. Raises DataError for anything else."""
-    with read_arrays(file, "a training", "remove it and run the command again") as (header, arrays):
-        return Training(arrays["losses"], arrays["log_probabilities"], header["seconds"])

@@ -16,9 +16,8 @@ from head2toe.probe.methods.candidates import Candidate, HeadOnColumns, NearestN
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.select.ranking.selection import Selection
 from head2toe.store.common.errors import DataError
+from head2toe.store.format.layer_index import LAST_LAYER
 
-LAST_LAYER = "pre_logits"
-"""The layer that a linear probe reads."""
 KEPT = (100, 300, 1000, 3000, 10_000)
 """How many features a selection keeps: sizes that serve a thousand rows, whatever the backbone has to offer."""
 RATIOS_TO_REFIT = (1.0, 0.3981, 0.1585, 0.0398)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from head2toe.store.common.errors import BadRequest
 
+LAST_LAYER = "pre_logits"
+"""The layer of pooled features that the network's own classifier reads: what a linear probe is trained on."""
+
 
 @dataclass(frozen=True)
 class LayerIndex:

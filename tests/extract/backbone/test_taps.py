@@ -1,16 +1,15 @@
 """Taps: the paper's counts, and a contract that every family of backbones must keep."""
 
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.roles import candidates
-from head2toe.extract.backbone.taps import LAST_LAYER, discover, hooked
+from head2toe.extract.backbone.taps import discover
 from head2toe.extract.features.reader import FeatureReader
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.format.layer_index import LAST_LAYER
 
 FAMILIES = [  # (model, input size; None where it is built for one size)
     ("resnet18", 64),
@@ -123,29 +122,6 @@ def test_activations_in_place_do_not_reach_what_was_read_before() -> None:
         x = model.maxpool(model.act1(model.bn1(model.conv1(backbone.preprocessing.normalize(images)))))
         expected = model.layer1[0](x).clone().mean((2, 3))
     torch.testing.assert_close(torch.from_numpy(got), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_hooks_see_their_own_threads_pass_alone() -> None:
-    """A server predicts in several threads with one network."""
-    model, both = torch.nn.Sequential(torch.nn.Identity()), threading.Barrier(2)
-
-    def seen(value: float) -> list[float]:
-        found: list[float] = []
-        with hooked(model, [("", "out", "0")], lambda _point, _call, x: found.append(float(x))):
-            both.wait(10)
-            model(torch.tensor(value))
-            both.wait(10)
-        return found
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(seen, [1.0, 2.0])) == [[1.0], [2.0]]
-
-
-def test_a_missing_module_leaves_no_hook() -> None:
-    model = torch.nn.Sequential(torch.nn.Identity())
-    with pytest.raises(AttributeError), hooked(model, [("", "out", "0"), ("", "out", "none")], lambda *_: None):
-        pass
-    assert not model[0]._forward_hooks
 
 
 def test_globs_choose_by_name_and_unknown_ones_say_so() -> None:

@@ -1,7 +1,6 @@
 """The loop: several target sizes in one pass, blocks that survive an interruption, faults that are named."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,13 @@ import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.features import loop
-from head2toe.extract.images.sources import ImageArray, ImageSource
+from head2toe.extract.features.reader import FeatureReader, layer_index
+from head2toe.extract.images.batches import unreadable
+from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource
 from head2toe.extract.stage import store_identity
 from head2toe.store.common.errors import DataError, StoreError
 from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.writing.writer import StoreWriter
 
@@ -41,7 +43,7 @@ def writers(
         size: Catalogue().writer(
             store_identity(backbone, taps, size, "paper", "float32"),
             digests,
-            loop.layer_index(taps, size),
+            layer_index(taps, size),
             rows_per_block=rows,
         )
         for size in sizes
@@ -57,12 +59,10 @@ def test_every_target_size_is_written_in_one_pass(backbone: Backbone, taps: tupl
     to = writers(backbone, taps, images, (64, 256))
     assert run(backbone, taps, images, to) == 10
     resize = backbone.preprocessing.resizer()
-    direct = loop.FeatureReader(backbone, taps, (64, 256))(torch.stack([resize(i.load()) for i in images]))
+    direct = FeatureReader(backbone, taps, (64, 256))(torch.stack([resize(i.load()) for i in images]))
     for size, writer in to.items():
         store = writer.seal()
-        assert store.layers == loop.layer_index(taps, size)
-        from head2toe.store.reading.design_matrix import DesignMatrix
-
+        assert store.layers == layer_index(taps, size)
         values = DesignMatrix.of([store], [i.digest() for i in images]).columns(np.arange(store.layers.n_features))
         expected = np.concatenate([direct[size][name] for name in store.layers.names], axis=1).T
         np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
@@ -73,6 +73,24 @@ def test_images_with_one_content_go_through_once(backbone: Backbone, taps: tuple
     to = writers(backbone, taps, images, (64,))
     assert run(backbone, taps, images, to) == 4
     assert to[64].seal().n_rows == 4
+
+
+def test_a_target_size_with_rows_of_an_older_store_leaves_them_out(backbone: Backbone, taps: tuple[Tap, ...]) -> None:
+    """The store of one size takes rows over that the other still misses: some batches hold nothing for it."""
+    images = pictures(10)
+    first = writers(backbone, taps, images[:7], (64,), rows=10)
+    assert run(backbone, taps, images[:7], first) == 7
+    first[64].seal()
+    to = writers(backbone, taps, images, (64, 256), rows=10)
+    assert to[64].reused == 7
+    assert run(backbone, taps, images, to) == 10
+    resize = backbone.preprocessing.resizer()
+    direct = FeatureReader(backbone, taps, (64, 256))(torch.stack([resize(i.load()) for i in images]))
+    for size, writer in to.items():
+        store, digests = writer.seal(), [image.digest() for image in images]
+        values = DesignMatrix.of([store], digests).columns(np.arange(store.layers.n_features))
+        expected = np.concatenate([direct[size][name] for name in store.layers.names], axis=1).T
+        np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
 
 
 class Interrupting:
@@ -112,26 +130,12 @@ def test_an_interrupted_run_is_not_complete_and_goes_on_where_it_stopped(
 
 
 def test_a_corrupt_image_stops_the_run_by_name(backbone: Backbone, taps: tuple[Tap, ...], tmp_path: Path) -> None:
-    from head2toe.extract.images.sources import ImageFile
-
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     images = [*pictures(3), ImageFile(bad)]
-    assert set(loop.unreadable(images)) == {3}
+    assert set(unreadable(images)) == {3}
     with pytest.raises(DataError, match=r"bad\.png"):
         run(backbone, taps, images, writers(backbone, taps, images, (64,)))
-
-
-@pytest.mark.parametrize("mode", ["center", "border"])
-def test_an_image_too_narrow_for_a_crop_is_named(backbone: Backbone, mode: str) -> None:
-    """A PNG of 20 kB would take gigabytes; or no pixel would be left of its shorter side."""
-    preprocessing = replace(backbone.preprocessing, crop_mode=mode, crop_pct=0.875, input_size=224)
-    narrow = ImageArray("narrow", np.zeros((20000, 1, 3), np.uint8))
-    with pytest.raises(DataError, match=r"can't resize image narrow \(1 x 20000 pixels; .*--preprocess whole"):
-        list(loop.batches(["0"], {"0": narrow}, preprocessing, 1))
-    fine = ImageArray("wide", np.zeros((20, 2000, 3), np.uint8))
-    ((_, batch),) = loop.batches(["0"], {"0": fine}, preprocessing, 1)
-    assert batch.shape == (1, 3, 224, 224)
 
 
 def test_nan_from_the_backbone_is_refused_naming_the_layer(taps: tuple[Tap, ...]) -> None:

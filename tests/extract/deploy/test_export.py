@@ -1,0 +1,47 @@
+"""An exported file computes what the network computes, or is not kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from head2toe.extract.deploy import deployed
+from head2toe.extract.deploy.bundle import Bundle
+from head2toe.extract.deploy.export import TOLERANCE, difference, export
+from head2toe.extract.features.extraction import Extraction
+from head2toe.pipeline import extract
+from head2toe.probe.heads.linear_model import LinearModel
+
+HeadOn = Callable[..., tuple[LinearModel, np.ndarray]]
+Packed = Callable[[Extraction, LinearModel], Bundle]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "kind"),
+    [
+        ("resnet18", "torch"),
+        pytest.param("resnet18", "onnx", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", "onnx", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", "torch", marks=pytest.mark.slow),
+    ],
+)
+def test_exports_agree(
+    image_folder: Path,
+    tmp_path: Path,
+    backbone: str,
+    kind: str,
+    two_sizes: dict[str, Any],
+    head_on: HeadOn,
+    packed: Packed,
+) -> None:
+    if kind == "onnx":
+        pytest.importorskip("onnxscript")
+    extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone}))
+    network = deployed.load(packed(extraction, head_on(extraction, unit=True)[0]), device="cpu")
+    file = tmp_path / ("model.onnx" if kind == "onnx" else "model.pt2")
+    assert export(network, file, kind) <= TOLERANCE
+    assert file.stat().st_size > 0
+    assert network.cut, "the network itself stays cut"
+    # The check can fail: against another head it does.
+    assert difference(network, lambda images: np.full((len(images), 3), 1 / 3)) > TOLERANCE
