@@ -31,6 +31,7 @@ import sklearn
 from head2toe.select.compute.arrays import namespace
 from head2toe.select.solver.path import PathPoint, path
 from head2toe.store.reading.design_matrix import ArrayDesign, Design
+from scipy.special import logsumexp
 from threadpoolctl import threadpool_info, threadpool_limits
 
 TABLES = ("peers", "growth", "prototype", "task", "threads", "memory")
@@ -52,11 +53,11 @@ def cpu(function: Callable[[], object]) -> tuple[float, object]:
 def table(title: str, head: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> list[tuple[object, ...]]:
     """Print a Markdown table, row by row as it comes, and return the rows."""
     print(f"\n### {title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
-    shown = []
+    printed = []
     for row in rows:
-        shown.append(row)
+        printed.append(row)
         print("| " + " | ".join(f"{x:.3g}" if isinstance(x, float) else str(x) for x in row) + " |", flush=True)
-    return shown
+    return printed
 
 
 def solve(design: Design, y: np.ndarray, masks: np.ndarray, ratios: np.ndarray, tol: float) -> list[PathPoint]:
@@ -68,8 +69,7 @@ def solve(design: Design, y: np.ndarray, masks: np.ndarray, ratios: np.ndarray, 
 def objective(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, lam: float) -> float:
     """The penalised loss in float64."""
     Z = X.astype(np.float64) @ W + b
-    top = Z.max(axis=1)
-    loss = (top + np.log(np.exp(Z - top[:, None]).sum(axis=1)) - Z[np.arange(len(y)), y]).mean()
+    loss = (logsumexp(Z, axis=1) - Z[np.arange(len(y)), y]).mean()
     return float(loss + lam * np.linalg.norm(W, axis=1).sum())
 
 
@@ -132,7 +132,7 @@ def of_peer(name: str, fit: Callable[..., peers.Fit], judge: Judge) -> tuple[obj
     seconds, worst, version, every = 0.0, 0.0, "", len(judge.masks)
     for k in range(every):
         try:
-            found = fit(*judge.standardized(k), judge.lambdas[:, k])
+            fitted = fit(*judge.standardized(k), judge.lambdas[:, k])
         except peers.Unavailable as reason:
             return name, f"skipped: {reason}", "", ""
         except peers.TooSlow:
@@ -142,8 +142,8 @@ def of_peer(name: str, fit: Callable[..., peers.Fit], judge: Judge) -> tuple[obj
                 worst if k else "",
                 f"{k} of {every}: the next took over {ARGUMENTS.limit} s",
             )
-        seconds, version = seconds + found.cpu, f" ({found.version})"
-        worst = max(worst, float((judge.of_fit(found, k) / judge.best[: len(found.W), k] - 1).max()))
+        seconds, version = seconds + fitted.cpu, f" ({fitted.version})"
+        worst = max(worst, float((judge.of_fit(fitted, k) / judge.best[: len(fitted.W), k] - 1).max()))
     return name + version, seconds, worst, f"{every} of {every}"
 
 
@@ -180,9 +180,9 @@ def beside_prototype(d: int, ratios: np.ndarray, tol: float = 1e-2) -> Iterator[
         seconds, points = cpu(lambda: solve(ArrayDesign(X), y, masks, ratios, tol))
         worst = max(s.gap for point in points for s in point.solutions)
         yield "path", seconds, worst, judge.worst(judge.of_path(points))
-        seconds, found = cpu(lambda: peers.prototype(ARGUMENTS.prototype, X, y, masks, ratios, tol))
-        objectives = np.array([point["P"] for point in found])
-        yield "prototype", seconds, float(max((p["gap"] / p["P"]).max() for p in found)), judge.worst(objectives)
+        seconds, theirs = cpu(lambda: peers.prototype(ARGUMENTS.prototype, X, y, masks, ratios, tol))
+        objectives = np.array([point["P"] for point in theirs])
+        yield "prototype", seconds, float(max((p["gap"] / p["P"]).max() for p in theirs)), judge.worst(objectives)
 
 
 def threads(d: int, C: int, ratios: np.ndarray) -> Iterator[tuple[object, ...]]:
