@@ -52,7 +52,7 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
             raise BadRequest(f"{method} trains one backbone, not {backbones}: name one, or leave {method} out")
 
     def command(self, task: str) -> str:
-        """The command line that runs a task with these again."""
+        """Return the command line that runs a task with these settings again."""
         elsewhere = ("fresh", "output", "store", "device", "batch_size", "compile")  # what changes no number
         return shlex.join(["head2toe", "run", task, *self.words(leave_out=elsewhere)])
 
@@ -63,7 +63,7 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
 def extract(
     task: "str | Task", options: ExtractOptions | None = None, *, splits: str = "all", **changes: Any
 ) -> "Extraction":
-    """Stage one: a task's images through the backbone, once; what a store already holds is not extracted again.
+    """Put a task's images through the backbone, once (stage one); what a store already holds is not extracted again.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def extract(
 def select(
     task: "str | Task", options: Options | None = None, *, recipe: str = "exact", **changes: Any
 ) -> "SelectResult[Extraction]":
-    """Stage two, first half: rank all features by l2,1 relevance for every fold and λ. Extracts first if need be.
+    """Rank all features by relevance for every fold and λ (stage two, first half); extract first if need be.
 
     A selection is kept beside the results under a name made of everything it depends on (this code included), and
     recalled the next time. Other parameters and errors are those of `extract`.
@@ -108,7 +108,7 @@ def select(
 
 
 def probe(task: "str | Task", options: Options | None = None, **changes: Any) -> "RunResult[Extraction]":
-    """Stage two, second half: linear heads, their settings chosen by cross-validation. Selects first if need be.
+    """Train linear heads, their settings chosen by cross-validation (stage two, second half); select first if need be.
 
     A result is kept under a name made of everything it depends on, and recalled the next time; so is what each method
     left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods. Parameters and errors
@@ -138,7 +138,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
 
 
 def run(task: "str | Task", options: Options | None = None, **changes: Any) -> "RunResult[Extraction]":
-    """The whole way for a task: extract, select, probe; the result is written to a folder. See `probe`."""
+    """Go the whole way for a task: extract, select, probe; the result is written to a folder. See `probe`."""
     return probe(task, options, **changes)
 
 
@@ -202,7 +202,7 @@ def __getattr__(name: str) -> Any:
 
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
-    """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
+    """Return a function from an image's name to a small JPEG, or None where task or image can't be read any more."""
     from head2toe.extract.tasks.thumbnails import task_thumbnails
 
     return task_thumbnails(record["argument"], record["seed"])
@@ -212,7 +212,7 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
-    """The settings out of a command's parameters."""
+    """Make the settings of a command's parameters."""
     return Options(**dict(given) | {"backbone": tuple(dict.fromkeys(given["backbone"]))})
 
 

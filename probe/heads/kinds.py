@@ -37,7 +37,7 @@ STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 LEARNING_RATES = (0.1, 0.01)
 """The paper's."""
 SCALES = (0.05, 1e4)
-"""From where to where scores may be scaled."""
+"""The least and the largest factor that scores may be scaled by."""
 
 Settings = Mapping[str, Any]
 

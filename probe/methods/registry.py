@@ -27,7 +27,7 @@ FRACTIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 NEIGHBOURS = (1, 3, 5, 10, 20)
 """How many neighbours have a vote."""
 LAMBDAS = (1e-3, 1e-4, 1e-5)
-"""Of the penalties that the paper's optimiser trains all features under: its two, and what is between them."""
+"""Strengths of the penalty under which the paper's optimiser trains all features: its two, and one between them."""
 SCALINGS: dict[str, Scaling] = {"unit": unit_rows, "scale": scaled_rows, "feature": standardized_rows}
 """The setting `normalize` to how columns are read."""
 

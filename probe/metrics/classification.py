@@ -44,12 +44,12 @@ def normalized(log_probabilities: np.ndarray, temperature: float = 1.0) -> np.nd
 
 
 def correct(logp: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether the most probable class of each row is its label, as (n,) bool."""
+    """Tell for each row whether its most probable class is its label, (n,) bool."""
     return np.asarray(logp.argmax(axis=1) == labels)
 
 
 def losses(logp: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Minus the log-probability of each row's label (n,), in nats."""
+    """Return minus the log-probability of each row's label, (n,) float64, in nats."""
     return np.asarray(-logp[np.arange(len(labels)), labels])
 
 
