@@ -84,7 +84,10 @@ def predict(
     # As bytes: a file's name need not be UTF-8.
     lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
     listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
-    found = predicting.find_images([*(name for name in images if name != "-"), *listed])
+    names = [*(name for name in images if name != "-"), *listed]
+    found = predicting.find_images(names)
+    for note in predicting.left_out_notes(names):
+        click.echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
     with predicting.writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:
         for one in predicting.predict(deployed, found, batch_size=batch_size, on_error=on_error, progress=report):
