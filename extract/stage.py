@@ -14,6 +14,8 @@ from head2toe.extract.features.extraction import Extraction
 from head2toe.extract.features.notes import float32_note, nearest_note, repeated_notes, untapped_note, version_note
 from head2toe.extract.features.reader import layer_index
 from head2toe.extract.images.batches import unreadable
+from head2toe.extract.images.frames import several_frames_note
+from head2toe.extract.images.sources import with_limit
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task, image_formats
 from head2toe.store.common.errors import BadRequest
@@ -47,12 +49,13 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     tokens: Tokens = o.tokens  # type: ignore[assignment]
     start = time.perf_counter()
     skipped: dict[int, str] = {}
+    task = replace(task, images=with_limit(task.images, o.max_pixels))
     if o.on_error == "skip" and (skipped := unreadable(task.images)):
         task = task.without(list(skipped))
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
-    task = replace(task, notes=(*task.notes, *repeated_notes(task, digests)))
+    task = replace(task, notes=(*task.notes, *several_frames_note(images), *repeated_notes(task, digests)))
     network = load_backbone(
         o.backbones[0],
         weights=o.weights,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.cli import json_option, show
 from head2toe.store.common.errors import BadRequest
 
@@ -57,6 +58,13 @@ def load_options(command: Any) -> Any:
 @click.option("--probabilities", is_flag=True, help="A column p(class) for every class.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="The most pixels an image may have, against decompression bombs.",
+)
 @load_options
 def predict(
     model: Path,
@@ -67,6 +75,7 @@ def predict(
     probabilities: bool,
     batch_size: int,
     on_error: str,
+    max_pixels: int,
     method: str,
     weights: str | None,
     device: str,
@@ -78,6 +87,8 @@ def predict(
     from head2toe.extract.deploy import predict as predicting
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.deploy.deployed import load
+    from head2toe.extract.images.frames import several_frames_note
+    from head2toe.extract.images.sources import with_limit
     from head2toe.store.common.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
@@ -85,8 +96,8 @@ def predict(
     lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
     listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
     names = [*(name for name in images if name != "-"), *listed]
-    found = predicting.find_images(names)
-    for note in predicting.left_out_notes(names):
+    found = with_limit(predicting.find_images(names), max_pixels)
+    for note in [*predicting.left_out_notes(names), *several_frames_note(found)]:
         click.echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
     with predicting.writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:
