@@ -6,10 +6,10 @@ import warnings
 from typing import BinaryIO
 
 import numpy as np
-from head2toe.extract.images.decoders import NoImage, open_image
+from head2toe.extract.images.decoders import NoImage, TooLarge, open_image
 from head2toe.extract.images.png_metadata import without_large_metadata
 from head2toe.extract.options import MAX_PIXELS
-from head2toe.store.common.errors import DataError, Head2ToeError, OutOfMemory
+from head2toe.store.common.errors import DataError, OutOfMemory
 from PIL import Image
 
 # What is wrong with an image that can't be read is said once, in the error; of the others, Pillow's words about tags
@@ -72,11 +72,11 @@ def decode(name: str, file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Ima
     for attempt in range(2):
         content = (without_large_metadata(file) or file) if attempt else file
         try:
-            return _upright_rgb(name, content, max_pixels)
-        except Head2ToeError:
-            raise
+            return _upright_rgb(content, max_pixels)
         except NoImage as error:
             raise unreadable_image(name, str(error)) from error
+        except TooLarge as error:
+            raise _too_large(name, str(error), max_pixels) from error
         except MemoryError as error:
             raise out_of_memory(name) from error
         except Image.DecompressionBombError as error:
@@ -85,7 +85,7 @@ def decode(name: str, file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Ima
         except Exception as error:  # Pillow's readers of single formats let anything through, AssertionError included
             failure = error.with_traceback(None)  # which would hold the pixels
     assert failure is not None
-    if _is_out_of_memory(failure) or not _has_memory(file):
+    if _is_out_of_memory(failure) or not _has_memory(file, max_pixels):
         raise out_of_memory(name) from failure
     raise unreadable_image(name, str(failure) or type(failure).__name__) from failure
 
@@ -108,12 +108,9 @@ def without_remedy(error: DataError) -> str:
     return str(error).removesuffix(f": {_REMEDY}")
 
 
-def _upright_rgb(name: str, file: BinaryIO, max_pixels: int) -> Image.Image:
+def _upright_rgb(file: BinaryIO, max_pixels: int) -> Image.Image:
     """Decode; every step lets go of the pixels before it, which is why one name holds them all."""
-    image: Image.Image = open_image(file)
-    width, height = image.size
-    if width * height > max_pixels:
-        raise _too_large(name, f"{width} x {height}", max_pixels)
+    image: Image.Image = open_image(file, max_pixels)
     image.load()
     turn = _turn(image)
     if image.mode.startswith("I") or image.mode == "F":
@@ -179,10 +176,10 @@ def _is_out_of_memory(error: Exception) -> bool:
     return getattr(error, "errno", None) in SCARCE or bool(re.search("out of memory|cannot allocate", str(error), re.I))
 
 
-def _has_memory(file: BinaryIO) -> bool:
+def _has_memory(file: BinaryIO, max_pixels: int) -> bool:
     """Whether there is memory enough to decode the image: some decoders call it damaged if there is not."""
     try:
-        width, height = open_image(file).size
+        width, height = open_image(file, max_pixels).size
     except MemoryError:
         return False
     except Exception:

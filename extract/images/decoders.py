@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import BinaryIO
 
+from head2toe.extract.images import jpeg_xl
 from head2toe.extract.images.file_formats import (
     HEAD_BYTES,
     describe_unread,
@@ -74,18 +75,26 @@ class NoImage(Exception):
     """A file's content is of no format that is read; the message says what it is."""
 
 
-def open_image(file: BinaryIO) -> ImageFile.ImageFile:
-    """Open an image by its content, without decoding its pixels.
+class TooLarge(Exception):
+    """An image has more pixels than are allowed; the message says how many."""
+
+
+def open_image(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
+    """Open an image by its content, without decoding its pixels (but for JPEG XL, whose package decodes at once).
 
     Parameters
     ----------
     file : binary file
         It can be sought, and stays open.
+    max_pixels : int
+        The most pixels (width x height) that an image may have.
 
     Raises
     ------
     NoImage
         The content is of no format on the allow-list, or of one whose package is not installed.
+    TooLarge
+        It has more pixels.
     Exception
         Whatever a decoder of Pillow's raises for damaged content.
     """
@@ -96,8 +105,20 @@ def open_image(file: BinaryIO) -> ImageFile.ImageFile:
         raise NoImage(_description(head))
     if not is_readable_format(format):
         raise NoImage(f"{format.upper()}, which needs another package: {remedy_of_format(format)}")
+    header = jpeg_xl.read_header(file) if format == "jxl" else None
+    if header:
+        _check(header.size, max_pixels)
     file.seek(0)
-    return _opener(format)(file)
+    image = _opener(format)(file)
+    _check(image.size, max_pixels)
+    if header and header.orientation != 1 and not getattr(image, "jpeg", False):
+        image.getexif().clear()  # the decoder has turned the image by its header, and EXIF's orientation does not count
+    return image
+
+
+def _check(size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise TooLarge(f"{size[0]} x {size[1]}")
 
 
 def _opener(format: str) -> type[ImageFile.ImageFile]:

@@ -2,6 +2,7 @@
 
 import io
 import random
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from head2toe.extract.images.sources import EncodedImage, ImageFile
 from head2toe.store.common.errors import DataError
 from PIL import Image
+
+AVIF = ["AVIF"] if find_spec("PIL._avif") else []
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "1"])
@@ -119,7 +122,7 @@ def test_the_limit_is_the_options_whatever_pillows_is(tmp_path: Path, monkeypatc
     assert ImageFile(tmp_path / "x.png").load().size == (100, 30)
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", *AVIF])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # PIL's words about what it finds in damaged files
 def test_damaged_files_give_pixels_or_a_data_error(format: str) -> None:
     """Bytes changed at random, mostly in the header: nothing but DataError ever escapes."""
