@@ -11,6 +11,9 @@ from head2toe.store.common.settings import Settings, setting
 SEEDS = 2**32
 """Number of seeds, counted from 0: scikit-learn, which draws folds of whole groups, takes no others."""
 
+MAX_PIXELS = 200_000_000
+"""The most pixels that an image may have unless more are asked for: what phones take, and no decompression bomb."""
+
 
 def data_root() -> Path:
     """Return the folder in which data and task files are looked for: $HEAD2TOE_DATA, else ./data."""
@@ -66,6 +69,8 @@ class ExtractOptions(Settings):
         Where to get one of VTAB's tasks that is not there yet: `tfds` or `torchvision`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
+    max_pixels : int
+        The most pixels (width x height) that an image may have; a larger one is unreadable.
 
     Raises
     ------
@@ -120,12 +125,18 @@ class ExtractOptions(Settings):
         choices=("tfds", "torchvision"),
     )
     on_error: str = setting("stop", "What an unreadable image does.", choices=("stop", "skip"))
+    max_pixels: int = setting(MAX_PIXELS, "The most pixels an image may have, against decompression bombs.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers = (*self.target_sizes, self.batch_size, 1 if self.input_size is None else self.input_size)
+        numbers = (
+            *self.target_sizes,
+            self.batch_size,
+            self.max_pixels,
+            1 if self.input_size is None else self.input_size,
+        )
         if not self.target_sizes or min(numbers) < 1:
-            raise BadRequest("target size, batch size and input size must be 1 or more")
+            raise BadRequest("target size, batch size, input size and pixels of an image must be 1 or more")
         if not 0 <= self.seed < SEEDS:
             raise BadRequest(f"a seed is a number from 0 to {SEEDS - 1}, not {self.seed}")
 

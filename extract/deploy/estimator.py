@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from head2toe.extract.deploy.bundle import Bundle
-from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource
+from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource, with_limit
+from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.errors import BadRequest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -129,7 +130,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         """
         from head2toe.extract.deploy.predict import predict
 
-        predictions = predict(self._deployed(), sources(X), batch_size=self.options.get("batch_size", 32))
+        images = with_limit(sources(X), self.options.get("max_pixels", MAX_PIXELS))
+        predictions = predict(self._deployed(), images, batch_size=self.options.get("batch_size", 32))
         return np.stack([one.probabilities for one in predictions if one.probabilities is not None])
 
     def predict(self, X: Any) -> np.ndarray:

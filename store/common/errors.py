@@ -27,3 +27,7 @@ class StoreError(Head2ToeError):
 
 class MissingExtra(Head2ToeError):
     """An optional dependency is needed; the message names the extra that brings it."""
+
+
+class OutOfMemory(Head2ToeError):
+    """Memory ran out; what was worked on is not at fault."""

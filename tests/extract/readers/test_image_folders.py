@@ -50,3 +50,20 @@ def test_what_the_system_leaves_among_images_is_no_image(image_folder: Path) -> 
     shutil.copy(next(folder.glob("*.png")), folder / ".ipynb_checkpoints" / "0-checkpoint.png")
     assert [i.name for i in load_task(str(image_folder)).images] == [i.name for i in before.images]
     assert {i.name for i in find_images([str(image_folder)])} == {i.name for i in before.images}
+
+
+def test_what_is_left_out_is_counted_in_a_note(image_folder: Path) -> None:
+    assert load_task(str(image_folder)).notes == ()
+    (image_folder / "train" / "across" / "scan.PDF").write_bytes(b"%PDF-1.4")
+    (image_folder / "train" / "down" / "0004").write_bytes(b"no suffix")
+    shutil.copy(next(image_folder.rglob("*.png")), image_folder / "train" / "beside.png")
+    (note,) = load_task(str(image_folder)).notes
+    assert note.startswith(f"3 files of {image_folder} are left out")
+    assert all(f"{kind} 1" in note for kind in (".pdf", "without a suffix", "beside the class folders"))
+
+
+def test_a_class_of_files_that_are_not_read_is_an_error_that_counts_them(image_folder: Path) -> None:
+    for file in (image_folder / "train" / "down").iterdir():
+        file.rename(file.with_suffix(".h5"))
+    with pytest.raises(DataError, match=r"class 'down' has 0 images .* files of .* are left out \(\.h5 \d+\)"):
+        load_task(str(image_folder))
