@@ -10,18 +10,19 @@ name: cats                       # optional: instead of the file's own
 """
 
 import re
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from head2toe.extract.options import SEEDS, data_root
 from head2toe.extract.readers import formats
 from head2toe.extract.readers.listing import Listing
 from head2toe.extract.readers.splits import FOLDS
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
+from head2toe.store.common.text import parse_yaml
 
 _SUFFIXES = (".yaml", ".yml")
 FIELDS = ("path", "classes", "folds", "group", "seed", "name")
@@ -98,16 +99,19 @@ def load(file: Path) -> TaskFile:
         It is no YAML, has a field that is none of `FIELDS`, or a value of another kind.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"can't read the task file {file}: {' '.join(str(error).split())}") from error
+    content = parse_yaml(text, f"the task file {file}")
     if not isinstance(content, dict):
         raise DataError(f"the task file {file} is no mapping: expected lines like 'path: my_images'")
     if unknown := [field for field in content if field not in FIELDS]:
-        raise DataError(f"the task file {file} has an unknown field {unknown[0]!r}: known are {', '.join(FIELDS)}")
+        raise DataError(
+            f"the task file {file} has an unknown field {_short(unknown[0])}: known are {', '.join(FIELDS)}"
+        )
     for field, (fits, expected) in _EXPECTED.items():
         if content.get(field) is not None and not fits(content[field]):
-            raise DataError(f"{field} in the task file {file} is {content[field]!r}: expected {expected}")
+            raise DataError(f"{field} in the task file {file} is {_short(content[field])}: expected {expected}")
     if content.get("path") is None:
         raise DataError(f"the task file {file} has no path: expected a line like 'path: my_images'")
     classes = content.get("classes")
@@ -120,6 +124,14 @@ def load(file: Path) -> TaskFile:
         group=content.get("group"),
         seed=content.get("seed"),
     )
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it, however long it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    short.maxlevel = 2
+    return short.repr(value)
 
 
 def _is_classes(value: Any) -> bool:
