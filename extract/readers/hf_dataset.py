@@ -177,7 +177,7 @@ def _columns(features: Any, columns: Columns, datasets: Any, folder: Path) -> tu
     # Of several labels (CIFAR-100 has a coarse one), the one that is named so.
     labels.sort(key=lambda name: _LABEL_COLUMNS.index(name) if name in _LABEL_COLUMNS else len(_LABEL_COLUMNS))
     image, label = columns.path or next(iter(images), None), columns.label or next(iter(labels), None)
-    if image not in images or label is None:
+    if image is None or image not in images or label is None:
         raise DataError(
             f"no {'label' if image in images else 'image'} column in {folder} {there}: "
             f"expected one of type Image, and one of type ClassLabel or named {', '.join(_LABEL_COLUMNS)}; "

@@ -3,7 +3,9 @@
 # tasks/my_task.yaml
 path: ../photos/manifest.csv     # any format that a path may have, relative to this file
 classes: [cat, dog, neither]     # optional: names in label order
-folds: stratified                # optional: auto, vtab5, stratified, 800/200, holdout
+path_column: photo               # optional: the columns of a table that have none of the usual names
+label_column: kind
+folds: stratified                # optional: auto, vtab5, stratified, 800/200, holdout, or a number
 group: natural                   # optional: shown by `head2toe tasks`
 seed: 3                          # optional: draws folds and hold-out, instead of --seed
 name: cats                       # optional: instead of the file's own
@@ -16,16 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from head2toe.extract.options import SEEDS, data_root
+from head2toe.extract.options import FOLDS, SEEDS, data_root, is_folds
 from head2toe.extract.readers import formats
 from head2toe.extract.readers.listing import Listing
-from head2toe.extract.readers.splits import FOLDS
+from head2toe.extract.readers.tables import Columns
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
 from head2toe.store.common.text import parse_yaml
 
 _SUFFIXES = (".yaml", ".yml")
-FIELDS = ("path", "classes", "folds", "group", "seed", "name")
+FIELDS = ("path", "classes", "path_column", "label_column", "folds", "group", "seed", "name")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class TaskFile:
     classes : tuple of str, optional
         Names in label order.
     folds : str, optional
-        One of `head2toe.extract.readers.splits.FOLDS`.
+        As for `head2toe.extract.readers.splits.choose_folds`.
+    columns : Columns
+        The columns of a table that it names.
     group : str, optional
         A word that `head2toe tasks` shows.
     seed : int, optional
@@ -53,14 +57,20 @@ class TaskFile:
     name: str
     classes: tuple[str, ...] | None
     folds: str | None
+    columns: Columns
     group: str | None
     seed: int | None
 
-    def read(self) -> Listing:
-        """Read the images and labels that it points to; errors are those of `head2toe.extract.readers.formats.read`."""
+    def read(self, columns: Columns | None = None) -> Listing:
+        """Read the images and labels that it points to; errors are those of `head2toe.extract.readers.formats.read`.
+
+        Columns that are given go before those of the file.
+        """
         if not self.path.exists():
             raise DataError(f"the task file {self.file} points to {self.path}, which does not exist")
-        listing = formats.read(self.path)
+        given = columns or Columns()
+        merged = Columns(given.path or self.columns.path, given.label or self.columns.label)
+        listing = formats.read(self.path, merged)
         return listing if self.classes is None else listing.with_classes(self.classes, str(self.file))
 
 
@@ -120,7 +130,8 @@ def load(file: Path) -> TaskFile:
         path=file.parent / expanded(content["path"]),
         name=content.get("name") or file.stem,
         classes=None if classes is None else tuple(map(str, classes)),
-        folds=content.get("folds"),
+        folds=None if content.get("folds") is None else str(content["folds"]),
+        columns=Columns(content.get("path_column"), content.get("label_column")),
         group=content.get("group"),
         seed=content.get("seed"),
     )
@@ -145,7 +156,12 @@ def _is_classes(value: Any) -> bool:
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "path": (lambda value: isinstance(value, str) and bool(value), "a path relative to the task file"),
     "classes": (_is_classes, "a list of names, those that YAML takes for yes or no in quotes"),
-    "folds": (FOLDS.__contains__, f"one of {', '.join(FOLDS)}"),
+    "folds": (
+        lambda value: isinstance(value, str | int) and is_folds(str(value)),
+        f"one of {', '.join(FOLDS)}, or a number from 2 on",
+    ),
+    "path_column": (lambda value: isinstance(value, str) and bool(value), "the name of a column"),
+    "label_column": (lambda value: isinstance(value, str) and bool(value), "the name of a column"),
     "group": (lambda value: isinstance(value, str), "a word, such as natural, specialised or structured"),
     "seed": (
         lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEEDS,
