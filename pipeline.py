@@ -45,8 +45,9 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.nested and self.folds in ("800/200", "holdout"):
-            raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
+        if self.nested and self.folds in ("800/200", "holdout", "2"):
+            what = "two" if self.folds == "2" else "one held-out part"
+            raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is {what}")
         if self.costly and len(self.backbones) > 1:
             method, backbones = self.costly[0], " and ".join(self.backbones)
             raise BadRequest(f"{method} trains one backbone, not {backbones}: name one, or leave {method} out")
@@ -86,8 +87,16 @@ def extract(
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
-    known = load_task(task, seed=o.seed, folds=o.folds, download=o.download) if isinstance(task, str) else task
-    return extract_task(known, o, splits=splits, versions=versions())
+    if isinstance(task, str):
+        task = load_task(
+            task,
+            seed=o.seed,
+            folds=o.folds,
+            download=o.download,
+            path_column=o.path_column,
+            label_column=o.label_column,
+        )
+    return extract_task(task, o, splits=splits, versions=versions())
 
 
 def select(
@@ -205,7 +214,9 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     """Return a function from an image's name to a small JPEG, or None where task or image can't be read any more."""
     from head2toe.extract.tasks.thumbnails import task_thumbnails
 
-    return task_thumbnails(record["argument"], record["seed"])
+    options = record["options"]
+    columns = (options.get("path_column"), options.get("label_column"))  # a result made before has neither
+    return task_thumbnails(record["argument"], record["seed"], *columns)
 
 
 # --------------------------------------------------------------------------------------------------- the command line

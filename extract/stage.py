@@ -11,7 +11,14 @@ from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.features import loop
 from head2toe.extract.features.extraction import Extraction
-from head2toe.extract.features.notes import float32_note, nearest_note, repeated_notes, untapped_note, version_note
+from head2toe.extract.features.notes import (
+    class_notes,
+    float32_note,
+    nearest_note,
+    repeated_notes,
+    untapped_note,
+    version_note,
+)
 from head2toe.extract.features.reader import layer_index
 from head2toe.extract.images.batches import unreadable
 from head2toe.extract.images.frames import several_frames_note
@@ -58,7 +65,9 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
-    task = replace(task, notes=(*task.notes, *several_frames_note(images), *repeated_notes(task, digests)))
+    task = replace(
+        task, notes=(*task.notes, *class_notes(task), *several_frames_note(images), *repeated_notes(task, digests))
+    )
     backbone = _backbone_of(options)
     discovery = discover(backbone, options.taps, include_input=options.include_input)
     catalogue = Catalogue(options.store)

@@ -207,7 +207,7 @@ def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
         content = path.read_bytes()
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: nested deeper than Python reads
         raise StoreError(f"{path}: damaged (not JSON): {remedy}") from error
     if not isinstance(value, dict):
         raise StoreError(f"{path}: damaged (not a JSON object): {remedy}")

@@ -55,9 +55,9 @@ def test_bad_columns_of_a_manifest_are_named(
     train[-1]["fold"] = ""
     with pytest.raises(DataError, match="no fold, but other rows have one"):
         load_task(str(write_csv(tmp_path / "m.csv", train)))
-    unlabelled = [{"path": row["path"], "class": row["label"]} for row in rows]
+    unlabelled = [{"path": row["path"], "kind": row["label"]} for row in rows]
     for path in (write_csv(tmp_path / "m.csv", unlabelled), write_parquet(tmp_path / "m.parquet", unlabelled)):
-        with pytest.raises(DataError, match=r"no column 'label' in .* \(there are path, class\)"):
+        with pytest.raises(DataError, match=r"no column 'label' in .* \(there are path, kind\)"):
             load_task(str(path))
     (tmp_path / "m.csv").write_text("")
     with pytest.raises(DataError, match=r"no column 'path' in .* \(there are none\)"):

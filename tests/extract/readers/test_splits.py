@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract.options import ExtractOptions
+from head2toe.extract.options import FOLDS, ExtractOptions
 from head2toe.extract.readers import formats
 from head2toe.extract.readers.splits import (
-    FOLDS,
     NEVER,
     choose_folds,
     contiguous_folds,
@@ -74,7 +73,7 @@ def test_groups_stay_whole_in_folds_and_hold_out(rows: Rows, tmp_path: Path, wri
 
 
 def test_too_few_groups_are_counted() -> None:
-    with pytest.raises(DataError, match="3 groups of images: 5 folds need 5 groups"):
+    with pytest.raises(DataError, match="3 groups of training images: 5 folds need 5 groups; --folds auto"):
         grouped_folds(np.repeat([0, 1], 6), ["a", "b", "c"] * 4, seed=0)
 
 
@@ -189,5 +188,10 @@ def test_a_fold_of_minus_one_always_trains(image_folder: Path) -> None:
 
 
 def test_options_offer_all_ways_to_fold() -> None:
-    choices = next(field.metadata["choices"] for field in fields(ExtractOptions) if field.name == "folds")
-    assert choices == FOLDS
+    (help_text,) = (field.metadata["help"] for field in fields(ExtractOptions) if field.name == "folds")
+    assert all(how in help_text for how in FOLDS)
+    for how in (*FOLDS, "2", "10", 3):
+        assert ExtractOptions(folds=how).folds == str(how)
+    for how in ("ten", "1", "0", "-3", "2.5", "", "٣", "99999"):
+        with pytest.raises(BadRequest, match="none of auto, vtab5, stratified, 800/200, holdout, nor a number from 2"):
+            ExtractOptions(folds=how)
