@@ -13,7 +13,7 @@ from head2toe.store.common.errors import DataError, StoreError
 from head2toe.store.common.files import PARTIAL, Lock, explained
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit
-from head2toe.store.format.float16 import float32_because
+from head2toe.store.format.float16 import FEW_ROWS, float32_because
 from head2toe.store.format.layout import Spec, commit_file, lock_file
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.reading.row_map import as_slice
@@ -192,8 +192,9 @@ class BlockWriter:
             )
         reasons: dict[str, str] = {}
         if self._spec.dtype == "float16":
+            few = self._spec.n_blocks > 1 and len(self.rows) < FEW_ROWS <= self._spec.rows_per_block
             for name in self._spec.layers.names:
-                if (reason := float32_because(self._staging.layer(name))) is not None:
+                if (reason := float32_because(self._staging.layer(name), few=few)) is not None:
                     reasons[name] = reason
         dtypes = ["float32" if name in reasons else self._spec.dtype for name in self._spec.layers.names]
         with explained(self._path):
