@@ -13,8 +13,9 @@ from pathlib import Path
 
 from head2toe.store.common.cli import Check
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import Lock, explained, preallocate, sync_folder, write_bytes
+from head2toe.store.common.files import explained, preallocate, sync_folder, write_bytes
 from head2toe.store.common.text import readable
+from head2toe.store.reading.store_lock import Lock
 
 ANOTHER_ROOT = "choose a folder on a local disk with --store DIR or HEAD2TOE_STORE"
 """The remedy for a root that won't do."""

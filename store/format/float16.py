@@ -9,7 +9,7 @@ HALF_STEP = 2.0**-11
 """The largest relative rounding error of a normal float16; below 2**-14 it grows, and what is below 2**-25 is zero."""
 
 OFFSET_LOSS = 2.0**-7
-"""How much of a feature's range (largest less smallest value) rounding may cost, which it does where an offset is large."""
+"""How much of a feature's range (largest less smallest value) rounding may cost, as it does beside a large offset."""
 
 FEW_ROWS = 32
 """So many rows, at least, show what range a feature has."""
@@ -62,7 +62,8 @@ def _rounding_error(values: np.ndarray, buffer: np.ndarray) -> np.ndarray:
     """Return each feature's largest rounding error in float16, (features,) float32; the buffer is overwritten."""
     upcast(values.astype(np.float16), buffer)
     np.subtract(buffer, values, out=buffer)
-    return np.maximum(buffer.max(axis=1), -buffer.min(axis=1))
+    error: np.ndarray = np.maximum(buffer.max(axis=1), -buffer.min(axis=1))
+    return error
 
 
 def upcast(values: np.ndarray, out: np.ndarray) -> None:

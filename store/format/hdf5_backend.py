@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from head2toe.store.common.files import explained, partial_name, sync_file, sync_folder
+from head2toe.store.common.files import ANOTHER_ROOT, explained, partial_name, sync_file, sync_folder
 from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
 from head2toe.store.format.layout import Spec, folder_name
@@ -59,7 +59,7 @@ class Hdf5Backend:
         dtypes = layer_dtypes(spec, commits)
         target = path / INDEX
         partial = partial_name(target)
-        with explained(target):
+        with explained(target, ANOTHER_ROOT):
             with h5py.File(partial, "w-", libver=("v110", "v110"), track_order=True) as file:
                 file.attrs.update({"key": spec.key, "identity": canonical(spec.identity)})
                 for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import explained
+from head2toe.store.common.files import ANOTHER_ROOT, explained
 from head2toe.store.common.text import readable
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec
@@ -56,7 +56,7 @@ def require_space(root: Path, estimates: Sequence[Estimate], *, writers: int = 1
     """
     needed = sum(estimate.nbytes + writers * estimate.scratch for estimate in estimates)
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
-    with explained(existing):
+    with explained(existing, ANOTHER_ROOT):
         free = shutil.disk_usage(existing).free
     if free < needed:
         raise StoreError(

@@ -10,14 +10,14 @@ from types import TracebackType
 
 import numpy as np
 from head2toe.store.common.errors import DataError, StoreError
-from head2toe.store.common.files import PARTIAL, Lock, explained
+from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, explained
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit
 from head2toe.store.format.float16 import FEW_ROWS, float32_because
 from head2toe.store.format.layout import Spec, commit_file, lock_file
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.reading.row_map import as_slice
-from head2toe.store.reading.store_lock import lock_shared
+from head2toe.store.reading.store_lock import Lock, lock_shared
 from head2toe.store.writing.block_file import Staging, write_block
 from head2toe.store.writing.reuse import Reuse
 from head2toe.store.writing.seal import seal
@@ -197,7 +197,7 @@ class BlockWriter:
                 if (reason := float32_because(self._staging.layer(name), few=few)) is not None:
                     reasons[name] = reason
         dtypes = ["float32" if name in reasons else self._spec.dtype for name in self._spec.layers.names]
-        with explained(self._path):
+        with explained(self._path, ANOTHER_ROOT):
             files, places = write_block(self._path, self._spec, self._block, dtypes, self._staging.layer)
             Commit(self._block, files, places, reasons, reused=self._reused).write(self._path, self._spec)
         self.close()
