@@ -1,6 +1,5 @@
 """Stage one's loop: images through the backbone once, pooled features of every tap into the stores."""
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 
@@ -11,6 +10,7 @@ from head2toe.extract.features.reader import FeatureReader
 from head2toe.extract.images.batches import batches
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.progress import Progress
+from head2toe.store.writing.waiting import Waiting
 from head2toe.store.writing.writer import StoreWriter
 
 
@@ -41,6 +41,7 @@ def run(
     reader = FeatureReader(backbone, taps, tuple(writers), tokens, amp=amp, compiled_for=compiled_for)
     extracted, total = 0, len(set[str]().union(*(writer.missing() for writer in writers.values())))
     with closing(reader):
+        waiting = Waiting()
         while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
             claimed = 0
             for block in blocks:
@@ -65,6 +66,8 @@ def run(
                             progress(extracted, total)
                     for claim in claims.values():
                         claim.commit()
-            if not claimed:
-                time.sleep(0.5)  # all that is left is in other processes' hands
+            if claimed:
+                waiting = Waiting()
+            else:  # all that is left is in other processes' hands
+                waiting.pause(0.5, lambda: "; ".join(filter(None, (writer.others() for writer in writers.values()))))
     return extracted

@@ -11,7 +11,7 @@ import re
 import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,35 @@ def printable(text: str | Path) -> str:
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def owner(path: Path) -> str:
+    """Name who owns a file, by number where the number has no name."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"user {path.stat().st_uid}"
+
+
+def share(path: Path | int, folder: Path) -> None:
+    """Let the group use a file or folder that was just made, if the folder it is in is shared: setgid, group-writable.
+
+    What the umask took from the group is given back; elsewhere nothing changes.
+    """
+    shared = folder.stat().st_mode
+    if not (shared & stat.S_ISGID and shared & stat.S_IWGRP):
+        return
+    mode = os.stat(path).st_mode  # noqa: PTH116 - a path or a descriptor
+    with suppress(PermissionError):  # a file system without modes, such as a mounted FAT: then none keeps anybody out
+        os.chmod(path, stat.S_IMODE(mode) | (mode & stat.S_IRWXU) >> 3)  # noqa: PTH101
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder, and those above it that are missing, each of them shared as the one above it (see `share`)."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            share(folder, folder.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Make renames and links inside a folder durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -184,6 +213,7 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
     partial = partial_name(path)
     try:
         with partial.open("xb") as file:
+            share(file.fileno(), path.parent)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

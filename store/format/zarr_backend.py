@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from head2toe.store.common.files import ANOTHER_ROOT, explained, sync_folder, write_bytes
+from head2toe.store.common.files import ANOTHER_ROOT, explained, make_folders, sync_folder, write_bytes
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
 from head2toe.store.format.layout import Spec, folder_name
 from zarr.abc.buffer import Buffer
@@ -29,7 +29,7 @@ class ZarrBackend:
     def create(self, path: Path, spec: Spec) -> None:
         """Make a folder for every layer."""
         for name in spec.layers.names:
-            (path / GROUP / folder_name(name)).mkdir(parents=True)
+            make_folders(path / GROUP / folder_name(name))
         sync_folder(path / GROUP)
 
     def place(self, spec: Spec, block: int, dtypes: Sequence[str], partial: Callable[[str], Path]) -> tuple[Place, ...]:  # noqa: ARG002

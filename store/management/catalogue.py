@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import ANOTHER_ROOT, expanded, explained, sync_folder
+from head2toe.store.common.files import ANOTHER_ROOT, expanded, explained, make_folders, sync_folder
 from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.backends import FORMATS, backend
 from head2toe.store.format.damage import damaged, default_root, is_key, remedy
@@ -24,6 +24,7 @@ from head2toe.store.format.layout import (
     store_path,
 )
 from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.writing.file_system import require_access, require_file_system
 from head2toe.store.writing.space import remaining, require_space
 from head2toe.store.writing.writer import StoreWriter
 
@@ -49,7 +50,7 @@ class Catalogue:
         self.root = expanded(root).absolute() if root else default_root()
 
     def paths(self) -> Iterator[Path]:
-        """Yield the folders of all stores, finished, unfinished or damaged, and links to such, in the order of their keys.
+        """Yield the folders of all stores, finished or not, damaged or not, and links to such, in the order of keys.
 
         Raises
         ------
@@ -184,6 +185,9 @@ class Catalogue:
         if seal_file(path).is_file():
             FeatureStore.open(path)  # a damaged one is reported, not written over
             return StoreWriter(path, existing)
+        if present:
+            require_access([path / "commit", path / "lock"])
+            require_file_system(path / "lock")
         writer = StoreWriter(path, existing, list(self._siblings(identity, spec)))
         require_space(self.root, [remaining(existing, writer.pending())])
         return writer
@@ -242,11 +246,13 @@ def _create(root: Path, path: Path, spec: Spec) -> None:
     If several processes do so at once, one of them gives the store its name, and the others use its folder.
     """
     with explained(root, ANOTHER_ROOT):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
+        require_access([path.parent])
         temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             for name in ("commit", "lock"):
-                (temporary / name).mkdir(parents=True)
+                make_folders(temporary / name)
+            require_file_system(temporary / "lock")
             backend(spec.format).create(temporary, spec)
             spec.write(temporary)
             try:

@@ -5,17 +5,43 @@ The latter is shared by those who have the store open, and exclusive for who rem
 
 import errno
 import fcntl
+import getpass
 import os
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import ANOTHER_ROOT, explained
+from head2toe.store.common.files import ANOTHER_ROOT, explained, share
 from head2toe.store.format.damage import damaged
 from head2toe.store.format.layout import spec_file
 
 _PATIENCE, _PAUSE = 40, 0.05  # tries, seconds
 _NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+def holder(path: Path) -> str:
+    """Say who holds, or held last, a lock that `Lock.take` made the file of."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(200)
+    except OSError:  # it was never held, or is out of reach
+        return "another process"
+    return "".join(character for character in text if character.isprintable()) or "another process"
+
+
+def _sign(fd: int, path: Path) -> None:
+    """Write into the file of a lock who holds it; who can't do that holds the lock all the same."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # the number has no name here, as in a container
+        user = f"user {os.getuid()}"
+    text = f"process {os.getpid()} of {user} on {socket.gethostname()}".encode("utf-8", "replace")
+    with suppress(OSError):
+        share(fd, path.parent)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, text, 0)
 
 
 class NoFlock(StoreError):
@@ -69,6 +95,8 @@ class Lock:
                     "disk (--store DIR) and copy it here when it is complete"
                 ) from error
             raise StoreError(f"{path}: can't be locked: {error.strerror}") from error
+        if create:
+            _sign(fd, path)
         return cls(fd, path)
 
     def release(self) -> None:

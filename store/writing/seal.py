@@ -16,8 +16,9 @@ from head2toe.store.format.key import FORMAT_VERSION
 from head2toe.store.format.layout import Spec, lock_file, seal_file
 from head2toe.store.format.records import write_record
 from head2toe.store.reading.mapping import view
-from head2toe.store.reading.store_lock import Lock
+from head2toe.store.reading.store_lock import Lock, holder
 from head2toe.store.writing.block_file import sync_folders, write_block
+from head2toe.store.writing.waiting import Waiting
 
 _WIDE = ".wide"
 
@@ -36,8 +37,9 @@ def seal(path: Path, spec: Spec) -> None:
         return
     read_commits(path, spec)  # complain before waiting
     with explained(path, ANOTHER_ROOT):
-        lock = Lock.take(lock_file(path, "seal"), wait=True)
-        assert lock is not None  # it waited
+        file, waiting = lock_file(path, "seal"), Waiting()
+        while (lock := Lock.take(file)) is None:
+            waiting.pause(0.1, lambda: f"store {spec.key[:12]} to be sealed by {holder(file)}")
         with lock:
             if seal_file(path).is_file():
                 return

@@ -17,7 +17,7 @@ from head2toe.store.format.float16 import FEW_ROWS, float32_because
 from head2toe.store.format.layout import Spec, commit_file, lock_file
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.reading.row_map import as_slice
-from head2toe.store.reading.store_lock import Lock, lock_shared
+from head2toe.store.reading.store_lock import Lock, holder, lock_shared
 from head2toe.store.writing.block_file import Staging, write_block
 from head2toe.store.writing.reuse import Reuse
 from head2toe.store.writing.seal import seal
@@ -111,6 +111,13 @@ class StoreWriter:
             lock.release()
             return None
         return BlockWriter(self.path, self.spec, block, lock, self._reuse)
+
+    def others(self) -> str:
+        """Say who writes the blocks that are still missing: "row block 3 of store 12ab, which …"."""
+        return ", ".join(
+            f"row block {block} of store {self.key[:12]}, which {holder(lock_file(self.path, block))} writes"
+            for block in self.pending()[:3]
+        )
 
     def seal(self) -> FeatureStore:
         """Make the store complete once all blocks are committed, and open it. Any number of processes may call this.
