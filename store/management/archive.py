@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import zarr
 from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import crc32c, explained, sync_file, sync_folder
+from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, sync_file, sync_folder
 from head2toe.store.common.progress import Counter, Progress
 from head2toe.store.format.commits import Commit, Place, read_commits
-from head2toe.store.format.layout import Spec, damaged, folder_name, images_file, spec_file, store_path
+from head2toe.store.format.damage import damaged, store_name
+from head2toe.store.format.layout import Spec, folder_name, images_file, spec_file, store_path
 from head2toe.store.management.catalogue import TEMPORARY, Catalogue
 from head2toe.store.management.verify import verify
 from head2toe.store.reading.feature_store import FeatureStore
@@ -100,9 +101,9 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
     commits = read_commits(source / _AROUND, spec)
     path = store_path(catalogue.root, spec.key)
     if spec_file(path).is_file():
-        raise BadRequest(f"{path}: this store is there already; `head2toe store rm {spec.key[:12]}` removes it")
+        raise BadRequest(f"{path}: this store is there already; `head2toe store rm {store_name(path)}` removes it")
     temporary = catalogue.root / f"{TEMPORARY}{uuid.uuid4().hex}"
-    with explained(catalogue.root):
+    with explained(catalogue.root, ANOTHER_ROOT):
         try:
             shutil.copytree(source / _AROUND, temporary)
             (temporary / "lock").mkdir()

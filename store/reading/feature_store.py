@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from head2toe.store.common.errors import DataError, StoreError
-from head2toe.store.common.files import Lock
 from head2toe.store.format.commits import Commit, layer_dtypes, read_commits
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec, read_spec_json, seal_file
 from head2toe.store.reading import mapping
 from head2toe.store.reading.design import DEFAULT_BYTES, Block, Span
 from head2toe.store.reading.design_matrix import DesignMatrix
-from head2toe.store.reading.store_lock import lock_shared
+from head2toe.store.reading.store_lock import Lock, lock_shared
 from numpy.typing import ArrayLike
 
 

@@ -13,8 +13,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
-from head2toe.store.common.files import explained
-from head2toe.store.format.layout import damaged
+from head2toe.store.common.files import ANOTHER_ROOT, explained
+from head2toe.store.format.damage import damaged
 
 _CAPACITY = max(16, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
 _WILLNEED = getattr(os, "POSIX_FADV_WILLNEED", None)  # hints are absent on some platforms, and then aren't given
@@ -54,7 +54,7 @@ def mapped(path: Path, nbytes: int, *, sparse: bool = False) -> mmap.mmap:
         if name in _cache:
             _cache.move_to_end(name)
             return _cache[name]
-    with explained(path), path.open("rb", buffering=0) as file:
+    with explained(path, ANOTHER_ROOT), path.open("rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size != nbytes:
             raise damaged(path, "changed while it was being opened")
         view = mmap.mmap(file.fileno(), nbytes, access=mmap.ACCESS_READ)
@@ -105,7 +105,7 @@ def read_ahead(path: Path, start: int, stop: int) -> None:
     """
     if _WILLNEED is None:
         return
-    with explained(path):
+    with explained(path, ANOTHER_ROOT):
         fd = os.open(path, os.O_RDONLY)
         try:
             if not all(_is_cached(fd, at) for at in (start, (start + stop) // 2, stop - 1)):

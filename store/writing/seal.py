@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from head2toe.store.common.files import PARTIAL, Lock, crc32c, explained
+from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, crc32c, explained
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit, read_commits
 from head2toe.store.format.key import FORMAT_VERSION
 from head2toe.store.format.layout import Spec, lock_file, seal_file
 from head2toe.store.format.records import write_record
 from head2toe.store.reading.mapping import view
+from head2toe.store.reading.store_lock import Lock, holder
 from head2toe.store.writing.block_file import sync_folders, write_block
+from head2toe.store.writing.waiting import Waiting
 
 _WIDE = ".wide"
 
@@ -34,9 +36,10 @@ def seal(path: Path, spec: Spec) -> None:
     if seal_file(path).is_file():
         return
     read_commits(path, spec)  # complain before waiting
-    with explained(path):
-        lock = Lock.take(lock_file(path, "seal"), wait=True)
-        assert lock is not None  # it waited
+    with explained(path, ANOTHER_ROOT):
+        file, waiting = lock_file(path, "seal"), Waiting()
+        while (lock := Lock.take(file)) is None:
+            waiting.pause(0.1, lambda: f"store {spec.key[:12]} to be sealed by {holder(file)}")
         with lock:
             if seal_file(path).is_file():
                 return
