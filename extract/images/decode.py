@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 from head2toe.extract.images.decoders import NoImage, TooLarge, open_image
-from head2toe.extract.images.png_metadata import without_large_metadata
+from head2toe.extract.images.metadata import without_failing_metadata
 from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.errors import DataError, OutOfMemory
 from PIL import Image
@@ -70,7 +70,7 @@ def decode(name: str, file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Ima
     # A second time without metadata that makes Pillow fail, and because other threads may have taken the memory, which
     # some decoders call damage.
     for attempt in range(2):
-        content = (without_large_metadata(file) or file) if attempt else file
+        content = (without_failing_metadata(file) or file) if attempt else file
         try:
             return _upright_rgb(content, max_pixels)
         except NoImage as error:
