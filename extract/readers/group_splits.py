@@ -66,7 +66,8 @@ def held_out_groups(labels: np.ndarray, groups: Sequence[str], fraction: float, 
         uneven = ((rows - fraction * sizes) ** 2 / sizes).sum(axis=1)
         return np.asarray(missing + uneven + _EMPTY * (groups[:, -1] == 0))
 
-    return _best(counts, 2, cost, seed)[of_row] == 1
+    held_out: np.ndarray = _best(counts, 2, cost, seed)[of_row] == 1
+    return held_out
 
 
 def group_folds(labels: np.ndarray, groups: Sequence[str], n_folds: int, seed: int) -> np.ndarray:
@@ -99,7 +100,8 @@ def group_folds(labels: np.ndarray, groups: Sequence[str], n_folds: int, seed: i
         uneven = ((rows - sizes / n_folds) ** 2 / sizes).sum(axis=1)
         return np.asarray(whole + _RATHER_NOT * (rows == 0).sum(axis=1) + uneven + _EMPTY * (groups[:, -1] == 0))
 
-    return _best(counts, n_folds, cost, seed)[of_row].astype(np.int64)
+    folds: np.ndarray = _best(counts, n_folds, cost, seed)[of_row].astype(np.int64)
+    return folds
 
 
 def _counts(labels: np.ndarray, groups: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
