@@ -66,8 +66,8 @@ def held_out_groups(labels: np.ndarray, groups: Sequence[str], fraction: float, 
         uneven = ((rows - fraction * sizes) ** 2 / sizes).sum(axis=1)
         return np.asarray(missing + uneven + _EMPTY * (groups[:, -1] == 0))
 
-    in_part: np.ndarray = _best(counts, 2, cost, seed)[of_row] == 1
-    return in_part
+    held_out: np.ndarray = _best(counts, 2, cost, seed)[of_row] == 1
+    return held_out
 
 
 def group_folds(labels: np.ndarray, groups: Sequence[str], n_folds: int, seed: int) -> np.ndarray:
