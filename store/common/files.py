@@ -27,6 +27,7 @@ _CRC_CHUNK = 1 << 20  # bytes
 _ANEW = "remove it, and it will be made anew"
 _LARGEST_RECORD = 1 << 28  # bytes; the largest there are name a million images
 _DEEPEST = 64  # levels of JSON, which is read and written by recursion
+_FEW_INODES = 64  # so many are freed at once when a failed attempt is cleaned up, before anybody counts
 _ANOTHER_FILE = "name another file or folder"
 _REMEDIES = {
     errno.ENOSPC: "no space left on its disk: free some, or {another}",
@@ -75,7 +76,8 @@ def in_words(error: OSError, path: Path | None = None, another: str = _ANOTHER_F
     file = error.filename if isinstance(error.filename, str) else path
     start = "" if file is None else f"{_PARTIAL_NAME.sub('', str(file))}: "
     reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
-    if error.errno == errno.ENOSPC and path is not None and inodes_left(path) == 0:
+    inodes = inodes_left(path) if error.errno == errno.ENOSPC and path is not None else None
+    if inodes is not None and inodes < _FEW_INODES:
         reason = _NO_INODES
     gone = _GONE if error.errno == errno.ENOENT and another == ANOTHER_ROOT else ""
     return start + reason.replace("{another}", another) + gone
@@ -122,14 +124,6 @@ def expanded(path: str | Path) -> Path:
 def printable(text: str | Path) -> str:
     """Write out what UTF-8 can't hold (`udce9`), as in file names of an older system."""
     return str(text).encode("utf-8", "backslashreplace").decode()
-
-
-def owner(path: Path) -> str:
-    """Name who owns a file, by number where the number has no name."""
-    try:
-        return path.owner()
-    except KeyError:
-        return f"user {path.stat().st_uid}"
 
 
 def share(path: Path | int, folder: Path) -> None:

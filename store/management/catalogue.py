@@ -176,6 +176,7 @@ class Catalogue:
         with explained(path, ANOTHER_ROOT):
             present = path.exists()
         if not present:
+            require_space(self.root, [remaining(spec, range(spec.n_blocks))])
             _create(self.root, path, spec)
         existing = Spec.read(path)
         if existing.layers != spec.layers:

@@ -136,7 +136,7 @@ def _check(path: Path, spec: Spec, progress: Progress | None) -> Verification:
             pending.append(block)
     if complete:
         try:
-            files.extend((file, None) for file in _index_files(path))
+            files.extend((file, None) for file in index_files(path))
         except StoreError as error:
             faults.append(_fault_of_record(seal_file(path), error, None))
     faults += _compare(path, files, progress)
@@ -152,7 +152,7 @@ def _fault_of_record(file: Path, error: StoreError, block: int | None) -> Fault:
     return Fault(file, str(error).removeprefix(f"{file}: "), block, unreadable=True)
 
 
-def _index_files(path: Path) -> list[BlockFile]:
+def index_files(path: Path) -> list[BlockFile]:
     """List the metadata files that sealing wrote; raises `StoreError` if their record is damaged."""
     content = read_record(seal_file(path))
     try:

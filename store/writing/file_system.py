@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, explained, owner, write_bytes
+from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, explained, write_bytes
 from head2toe.store.reading.store_lock import Lock
 
 
@@ -74,6 +74,14 @@ def require_access(folders: Iterable[Path]) -> None:
     for folder in folders:
         if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise StoreError(
-                f"{folder}: can't be written by you: ask {owner(folder)} to `chmod -R g+rwX` it (with umask 002 the "
+                f"{folder}: can't be written by you: ask {_owner(folder)} to `chmod -R g+rwX` it (with umask 002 the "
                 f"group may write from the start), or {ANOTHER_ROOT}"
             )
+
+
+def _owner(path: Path) -> str:
+    """Name who owns a file, by number where the number has no name."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"user {path.stat().st_uid}"
