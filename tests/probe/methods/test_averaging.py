@@ -8,6 +8,7 @@ from head2toe.probe.heads.scaling import standardized_rows
 from head2toe.probe.methods.averaging import Average
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.sweep import evaluate
 from scipy.special import log_softmax
 
@@ -60,3 +61,19 @@ def test_every_method_has_the_same_outcome(data: ProbeData) -> None:
         assert outcome.fold_log_probabilities.shape == (100, 3)
         assert np.isfinite(outcome.test_log_probabilities).all()
         assert (outcome.model is None) == (method == "knn")
+
+
+def test_the_null_model_is_chosen_averaged_and_predicts_the_frequencies(data: ProbeData) -> None:
+    null = next(one for one in METHODS["l21"].candidates(data) if one.settings["lambda_ratio"] == 1.0)
+    logp, model = null.refit(data, {})
+    frequencies = np.bincount(data.labels[:100]) / 100
+    np.testing.assert_allclose(np.exp(logp), np.tile(frequencies, (40, 1)), rtol=1e-6)
+    assert model is not None
+    assert model.coef.shape == (0, 3)
+    np.testing.assert_allclose(np.exp(log_softmax(model.intercept)), frequencies, rtol=1e-6)
+    columns = np.arange(0, 60)
+    head = HeadOnColumns({}, 512, [columns] * 5, columns, standardized_rows)
+    averaged, combined = Average({}, ((head, {"C": 1.0}), (null, {}))).refit(data, {})
+    assert combined is not None
+    assert np.array_equal(combined.columns, columns)
+    np.testing.assert_allclose(averaged, log_softmax((head.refit(data, {"C": 1.0})[0] + logp) / 2, axis=1))
