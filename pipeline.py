@@ -24,7 +24,7 @@ from head2toe.probe.stage_results import RunResult, SelectResult
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import root_option, store
-from head2toe.store.common.cli import Commands, echo_checks, json_option, setting_options, show
+from head2toe.store.common.cli import Commands, echo, echo_checks, json_option, setting_options, show
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import printable, require_writable
 from head2toe.store.common.fingerprint import code_fingerprint, versions
@@ -317,7 +317,7 @@ def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given
         echo_extraction(extraction)
     echo_result(result.record, result.file, result.recalled)
     if saved:
-        click.echo(f"model      {save_model}  ({saved})")
+        echo(f"model      {save_model}  ({saved})")
 
 
 @main.command()

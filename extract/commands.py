@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
-from head2toe.store.common.cli import json_option, show
+from head2toe.store.common.cli import echo, json_option, show
 
 if TYPE_CHECKING:
     from head2toe.extract.backbone.taps import Tap
@@ -31,7 +31,7 @@ def tasks(as_json: bool) -> None:
         show({"tasks": [asdict(task) for task in named]})
     else:
         rows = [(task.name, task.group, str(task.n_classes or ""), task.where) for task in named]
-        click.echo(table(("task", "group", "classes", "where"), rows))
+        echo(table(("task", "group", "classes", "where"), rows))
 
 
 @click.command()
@@ -93,9 +93,9 @@ def _echo_layers(
     ]
     rows.append((f"{len(rows)} layers", "", "", *(f"{features:,}" for features in total.values())))
     rows.append((f"{images:,} images", "float16", "", *(f"{2e-6 * images * n:.1f} MB" for n in total.values())))
-    click.echo(table(("tap", "shape", "layout", *(f"at {size}" for size in total)), rows))
+    echo(table(("tap", "shape", "layout", *(f"at {size}" for size in total)), rows))
     for name, reason in untapped.items():
-        click.echo(f"not tapped: {name}: {reason}")
+        echo(f"not tapped: {name}: {reason}")
 
 
 def echo_extraction(extraction: "Extraction") -> None:
@@ -103,11 +103,11 @@ def echo_extraction(extraction: "Extraction") -> None:
     done, rows = extraction.images_extracted, len(extraction.digests)
     how = f"{done} images extracted" if done else "nothing to extract: the store holds all images"
     reused = f", {extraction.images_reused} reused" if extraction.images_reused else ""
-    click.echo(f"task       {extraction.task.name}: {rows} images, {len(extraction.task.classes)} classes")
-    click.echo(f"extract    {how}{reused} ({extraction.seconds:.1f} s)")
+    echo(f"task       {extraction.task.name}: {rows} images, {len(extraction.task.classes)} classes")
+    echo(f"extract    {how}{reused} ({extraction.seconds:.1f} s)")
     for note in extraction.notes:
-        click.echo(f"note       {note}")
+        echo(f"note       {note}")
     for size, written in extraction.stores.items():
-        click.echo(f"store      {written.path}  (target size {size}: {written.layers.n_features:,} features)")
+        echo(f"store      {written.path}  (target size {size}: {written.layers.n_features:,} features)")
     for reason in extraction.skipped:
-        click.echo(f"skipped    {reason}", err=True)
+        echo(f"skipped    {reason}", err=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.store.common.cli import json_option, show
+from head2toe.store.common.cli import echo, json_option, show
 from head2toe.store.common.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
     """
     from head2toe.probe.results.summary import method_table, settings_line
 
-    click.echo(f"\n{method_table(record)}\n")
+    echo(f"\n{method_table(record)}\n")
     width = max(len(method["name"]) for method in record["methods"])
     for method in record["methods"]:
-        click.echo(f"chosen     {method['name']:<{width}}  {settings_line(method) or 'nothing to choose'}")
-    click.echo(f"result     {file}{'  (recalled: --fresh computes it again)' if recalled else ''}")
+        echo(f"chosen     {method['name']:<{width}}  {settings_line(method) or 'nothing to choose'}")
+    echo(f"result     {file}{'  (recalled: --fresh computes it again)' if recalled else ''}")
 
 
 def report_command(thumbnails: ThumbnailSource) -> click.Command:
@@ -83,7 +83,7 @@ def report_command(thumbnails: ThumbnailSource) -> click.Command:
             show({"report": str(file), "runs": [str(run.folder) for run in shown]})
         else:
             subject = shown[0].folder if len(shown) == 1 else f"{len(shown)} runs"
-            click.echo(f"report     {file}  ({subject})")
+            echo(f"report     {file}  ({subject})")
 
     return report
 
@@ -118,9 +118,9 @@ def results_command(output: Path, as_json: bool, as_csv: bool) -> None:
     elif as_csv:
         click.echo(run_table.as_csv(rows))
     else:
-        click.echo(run_table.as_text(rows) if rows else f"no runs below {output}")
+        echo(run_table.as_text(rows) if rows else f"no runs below {output}")
 
 
 def _pass_over(line: str) -> None:
     """Tell of a file or folder that is left out."""
-    click.echo(f"passed over: {line}", err=True)
+    echo(f"passed over: {line}", err=True)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 from head2toe.select.options import RECIPES
+from head2toe.store.common.cli import echo
 
 if TYPE_CHECKING:
     from head2toe.select.stage import Selected
@@ -39,10 +40,10 @@ def echo_selection(selected: "Selected", recipe: str) -> None:
         for size, selection in selected.selections.items()
         for c in selection.certificates
     ]
-    click.echo(table(header, rows))
+    echo(table(header, rows))
     for size, selection in selected.selections.items():
         for c in selection.certificates:
             if c.note:
-                click.echo(f"target size {size}, {header[1]} {c.ratio:.3g}: {c.note}")
+                echo(f"target size {size}, {header[1]} {c.ratio:.3g}: {c.note}")
     for file in selected.files.values():
-        click.echo(f"selection  {file}{'  (recalled)' if selected.recalled else ''}")
+        echo(f"selection  {file}{'  (recalled)' if selected.recalled else ''}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from head2toe.store.common.cli import json_option, show
+from head2toe.store.common.cli import echo, json_option, show
 
 _FROM_0 = click.FloatRange(min=0)
 
@@ -47,7 +47,7 @@ def store_ls(root: Path | None, as_json: bool) -> None:
     if as_json:
         show({"root": str(catalogue.root), "stores": [entry_document(store) for store in stores]})
     else:
-        click.echo(entries_text(stores) if stores else f"no stores below {catalogue.root}")
+        echo(entries_text(stores) if stores else f"no stores below {catalogue.root}")
 
 
 @store.command("info")
@@ -66,7 +66,7 @@ def store_info(name: str, root: Path | None, as_json: bool) -> None:
     if as_json:
         show(info_document(description))
     else:
-        click.echo(info_text(description))
+        echo(info_text(description))
 
 
 @store.command("verify")
@@ -96,9 +96,9 @@ def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_jso
     if as_json:
         show({"stores": list(map(verification_document, verifications)), "unreadable": unreadable})
     elif verifications or not paths:
-        click.echo("\n".join(map(verification_text, verifications)) or f"no stores below {catalogue.root}")
+        echo("\n".join(map(verification_text, verifications)) or f"no stores below {catalogue.root}")
     for message in unreadable:
-        click.echo(f"Error: {message}", err=True)
+        echo(f"Error: {message}", err=True)
     if unreadable or any(verification.faults for verification in verifications):
         sys.exit(1)
 
@@ -126,7 +126,7 @@ def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, ro
     if as_json:
         show(collected_document(collected))
     else:
-        click.echo(collected_text(collected, dry_run=dry_run))
+        echo(collected_text(collected, dry_run=dry_run))
 
 
 @store.command("rm")
@@ -147,7 +147,7 @@ def store_rm(names: tuple[str, ...], root: Path | None, as_json: bool) -> None:
     if as_json:
         show({"removed": freed})
     else:
-        click.echo("\n".join(f"removed {path} ({readable(nbytes)})" for path, nbytes in freed.items()))
+        echo("\n".join(f"removed {path} ({readable(nbytes)})" for path, nbytes in freed.items()))
 
 
 @store.command("export")
@@ -170,7 +170,7 @@ def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> N
     if as_json:
         show({"target": str(target), "bytes": nbytes})
     else:
-        click.echo(f"exported {target} ({readable(nbytes)})")
+        echo(f"exported {target} ({readable(nbytes)})")
 
 
 @store.command("import")
@@ -190,4 +190,4 @@ def store_import(source: Path, root: Path | None, as_json: bool) -> None:
     if as_json:
         show({"key": imported.key, "store": str(imported.path)})
     else:
-        click.echo(f"imported {imported.path}")
+        echo(f"imported {imported.path}")

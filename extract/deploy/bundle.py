@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+from head2toe.extract.deploy.bundle_document import fault_of_document
 from head2toe.extract.deploy.model_card import model_card
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import explained, read_json, write_bytes, write_json
@@ -173,6 +174,8 @@ class Bundle:
             raise DataError(f"{folder / MODEL}: version {written}, this is version {FORMAT_VERSION}: upgrade head2toe")
         if document != _sealed({name: value for name, value in document.items() if name != "sha256"}):
             raise DataError(f"{folder / MODEL}: damaged (not what was written): {_REMEDY}")
+        if fault := fault_of_document(document):
+            raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {_REMEDY}")
         return cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
 
     def _document(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from head2toe.extract.options import MAX_PIXELS
-from head2toe.store.common.cli import json_option, show
+from head2toe.store.common.cli import echo, json_option, show
 from head2toe.store.common.errors import BadRequest
 
 MODELS = "models"
@@ -81,6 +81,7 @@ def load_options(command: Any) -> Any:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File.  [default: stdout]")
 @click.option("--format", "kind", type=click.Choice(["csv", "jsonl", "parquet"]), help="[default: the file's suffix]")
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="So many classes an image.")
+@click.option("--csv-safe", is_flag=True, help="In CSV, ' before class names that spreadsheets take for formulas.")
 @click.option("--probabilities", is_flag=True, help="A column p(class) for every class.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
@@ -99,6 +100,7 @@ def predict_command(
     kind: str | None,
     top_k: int,
     probabilities: bool,
+    csv_safe: bool,
     batch_size: int,
     on_error: str,
     max_pixels: int,
@@ -124,17 +126,17 @@ def predict_command(
     names = [*(name for name in images if name != "-"), *listed]
     sources = with_limit(find_images(names), max_pixels)
     for note in [*left_out_notes(names), *several_frames_note(sources)]:
-        click.echo(f"note       {note}", err=True)
+        echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
-    with writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:
+    with writing(output, kind, sys.stdout, csv_safe=csv_safe) as write, progress("predicting", unit="img") as report:
         for prediction in predict(deployed, sources, batch_size=batch_size, on_error=on_error, progress=report):
             if prediction.fault:
                 skipped += 1
-                click.echo(f"skipped    {prediction.fault}", err=True)
+                echo(f"skipped    {prediction.fault}", err=True)
             else:
                 write(row_of(prediction, bundle.classes, top_k=top_k, probabilities=probabilities))
     if output:
-        click.echo(f"predicted  {len(sources) - skipped} images, {skipped} skipped: {output}", err=True)
+        echo(f"predicted  {len(sources) - skipped} images, {skipped} skipped: {output}", err=True)
 
 
 @click.command()
@@ -162,11 +164,11 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
         show(document | {"layers": list(map(asdict, bundle.layers)), "head_bytes": head_bytes, "ms": asdict(speed)})
         return
     rows = [(la.name, str(la.target_size), f"{la.kept:,} of {la.width:,}", la.dtype) for la in bundle.layers]
-    click.echo(table(("layer", "target size", "features", "trained on"), rows))
-    click.echo(f"backbone   {bundle.backbone['name']}, weights {bundle.backbone['weights']}")
-    click.echo(f"task       {bundle.task.get('name', '?')}: {len(bundle.classes)} classes, method {bundle.method}")
-    click.echo(f"head       {len(bundle.columns):,} features of {len(rows)} layers, {readable(head_bytes)}")
-    click.echo(
+    echo(table(("layer", "target size", "features", "trained on"), rows))
+    echo(f"backbone   {bundle.backbone['name']}, weights {bundle.backbone['weights']}")
+    echo(f"task       {bundle.task.get('name', '?')}: {len(bundle.classes)} classes, method {bundle.method}")
+    echo(f"head       {len(bundle.columns):,} features of {len(rows)} layers, {readable(head_bytes)}")
+    echo(
         f"speed      {speed.full:.2f} ms an image for the whole backbone, {speed.cut:.2f} ms cut, head included"
         f" (batches of {speed.batch_size} on {speed.device})"
     )
@@ -201,4 +203,4 @@ def export_command(
         show({"output": str(output), "format": kind, "bytes": size, "largest_difference": worst})
         return
     checked = "" if worst is None else f", checked: largest difference of a probability {worst:.1e}"
-    click.echo(f"exported {output} ({readable(size)}{checked})")
+    echo(f"exported {output} ({readable(size)}{checked})")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from head2toe.store.common.text import readable
+from head2toe.store.common.text import markdown_text, readable
 
 Model = Mapping[str, Any]
 """The content of model.json: the fields of a `Bundle`, but for its arrays."""
@@ -21,10 +21,20 @@ def model_card(model: Model, head_bytes: int) -> str:
     head_bytes : int
         The size of the head's file in bytes.
     """
+    model = _as_text(model)
     return (
         "\n".join([*_introduction(model), *_scores(model), *_layers(model, head_bytes), *_use(), *_limits(model)])
         + "\n"
     )
+
+
+def _as_text(value: Any) -> Any:
+    """Escape every text in a value: names of tasks and classes are whatever somebody chose, and no markup."""
+    if isinstance(value, str):
+        return markdown_text(value)
+    if isinstance(value, Mapping):
+        return {name: _as_text(entry) for name, entry in value.items()}
+    return [_as_text(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _introduction(model: Model) -> list[str]:

@@ -31,6 +31,9 @@ Row = dict[str, Any]
 Write = Callable[[Row], None]
 """Takes one row after the other."""
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that spreadsheets run as a formula."""
+
 
 def find_images(names: Iterable[str]) -> list[ImageFile]:
     """Find the images that names stand for, in the order given.
@@ -186,7 +189,7 @@ def row_of(prediction: Prediction, classes: Sequence[str], *, top_k: int = 1, pr
 
 
 @contextmanager
-def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[Write]:
+def writing(file: Path | None, kind: str | None, stdout: IO[str], *, csv_safe: bool = False) -> Iterator[Write]:
     """Open a place for rows; a file gets its name when it is complete.
 
     Parameters
@@ -197,6 +200,8 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[Wr
         The format; by default that of the file's suffix, and csv on stdout.
     stdout : text stream
         Where rows go without a file.
+    csv_safe : bool
+        Whether class names that a spreadsheet would run as formulas get an apostrophe in front, in CSV alone.
 
     Yields
     ------
@@ -216,7 +221,7 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[Wr
     if kind == "parquet" and file is None:
         raise BadRequest("Parquet goes to a file: pass -o FILE.parquet")
     if file is None:
-        yield _writer(stdout, kind)
+        yield _writer(stdout, kind, csv_safe=csv_safe)
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_name(file)
@@ -229,13 +234,13 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str]) -> Iterator[Wr
             write_table(rows, partial)
         else:
             with partial.open("w", encoding="utf-8", newline="") as stream:
-                yield _writer(stream, kind)
+                yield _writer(stream, kind, csv_safe=csv_safe)
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _writer(stream: IO[str], kind: str) -> Write:
+def _writer(stream: IO[str], kind: str, *, csv_safe: bool) -> Write:
     """Return a function that writes rows to a stream as CSV, under a header, or as JSON, each in a line."""
     table: csv.DictWriter[str] | None = None
 
@@ -247,9 +252,18 @@ def _writer(stream: IO[str], kind: str) -> Write:
         if table is None:
             table = csv.DictWriter(stream, list(row), lineterminator="\n")
             table.writeheader()
-        table.writerow(row)
+        table.writerow({name: _cell(name, value, csv_safe=csv_safe) for name, value in row.items()})
 
     return write
+
+
+def _cell(column: str, value: Any, *, csv_safe: bool) -> Any:
+    """Keep a spreadsheet from running a name as a formula: a path goes on to name its file, a class asks for leave."""
+    if not isinstance(value, str) or not value.startswith(FORMULA_STARTS):
+        return value
+    if column == "path":
+        return f"./{value}"
+    return f"'{value}" if csv_safe else value
 
 
 def _parquet() -> Callable[[list[Row], Path], None]:

@@ -3,13 +3,14 @@
 A *record* is the document of `result.json`, a *method* an entry of its `methods` (docs/results-format.md).
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.files import write_bytes
-from head2toe.store.common.text import decimal, interval, plus_minus, readable, table
+from head2toe.store.common.text import decimal, interval, markdown_text, plus_minus, readable, table, without_controls
 
 HEADER = (
     "method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds", "FLOPs", "kept",
@@ -185,7 +186,7 @@ def _over_folds(metric: Mapping[str, Any]) -> str:
 
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     counts, names = record["counts"], ", ".join(backbone["name"] for backbone in record["backbones"])
-    yield f"# {cell(record['task'])}, {cell(names)}"
+    yield f"# {markdown_text(record['task'])}, {markdown_text(names)}"
     yield ""
     yield (
         f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images. "
@@ -197,23 +198,20 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     best, level = best_method(record)["name"], level_with_best(record)
     for row, method in zip(method_rows(record), record["methods"], strict=True):
         mark = "**" if method["name"] == best else "*" if method["name"] in level else ""
-        yield f"| {' | '.join([f'{mark}{cell(row[0])}{mark}', *map(cell, row[1:])])} |"
+        yield f"| {' | '.join([f'{mark}{markdown_text(row[0])}{mark}', *map(markdown_text, row[1:])])} |"
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
     if has_nested(record):
         yield "The cv accuracy is a little hopeful. Nested cv is not: settings were chosen without the fold it judges."
     yield ""
     for method in record["methods"]:
-        yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"
+        yield f"- {markdown_text(method['name'])}: {markdown_text(settings_line(method)) or 'nothing to choose'}"
     yield ""
     yield (
         "Training FLOPs: one pass of the backbone over the training images, search and training. "
         f"Kept: what this task adds to the backbone, or a network of its own. Seed {record['seed']}. To run it again:"
     )
     yield ""
-    yield f"```\n{record['command']}\n```"
-
-
-def cell(text: str) -> str:
-    """Escape text so that it can stand in a cell of a Markdown table, in one line."""
-    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")
+    command = without_controls(record["command"])
+    fence = "`" * (1 + max(map(len, re.findall("`+", f"``{command}"))))  # longer than any in the command
+    yield f"{fence}\n{command}\n{fence}"

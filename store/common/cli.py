@@ -11,6 +11,7 @@ import click
 from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.common.files import in_words
 from head2toe.store.common.settings import flag_of
+from head2toe.store.common.text import without_controls
 
 
 class Commands(click.Group):
@@ -26,15 +27,15 @@ class Commands(click.Group):
             if ctx.params["debug"]:
                 raise
             message = in_words(error) if isinstance(error, OSError) else str(error)
-            click.echo(f"Error: {' '.join(message.split())}", err=True)
+            echo(f"Error: {' '.join(message.split())}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
         except (MemoryError, RuntimeError) as error:
             if ctx.params["debug"] or not _is_out_of_memory(error):
                 raise
-            click.echo("Error: memory ran out: give the process more, or take a smaller --batch-size", err=True)
+            echo("Error: memory ran out: give the process more, or take a smaller --batch-size", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
-            click.echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
+            echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
             sys.exit(130)
 
 
@@ -48,9 +49,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 """The option `--json` of every command that has something to show."""
 
 
+def echo(text: str, *, err: bool = False) -> None:
+    """Print text for people, with control characters written out: names in it are whatever their owners chose."""
+    click.echo(without_controls(text, keep="\n"), err=err)
+
+
 def show(document: Mapping[str, Any]) -> None:
-    """Print the one JSON document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print the one JSON document of a command; a character that a terminal would obey is JSON's own escape."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    ascii_only = without_controls(text, keep="\n") != text
+    click.echo(json.dumps(document, indent=2) if ascii_only else text)
 
 
 def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -128,8 +136,8 @@ def echo_checks(checks: Sequence[Check], versions: Mapping[str, str], as_json: b
         show({"ok": not failures, "checks": list(map(asdict, checks)), "versions": versions})
         return not failures
     for check in checks:
-        click.echo(f"{check.state:<5} {check.name:<11} {check.text}")
+        echo(f"{check.state:<5} {check.name:<11} {check.text}")
         if check.remedy:
-            click.echo(f"{'':<17} -> {check.remedy}")
-    click.echo(f"{failures} of {len(checks)} checks failed" if failures else "nothing is wrong")
+            echo(f"{'':<17} -> {check.remedy}")
+    echo(f"{failures} of {len(checks)} checks failed" if failures else "nothing is wrong")
     return not failures

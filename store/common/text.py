@@ -1,11 +1,16 @@
-"""Text for people: numbers and tables; and by people: YAML, within limits."""
+"""Text for people: numbers and tables, names that somebody else chose; and by people: YAML, within limits."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from head2toe.store.common.errors import DataError
 
 _DASH = "–"  # stands for a number that there is not
+_CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories: controls, and what separates lines and paragraphs
+_TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # its classes that turn the direction of text
+_MARKUP = "\\`*_[|~"
+_ENTITIES = {"<": "&lt;", "&": "&amp;"}
 _MOST_YAML = 100_000  # characters: what people write here is a few lines
 
 
@@ -20,6 +25,38 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def without_controls(text: str, *, keep: str = "") -> str:
+    r"""Write out control characters as escapes (`\x1b`), so that a name can't steer the terminal that shows it.
+
+    Parameters
+    ----------
+    text : str
+        Any text, such as the name of a file or a class.
+    keep : str
+        Control characters that stay, such as the end of a line.
+
+    Returns
+    -------
+    str
+        The text with every other control character, and every one that turns the direction of text, written out.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if _steers(char) and char not in keep else char for char in text
+    )
+
+
+def _steers(char: str) -> bool:
+    return unicodedata.category(char) in _CONTROLS or unicodedata.bidirectional(char) in _TURNS
+
+
+def markdown_text(text: str) -> str:
+    """Escape text so that it stands in Markdown as it is and in one line: no markup, no HTML, no cell of a table."""
+    line = " ".join(without_controls(" ".join(text.split())).split())
+    return "".join(f"\\{char}" if char in _MARKUP else _ENTITIES.get(char, char) for char in line)
 
 
 def readable(nbytes: float) -> str:

@@ -1,5 +1,7 @@
 """What `predict` is given is found: files, folders, patterns; what can't be written is an error before the work."""
 
+import csv
+import json
 import sys
 from pathlib import Path
 
@@ -35,3 +37,24 @@ def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path) -> None
     assert [image.path.name for image in find_images([str(tmp_path)])] == ["a.png"]
     (note,) = left_out_notes([str(tmp_path), str(tmp_path / "*.png")])
     assert "(.pdf 1)" in note
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1).png", "-1.png", "+x.png", "@a.png"])
+@pytest.mark.parametrize("csv_safe", [False, True])
+def test_csv_runs_no_path_as_a_formula(name: str, csv_safe: bool, tmp_path: Path) -> None:
+    """A path goes on to name its file; a class keeps its name unless it is asked to be safe."""
+    rows = [{"path": name, "prediction": "=1+1", "probability": -0.5}, {"path": "a.png", "prediction": "b"}]
+    with writing(tmp_path / "p.csv", None, sys.stdout, csv_safe=csv_safe) as write:
+        for row in rows:
+            write({"probability": 0.5, **row})
+    table = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["path"] for row in table] == [f"./{name}", "a.png"]
+    assert Path(table[0]["path"]) == Path(name)
+    assert [row["prediction"] for row in table] == ["'=1+1" if csv_safe else "=1+1", "b"]
+    assert float(table[0]["probability"]) == -0.5
+
+
+def test_jsonl_keeps_names_as_they_are(tmp_path: Path) -> None:
+    with writing(tmp_path / "p.jsonl", None, sys.stdout, csv_safe=True) as write:
+        write({"path": "=x.png", "prediction": "=1"})
+    assert json.loads((tmp_path / "p.jsonl").read_text()) == {"path": "=x.png", "prediction": "=1"}

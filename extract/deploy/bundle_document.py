@@ -1,0 +1,153 @@
+"""What `model.json` may hold: it can come from anybody, and its hash proves nothing but that it is whole."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Check = Callable[[Any], str]
+"""Says of a value what it should be and isn't; empty if it is."""
+
+MOST_PIXELS_A_SIDE = 16_384
+"""The largest input that a backbone is built for."""
+
+
+def fault_of_document(document: Mapping[str, Any]) -> str:
+    """Name the first field of `model.json` that is missing or of another kind than `Bundle.save` writes.
+
+    Parameters
+    ----------
+    document : mapping
+        The content of model.json.
+
+    Returns
+    -------
+    str
+        The field, what it should be and what it is, in one line; empty if there is no fault.
+    """
+    return _DOCUMENT(document)
+
+
+def _is(expected: str, holds: Callable[[Any], bool]) -> Check:
+    def check(value: Any) -> str:
+        return "" if holds(value) else f"should be {expected}, not {_shown(value)}"
+
+    return check
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _integer(least: int, most: int = 2**31 - 1) -> Check:
+    return _is(
+        f"an integer from {least} to {most}",
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most,
+    )
+
+
+def _one_of(*choices: str) -> Check:
+    return _is(f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices)
+
+
+def _list_of(check: Check, least: int = 0, most: int = 2**31 - 1) -> Check:
+    def check_all(value: Any) -> str:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            return f"should be a list of {least} to {most} entries, not {_shown(value)}"
+        faults = (f"[{i}] {fault}" for i, entry in enumerate(value) if (fault := check(entry)))
+        return next(faults, "")
+
+    return check_all
+
+
+def _record(**fields: Check) -> Check:
+    def check_all(value: Any) -> str:
+        if not isinstance(value, Mapping):
+            return f"should be an object, not {_shown(value)}"
+        for name, check in fields.items():
+            if name not in value:
+                return f"{name} is missing"
+            if fault := check(value[name]):
+                return f"{name} {fault}" if not fault.startswith("[") else f"{name}{fault}"
+        return ""
+
+    return check_all
+
+
+def _only(record: Check, *names: str) -> Check:
+    """A record that has no other fields."""
+
+    def check(value: Any) -> str:
+        if fault := record(value):
+            return fault
+        others = sorted(set(value) - set(names))
+        return f"{others[0]!r} is no field of it" if others else ""
+
+    return check
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_TEXT = _is("text", lambda value: isinstance(value, str))
+_FLAG = _is("true or false", lambda value: isinstance(value, bool))
+_NUMBER = _is("a finite number", _is_number)
+_POSITIVE = _is("a number above 0", lambda value: _is_number(value) and value > 0)
+_OBJECT = _is("an object", lambda value: isinstance(value, Mapping))
+_SHA256 = _is("a sha256 in hex", lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value)))
+_PRECISION = _is(
+    "float32, or amp and a device",
+    lambda value: isinstance(value, str) and bool(re.fullmatch(r"float32|amp, \w+", value)),
+)
+_TEXTS = _is(
+    "an object of texts",
+    lambda value: isinstance(value, Mapping) and all(isinstance(entry, str) for entry in value.values()),
+)
+
+
+def _classes(value: Any) -> str:
+    fault = _list_of(_TEXT, least=1)(value)
+    return fault or ("" if len(set(value)) == len(value) else "should be distinct names")
+
+
+_TAP = {
+    "module": _TEXT,
+    "side": _one_of("in", "out"),
+    "call": _integer(0),
+    "shape": _list_of(_integer(1), least=1, most=8),
+    "layout": _one_of("NCHW", "NHWC", "NLC", "NC"),
+    "prefix": _integer(0),
+}
+_LAYER = {
+    "name": _TEXT,
+    "tap": _only(_record(**_TAP), *_TAP),
+    "target_size": _integer(1),
+    "width": _integer(1),
+    "dtype": _one_of("float16", "float32"),
+    "kept": _integer(1),
+}
+_PREPROCESSING = {
+    "input_size": _integer(1, MOST_PIXELS_A_SIDE),
+    "interpolation": _one_of("bicubic", "bilinear", "box", "hamming", "lanczos", "nearest"),
+    "mean": _list_of(_NUMBER, least=3, most=3),
+    "std": _list_of(_POSITIVE, least=3, most=3),
+    "crop_mode": _one_of("squash", "center", "border"),
+    "crop_pct": _POSITIVE,
+}
+_DOCUMENT = _record(
+    head_sha256=_SHA256,
+    backbone=_record(name=_TEXT, architecture=_TEXT, weights=_TEXT, weights_sha256=_SHA256),
+    preprocessing=_only(_record(**_PREPROCESSING), *_PREPROCESSING),
+    tokens=_one_of("paper", "cls", "cls+paper", "mean", "cls+mean"),
+    precision=_PRECISION,
+    classes=_classes,
+    layers=_list_of(_only(_record(**_LAYER), *_LAYER)),
+    unit=_FLAG,
+    method=_TEXT,
+    settings=_OBJECT,
+    metrics=_OBJECT,
+    task=_OBJECT,
+    versions=_TEXTS,
+)

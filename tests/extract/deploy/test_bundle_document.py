@@ -1,0 +1,124 @@
+"""A model.json of any content with the right hash is read, or refused in one line that names the field."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from head2toe.extract.deploy.bundle import MODEL, Bundle, KeptLayer, _sealed
+from head2toe.store.common.errors import DataError
+
+
+def bundle() -> Bundle:
+    """One layer, three features, two classes."""
+    tap = {"module": "act1", "side": "out", "call": 0, "shape": [8, 4, 4], "layout": "NCHW", "prefix": 0}
+    return Bundle(
+        backbone={
+            "name": "test_resnet",
+            "architecture": "test_resnet",
+            "weights": "random:0",
+            "weights_sha256": "0" * 64,
+        },
+        preprocessing={
+            "input_size": 32,
+            "interpolation": "bicubic",
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.5, 0.5, 0.5],
+            "crop_mode": "squash",
+            "crop_pct": 1.0,
+        },
+        tokens="paper",
+        precision="float32",
+        classes=("a", "b"),
+        layers=(KeptLayer("act1", tap, 8, 8, "float16", 3),),
+        unit=False,
+        columns=np.array([0, 2, 5], np.int32),
+        mean=np.zeros(3, np.float32),
+        scale=np.ones(3, np.float32),
+        coef=np.zeros((3, 2), np.float32),
+        intercept=np.zeros(2, np.float32),
+        method="head2toe",
+    )
+
+
+def forge(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change model.json of a bundle, and give it the hash of what it holds now."""
+    document = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+    del document["sha256"]
+    change(document)
+    (folder / MODEL).write_text(json.dumps(_sealed(document)), encoding="utf-8")
+
+
+def setting(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Set the field at `path`, such as `layers.0.tap.side`."""
+
+    def change(document: dict[str, Any]) -> None:
+        *way, name = [int(part) if part.isdigit() else part for part in path.split(".")]
+        at: Any = document
+        for part in way:
+            at = at[part]
+        at[name] = value
+
+    return change
+
+
+WRONG = {
+    "backbone": ["x", None, {}, {"name": 3}],
+    "backbone.weights": [None, ["hub"]],
+    "backbone.weights_sha256": ["abc", 7],
+    "preprocessing": [[], {"input_size": 32}],
+    "preprocessing.input_size": [0, -1, 10**9, True, "32", 32.5],
+    "preprocessing.mean": [[0.5], "000", [0.5, 0.5, None]],
+    "preprocessing.std": [[0.5, 0.5, 0.0], [0.5, 0.5, -1]],
+    "preprocessing.interpolation": ["/etc/passwd", 3],
+    "preprocessing.more": [1],
+    "tokens": ["all", None],
+    "precision": ["float64", "amp", 16],
+    "classes": ["ab", [], [1, 2], ["a", "a"], None],
+    "layers": [{}, None, [3]],
+    "layers.0.tap": [None, {"module": "x"}],
+    "layers.0.tap.side": ["middle", 0],
+    "layers.0.tap.call": [-1, "0"],
+    "layers.0.tap.shape": [[], [8, 0], ["8"], 8],
+    "layers.0.tap.layout": ["HWC"],
+    "layers.0.tap.more": [1],
+    "layers.0.target_size": [0, 2**40, "8"],
+    "layers.0.width": [-8, None],
+    "layers.0.dtype": ["int8", None],
+    "layers.0.kept": [0, True, "3", 2.0],
+    "layers.0.more": [1],
+    "unit": [1, 0, "false", None],
+    "method": [3, None],
+    "settings": [[], "x"],
+    "task": [None, "x"],
+    "versions": [{"torch": 2}, []],
+    "head_sha256": [None, "x", 3],
+}
+
+
+@pytest.mark.parametrize(("path", "value"), [(path, value) for path, values in WRONG.items() for value in values])
+def test_a_field_of_another_kind_is_refused_by_name(path: str, value: Any, tmp_path: Path) -> None:
+    bundle().save(tmp_path)
+    forge(tmp_path, setting(path, value))
+    with pytest.raises(DataError, match=path.split(".")[0]) as error:
+        Bundle.load(tmp_path)
+    assert "\n" not in str(error.value)
+    assert "copy or export the model again" in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted({path.split(".")[0] for path in WRONG}))
+def test_a_field_that_is_missing_is_named(name: str, tmp_path: Path) -> None:
+    bundle().save(tmp_path)
+    forge(tmp_path, lambda document: document.pop(name))
+    with pytest.raises(DataError, match=rf"{name} is missing"):
+        Bundle.load(tmp_path)
+
+
+def test_what_was_saved_is_read(tmp_path: Path) -> None:
+    bundle().save(tmp_path)
+    forge(tmp_path, lambda _: None)
+    read = Bundle.load(tmp_path)
+    assert read.classes == ("a", "b")
+    assert read.layers[0].tap["layout"] == "NCHW"
