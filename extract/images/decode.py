@@ -76,7 +76,8 @@ def decode(name: str, file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Image.Ima
         except NoImage as error:
             raise unreadable_image(name, str(error)) from error
         except TooLarge as error:
-            raise _too_large(name, str(error), max_pixels) from error
+            limit = f"the limit is {max_pixels / 1e6:g} million, which --max-pixels changes"
+            raise unreadable_image(name, f"{error} pixels; {limit}") from error
         except MemoryError as error:
             raise out_of_memory(name) from error
         except Image.DecompressionBombError as error:
@@ -129,13 +130,6 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         raise
     except Exception:  # no EXIF that can be read says nothing about the pixels
         return None
-
-
-def _too_large(name: str, pixels: str, max_pixels: int) -> DataError:
-    return DataError(
-        f"can't read image {name} ({pixels} pixels; the limit is {max_pixels / 1e6:.4g} million, against "
-        "decompression bombs): raise it with --max-pixels, shrink or remove the image, or pass --on-error skip"
-    )
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -138,4 +138,4 @@ def _description(head: bytes) -> str:
     if not head:
         return "the file is empty"
     unread = describe_unread(head)
-    return f"not an image, but {unread}" if unread else "not an image of a format that is read"
+    return f"not an image, but {unread}" if unread else "not an image"

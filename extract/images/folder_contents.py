@@ -74,7 +74,9 @@ def left_out_note(left_out: Counter[str], where: str) -> str | None:
     kinds = [f"{kind} {count}{_remedy(kind)}" for kind, count in named]
     others = left_out.total() - sum(count for _, count in named)
     listing = ", ".join([*kinds, f"others {others}"] if others else kinds)
-    return printable(f"{left_out.total()} files of {where} are left out ({listing})")
+    count = left_out.total()
+    which = f"1 file of {where} is" if count == 1 else f"{count} files of {where} are"
+    return printable(f"{which} left out ({listing})")
 
 
 def _files(folder: Path, left_out: Counter[str]) -> Iterator[tuple[Path, bool]]:

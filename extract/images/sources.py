@@ -11,6 +11,7 @@ import numpy as np
 from head2toe.extract.images.decode import SCARCE, decode, unreadable_image
 from head2toe.extract.images.file_formats import format_of_bytes, format_of_suffix
 from head2toe.extract.options import MAX_PIXELS
+from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import printable
 from PIL import Image
 
@@ -134,7 +135,9 @@ class EncodedImage:
         try:
             return self.read()
         except OSError as error:
-            raise _unreadable(self.name, error) from error
+            if error.errno in SCARCE:
+                raise
+            raise DataError(f"can't read image {self.name}: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from head2toe.extract.features.extraction import Extraction
 from head2toe.pipeline import extract
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.store.common.errors import BadRequest
+from PIL import Image
 
 HeadOn = Callable[..., tuple[LinearModel, np.ndarray]]
 Packed = Callable[[Extraction, LinearModel], Bundle]
@@ -103,3 +104,33 @@ def test_bad_requests_get_one_line(tmp_path: Path, call: Call) -> None:
         assert "no model in" in result.stderr
     with pytest.raises(BadRequest, match="no image"):
         find_images(["no/such/*.png"])
+
+
+def test_photos_are_read_alike_where_they_are_extracted_and_where_they_are_predicted(
+    image_folder: Path, flags: list[str], call: Call
+) -> None:
+    """The limit of pixels, what is left out, and images of several frames."""
+    train, test = image_folder / "train" / "down", image_folder / "test" / "down"
+    for folder in (train, test):
+        (folder / "scan.PDF").write_bytes(b"%PDF-1.4")
+        Image.new("RGB", (90, 80)).save(folder / "large.png")
+        frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+        frames[0].save(folder / "moves.gif", save_all=True, append_images=frames[1:])
+    told = ("left out (.pdf ", "several frames or pages, such as ")
+
+    most = ["--max-pixels", "7199"]
+    stopped = call("extract", str(image_folder), *flags, *most)
+    assert (stopped.exit_code, stopped.stdout) == (1, "")
+    assert "large.png (90 x 80 pixels; the limit is 0.007199 million, which --max-pixels changes)" in stopped.stderr
+    lenient = [*flags, *most, "--on-error", "skip"]
+    ran = call("run", str(image_folder), *lenient, "--methods", "linear", "--save-model", "m")
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.stderr.count("skipped ") == 2
+    assert all(words in ran.stdout for words in told)
+
+    assert call("predict", "m", str(test), *most).exit_code == 1
+    predicted = call("predict", "m", str(test), *most, "--on-error", "skip", "-o", "p.csv")
+    assert predicted.stderr.count("skipped ") == 1
+    assert "--on-error" not in predicted.stderr
+    assert all(words in predicted.stderr for words in told)
+    assert call("predict", "m", str(test), "--max-pixels", "7200", "-o", "p.csv").exit_code == 0

@@ -31,7 +31,7 @@ def test_parquet_that_cannot_be_written_is_said_before_the_work(
 
 def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path) -> None:
     (tmp_path / "photo.PDF").write_bytes(b"%PDF-1.4")
-    with pytest.raises(BadRequest, match=r"no image .*1 files of .* are left out \(\.pdf 1\)"):
+    with pytest.raises(BadRequest, match=r"no image .*1 file of .* is left out \(\.pdf 1\)"):
         find_images([str(tmp_path)])
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     assert [image.path.name for image in find_images([str(tmp_path)])] == ["a.png"]
