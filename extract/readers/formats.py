@@ -1,5 +1,7 @@
 """The choice of a reader for a path: what lies there tells the format that a task is in."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from head2toe.extract.readers import hf_dataset, image_folders, manifest, vtab_lists, webdataset
@@ -12,6 +14,9 @@ _EXPECTED = (
     "<class>/* alone (ImageFolder), *.tar (WebDataset), a folder saved by Hugging Face datasets or one of its Parquet "
     "files, or the path of a manifest (.csv, .tsv, .parquet)"
 )
+
+Reader = tuple[Callable[[], Listing], bool]
+"""What reads a path, and whether its format has columns."""
 
 
 def read(path: Path, columns: Columns | None = None) -> Listing:
@@ -33,43 +38,34 @@ def read(path: Path, columns: Columns | None = None) -> Listing:
     MissingExtra
         The format needs a package that is not installed.
     """
-    columns = columns or Columns()
-    listing = _read_table(path, columns)
-    if listing is not None:
-        return listing
-    if columns != Columns():
+    named = columns or Columns()
+    reader, has_columns = _file_reader(path, named) if path.is_file() else _folder_reader(path, named)
+    if named != Columns() and not has_columns:
         raise BadRequest(f"--path-column and --label-column are for tables, and {path} is none")
-    return _read_file(path) if path.is_file() else _read_folder(path)
+    return reader()
 
 
-def _read_table(path: Path, columns: Columns) -> Listing | None:
-    """What a path holds if that has columns; None for every other format."""
-    if path.is_file():
-        return manifest.read(path, columns) if path.suffix.lower() in manifest.SUFFIXES else None
-    if vtab_lists.has_lists(path):
-        return None
-    if hf_dataset.is_saved(path):
-        return hf_dataset.read(path, columns)
-    if image_folders.has_splits(path) or webdataset.shards(path) or image_folders.is_flat(path):
-        return None
-    return hf_dataset.read_repository(path, columns) if hf_dataset.parquet_files(path) else None
-
-
-def _read_file(path: Path) -> Listing:
+def _file_reader(path: Path, columns: Columns) -> Reader:
+    if path.suffix.lower() in manifest.SUFFIXES:
+        return partial(manifest.read, path, columns), True
     if path.suffix.lower() == ".tar":
-        return webdataset.read(path)
+        return partial(webdataset.read, path), False
     raise DataError(f"can't read a task from the file {path}: {_EXPECTED}")
 
 
-def _read_folder(folder: Path) -> Listing:
+def _folder_reader(folder: Path, columns: Columns) -> Reader:
     if vtab_lists.has_lists(folder):
-        return vtab_lists.read(folder)
+        return partial(vtab_lists.read, folder), False
+    if hf_dataset.is_saved(folder):
+        return partial(hf_dataset.read, folder, columns), True
     if image_folders.has_splits(folder):
-        return image_folders.read(folder)
+        return partial(image_folders.read, folder), False
     if webdataset.shards(folder):
-        return webdataset.read(folder)
+        return partial(webdataset.read, folder), False
     if image_folders.is_flat(folder):
-        return image_folders.read(folder)
+        return partial(image_folders.read, folder), False
+    if hf_dataset.parquet_files(folder):
+        return partial(hf_dataset.read_repository, folder, columns), True
     tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in manifest.SUFFIXES]
     hint = f"; {tables[0]} may be the manifest: pass its path" if tables else ""
     raise DataError(f"no task in {folder}: {_EXPECTED}{hint}")

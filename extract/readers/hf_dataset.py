@@ -33,12 +33,13 @@ def is_saved(folder: Path) -> bool:
 
 
 def parquet_files(folder: Path) -> list[Path]:
-    """Return the Parquet files of a folder and of its subfolders (`data/train-00000-of-00001.parquet`) by path.
+    """Return the Parquet files of a folder and of those in it by path: `data/train-0.parquet`, `a/train/0.parquet`.
 
     Hidden files are left out.
     """
-    files = (path for pattern in ("*.parquet", "*/*.parquet") for path in folder.glob(pattern) if path.is_file())
-    return sorted(path for path in files if not path.name.startswith("."))
+    patterns = ("*.parquet", "*/*.parquet", "*/*/*.parquet")
+    files = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def read_repository(folder: Path, columns: Columns) -> Listing:
@@ -56,7 +57,7 @@ def read_repository(folder: Path, columns: Columns) -> Listing:
     files = {path: _split(path.relative_to(folder)) for path in parquet_files(folder)}
     if set(files.values()) - {None} and (unnamed := [path for path, split in files.items() if split is None]):
         raise DataError(f"{unnamed[0]} has no split in its name (train, validation or test), but other files have")
-    parts = {path.parent for path in files if split_of(path.parent.name) is None}
+    parts = {path.parent.parent if split_of(path.parent.name) else path.parent for path in files}
     if len(parts) > 1:
         raise DataError(f"{folder} holds several configurations: name one of {', '.join(sorted(map(str, parts)))}")
     names = read_class_names(folder) or _names_of_card(folder) or _names_of_card(folder.parent)

@@ -68,6 +68,8 @@ def read(folder: Path) -> Listing:
     notes = [f"{part} is read as the {split} split" for split, part in parts.items() if _is_unusual(part, folder)]
     if parts[TRAIN] != folder:
         notes += _notes_on_others(folder, parts, class_folders[TRAIN])
+    else:
+        notes += _notes_on_class_names(folder, class_folders[TRAIN])
     return Listing(
         layout="ImageFolder",
         source=f"ImageFolder {folder.resolve()}",
@@ -119,6 +121,19 @@ def _notes_on_others(folder: Path, parts: Mapping[str, Path], classes: ClassFold
                 "is none of a split: rename it test (looked at once) or val (to choose settings by), or move it away"
             )
         notes.append(f"{path} holds {n_images} images that are not read: its name is none of train, val, test")
+    return notes
+
+
+def _notes_on_class_names(folder: Path, classes: ClassFolders) -> list[str]:
+    """Which classes are named like splits. Raises DataError if one holds the others, as a test does."""
+    notes = []
+    for name in in_class_order(name for name in classes if split_of(name)):
+        if shared := [other for path in classes[name] for other in _class_folders(path) if other in classes]:
+            raise DataError(
+                f"{classes[name][0]} stands among class folders and holds folders of the same classes "
+                f"({', '.join(shared[:3])}): put the class folders beside it into {folder / TRAIN}"
+            )
+        notes.append(f"{classes[name][0]} is read as a class, for it stands among class folders")
     return notes
 
 

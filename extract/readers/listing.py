@@ -25,7 +25,7 @@ MOST_CLASSES = 1_000_000
 MOST_CHARACTERS = 500
 """A longer text is no class name."""
 
-_SPLIT_NAME = re.compile(r"([a-z]+?)[ _.-]*(?:set|data|dataset|images|imgs|split)?[ _.-]*(?:\d{4})?")
+_SPLIT_NAME = re.compile(r"([a-z]+?)[ _.-]*(?:set|data|dataset|images|imgs|split)?[ _.-]*\d{0,4}")
 _MISSING = ("", "nan", "<na>", "#n/a")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
@@ -114,7 +114,7 @@ class Listing:
 def split_of(name: str) -> str | None:
     """Return `train`, `validation` or `test` for any usual name of a split, and None for another word.
 
-    A year and a word like `set` or `images` may follow: `Training Set`, `test_images` and `val2017` are names, too.
+    A word like `set` or `images` and a number may follow: `Training Set`, `test_images` and `val2017` are names, too.
     """
     match = _SPLIT_NAME.fullmatch(name.strip().lower())
     return SPLITS.get(match[1]) if match else None

@@ -93,6 +93,8 @@ def _read_list(path: Path) -> list[Row]:
         if not name or not label.isdecimal():
             raise DataError(f"{path}:{number}: expected 'path label', found {line[:200]!r}")
         image = path.parent / name
+        if "\\" in name and not image.is_file():
+            image = path.parent / name.replace("\\", "/")  # as Windows writes paths
         if not image.is_file():
             raise DataError(f"{path}:{number}: no such image: {image}")
         if (parsed := label_number(label)) is None:

@@ -92,7 +92,11 @@ def test_a_repository_is_read_as_a_saved_dataset(
     plain = load_task(str(image_folder))
     assert content(task) == content(plain)
     assert (task.n_train, task.classes, task.images[-1].load().size) == (36, tuple(names), (24, 24))
-    one = load_task(str(folder / "data" / "train-00000-of-00001.parquet"))
+    for split in ("train", "test"):  # as the hub converts data sets
+        (folder / "default" / split).mkdir(parents=True)
+        (folder / "data" / f"{split}-00000-of-00001.parquet").rename(folder / "default" / split / "0000.parquet")
+    assert content(load_task(str(folder))) == content(plain)
+    one = load_task(str(folder / "default" / "train" / "0000.parquet"))
     assert one.n_train + len(one.test_labels) == 36
 
 

@@ -70,7 +70,7 @@ def test_a_class_of_files_that_are_not_read_is_an_error_that_counts_them(image_f
         load_task(str(image_folder))
 
 
-@pytest.mark.parametrize("name", ["test_set", "Test2017", "test-images", "Testing Data"])
+@pytest.mark.parametrize("name", ["test_set", "Test2017", "test-images", "Testing Data", "test1"])
 def test_other_spellings_of_a_split_are_understood_and_said(image_folder: Path, name: str) -> None:
     before = load_task(str(image_folder))
     digests = [image.digest() for image in before.images]
@@ -139,3 +139,18 @@ def test_numbers_in_class_names_count(image_folder: Path) -> None:
         for old, new in (("across", "2"), ("down", "10"), ("slant", "1")):
             (image_folder / split / old).rename(image_folder / split / new)
     assert load_task(str(image_folder)).classes == ("1", "2", "10")
+
+
+def test_a_test_among_class_folders_is_no_class(image_folder: Path) -> None:
+    for folder in (image_folder / "train").iterdir():
+        folder.rename(image_folder / folder.name)
+    (image_folder / "train").rmdir()
+    with pytest.raises(DataError, match=r"test stands among class folders and holds folders of the same classes"):
+        load_task(str(image_folder))
+    for number, file in enumerate(sorted((image_folder / "test").rglob("*.png"))):
+        file.rename(image_folder / "test" / f"{number}.png")
+    for name in ("across", "down", "slant"):
+        (image_folder / "test" / name).rmdir()
+    task = load_task(str(image_folder))
+    assert task.classes == ("across", "down", "slant", "test")
+    assert task.notes[0] == f"{image_folder / 'test'} is read as a class, for it stands among class folders"

@@ -61,3 +61,11 @@ def test_a_list_that_is_not_utf8_is_named(vtab_folder: Callable[[], Path]) -> No
     (folder / "test.txt").write_bytes("images/test/é.jpg 0".encode("latin-1"))
     with pytest.raises(DataError, match=r"can't read the list .*test\.txt: 'utf-8' codec"):
         load_task(str(folder))
+
+
+def test_backslashes_as_windows_writes_them(vtab_folder: Callable[[], Path]) -> None:
+    folder = vtab_folder()
+    before = [image.digest() for image in load_task(str(folder)).images]
+    for name in ("train800.txt", "val200.txt", "test.txt"):
+        (folder / name).write_text((folder / name).read_text().replace("/", "\\"))
+    assert [image.digest() for image in load_task(str(folder)).images] == before
