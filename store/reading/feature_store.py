@@ -79,6 +79,19 @@ class FeatureStore:
         path = Path(path).absolute()
         read_spec_json(path)
         lock = lock_shared(path)
+        try:
+            store = cls._read(path, lock)
+        except BaseException:  # which may live on, as in a notebook, and the lock with it
+            if lock is not None:
+                lock.release()
+            raise
+        if mark_used:
+            store.mark_used()
+        return store
+
+    @classmethod
+    def _read(cls, path: Path, lock: Lock | None) -> "FeatureStore":
+        """Read the records of a store, whose lock is taken, and check the size of every file."""
         spec = Spec.read(path)
         commits = read_commits(path, spec)
         if not seal_file(path).is_file():
@@ -87,10 +100,7 @@ class FeatureStore:
             )
         for commit in commits:
             commit.check_sizes(path)
-        store = cls(path, spec, commits, lock)
-        if mark_used:
-            store.mark_used()
-        return store
+        return cls(path, spec, commits, lock)
 
     def mark_used(self) -> None:
         """Note the time as that of the store's last use."""
