@@ -205,6 +205,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     for method in record["methods"]:
         yield f"- {cell(method['name'])}: {cell(settings_line(method)) or 'nothing to choose'}"
+    for name, line in record.get("failures", {}).items():
+        yield f"- {cell(name)} failed: {cell(line)}"
     yield ""
     yield (
         "Training FLOPs: one pass of the backbone over the training images, search and training. "
