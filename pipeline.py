@@ -120,8 +120,9 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     """Train linear heads, their settings chosen by cross-validation (stage two, second half); select first if need be.
 
     A result is kept under a name made of everything it depends on, and recalled the next time; so is what each method
-    left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods. Parameters and errors
-    are those of `extract`.
+    left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods. A method that fails is
+    one of the result's `failures`, beside the results of the others; only where all fail it is an error. Parameters and
+    errors are those of `extract`.
     """
     from head2toe.extract.finetuning.trials import TRAINING_CODE
     from head2toe.probe.methods.nested import outer_folds
@@ -133,12 +134,16 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     key = experiment.key(code_fingerprint(*TRAINING_CODE) if o.costly else "")
     folder = o.output / f"{experiment.task.name}-{'+'.join(o.backbones)}-{key[:8]}"
     file = folder / RESULT
-    if file.is_file() and not o.fresh and (earlier := read_result(file)).get("key") == key:
+    earlier = read_result(file) if file.is_file() and not o.fresh else {}
+    if earlier.get("key") == key and not earlier.get("failures"):  # what failed is tried again
         return RunResult(experiment.extractions, earlier, file, recalled=True)
     outcomes, trainings = experiment.outcomes(splits), {}
     for method in o.costly:
-        outcome, trainings[method] = train(method, experiment, o)
-        outcomes.append(outcome)
+        with experiment.failures.of(method):
+            outcome, trainings[method] = train(method, experiment, o)
+            outcomes.append(outcome)
+    if not outcomes:
+        raise experiment.failures.none_left()
     outcomes.sort(key=lambda outcome: o.methods.index(outcome.name))
     save_models(experiment, outcomes, folder)
     argument = printable(task) if isinstance(task, str) else task.name
@@ -178,8 +183,9 @@ def save_models(experiment: "Experiment[Extraction]", outcomes: Sequence["Outcom
 
     for outcome, model, accuracies in experiment.deployable(outcomes):
         known: dict[str, Any] = {"method": outcome.name, "settings": outcome.settings, "metrics": accuracies}
-        bundle = bundle_of(experiment.extractions[0], model, **known, versions=versions())
-        bundle.save(folder / MODELS / outcome.name)
+        with experiment.failures.of(outcome.name):
+            bundle = bundle_of(experiment.extractions[0], model, **known, versions=versions())
+            bundle.save(folder / MODELS / outcome.name)
 
 
 def __getattr__(name: str) -> Any:
@@ -306,18 +312,22 @@ def run_command(task: str, **given: Any) -> None:
 
 
 def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given: Any) -> None:
-    """Go the whole way, keep the model if asked for, and show the result."""
+    """Go the whole way, keep the model if asked for, and show the result. Exit code 1 if a method failed."""
     result = run(task, options_of(given))
+    for method, line in result.failures.items():
+        click.echo(f"Error: {method} failed, the other methods are kept: {line}", err=True)
     names = [method.name for method in result.methods]
     saved = copy_model(result.file.parent, names, save_model) if save_model else None
     if as_json:
         show(result.document())
-        return
-    for extraction in result.extractions:
-        echo_extraction(extraction)
-    echo_result(result.record, result.file, result.recalled)
-    if saved:
-        echo(f"model      {save_model}  ({saved})")
+    else:
+        for extraction in result.extractions:
+            echo_extraction(extraction)
+        echo_result(result.record, result.file, result.recalled)
+        if saved:
+            echo(f"model      {save_model}  ({saved})")
+    if result.failures:
+        sys.exit(1)
 
 
 @main.command()

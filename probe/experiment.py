@@ -5,13 +5,14 @@ An experiment selects, probes, and gathers the record of the run. It knows of th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic
 
 import numpy as np
 from head2toe.probe.extracted import LabelledTask
 from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.finetuned import Trainings, evaluate_trained
 from head2toe.probe.methods.nested import Split, with_nested
 from head2toe.probe.methods.outcome import Outcome
@@ -47,6 +48,8 @@ class Experiment(Generic[E]):
         Of everything that is drawn at random.
     where : str
         Which part of the task this is, for the progress.
+    failures : Failures
+        The methods that failed, on this part or on another.
     """
 
     extractions: tuple[E, ...]
@@ -56,6 +59,7 @@ class Experiment(Generic[E]):
     arrays: Arrays
     seed: int = 0
     where: str = ""
+    failures: Failures = field(default_factory=Failures)
 
     @classmethod
     def on_all_rows(
@@ -111,9 +115,14 @@ class Experiment(Generic[E]):
 
     @cached_property
     def selected(self) -> dict[str, tuple[Selected, ...]]:
-        """By recipe, the selections that the methods asked for need."""
-        needs = {need for method in self.probe_options.of_features for need in METHODS[method].needs}
-        return {recipe: self.select(recipe) for recipe in ("exact", "paper") if recipe in needs}
+        """By recipe, the selections that the methods asked for need; where one fails, these methods fail."""
+        selected = {}
+        for recipe in ("exact", "paper"):
+            methods = [method for method in self.probe_options.of_features if recipe in METHODS[method].needs]
+            if methods:
+                with self.failures.of(*methods):
+                    selected[recipe] = self.select(recipe)
+        return selected
 
     @cached_property
     def data(self) -> ProbeData:
@@ -138,6 +147,8 @@ class Experiment(Generic[E]):
     def outcomes(self, splits: Sequence[Split] = ()) -> list[Outcome]:
         """Evaluate each method that trains no backbone; what was computed before is recalled.
 
+        A method that fails, on the whole task or on an outer fold, is one of `failures` and has no outcome.
+
         Parameters
         ----------
         splits : sequence of Split
@@ -146,16 +157,18 @@ class Experiment(Generic[E]):
         Raises
         ------
         Head2ToeError
-            One line saying what is wrong: see `evaluate_all`.
+            One line saying what is wrong with the run as a whole: see `evaluate_all`.
         """
+        data = self.data  # of which the selections may fail already
         outcomes = evaluate_all(
-            self.probe_options.of_features,
-            self.data,
+            self._left(self.probe_options.of_features),
+            data,
             self._depends_on(),
             metric=self.probe_options.metric,
             rule=self.probe_options.rule,
             folder=self.select_options.output / "outcomes",
             task=self.task.name,
+            failures=self.failures,
             fresh=self.select_options.fresh,
             where=self.where,
         )
@@ -166,7 +179,13 @@ class Experiment(Generic[E]):
             replace(self, split=split, where=f", outer fold {k} of {len(splits)}").outcomes()
             for k, split in enumerate(splits, start=1)
         ]
-        return with_nested(outcomes, splits, parts)
+        left = self._left([outcome.name for outcome in outcomes])
+        whole, *parts = [[one for one in part if one.name in left] for part in (outcomes, *parts)]
+        return with_nested(whole, splits, parts)
+
+    def _left(self, methods: Sequence[str]) -> list[str]:
+        """Those of some methods that have not failed."""
+        return [method for method in methods if method not in self.failures.errors]
 
     def outcome_of(self, method: str, trainings: Trainings) -> Outcome:
         """Evaluate a method that trains the backbone, given its trainings."""
@@ -264,6 +283,7 @@ class Experiment(Generic[E]):
             "notes": [*self.task.notes, *self.probe_options.notes(self.task.folds)],
             "selections": selections,
             **({"trainings": dict(trainings)} if trainings else {}),
+            **({"failures": dict(self.failures.errors)} if self.failures.errors else {}),
         }
 
     def _images(self, rows: np.ndarray) -> list[str]:

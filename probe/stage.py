@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
@@ -33,12 +34,14 @@ def evaluate_all(
     rule: str,
     folder: Path,
     task: str,
+    failures: Failures,
     fresh: bool = False,
     where: str = "",
 ) -> list[Outcome]:
     """Evaluate methods (see `sweep.evaluate`), each kept in a file of its own as soon as it is done.
 
-    So a run that was interrupted goes on where it was, and one with more methods computes those alone.
+    So a run that was interrupted goes on where it was, and one with more methods computes those alone. A method that
+    fails has no outcome; the others have theirs.
 
     Parameters
     ----------
@@ -53,22 +56,26 @@ def evaluate_all(
         Where outcomes are kept, under names made of all they depend on; `fresh` computes them again all the same.
     task, where : str
         The task's name, for the files' names; which part of the work this is, for the progress.
+    failures : Failures
+        Takes the methods that fail: they predicted NaN, the store lacks a layer that they read, the file that was kept
+        of them is damaged, memory ran out.
 
     Raises
     ------
-    BadRequest, DataError, StoreError
-        As of `sweep.evaluate`; a kept file is damaged, or can't be written.
+    BadRequest, StoreError
+        A method, the metric or the rule is unknown; the store is damaged, or a file can't be written.
     """
     outcomes = []
     for method in methods:
         file = folder / f"{task}-{method}-{outcome_key(method, data, depends_on, metric, rule)[:16]}.npz"
-        if file.is_file() and not fresh:
-            outcome = Outcome.load(file)
-        else:
-            with progress(f"probing {method}{where}", unit="setting") as report:
-                outcome = evaluate(method, data, metric=metric, rule=rule, progress=report)
-            outcome.save(file)
-        outcomes.append(outcome)
+        with failures.of(method):
+            if file.is_file() and not fresh:
+                outcome = Outcome.load(file)
+            else:
+                with progress(f"probing {method}{where}", unit="setting") as report:
+                    outcome = evaluate(method, data, metric=metric, rule=rule, progress=report)
+                outcome.save(file)
+            outcomes.append(outcome)
     return outcomes
 
 

@@ -79,6 +79,11 @@ class RunResult(Generic[E]):
 
         return tuple(map(MethodResult.of, self.record["methods"]))
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """Name every method that failed, with a line saying why; the record has none of their figures."""
+        return dict(self.record.get("failures", {}))
+
     def document(self) -> dict[str, Any]:
         """Return the record and what happened this time, as JSON."""
         return self.record | {

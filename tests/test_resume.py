@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from head2toe.pipeline import run
+from click.testing import CliRunner
+from head2toe.pipeline import main, run
 from head2toe.probe import stage
 from head2toe.probe.methods import sweep
 from head2toe.probe.results import predictions
+from head2toe.store.common.errors import DataError
 
 METHODS = ("linear", "knn", "l21")
 COMMAND = [sys.executable, "-m", "head2toe.pipeline", "run", "stripes", "--methods", "layerwise,l21,head2toe"]
@@ -69,6 +71,40 @@ def timeless(file: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_method_that_failed_is_said_and_tried_again(
+    image_folder: Path, flags: list[str], nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {"knn"}
+
+    def failing(name: str, *args: Any, **how: Any) -> Any:
+        outcome = sweep.evaluate(name, *args, **how)
+        if name in broken and (not nested or len(outcome.test_log_probabilities) < 15):  # on an outer fold
+            raise DataError("knn predicted NaN")
+        return outcome
+
+    monkeypatch.setattr(stage, "evaluate", failing)
+    words = ["run", str(image_folder), *flags, "--methods", "linear,knn", "--json", *["--nested"] * nested]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "Error: knn failed, the other methods are kept: knn predicted NaN"
+    record = json.loads(result.stdout)
+    assert [method["name"] for method in record["methods"]] == ["linear"]
+    assert record["failures"] == {"knn": "knn predicted NaN"}
+    assert "- knn failed: knn predicted NaN" in Path(record["result"]).with_name("summary.md").read_text()
+    broken.clear()
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0
+    again = json.loads(result.stdout)
+    assert again["result"] == record["result"]
+    assert [method["name"] for method in again["methods"]] == ["linear", "knn"]
+    assert "failures" not in again
+    broken.add("knn")
+    assert json.loads(CliRunner().invoke(main, words).stdout)["recalled"]
+    result = CliRunner().invoke(main, [*words, "--methods", "knn", "--fresh"])
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: knn predicted NaN")
+
+
 @pytest.mark.usefixtures("image_folder")
 def test_killed_between_methods_and_by_two_at_once(flags: list[str]) -> None:
     command = [*COMMAND, *flags]

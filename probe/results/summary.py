@@ -206,6 +206,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     for method in record["methods"]:
         yield f"- {markdown_text(method['name'])}: {markdown_text(settings_line(method)) or 'nothing to choose'}"
+    for name, line in record.get("failures", {}).items():
+        yield f"- {markdown_text(name)} failed: {markdown_text(line)}"
     yield ""
     yield (
         "Training FLOPs: one pass of the backbone over the training images, search and training. "

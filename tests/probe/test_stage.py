@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from head2toe.extract.finetuning.trials import TRAINING_CODE
 from head2toe.probe import stage
+from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.sweep import evaluate
+from head2toe.store.common.errors import BadRequest, Damaged, DataError
 from head2toe.store.common.fingerprint import code_fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,7 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_same_work_is_recalled_and_other_work_is_not(posed: Posed, tmp_path: Path, evaluated: list[str]) -> None:
     data, depends_on = posed(FOLDS), {"rows": "r", "stores": ["s"], "exact": ["e"]}
     settings: dict[str, Any] = {"metric": "accuracy", "rule": "best", "folder": tmp_path, "task": "t"}
+    settings["failures"] = Failures()
 
     def evaluates(*methods: str, depends_on: dict[str, Any] = depends_on, **changes: Any) -> list[str]:
         evaluated.clear()
@@ -53,6 +56,54 @@ def test_the_same_work_is_recalled_and_other_work_is_not(posed: Posed, tmp_path:
     assert evaluates("knn", rule="simplest") == ["knn"]
     assert evaluates("l21") == ["l21"]
     assert evaluates("l21", depends_on=depends_on | {"exact": ["other"]}) == ["l21"]
+    assert not settings["failures"].errors
+
+
+def evaluate_knn(data: ProbeData, folder: Path, *others: str) -> tuple[list[str], dict[str, str]]:
+    """The names of the outcomes, and the failures."""
+    failures = Failures()
+    settings: dict[str, Any] = {"metric": "accuracy", "rule": "best", "folder": folder, "task": "t"}
+    outcomes = stage.evaluate_all([*others, "knn"], data, {}, **settings, failures=failures)
+    return [outcome.name for outcome in outcomes], failures.errors
+
+
+@pytest.mark.parametrize("error", [DataError("no\nnumbers"), MemoryError(), np.linalg.LinAlgError("Singular matrix")])
+def test_a_method_that_fails_leaves_the_others_alone(
+    posed: Posed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(name: str, *args: Any, **how: Any) -> Any:
+        if name == "linear":
+            raise error
+        return evaluate(name, *args, **how)
+
+    monkeypatch.setattr(stage, "evaluate", failing)
+    names, failures = evaluate_knn(posed(FOLDS), tmp_path, "linear")
+    assert names == ["knn"]
+    assert list(failures) == ["linear"]
+    assert "\n" not in failures["linear"]
+
+
+def test_what_was_kept_and_is_damaged_is_a_failure_of_its_method(posed: Posed, tmp_path: Path) -> None:
+    evaluate_knn(posed(FOLDS), tmp_path, "linear")
+    (kept,) = tmp_path.glob("t-linear-*.npz")
+    kept.write_bytes(kept.read_bytes()[:-100])
+    names, failures = evaluate_knn(posed(FOLDS), tmp_path, "linear")
+    assert names == ["knn"]
+    assert "remove it and run again" in failures["linear"]
+    kept.unlink()
+    assert evaluate_knn(posed(FOLDS), tmp_path, "linear") == (["linear", "knn"], {})
+
+
+@pytest.mark.parametrize("error", [BadRequest("no such metric"), Damaged(Path("block"), "damaged", "verify")])
+def test_what_concerns_the_whole_run_ends_it(
+    posed: Posed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(stage, "evaluate", failing)
+    with pytest.raises(type(error)):
+        evaluate_knn(posed(FOLDS), tmp_path)
 
 
 def test_an_interrupted_method_leaves_nothing(posed: Posed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +112,7 @@ def test_an_interrupted_method_leaves_nothing(posed: Posed, tmp_path: Path, monk
 
     monkeypatch.setattr(stage, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        stage.evaluate_all(["knn"], posed(FOLDS), {}, metric="accuracy", rule="best", folder=tmp_path, task="t")
+        evaluate_knn(posed(FOLDS), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,52 @@
+"""Methods that failed: each is named with its error, and the others go on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from head2toe.store.common.errors import DataError, Head2ToeError, OutOfMemory
+
+ONE_METHOD = (DataError, OutOfMemory, MemoryError, np.linalg.LinAlgError)
+"""What may concern one method alone. A request that makes no sense, and a damaged store, concern the whole run."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The methods of a run that failed.
+
+    Attributes
+    ----------
+    errors : dict
+        The method's name to a line saying what is wrong.
+    """
+
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, *methods: str) -> Iterator[None]:
+        """Take an error that is raised inside for a failure of these methods, and go on after it.
+
+        Only what may concern one method alone is taken (`ONE_METHOD`); everything else passes.
+        """
+        try:
+            yield
+        except ONE_METHOD as error:
+            for method in methods:
+                self.errors.setdefault(method, in_words(error))
+
+    def none_left(self) -> Head2ToeError:
+        """Return the error to raise where every method failed."""
+        lines = list(dict.fromkeys(self.errors.values()))
+        if len(lines) == 1:
+            return DataError(lines[0])
+        return DataError("; ".join(f"{method}: {line}" for method, line in self.errors.items()))
+
+
+def in_words(error: Exception) -> str:
+    """Say in one line why a method failed, and what to do."""
+    if isinstance(error, Head2ToeError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "memory ran out: give the process more, or leave this method out of --methods"
+    return f"its equations could not be solved ({error}): leave this method out of --methods, or choose another --head"
