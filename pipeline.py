@@ -176,12 +176,13 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     from head2toe.probe.methods.nested import outer_folds, with_nested
     from head2toe.probe.results.result_files import RESULT, read_result, write_run
     from head2toe.store.common.files import printable
+    from head2toe.store.common.text import file_name
 
     o = replace(options or Options(), **changes)
     experiment = Experiment.of(task, o)
     outer = outer_folds(experiment.task.folds) if o.nested else []
     key = experiment.key()
-    folder = o.output / f"{experiment.task.name}-{'+'.join(o.backbones)}-{key[:8]}"
+    folder = o.output / f"{experiment.task.name}-{file_name('+'.join(o.backbones))}-{key[:8]}"
     file = folder / RESULT
     if file.is_file() and not o.fresh and (earlier := read_result(file)).get("key") == key:
         return RunResult(experiment.extractions, earlier, file, recalled=True)
@@ -267,7 +268,7 @@ class Experiment:
         # What would fail in the end is said before the backbone runs, not after.
         namespace(options.device)
         require_writable(options.output, "choose another folder with --output DIR")
-        extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
+        extractions = tuple(extract(task, each) for each in options.of_each_backbone())
         known = extractions[0].task
         return cls(extractions, options, Split.whole(len(known.images), known.folds))
 
@@ -493,7 +494,7 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
 
 def options_of(given: Mapping[str, Any]) -> Options:
     """The settings out of a command's parameters."""
-    return Options(**dict(given) | {"backbone": tuple(dict.fromkeys(given["backbone"]))})
+    return Options(**given)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -519,7 +520,7 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
     Example: head2toe extract digits --input-size 96 --target-size 512 --target-size 4096
     """
     options = options_of(given)
-    extractions = [extract(task, options, splits=splits, backbone=backbone) for backbone in options.backbones]
+    extractions = [extract(task, each, splits=splits) for each in options.of_each_backbone()]
     if as_json:
         documents = [extraction.document() for extraction in extractions]
         show(documents[0] if len(documents) == 1 else {"extractions": documents})

@@ -1,5 +1,6 @@
 """Numbers and tables as text for people."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 _DASH = "–"  # stands for a number that there is not
@@ -50,3 +51,8 @@ def plus_minus(mean: float | None, stderr: float | None) -> str:
 def interval(ends: Sequence[float] | None) -> str:
     """Write the two ends of an interval with three decimals, None as a dash."""
     return _DASH if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
+
+
+def file_name(text: str) -> str:
+    """Make a part of a file's name of any text: what is no letter, digit, `_`, `.`, `+` or `-` becomes `_`."""
+    return re.sub(r"[^\w.+-]+", "_", text)[-100:]
