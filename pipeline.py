@@ -127,12 +127,13 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     from head2toe.extract.finetuning.trials import TRAINING_CODE
     from head2toe.probe.methods.nested import outer_folds
     from head2toe.probe.results.result_files import RESULT, read_result, write_run
+    from head2toe.store.common.text import file_name
 
     o = replace(options or Options(), **changes)
     experiment = experiment_on(task, o)
     splits = outer_folds(experiment.task.folds) if o.nested else []
     key = experiment.key(code_fingerprint(*TRAINING_CODE) if o.costly else "")
-    folder = o.output / f"{experiment.task.name}-{'+'.join(o.backbones)}-{key[:8]}"
+    folder = o.output / f"{experiment.task.name}-{file_name('+'.join(o.backbones))}-{key[:8]}"
     file = folder / RESULT
     earlier = read_result(file) if file.is_file() and not o.fresh else {}
     if earlier.get("key") == key and not earlier.get("failures"):  # what failed is tried again
@@ -164,7 +165,7 @@ def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extractio
     # What would fail in the end is said before the backbone runs, not after.
     arrays = namespace(options.device)
     require_writable(options.output, "choose another folder with --output DIR")
-    extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
+    extractions = tuple(extract(task, each) for each in options.of_each_backbone())
     return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)
 
 
@@ -230,7 +231,7 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
 
 def options_of(given: Mapping[str, Any]) -> Options:
     """Make the settings of a command's parameters."""
-    return Options(**dict(given) | {"backbone": tuple(dict.fromkeys(given["backbone"]))})
+    return Options(**given)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -256,7 +257,7 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
     Example: head2toe extract digits --input-size 96 --target-size 512 --target-size 4096
     """
     options = options_of(given)
-    extractions = [extract(task, options, splits=splits, backbone=backbone) for backbone in options.backbones]
+    extractions = [extract(task, each, splits=splits) for each in options.of_each_backbone()]
     if as_json:
         documents = [extraction.document() for extraction in extractions]
         show(documents[0] if len(documents) == 1 else {"extractions": documents})

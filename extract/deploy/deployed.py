@@ -15,6 +15,7 @@ from head2toe.extract.backbone.taps import Tap
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.store.common.errors import BadRequest, DataError
+from head2toe.store.common.files import expanded
 from torch import nn
 
 
@@ -161,10 +162,12 @@ def load(bundle: Bundle, *, device: str = "auto", weights: str | None = None) ->
     origin, preprocessing = bundle.backbone["weights"], Preprocessing(**_tuples(bundle.preprocessing))
     kind, _, detail = origin.partition(":")
     if kind == "file" and weights is None:
-        raise BadRequest(f"the model's backbone has its weights from the file {detail}: pass --weights FILE")
+        file, sign, part = detail.partition("#")
+        raise BadRequest(f"the model's backbone has its weights from the file {file}: pass --weights FILE{sign}{part}")
+    at_origin = {"package": f"package:{detail.partition('#')[0]}", "local-dir": None}.get(kind, kind)
     backbone = load_backbone(
-        bundle.backbone["name"],
-        weights=weights or (origin if kind == "package" else kind),
+        _name_of(bundle, weights),
+        weights=weights or at_origin,
         input_size=preprocessing.input_size,
         device=device,
         seed=int(detail) if kind == "random" and weights is None else 0,
@@ -175,6 +178,14 @@ def load(bundle: Bundle, *, device: str = "auto", weights: str | None = None) ->
             f"sha256 {backbone.weights_sha256[:12]} instead of {bundle.backbone['weights_sha256'][:12]} ({origin})"
         )
     return Deployed(replace(backbone, preprocessing=preprocessing), bundle)
+
+
+def _name_of(bundle: Bundle, weights: str | None) -> str:
+    """Return the backbone's name; without the folder that it came from, weights that are given need no more of it."""
+    name: str = bundle.backbone["name"]
+    folder = expanded(name.removeprefix("local-dir:"))
+    gone = name.startswith("local-dir:") and weights is not None and not folder.is_dir()
+    return bundle.backbone["architecture"].partition(" ")[0] if gone else name
 
 
 def tap_of(name: str, where: Mapping[str, Any]) -> Tap:

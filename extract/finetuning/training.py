@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
+from head2toe.extract.weights.seeding import seeded
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
 from head2toe.store.common.progress import Progress
 from torch import nn
@@ -179,8 +180,7 @@ def fresh_network(backbone: Backbone, n_classes: int, seed: int) -> nn.Module:
         Draws the head; the caller's random numbers are left alone.
     """
     network: Any
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = copy.deepcopy(backbone.model)
         network.reset_classifier(n_classes)
     network.requires_grad_(requires_grad=True)

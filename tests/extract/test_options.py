@@ -1,0 +1,96 @@
+"""Backbones and their weights are paired in order, from Python and on the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from click.testing import CliRunner
+from head2toe.extract.options import ExtractOptions
+from head2toe.pipeline import Options, main, run
+from head2toe.store.common.errors import BadRequest
+
+
+@pytest.mark.parametrize(
+    ("backbone", "weights", "pairs"),
+    [
+        ("a", None, [("a", None)]),
+        ("a", ("x",), [("a", "x")]),
+        (("a", "b"), None, [("a", None), ("b", None)]),
+        (("a", "b"), "random", [("a", "random"), ("b", "random")]),
+        (("a", "b"), ["x", "y"], [("a", "x"), ("b", "y")]),
+        (("a", "a", "b"), None, [("a", None), ("b", None)]),
+        (("a", "a"), ("x", "y"), [("a", "x"), ("a", "y")]),
+        ("a", Path("x.pt"), [("a", "x.pt")]),
+    ],
+)
+def test_weights_belong_to_backbones_in_order(backbone: Any, weights: Any, pairs: Any) -> None:
+    options = ExtractOptions(backbone=backbone, weights=weights)
+    assert list(options.networks) == pairs
+    assert [(each.backbone, each.weights) for each in options.of_each_backbone()] == pairs
+
+
+@pytest.mark.parametrize(("backbone", "weights"), [("a", ("x", "y")), (("a", "b", "c"), ("x", "y"))])
+def test_too_few_or_many_weights_are_refused(backbone: Any, weights: Any) -> None:
+    with pytest.raises(BadRequest, match=r"2 times --weights for \d backbones"):
+        ExtractOptions(backbone=backbone, weights=weights)
+
+
+def test_one_weights_is_recorded_as_before() -> None:
+    assert Options(weights=("random",)).document()["weights"] == "random"
+    assert Options(backbone=("a", "b"), weights=("x", "y")).words() == [
+        *("--backbone", "a", "--backbone", "b", "--weights", "x", "--weights", "y")
+    ]
+
+
+def test_one_run_reads_networks_with_their_own_weights(image_folder: Path, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / f"{seed}.pth")
+    common = ["--backbone", "test_resnet", "--backbone", "test_resnet", "--input-size", "32", "--taps", "pre_logits"]
+    words = [
+        "run",
+        str(image_folder),
+        *common,
+        "--weights",
+        "1.pth",
+        "--weights",
+        "2.pth",
+        "--methods",
+        "linear",
+        "--json",
+    ]
+    shown = CliRunner().invoke(main, words)
+    assert shown.exit_code == 0, shown.output
+    result = run(
+        str(image_folder),
+        backbone=("test_resnet", "test_resnet"),
+        weights=("1.pth", "2.pth"),
+        input_size=32,
+        taps="pre_logits",
+        methods=("linear",),
+    )
+    assert result.recalled
+    networks = result.record["backbones"]
+    assert [network["weights"] for network in networks] == ["file:1.pth", "file:2.pth"]
+    assert networks[0]["weights_sha256"] != networks[1]["weights_sha256"]
+
+
+def test_a_folder_of_weights_makes_a_run_and_a_model(image_folder: Path, tmp_path: Path) -> None:
+    """Its name has slashes, which a result's folder can't have."""
+    from timm.models import save_for_hf
+
+    save_for_hf(timm.create_model("test_resnet"), tmp_path / "saved", safe_serialization=True)
+    words = ["run", str(image_folder), "--backbone", f"local-dir:{tmp_path}/saved", "--input-size", "32"]
+    words += ["--taps", "pre_logits", "--methods", "linear", "--save-model", "model"]
+    shown = CliRunner().invoke(main, words)
+    assert shown.exit_code == 0, shown.output
+    photo = next(image_folder.rglob("*.png"))
+    assert CliRunner().invoke(main, ["predict", "model", str(photo)]).exit_code == 0
+    (tmp_path / "saved").rename(tmp_path / "moved")
+    gone = CliRunner().invoke(main, ["predict", "model", str(photo)])
+    assert gone.exit_code == 2
+    assert "no backbone in" in gone.output
+    elsewhere = ["--weights", str(tmp_path / "moved" / "model.safetensors")]
+    assert CliRunner().invoke(main, ["predict", "model", str(photo), *elsewhere]).exit_code == 0
