@@ -7,6 +7,8 @@
 Torch, timm and scikit-learn are imported inside the functions that need them: `head2toe --help` answers at once.
 """
 
+from head2toe.store.common import interrupts  # isort: skip  # noqa: F401 - first: it takes Ctrl-C during the imports
+
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
