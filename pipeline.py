@@ -7,6 +7,8 @@
 Torch, timm and scikit-learn are imported inside the functions that need them: `head2toe --help` answers at once.
 """
 
+from head2toe.store.common import interrupts  # isort: skip  # noqa: F401 - first: it takes Ctrl-C during the imports
+
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -229,11 +231,6 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
 # --------------------------------------------------------------------------------------------------- the command line
 
 
-def options_of(given: Mapping[str, Any]) -> Options:
-    """Make the settings of a command's parameters."""
-    return Options(**given)
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="head2toe")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -256,7 +253,7 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
 
     Example: head2toe extract digits --input-size 96 --target-size 512 --target-size 4096
     """
-    options = options_of(given)
+    options = Options(**given)
     extractions = [extract(task, each, splits=splits) for each in options.of_each_backbone()]
     if as_json:
         documents = [extraction.document() for extraction in extractions]
@@ -276,7 +273,7 @@ def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:
 
     Example: head2toe select digits --input-size 96
     """
-    result = select(task, options_of(given), recipe=recipe)
+    result = select(task, Options(**given), recipe=recipe)
     if as_json:
         show(result.document())
         return
@@ -314,9 +311,9 @@ def run_command(task: str, **given: Any) -> None:
 
 def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given: Any) -> None:
     """Go the whole way, keep the model if asked for, and show the result. Exit code 1 if a method failed."""
-    result = run(task, options_of(given))
+    result = run(task, Options(**given))
     for method, line in result.failures.items():
-        click.echo(f"Error: {method} failed, the other methods are kept: {line}", err=True)
+        echo(f"Error: {method} failed, the other methods are kept: {line}", err=True)
     names = [method.name for method in result.methods]
     saved = copy_model(result.file.parent, names, save_model) if save_model else None
     if as_json:
@@ -349,16 +346,8 @@ def doctor(root: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-for command in (
-    tasks,
-    layers,
-    predict_command,
-    info,
-    export_command,
-    store,
-    report_command(thumbnails),
-    results_command,
-):
+report = report_command(thumbnails)
+for command in (tasks, layers, predict_command, info, export_command, store, report, results_command):
     main.add_command(command)
 
 

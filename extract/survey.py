@@ -78,4 +78,5 @@ def _bytes_of(name: str) -> int | None:
             model = timm.create_model(name)
     except Exception:
         return None
-    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    tensors: dict[str, torch.Tensor] = model.state_dict()
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

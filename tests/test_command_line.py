@@ -88,15 +88,18 @@ def test_the_file_and_the_module_are_the_command(command: list[str]) -> None:
     assert all(name in done.stdout for name in ("tasks", "layers", "extract", "select", "probe", "run"))
 
 
-def test_ctrl_c_is_one_line_and_leaves_nothing_that_reads_as_a_store(tmp_path: Path, flags: list[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_interrupted_is_one_line_and_leaves_nothing_that_reads_as_a_store(
+    tmp_path: Path, flags: list[str], number: signal.Signals
+) -> None:
     command = [sys.executable, "-m", "head2toe.pipeline", "extract", "digits", *flags, "--batch-size", "1"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("stores/*/*/spec.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, out) == (130, "")
+    assert (running.returncode, out) == (128 + number, "")
     assert err.strip().splitlines()[-1].startswith("interrupted: what was finished is kept")
     assert "Traceback" not in err
     shown = call("store", "ls", "--json")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from head2toe.store.common import interrupts
 from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.common.files import in_words
 from head2toe.store.common.settings import flag_of
@@ -20,7 +21,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; `--debug` lets the traceback through."""
         try:
-            return super().invoke(ctx)
+            with interrupts.raised():
+                return super().invoke(ctx)
         except BrokenPipeError:  # `| head` has read enough: click ends without a word
             raise
         except (Head2ToeError, OSError) as error:
@@ -34,9 +36,9 @@ class Commands(click.Group):
                 raise
             echo("Error: memory ran out: give the process more, or take a smaller --batch-size", err=True)
             ctx.exit(1)
-        except KeyboardInterrupt:
-            echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
-            sys.exit(130)
+        except KeyboardInterrupt as interrupt:
+            echo(interrupts.MESSAGE, err=True)
+            sys.exit(getattr(interrupt, "exit_code", 130))
 
 
 def _is_out_of_memory(error: Exception) -> bool:
