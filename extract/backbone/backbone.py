@@ -107,7 +107,7 @@ def load_backbone(
 
 
 def _size_options(architecture: str, input_size: int | None) -> dict[str, Any]:
-    """Return what timm has to be told: a model of fixed input size (position embeddings, windows) is built for one."""
+    """Return timm's options for an input size: a model that has a fixed one (position embeddings, windows) needs it."""
     config = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
     if input_size is None or config is None or not config.fixed_input_size:
         return {}

@@ -24,7 +24,7 @@ BROKEN = (
     *(OSError, RuntimeError, ValueError, EOFError, LookupError, AssertionError, TypeError, AttributeError),
     *(struct.error, pickle.UnpicklingError, safetensors.SafetensorError),
 )
-"""What torch's and safetensors' readers raise when a file is damaged (found by damaging files at random)."""
+"""What torch's and safetensors' readers raise when a file is damaged, as files damaged at random have shown."""
 
 State = dict[str, torch.Tensor]
 """A state dict: the name of each tensor, and the tensor."""
@@ -38,9 +38,9 @@ def build_model(name: str, weights: str | None, options: Mapping[str, Any], seed
     name : str
         timm's name of the model.
     weights : str, optional
-        As for `head2toe.extract.backbone.backbone.load_backbone`.
+        Where the weights come from; see `head2toe.extract.backbone.backbone.load_backbone`.
     options : dict
-        What timm's `create_model` is told besides.
+        Further arguments of timm's `create_model`.
     seed : int
         What torch's random numbers were seeded with: a part of the origin of random weights.
 
