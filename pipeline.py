@@ -11,7 +11,6 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,26 +20,21 @@ from head2toe.extract.deploy.commands import MODELS, copy_model, export_command,
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
+from head2toe.probe.stage_results import RunResult, SelectResult
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import root_option, store
 from head2toe.store.common.cli import Commands, echo_checks, json_option, setting_options, show
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.common.files import require_writable
-from head2toe.store.common.fingerprint import versions
+from head2toe.store.common.files import printable, require_writable
+from head2toe.store.common.fingerprint import code_fingerprint, versions
 
 if TYPE_CHECKING:
-    import numpy as np
     from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # what `__getattr__` derives from it
     from head2toe.extract.features.extraction import Extraction
     from head2toe.extract.tasks.task import Task
-    from head2toe.probe.methods.candidates import Problem
-    from head2toe.probe.methods.nested import Split
+    from head2toe.probe.experiment import Experiment
     from head2toe.probe.methods.outcome import Outcome
-    from head2toe.probe.results.record import Run
-    from head2toe.probe.results.summary import MethodResult
-    from head2toe.select.stage import Selected
-    from head2toe.store.reading.design_matrix import DesignMatrix
 
 __all__ = ["Head2Toe", "Options", "RunResult", "SelectResult", "extract", "main", "probe", "run", "select"]
 
@@ -51,72 +45,17 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.nested and self.folds in ("800/200", "holdout"):
-            raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is one held-out part")
+        if self.nested and self.folds in ("800/200", "holdout", "2"):
+            what = "two" if self.folds == "2" else "one held-out part"
+            raise BadRequest(f"--nested needs three folds or more, and --folds {self.folds} is {what}")
         if self.costly and len(self.backbones) > 1:
-            raise BadRequest(
-                f"{self.costly[0]} trains one backbone, not {' and '.join(self.backbones)}: name one, or leave "
-                f"{self.costly[0]} out"
-            )
+            method, backbones = self.costly[0], " and ".join(self.backbones)
+            raise BadRequest(f"{method} trains one backbone, not {backbones}: name one, or leave {method} out")
 
     def command(self, task: str) -> str:
-        """The command line that runs a task with these again."""
+        """Return the command line that runs a task with these settings again."""
         elsewhere = ("fresh", "output", "store", "device", "batch_size", "compile")  # what changes no number
         return shlex.join(["head2toe", "run", task, *self.words(leave_out=elsewhere)])
-
-
-@dataclass(frozen=True, eq=False)
-class SelectResult:
-    """What `select` leaves: an extraction for each backbone and, for each normalisation, selections by target size."""
-
-    extractions: tuple["Extraction", ...]
-    every: tuple["Selected", ...]
-
-    @property
-    def selected(self) -> "Selected":
-        """Of the first normalisation."""
-        return self.every[0]
-
-    @property
-    def extraction(self) -> "Extraction":
-        """The first backbone's."""
-        return self.extractions[0]
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "task": self.extraction.task.name,
-            "store": str(self.extraction.store.path),
-            "images_extracted": sum(extraction.images_extracted for extraction in self.extractions),
-            "selections": [entry for selected in self.every for entry in selected.document()],
-            "recalled": all(selected.recalled for selected in self.every),
-            "seconds": sum(selected.seconds for selected in self.every),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class RunResult:
-    """What `probe` and `run` leave: the record that `result.json` holds, and where it is."""
-
-    extractions: tuple["Extraction", ...]
-    record: dict[str, Any]
-    file: Path
-    recalled: bool
-
-    @property
-    def methods(self) -> tuple["MethodResult", ...]:
-        """The figures of every method."""
-        from head2toe.probe.results.summary import MethodResult
-
-        return tuple(map(MethodResult.of, self.record["methods"]))
-
-    def document(self) -> dict[str, Any]:
-        """As JSON: the record, and what happened this time."""
-        return self.record | {
-            "result": str(self.file),
-            "recalled": self.recalled,
-            "images_extracted": sum(extraction.images_extracted for extraction in self.extractions),
-        }
 
 
 # ---------------------------------------------------------------------------------------------------------- the stages
@@ -125,7 +64,7 @@ class RunResult:
 def extract(
     task: "str | Task", options: ExtractOptions | None = None, *, splits: str = "all", **changes: Any
 ) -> "Extraction":
-    """Stage one: a task's images through the backbone, once; what a store already holds is not extracted again.
+    """Put a task's images through the backbone, once (stage one); what a store already holds is not extracted again.
 
     Parameters
     ----------
@@ -148,65 +87,99 @@ def extract(
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
-    known = load_task(task, seed=o.seed, folds=o.folds, download=o.download) if isinstance(task, str) else task
-    return extract_task(known, o, splits=splits, versions=versions())
+    if isinstance(task, str):
+        task = load_task(
+            task,
+            seed=o.seed,
+            folds=o.folds,
+            download=o.download,
+            path_column=o.path_column,
+            label_column=o.label_column,
+        )
+    return extract_task(task, o, splits=splits, versions=versions())
 
 
 def select(
     task: "str | Task", options: Options | None = None, *, recipe: str = "exact", **changes: Any
-) -> SelectResult:
-    """Stage two, first half: rank all features by l2,1 relevance for every fold and λ. Extracts first if need be.
+) -> "SelectResult[Extraction]":
+    """Rank all features by relevance for every fold and λ (stage two, first half); extract first if need be.
 
     A selection is kept beside the results under a name made of everything it depends on (this code included), and
-    recalled the next time.
+    recalled the next time. Other parameters and errors are those of `extract`.
 
     Parameters
     ----------
     recipe : {"exact", "paper"}
         Solve the convex problem to a certificate, or train heads as the paper does.
     """
-    experiment = Experiment.of(task, replace(options or Options(), **changes))
+    experiment = experiment_on(task, replace(options or Options(), **changes))
     return SelectResult(experiment.extractions, experiment.select(recipe))
 
 
-def probe(task: "str | Task", options: Options | None = None, **changes: Any) -> RunResult:
-    """Stage two, second half: linear heads, their settings chosen by cross-validation. Selects first if need be.
+def probe(task: "str | Task", options: Options | None = None, **changes: Any) -> "RunResult[Extraction]":
+    """Train linear heads, their settings chosen by cross-validation (stage two, second half); select first if need be.
 
     A result is kept under a name made of everything it depends on, and recalled the next time; so is what each method
-    left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods.
+    left (see `head2toe.probe.stage`), for a run that was interrupted or one with more methods. Parameters and errors
+    are those of `extract`.
     """
-    from head2toe.probe.methods.nested import outer_folds, with_nested
+    from head2toe.extract.finetuning.trials import TRAINING_CODE
+    from head2toe.probe.methods.nested import outer_folds
     from head2toe.probe.results.result_files import RESULT, read_result, write_run
-    from head2toe.store.common.files import printable
 
     o = replace(options or Options(), **changes)
-    experiment = Experiment.of(task, o)
-    outer = outer_folds(experiment.task.folds) if o.nested else []
-    key = experiment.key()
+    experiment = experiment_on(task, o)
+    splits = outer_folds(experiment.task.folds) if o.nested else []
+    key = experiment.key(code_fingerprint(*TRAINING_CODE) if o.costly else "")
     folder = o.output / f"{experiment.task.name}-{'+'.join(o.backbones)}-{key[:8]}"
     file = folder / RESULT
     if file.is_file() and not o.fresh and (earlier := read_result(file)).get("key") == key:
         return RunResult(experiment.extractions, earlier, file, recalled=True)
-    outcomes = experiment.outcomes()
-    if outer:
-        parts = [
-            replace(experiment, split=split, where=f", outer fold {k} of {len(outer)}").outcomes()
-            for k, split in enumerate(outer, start=1)
-        ]
-        outcomes = with_nested(outcomes, outer, parts)
-    trained = {method: experiment.train(method) for method in o.costly}
-    outcomes += [outcome for outcome, _ in trained.values()]
+    outcomes, trainings = experiment.outcomes(splits), {}
+    for method in o.costly:
+        outcome, trainings[method] = train(method, experiment, o)
+        outcomes.append(outcome)
     outcomes.sort(key=lambda outcome: o.methods.index(outcome.name))
-    experiment.save_models(outcomes, folder)
-    trainings = {method: kept for method, (_, kept) in trained.items()}
+    save_models(experiment, outcomes, folder)
     argument = printable(task) if isinstance(task, str) else task.name
-    record = experiment.record(argument, key, trainings)
+    record = experiment.record(argument, key, trainings, options=o.document(), command=o.command(argument))
     return RunResult(experiment.extractions, write_run(folder, record, outcomes), file, recalled=False)
 
 
-def run(task: "str | Task", options: Options | None = None, **changes: Any) -> RunResult:
-    """The whole way for a task: extract, select, probe; the result is written to a folder. See `probe`."""
+def run(task: "str | Task", options: Options | None = None, **changes: Any) -> "RunResult[Extraction]":
+    """Go the whole way for a task: extract, select, probe; the result is written to a folder. See `probe`."""
     return probe(task, options, **changes)
+
+
+def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extraction]":
+    """Make what stage two works on, of all rows of a task; what no store holds is extracted."""
+    from head2toe.probe.experiment import Experiment
+    from head2toe.select.compute.arrays import namespace
+
+    # What would fail in the end is said before the backbone runs, not after.
+    arrays = namespace(options.device)
+    require_writable(options.output, "choose another folder with --output DIR")
+    extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
+    return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)
+
+
+def train(method: str, experiment: "Experiment[Extraction]", o: Options) -> "tuple[Outcome, list[dict[str, Any]]]":
+    """Evaluate a costly method; also return its trainings as JSON, each of which is kept and recalled the next time."""
+    from head2toe.extract.finetuning.trials import Trials
+
+    (extraction,), folder = experiment.extractions, o.output / "trained"
+    with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
+        return experiment.outcome_of(method, trials), trials.kept
+
+
+def save_models(experiment: "Experiment[Extraction]", outcomes: Sequence["Outcome"], folder: Path) -> None:
+    """Write a bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
+    from head2toe.extract.deploy.packing import bundle_of
+
+    for outcome, model, accuracies in experiment.deployable(outcomes):
+        known: dict[str, Any] = {"method": outcome.name, "settings": outcome.settings, "metrics": accuracies}
+        bundle = bundle_of(experiment.extractions[0], model, **known, versions=versions())
+        bundle.save(folder / MODELS / outcome.name)
 
 
 def __getattr__(name: str) -> Any:
@@ -237,264 +210,20 @@ def __getattr__(name: str) -> Any:
     return Head2Toe
 
 
-# -------------------------------------------------------------------------------------------- what stage two works on
-
-
-@dataclass(frozen=True, eq=False)
-class Experiment:
-    """A task's features, the rows to learn from and those to predict, and the settings: what stage two works on.
-
-    Attributes
-    ----------
-    extractions : tuple of Extraction
-        One for each backbone; their features stand side by side.
-    options : Options
-    split : Split
-        The whole task, or the part of it that an outer fold leaves.
-    where : str
-        Which part that is, for the progress.
-    """
-
-    extractions: tuple["Extraction", ...]
-    options: Options
-    split: "Split"
-    where: str = ""
-
-    @classmethod
-    def of(cls, task: "str | Task", options: Options) -> "Experiment":
-        """With all rows of a task; what no store holds is extracted."""
-        from head2toe.probe.methods.nested import Split
-        from head2toe.select.compute.arrays import namespace
-
-        # What would fail in the end is said before the backbone runs, not after.
-        namespace(options.device)
-        require_writable(options.output, "choose another folder with --output DIR")
-        extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
-        known = extractions[0].task
-        return cls(extractions, options, Split.whole(len(known.images), known.folds))
-
-    @property
-    def task(self) -> "Task":
-        """Without the images that were skipped."""
-        return self.extractions[0].task
-
-    def select(self, recipe: str) -> tuple["Selected", ...]:
-        """A selection for each target size, all backbones side by side, from the rows that are learned from.
-
-        For each normalisation that was asked for; the paper's recipe knows one.
-        """
-        from head2toe.select.compute.arrays import namespace
-        from head2toe.select.stage import select_features
-
-        o, rows = self.options, self.split.training
-        standardizations = o.standardizations if recipe == "exact" else ("unit",)
-        designs, images = self._designs(rows), self._images(rows)
-        return tuple(
-            select_features(
-                self.task.name,
-                designs,
-                {size: [extraction.stores[size].key for extraction in self.extractions] for size in designs},
-                images,
-                self.task.labels[rows],
-                self.split.folds,
-                len(self.task.classes),
-                recipe=recipe,
-                standardize=how,
-                seed=o.seed,
-                folder=o.output / "selections",
-                fresh=o.fresh,
-                arrays=namespace(o.device),
-                score=o,
-                where=f", {how}{self.where}" if len(standardizations) > 1 else self.where,
-            )
-            for how in standardizations
-        )
-
-    @cached_property
-    def selected(self) -> dict[str, tuple["Selected", ...]]:
-        """The selections that the methods asked for need, by recipe."""
-        from head2toe.probe.methods.registry import METHODS as REGISTRY
-
-        needs = {need for method in self._thrifty for need in REGISTRY[method].needs}
-        return {recipe: self.select(recipe) for recipe in ("exact", "paper") if recipe in needs}
-
-    @cached_property
-    def problem(self) -> "Problem":
-        """What the methods are tried on."""
-        from head2toe.probe.methods.candidates import Problem
-        from head2toe.select.compute.arrays import namespace
-
-        o = self.options
-        exact = {one.standardize: one.selections for one in self.selected.get("exact", ())}
-        usual = o.standardizations[0]
-        return Problem(
-            designs=self._designs(self.split.rows),
-            labels=self.task.labels[self.split.rows],
-            folds=self.split.folds,
-            n_classes=len(self.task.classes),
-            arrays=namespace(o.device),
-            exact=exact.get(usual, {}),
-            by_recipe=self.selected["paper"][0].selections if "paper" in self.selected else {},
-            standardize=usual,
-            seed=o.seed,
-            head=o.head,
-            further={how: found for how, found in exact.items() if how != usual},
-        )
-
-    def outcomes(self) -> list["Outcome"]:
-        """What each method that trains no backbone leaves."""
-        from head2toe.probe.methods.registry import METHODS as REGISTRY
-        from head2toe.probe.stage import evaluate_all
-
-        o = self.options
-        outcomes = evaluate_all(
-            self._thrifty,
-            self.problem,
-            self._made_of(),
-            metric=o.metric,
-            rule=o.rule,
-            folder=o.output / "outcomes",
-            task=self.task.name,
-            fresh=o.fresh,
-            where=self.where,
-        )
-        used = [[one for need in REGISTRY[outcome.name].needs for one in self.selected[need]] for outcome in outcomes]
-        return [self._with_costs(outcome, uses) for outcome, uses in zip(outcomes, used, strict=True)]
-
-    def train(self, method: str) -> tuple["Outcome", list[dict[str, Any]]]:
-        """A costly method, and its trainings: every one is kept beside the results, and recalled the next time."""
-        from head2toe.extract.finetuning.trials import Trials
-        from head2toe.probe.methods.finetuned import evaluate_trained
-
-        o, (extraction,) = self.options, self.extractions
-        folder = o.output / "trained"
-        with Trials.of(method, extraction, o, o.finetune_steps, folder=folder, fresh=o.fresh) as trials:
-            found = evaluate_trained(
-                method, trials.over_folds(), trials.refit, self.problem, metric=o.metric, rule=o.rule
-            )
-            whole = replace(found, seconds=trials.seconds, flops=trials.flops, bytes_stored=trials.nbytes)
-            return whole, trials.kept
-
-    def save_models(self, outcomes: Sequence["Outcome"], folder: Path) -> None:
-        """A bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
-        from head2toe.extract.deploy.packing import bundle_of
-        from head2toe.probe.metrics.classification import accuracy
-
-        if len(self.extractions) > 1:
-            return
-        for outcome in outcomes:
-            if outcome.model is None:
-                continue
-            judged = {"cv_accuracy": outcome.chosen.accuracy}
-            if len(self.task.test_labels):
-                judged["test_accuracy"] = accuracy(outcome.test_log_probabilities, self.task.test_labels)
-            bundle = bundle_of(
-                self.extractions[0],
-                outcome.model,
-                method=outcome.name,
-                settings=outcome.settings,
-                metrics=judged,
-                versions=versions(),
-            )
-            bundle.save(folder / MODELS / outcome.name)
-
-    def key(self) -> str:
-        """The name of a result: a hash of everything it depends on, this code included."""
-        from head2toe.extract.finetuning.trials import TRAINING_CODE
-        from head2toe.probe.stage import CODE
-        from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
-
-        o = self.options
-        told = [list(o.methods), o.head, o.metric, o.rule, o.seed, o.nested, list(self.task.classes)]
-        told.append([image.name for image in self.task.images])  # by which predictions are found
-        trained = [o.finetune_steps, code_fingerprint(*TRAINING_CODE)] if o.costly else []
-        return fingerprint([self._made_of(), told, code_fingerprint(*CODE), *trained])
-
-    def record(self, argument: str, key: str, trainings: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Run":
-        """What was run, for `result.json`."""
-        from head2toe.probe.results.record import Run
-
-        o, task, first = self.options, self.task, self.extractions[0]
-        selections = {recipe: [e for one in chosen for e in one.document()] for recipe, chosen in self.selected.items()}
-        notes = {
-            "store": str(first.store.path),
-            "provenance": dict(task.provenance),
-            "skipped": list(first.skipped),
-            "notes": [*task.notes, *o.notes(task.folds)],
-            "selections": selections,
-            **({"trainings": dict(trainings)} if trainings else {}),
-        }
-        return Run(
-            task=task.name,
-            argument=argument,
-            group=task.group,
-            source=task.source,
-            classes=task.classes,
-            ids=[image.name for image in task.images],
-            labels=task.labels,
-            folds=task.folds,
-            backbones=[extraction.of_network() for extraction in self.extractions],
-            options=o.document(),
-            command=o.command(argument),
-            versions=versions(),
-            seed=o.seed,
-            metric=o.metric,
-            key=key,
-            notes=notes,
-        )
-
-    @property
-    def _thrifty(self) -> list[str]:
-        """The methods that train no backbone."""
-        return [method for method in self.options.methods if method not in COSTLY]
-
-    def _images(self, rows: "np.ndarray") -> list[str]:
-        """Content hashes of their images."""
-        return [self.extractions[0].digests[row] for row in rows]
-
-    def _designs(self, rows: "np.ndarray") -> dict[int, "DesignMatrix"]:
-        """For each target size the stores of all backbones side by side."""
-        from head2toe.store.reading.design_matrix import DesignMatrix
-
-        images, sizes = self._images(rows), self.extractions[0].stores
-        return {size: DesignMatrix.of([one.stores[size] for one in self.extractions], images) for size in sizes}
-
-    def _with_costs(self, outcome: "Outcome", used: Sequence["Selected"]) -> "Outcome":
-        """With what came before the heads: its selections, and the backbones' passes over the training images."""
-        n, C = self.task.n_train, len(self.task.classes)
-        return replace(
-            outcome,
-            seconds=outcome.seconds + sum(selection.cost for selection in used),
-            flops=outcome.flops + sum(selection.flops(n, C) for selection in used),
-            extraction_flops=n * sum(extraction.network["flops_per_image"] for extraction in self.extractions),
-        )
-
-    def _made_of(self) -> dict[str, Any]:
-        """What it is made of: rows, labels, folds, features and, by recipe, their selections."""
-        from head2toe.store.common.fingerprint import fingerprint
-
-        rows = self.split.rows
-        told = [self._images(rows), self.task.labels[rows].tolist(), self.split.folds.tolist()]
-        stores = [store.key for extraction in self.extractions for store in extraction.stores.values()]
-        ranked = {
-            recipe: [file.name for one in chosen for _, file in sorted(one.files.items())]
-            for recipe, chosen in self.selected.items()
-        }
-        return {"rows": fingerprint(told), "stores": stores, **ranked}
-
-
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
-    """For the report of a run: image name to a small JPEG; None where the task or the image can't be read any more."""
+    """Return a function from an image's name to a small JPEG, or None where task or image can't be read any more."""
     from head2toe.extract.tasks.thumbnails import task_thumbnails
 
-    return task_thumbnails(record["argument"], record["seed"])
+    options = record["options"]
+    columns = (options.get("path_column"), options.get("label_column"))  # a result made before has neither
+    return task_thumbnails(record["argument"], record["seed"], *columns)
 
 
 # --------------------------------------------------------------------------------------------------- the command line
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
-    """The settings out of a command's parameters."""
+    """Make the settings of a command's parameters."""
     return Options(**dict(given) | {"backbone": tuple(dict.fromkeys(given["backbone"]))})
 
 
@@ -560,7 +289,7 @@ def probe_command(task: str, **given: Any) -> None:
 
     Example: head2toe probe digits --input-size 96 --methods linear,head2toe
     """
-    probe_and_show(probe, task, **given)
+    probe_and_show(task, **given)
 
 
 @main.command("run")
@@ -573,23 +302,21 @@ def run_command(task: str, **given: Any) -> None:
 
     Example: head2toe run path/to/folder --backbone resnet50 --save-model my_model
     """
-    probe_and_show(run, task, **given)
+    probe_and_show(task, **given)
 
 
-def probe_and_show(
-    stage: Callable[..., RunResult], task: str, *, as_json: bool, save_model: Path | None, **given: Any
-) -> None:
-    """Run a stage that ends in a result, keep its model if asked for, and show it."""
-    result = stage(task, options_of(given))
-    if save_model:
-        saved = copy_model(result.file.parent, [method.name for method in result.methods], save_model)
+def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given: Any) -> None:
+    """Go the whole way, keep the model if asked for, and show the result."""
+    result = run(task, options_of(given))
+    names = [method.name for method in result.methods]
+    saved = copy_model(result.file.parent, names, save_model) if save_model else None
     if as_json:
         show(result.document())
         return
     for extraction in result.extractions:
         echo_extraction(extraction)
     echo_result(result.record, result.file, result.recalled)
-    if save_model:
+    if saved:
         click.echo(f"model      {save_model}  ({saved})")
 
 

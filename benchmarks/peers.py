@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.compute.arrays import namespace
-from head2toe.select.solver.paper_recipe import Setting, train
+from head2toe.select.solver.paper_recipe import RecipeSetting, train
 
 GLMNET = """
 suppressMessages(library(glmnet))
@@ -137,7 +137,7 @@ def recipe(X: np.ndarray, y: np.ndarray, lam: float, steps: int) -> Fit:
         X,
         y,
         [np.arange(len(y))],
-        [Setting(lam)],
+        [RecipeSetting(lam)],
         n_classes=int(y.max()) + 1,
         steps=steps,
         seed=0,

@@ -31,6 +31,7 @@ import sklearn
 from head2toe.select.compute.arrays import namespace
 from head2toe.select.solver.path import PathPoint, path
 from head2toe.store.reading.design_matrix import ArrayDesign, Design
+from scipy.special import logsumexp
 from threadpoolctl import threadpool_info, threadpool_limits
 
 TABLES = ("peers", "growth", "prototype", "task", "threads", "memory")
@@ -68,8 +69,7 @@ def solve(design: Design, y: np.ndarray, masks: np.ndarray, ratios: np.ndarray, 
 def objective(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, lam: float) -> float:
     """The penalised loss in float64."""
     Z = X.astype(np.float64) @ W + b
-    top = Z.max(axis=1)
-    loss = (top + np.log(np.exp(Z - top[:, None]).sum(axis=1)) - Z[np.arange(len(y)), y]).mean()
+    loss = (logsumexp(Z, axis=1) - Z[np.arange(len(y)), y]).mean()
     return float(loss + lam * np.linalg.norm(W, axis=1).sum())
 
 

@@ -11,6 +11,18 @@ from head2toe.store.common.settings import Settings, setting
 SEEDS = 2**32
 """Number of seeds, counted from 0: scikit-learn, which draws folds of whole groups, takes no others."""
 
+MAX_PIXELS = 200_000_000
+"""The most pixels that an image may have unless more are asked for: what phones take, and no decompression bomb."""
+
+
+FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
+"""The ways to make folds that have a name; a number from 2 on is one, too."""
+
+
+def is_folds(how: str) -> bool:
+    """Return whether a word is a way to make folds: one of `FOLDS`, or a number from 2 to 9999."""
+    return how in FOLDS or (how.isascii() and how.isdecimal() and len(how) < 5 and int(how) > 1)
+
 
 def data_root() -> Path:
     """Return the folder in which data and task files are looked for: $HEAD2TOE_DATA, else ./data."""
@@ -60,17 +72,22 @@ class ExtractOptions(Settings):
         Draws the folds where the task brings none, the test where it has none, and random weights.
     folds : str
         `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5`,
-        `stratified`, or one held-out part instead of folds: `800/200` (VTAB's) or `holdout` (the task's own validation
-        rows).
+        `stratified`, a number of folds, or one held-out part instead of folds: `800/200` (VTAB's) or `holdout` (the
+        task's own validation rows).
+    path_column, label_column : str, optional
+        The column of a table that says where an image is, or holds it, and the one that says its class, where they have
+        other names than the usual ones.
     download : str, optional
         Where to get one of VTAB's tasks that is not there yet: `tfds` or `torchvision`.
     on_error : str
         What an unreadable image does: `stop` or `skip`.
+    max_pixels : int
+        The most pixels (width x height) that an image may have; a larger one is unreadable.
 
     Raises
     ------
     BadRequest
-        A value is none of its choices, a number that counts is below 1, or the seed is out of range.
+        A value is none of its choices, a number that counts is below 1, folds are unknown, or the seed is out of range.
     """
 
     backbone: str | tuple[str, ...] = setting(
@@ -111,21 +128,31 @@ class ExtractOptions(Settings):
     seed: int = setting(0, "Draws folds, a test where there is none, random weights.")
     folds: str = setting(
         "auto",
-        "How training rows are dealt into folds.",
-        choices=("auto", "vtab5", "stratified", "800/200", "holdout"),
+        f"How training rows are dealt into folds: {', '.join(FOLDS)}, or how many (3).",
     )
+    path_column: str | None = setting(None, "The column of a table that says where an image is.", kind=str)
+    label_column: str | None = setting(None, "The column of a table that says which class an image is of.", kind=str)
     download: str | None = setting(
         None,
         "Get one of VTAB's tasks that is not there yet from TensorFlow Datasets or torchvision.",
         choices=("tfds", "torchvision"),
     )
     on_error: str = setting("stop", "What an unreadable image does.", choices=("stop", "skip"))
+    max_pixels: int = setting(MAX_PIXELS, "The most pixels an image may have, against decompression bombs.")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "folds", str(self.folds))
         super().__post_init__()
-        numbers = (*self.target_sizes, self.batch_size, 1 if self.input_size is None else self.input_size)
+        if not is_folds(self.folds):
+            raise BadRequest(f"folds: {self.folds[:80]!r} is none of {', '.join(FOLDS)}, nor a number from 2 on")
+        numbers = (
+            *self.target_sizes,
+            self.batch_size,
+            self.max_pixels,
+            1 if self.input_size is None else self.input_size,
+        )
         if not self.target_sizes or min(numbers) < 1:
-            raise BadRequest("target size, batch size and input size must be 1 or more")
+            raise BadRequest("target size, batch size, input size and pixels of an image must be 1 or more")
         if not 0 <= self.seed < SEEDS:
             raise BadRequest(f"a seed is a number from 0 to {SEEDS - 1}, not {self.seed}")
 

@@ -11,10 +11,18 @@ from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.features import loop
 from head2toe.extract.features.extraction import Extraction
-from head2toe.extract.features.notes import float32_note, nearest_note, repeated_notes, untapped_note, version_note
+from head2toe.extract.features.notes import (
+    class_notes,
+    float32_note,
+    nearest_note,
+    repeated_notes,
+    untapped_note,
+    version_note,
+)
 from head2toe.extract.features.reader import layer_index
 from head2toe.extract.images.batches import unreadable
-from head2toe.extract.images.sources import ImageSource
+from head2toe.extract.images.frames import several_frames_note
+from head2toe.extract.images.sources import ImageSource, with_limit
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task, image_formats
 from head2toe.store.common.errors import BadRequest
@@ -52,11 +60,14 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     if len(options.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(options.backbones)}")
     start = time.perf_counter()
+    task = replace(task, images=with_limit(task.images, options.max_pixels))
     task, skipped = _without_unreadable(task, options)
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
     images = task.images if splits == "all" else task.images[: task.n_train]
     digests = tuple(image.digest() for image in images)
-    task = replace(task, notes=(*task.notes, *repeated_notes(task, digests)))
+    task = replace(
+        task, notes=(*task.notes, *class_notes(task), *several_frames_note(images), *repeated_notes(task, digests))
+    )
     backbone = _backbone_of(options)
     discovery = discover(backbone, options.taps, include_input=options.include_input)
     catalogue = Catalogue(options.store)

@@ -1,10 +1,18 @@
-"""What probing can be told; and names of methods, heads, metrics, for `--help` must not import what computes them."""
+"""The settings of probing, and the names of methods, heads and metrics.
 
+The names stand apart from what they name (`METHODS` of methods/registry.py, `KINDS` of heads/kinds.py, `METRICS` of
+metrics/classification.py), for `--help` must not import what computes them; `require_same_names` holds them together.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.settings import Settings, setting
+
+if TYPE_CHECKING:
+    import numpy as np
 
 METHODS = (
     "linear",
@@ -27,9 +35,36 @@ RULES = ("best", "simplest")
 HEADS = ("logistic", "ridge", "adam", "sgd")
 
 
+def require_same_names(what: str, offered: Collection[str], registered: Collection[str], registry: str) -> None:
+    """Check that every name which this file offers is registered, and the other way round.
+
+    Parameters
+    ----------
+    what : str
+        What is named: "method".
+    offered : collection of str
+        The names in this file.
+    registered : collection of str
+        The names for which there is code.
+    registry : str
+        Where these are registered: "METHODS of probe/methods/registry.py".
+
+    Raises
+    ------
+    LookupError
+        A name is in one of the two alone. It is an error of who extends this package, not of a user.
+    """
+    for name in offered:
+        if name not in registered:
+            raise LookupError(f"{what} {name!r} is offered by probe/options.py, and missing in {registry}")
+    for name in registered:
+        if name not in offered:
+            raise LookupError(f"{what} {name!r} is in {registry}, and missing in probe/options.py")
+
+
 @dataclass(frozen=True)
 class ProbeOptions(Settings):
-    """What probing can be told; the defaults work.
+    """The settings of probing; the defaults work.
 
     Attributes
     ----------
@@ -49,6 +84,11 @@ class ProbeOptions(Settings):
     nested : bool
         Nested cross-validation as well: an estimate without a test that no choice of settings has flattered. It does
         all the work once more for every fold, on the other folds: of five, two to three times as much again.
+
+    Raises
+    ------
+    BadRequest
+        A value is none of the choices, or two settings exclude each other.
     """
 
     methods: tuple[str, ...] = setting(
@@ -82,11 +122,16 @@ class ProbeOptions(Settings):
 
     @property
     def costly(self) -> tuple[str, ...]:
-        """Those of the methods that train the backbone."""
+        """Those of the methods that train the whole backbone."""
         return tuple(method for method in self.methods if method in COSTLY)
 
-    def notes(self, folds: Any) -> list[str]:
-        """What a user should hear of these settings, given the fold (n_train,) of every training row."""
+    @property
+    def of_features(self) -> tuple[str, ...]:
+        """Those of the methods that only read features of the frozen backbone."""
+        return tuple(method for method in self.methods if method not in COSTLY)
+
+    def notes(self, folds: "np.ndarray") -> list[str]:
+        """What a user should hear of these settings, given the fold of every training row, (n_train,) int."""
         if self.rule != "simplest" or folds.max() > 0:
             return []
         return ["one held-out part has no standard error: --rule simplest only settles ties, the fewest features first"]

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from head2toe.probe.methods import outcome_file
-from head2toe.probe.methods.candidates import Problem
 from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.sweep import evaluate
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
@@ -20,15 +19,15 @@ CODE = (
     "probe/methods",
     "probe/results/record.py",
     "probe/stage.py",
-    "pipeline.py",
+    "probe/experiment.py",
 )
 """What results depend on: they are recalled only by the code that made them."""
 
 
 def evaluate_all(
     methods: Sequence[str],
-    problem: Problem,
-    made_of: Mapping[str, Any],
+    data: ProbeData,
+    depends_on: Mapping[str, Any],
     *,
     metric: str,
     rule: str,
@@ -37,35 +36,54 @@ def evaluate_all(
     fresh: bool = False,
     where: str = "",
 ) -> list[Outcome]:
-    """Evaluate methods on a problem (see `sweep.evaluate`), each kept in a file of its own as soon as it is done.
+    """Evaluate methods (see `sweep.evaluate`), each kept in a file of its own as soon as it is done.
 
     So a run that was interrupted goes on where it was, and one with more methods computes those alone.
 
     Parameters
     ----------
-    made_of : dict
-        What the problem is made of, as JSON; under `exact` and `paper`, the names of the selections, which count for
-        the methods that need them.
+    methods : sequence of str
+        Those of `METHODS` to be tried.
+    data : ProbeData
+    depends_on : dict
+        What the data are made of, as JSON; the names of selections, under `exact` and `paper`, count where needed.
+    metric, rule : str
+        As of `sweep.evaluate`.
     folder : Path
         Where outcomes are kept, under names made of all they depend on; `fresh` computes them again all the same.
-    task : str
-        Its name, for the files' names.
-    where : str
-        Which part of the work this is, for the progress.
+    task, where : str
+        The task's name, for the files' names; which part of the work this is, for the progress.
+
+    Raises
+    ------
+    BadRequest, DataError, StoreError
+        As of `sweep.evaluate`; a kept file is damaged, or can't be written.
     """
     outcomes = []
     for method in methods:
-        unused = {"exact", "paper"} - set(METHODS[method].needs)
-        depends = {name: value for name, value in made_of.items() if name not in unused}
-        how = {"method": method, "metric": metric, "rule": rule, "seed": problem.seed}
-        how |= {"standardize": [problem.standardize, *problem.further], "classes": problem.n_classes}
-        how |= {"head": problem.head, "code": code_fingerprint(*CODE)}
-        file = folder / f"{task}-{method}-{fingerprint(depends | how)[:16]}.npz"
+        file = folder / f"{task}-{method}-{outcome_key(method, data, depends_on, metric, rule)[:16]}.npz"
         if file.is_file() and not fresh:
-            outcomes.append(outcome_file.load(file))
-            continue
-        with progress(f"probing {method}{where}", unit="setting") as report:
-            outcome = evaluate(method, problem, metric=metric, rule=rule, progress=report)
-        outcome_file.save(outcome, file)
+            outcome = Outcome.load(file)
+        else:
+            with progress(f"probing {method}{where}", unit="setting") as report:
+                outcome = evaluate(method, data, metric=metric, rule=rule, progress=report)
+            outcome.save(file)
         outcomes.append(outcome)
     return outcomes
+
+
+def outcome_key(method: str, data: ProbeData, depends_on: Mapping[str, Any], metric: str, rule: str) -> str:
+    """Hash everything that a method's outcome depends on, this code included; parameters as of `evaluate_all`."""
+    unused = {"exact", "paper"} - set(METHODS[method].needs)
+    dependencies = {name: value for name, value in depends_on.items() if name not in unused}
+    settings = {
+        "method": method,
+        "metric": metric,
+        "rule": rule,
+        "seed": data.seed,
+        "standardize": [data.standardize, *data.further],
+        "classes": data.n_classes,
+        "head": data.head,
+        "code": code_fingerprint(*CODE),
+    }
+    return fingerprint(dependencies | settings)

@@ -1,15 +1,16 @@
-"""What `select` is asked and shows."""
+"""The options of the command `select`, and the table that it prints."""
 
 from typing import TYPE_CHECKING
 
 import click
+from head2toe.select.options import RECIPES
 
 if TYPE_CHECKING:
     from head2toe.select.stage import Selected
 
 recipe_option = click.option(
     "--recipe",
-    type=click.Choice(["exact", "paper"]),
+    type=click.Choice(RECIPES),
     default="exact",
     show_default=True,
     help="Solve the problem to a certificate, or train heads as the paper does.",
@@ -17,7 +18,7 @@ recipe_option = click.option(
 
 
 def echo_selection(selected: "Selected", recipe: str) -> None:
-    """A row for every λ of every target size, with its certificate, and the files."""
+    """Print a row for every λ of every target size, with its certificate; then notes, and the selections' files."""
     from head2toe.store.common.text import table
 
     header = (

@@ -1,4 +1,4 @@
-"""What `head2toe doctor` says about arrays: NumPy's BLAS and its threads, CuPy and whether it computes."""
+"""The checks of arrays for `head2toe doctor`: NumPy's BLAS and its threads, CuPy and whether it computes."""
 
 import os
 import shutil
@@ -13,34 +13,40 @@ from head2toe.store.common.errors import Head2ToeError
 
 
 def array_checks() -> list[Check]:
-    """BLAS and CuPy."""
+    """Check every BLAS and CuPy."""
     import scipy.linalg  # type: ignore[import-untyped]  # noqa: F401  (brings a BLAS of its own)
 
     return [*blas_checks(threadpoolctl.threadpool_info()), cupy_check()]
 
 
 def blas_checks(pools: list[dict[str, Any]]) -> list[Check]:
-    """A line for each BLAS that is loaded: its kernel (what it takes this CPU for) and its threads."""
+    """Return a check for each BLAS that is loaded: its kernels (what it takes this CPU for) and its threads.
+
+    Parameters
+    ----------
+    pools : list of dict
+        As `threadpoolctl.threadpool_info` returns them.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = {
+    listing = {
         f"{pool['internal_api']} {pool.get('version') or ''}, kernels {pool.get('architecture', 'unknown')}, "
         f"{pool['num_threads']} threads": pool["num_threads"]
         for pool in pools
         if pool["user_api"] == "blas"
     }
-    if not found:
+    if not listing:
         text = f"none that threadpoolctl knows (NumPy {np.__version__})"
         return [Check("BLAS", "note", text, "set its number of threads by its own variable if sweeps are slow")]
     return [
         Check("BLAS", "note", f"{text} on {cores} cores", f"set OMP_NUM_THREADS and OPENBLAS_NUM_THREADS to {cores}")
         if threads > cores
         else Check("BLAS", "ok", text)
-        for text, threads in found.items()
+        for text, threads in listing.items()
     ]
 
 
 def cupy_check() -> Check:
-    """Whether stage two can compute on a GPU, tried with a product of two matrices."""
+    """Check whether stage two can compute on a GPU, by a product of two matrices."""
     driver = Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
     extra = "pip install 'head2toe[cuda12]' or 'head2toe[cuda13]', whichever the driver supports"
     try:

@@ -1,4 +1,4 @@
-"""What selection can be told; and the names of scores, which `--help` must not import what computes them for."""
+"""The settings of selection, and the names of scores and recipes, which `--help` must not import computations for."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.settings import Settings, setting
 
+RECIPES = ("exact", "paper")
 OF_WEIGHTS = ("l21", "l1", "linf", "layer")
 OF_FEATURES = ("variance", "f_classif", "mutual_info")
 BY_CHANCE = ("random", "trees")  # other seeds give other scores, so that a mean over runs makes sense
@@ -15,7 +16,7 @@ SCORES = (*OF_WEIGHTS, *OF_FEATURES, *BY_CHANCE)
 
 @dataclass(frozen=True)
 class SelectOptions(Settings):
-    """What selection can be told; the defaults work.
+    """The settings of selection; the defaults work.
 
     Scores rank features for `head2toe` and `head2toe-paper`; the penalised models don't depend on them.
 
@@ -33,9 +34,10 @@ class SelectOptions(Settings):
         `l21`, `l1`, `linf` (the norm of a feature's weights) or `layer` (its mean over the feature's layer); or of
         features by themselves `variance`, `f_classif`, `mutual_info`, `random` or `trees`, the same for every λ.
     score_offset : int
-        How many of the best features are left out.
+        How many of the best features a ranking leaves out.
     score_runs : int
-        Mean score of so many runs with different seeds: of `random`, `trees`, and the paper's recipe.
+        Number of runs with different seeds of whose scores the mean is taken: for `random`, `trees`, and the paper's
+        recipe.
     score_layer_share : float
         Interpolation toward the mean score of each feature's layer, from 0 to 1.
     """
@@ -67,5 +69,5 @@ class SelectOptions(Settings):
 
     @property
     def standardizations(self) -> tuple[str, ...]:
-        """All ways in which features are normalised before selection."""
+        """All ways in which features are normalised before selection, without repetitions."""
         return tuple(dict.fromkeys((self.standardize,) if isinstance(self.standardize, str) else self.standardize))

@@ -14,8 +14,8 @@ from head2toe.select.ranking.relevance import Score
 from head2toe.select.ranking.selection import Certificate, Selection
 from head2toe.select.solver.paper_recipe import BATCH, RECIPE_LAMBDAS, RECIPE_STEPS
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
-from head2toe.store.common.progress import progress
-from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.common.progress import Progress, progress
+from head2toe.store.reading.design_matrix import Design
 
 LAMBDA_RATIOS = tuple(round(10 ** (-i / 5), 4) for i in range(11))
 """λ / λ_max of the exact path, from 1 to .01. Near λ_max the ranking is one by relevance of each feature alone, further
@@ -24,15 +24,56 @@ TOLERANCE = 1e-2
 """Relative duality gap; a ranking hardly changes below it, nor do the folds' accuracies."""
 TOP = 10_000
 """How many features a ranking holds; no head is trained on more."""
-RECIPES = ("exact", "paper")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """The labelled images that features are selected on, with their folds.
+
+    Attributes
+    ----------
+    name : str
+        The task's, for the names of files.
+    images : sequence of str (n,)
+        Content hashes.
+    labels : ndarray of int (n,)
+        Classes 0 .. n_classes - 1.
+    folds : ndarray of int (n,)
+        The fold that holds out each image; -1 for an image that always trains.
+    n_classes : int
+        Number of classes of the task, whether these images have them all or not.
+    """
+
+    name: str
+    images: Sequence[str]
+    labels: np.ndarray
+    folds: np.ndarray
+    n_classes: int
+
+    def fingerprint(self) -> str:
+        """Return a hash of images, labels and folds."""
+        return fingerprint([list(self.images), self.labels.tolist(), self.folds.tolist()])
 
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """A selection for each target size, and the file each is kept in; `standardize` says of which features.
+    """A selection for each target size, and the file that each is kept in.
 
-    `runs` is how often the paper's recipe trained a head for each λ and row set: not at all for a score that doesn't
-    look at weights.
+    Attributes
+    ----------
+    standardize : str
+        How features were normalised: see `rank_features`.
+    selections : mapping of int to Selection
+        By target size.
+    files : mapping of int to Path
+        By target size.
+    recalled : bool
+        Whether all of them were read from their files.
+    seconds : float
+        Wall time of computing or recalling them.
+    runs : int
+        How often the paper's recipe trained a head for each λ and row set: not at all for a score that does not look at
+        weights.
     """
 
     standardize: str
@@ -44,14 +85,14 @@ class Selected:
 
     @property
     def cost(self) -> float:
-        """Seconds that the selections took when they were made."""
+        """Seconds that the selections took when they were computed."""
         return sum(selection.seconds for selection in self.selections.values())
 
     def flops(self, n: int, n_classes: int) -> float:
         """Floating-point operations of the products with all features, for n rows.
 
-        One for every λ and row set and one for λ_max, or forward and back in each step of the paper's recipe. What the
-        exact path's inner solves do with a few hundred features is not counted.
+        The exact path makes one product for every λ and row set, and one for λ_max; each step of the paper's recipe
+        makes two, forward and back. What the inner solver does with a few hundred features is not counted.
         """
         total = 0.0
         for selection in self.selections.values():
@@ -61,7 +102,7 @@ class Selected:
         return total
 
     def document(self) -> list[dict[str, Any]]:
-        """As JSON: an entry for each target size."""
+        """Return it as JSON: an entry for each target size."""
         return [
             {
                 "target_size": size,
@@ -76,92 +117,122 @@ class Selected:
 
 
 def _document(certificate: Certificate) -> dict[str, Any]:
-    """As JSON, which knows no infinity: no gap is null."""
+    """Return a certificate as JSON, which knows no infinity: an unknown gap is null."""
     return asdict(certificate) | {"gap": certificate.gap if certificate.gap < float("inf") else None}
 
 
 def select_features(
-    name: str,
-    designs: Mapping[int, DesignMatrix],
+    training: TrainingSet,
+    designs: Mapping[int, Design],
     stores: Mapping[int, Sequence[str]],
-    images: Sequence[str],
-    labels: np.ndarray,
-    folds: np.ndarray,
-    n_classes: int,
+    options: SelectOptions,
     *,
     recipe: str,
     standardize: str,
     seed: int,
-    folder: Path,
-    fresh: bool,
     arrays: Arrays,
-    score: SelectOptions,
     where: str = "",
 ) -> Selected:
     """Rank all features of each design by relevance, for every fold and λ; see `rank_features`.
 
+    Selections are kept in the folder `selections` of `options.output`, under names made of all that they depend on, and
+    recalled from there; with `options.fresh` they are computed again all the same.
+
     Parameters
     ----------
-    name : str
-        The task's, for the files' names.
-    designs : dict
-        Target size to the design of the n training rows.
-    stores : dict
-        Target size to the keys of the design's stores.
-    images : sequence of str
-        Content hashes of the n training images.
+    training : TrainingSet
+        The n training images.
+    designs : mapping of int to Design
+        By target size: their features (n, d).
+    stores : mapping of int to sequence of str
+        By target size: the keys of the stores that the features come from.
+    options : SelectOptions
+        By what score features are ranked, and the folder.
     recipe : {"exact", "paper"}
         The path with its certificates, or heads that the paper's optimiser trained.
-    standardize : str
-        See `rank_features`; the paper's recipe knows `unit` alone.
-    folder : Path
-        Where selections are kept, under names made of all they depend on; `fresh` computes them again all the same.
-    score : SelectOptions
-        By what features are ranked.
+    standardize : {"none", "unit", "feature", "unit+feature"}
+        See `rank_features`; the paper's recipe always takes `unit`.
+    seed : int
+        Seed of the paper's recipe, and of scores that are random.
+    arrays : Arrays
+        Where to compute.
     where : str
-        Which part of the work this is, for the progress.
+        Which part of the work this is, for the progress on stderr.
+
+    Returns
+    -------
+    Selected
+
+    Raises
+    ------
+    BadRequest, DataError
+        See `path`, `train` and `filter_scores`.
     """
     start = time.perf_counter()
+    ranking = _Ranking.of(options, recipe, standardize, seed)
     selections, files, recalled = {}, {}, True
-    exact = {"ratios": LAMBDA_RATIOS, "tol": TOLERANCE, "standardize": standardize}
-    by_recipe = {"lambdas": RECIPE_LAMBDAS, "steps": RECIPE_STEPS, "seed": seed}
-    ranked: Callable[..., Selection] = rank_features if recipe == "exact" else rank_features_by_recipe
-    how: Mapping[str, Any] = exact if recipe == "exact" else by_recipe
-    by = Score(
-        score.score,
-        recipe,
-        runs=score.score_runs,
-        layer_share=score.score_layer_share,
-        offset=score.score_offset,
-        seed=seed,
-    )
     for size, design in designs.items():
-        settings = {
-            "stores": list(stores[size]),
-            "rows": fingerprint([list(images), labels.tolist(), folds.tolist()]),
-            "classes": n_classes,
-            "top": TOP,
-            "code": code_fingerprint("select"),
-            "score": by.told(),
-            **how,
-        }
-        files[size] = folder / f"{name}-{fingerprint(settings)[:16]}.npz"
-        if files[size].is_file() and not fresh:
+        settings = ranking.dependencies(training, stores[size])
+        files[size] = options.output / "selections" / f"{training.name}-{fingerprint(settings)[:16]}.npz"
+        if files[size].is_file() and not options.fresh:
             selections[size] = Selection.load(files[size])
             continue
-        recalled, began = False, time.perf_counter()
-        unit = "λ" if recipe == "exact" else "row set"
-        with progress(f"selecting from target size {size}{where}", unit) as report:
-            selections[size] = ranked(
-                design, labels, folds, n_classes, **how, top=TOP, arrays=arrays, score=by, progress=report
-            )
-        selections[size] = replace(selections[size], seconds=time.perf_counter() - began)
+        recalled = False
+        with progress(f"selecting from target size {size}{where}", "λ" if recipe == "exact" else "row set") as report:
+            selections[size] = ranking.compute(design, training, arrays, report)
         selections[size].save(files[size], settings)
-    return Selected(
-        standardize if recipe == "exact" else "unit",
-        selections,
-        files,
-        recalled,
-        time.perf_counter() - start,
-        runs=by.runs if by.of_weights else 0,
-    )
+    used = standardize if recipe == "exact" else "unit"
+    runs = ranking.score.runs if ranking.score.of_weights else 0
+    return Selected(used, selections, files, recalled, time.perf_counter() - start, runs)
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """How features are ranked: by a function of `rank`, its settings, and a score."""
+
+    function: Callable[..., Selection]
+    settings: Mapping[str, Any]
+    score: Score
+
+    @classmethod
+    def of(cls, options: SelectOptions, recipe: str, standardize: str, seed: int) -> "_Ranking":
+        score = Score(
+            options.score,
+            recipe,
+            runs=options.score_runs,
+            layer_share=options.score_layer_share,
+            offset=options.score_offset,
+            seed=seed,
+        )
+        if recipe == "exact":
+            exact = {"ratios": LAMBDA_RATIOS, "tol": TOLERANCE, "standardize": standardize}
+            return cls(rank_features, exact, score)
+        return cls(rank_features_by_recipe, {"lambdas": RECIPE_LAMBDAS, "steps": RECIPE_STEPS, "seed": seed}, score)
+
+    def dependencies(self, training: TrainingSet, stores: Sequence[str]) -> dict[str, Any]:
+        """Return all that a selection depends on, as JSON."""
+        return {
+            "stores": list(stores),
+            "rows": training.fingerprint(),
+            "classes": training.n_classes,
+            "top": TOP,
+            "code": code_fingerprint("select"),
+            "score": self.score.description(),
+            **self.settings,
+        }
+
+    def compute(self, design: Design, training: TrainingSet, arrays: Arrays, report: Progress) -> Selection:
+        """Rank the features of a design; the selection says how many seconds that took."""
+        start = time.perf_counter()
+        selection = self.function(
+            design,
+            training.labels,
+            training.folds,
+            training.n_classes,
+            **self.settings,
+            top=TOP,
+            arrays=arrays,
+            score=self.score,
+            progress=report,
+        )
+        return replace(selection, seconds=time.perf_counter() - start)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from head2toe.store.common.cli import Check
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import Lock, explained, preallocate, sync_folder, write_bytes
+from head2toe.store.common.files import explained, preallocate, sync_folder, write_bytes
 from head2toe.store.common.text import readable
+from head2toe.store.writing.file_system import try_flock, try_link
 
 ANOTHER_ROOT = "choose a folder on a local disk with --store DIR or HEAD2TOE_STORE"
 """The remedy for a root that won't do."""
@@ -92,29 +93,10 @@ def _write(folder: Path) -> None:
     sync_folder(folder)
 
 
-def _flock(folder: Path) -> None:
-    file = folder / "lock"
-    lock = Lock.take(file)
-    if lock is None:
-        raise StoreError("a fresh file can't be locked")
-    with lock:
-        if Lock.take(file) is not None:
-            raise StoreError("two locks at once are granted: writers can't keep apart")
-    if Lock.take(file) is None:
-        raise StoreError("a lock that was given back stays")
-
-
 def _mmap(folder: Path) -> None:
     with (folder / "data").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         if view[4096:4104] != b"head2toe":
             raise StoreError("a mapped file shows other bytes than were written")
-
-
-def _link(folder: Path) -> None:
-    file = folder / "linked"
-    write_bytes(file, b"first", exclusive=True)
-    if write_bytes(file, b"second", exclusive=True) or file.read_bytes() != b"first":
-        raise StoreError("a hard link replaced a name that was taken")
 
 
 def _rename(folder: Path) -> None:
@@ -127,9 +109,9 @@ def _rename(folder: Path) -> None:
 
 TRIALS = {
     "write": (_write, "written, reserved and synced"),
-    "flock": (_flock, "a lock keeps a second one out"),
+    "flock": (lambda folder: try_flock(folder / "lock"), "a lock keeps a second one out"),
     "mmap": (_mmap, "a mapping shows what was written"),
-    "link": (_link, "a name that is taken stays as it is"),
+    "link": (lambda folder: try_link(folder / "linked"), "a name that is taken stays as it is"),
     "rename": (_rename, "a file gets its name in one step"),
 }
 """The file operations that are tried, in this order (`mmap` reads what `write` wrote), each with what it shows."""

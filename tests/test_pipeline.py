@@ -162,12 +162,12 @@ def test_names_that_are_no_utf8_go_the_whole_way(image_folder: Path, flags: list
     record = document("run", str(root), *flags)
     assert "b\\udce9b\\udce9" in record["classes"]
     assert call("report", str(Path(record["result"]).parent)).exit_code == 0
-    found = call("predict", str(Path(record["result"]).parent), str(root))
-    assert found.exit_code == 0, found.output
-    assert "\\udce9.png" in found.stdout
+    predicted = call("predict", str(Path(record["result"]).parent), str(root))
+    assert predicted.exit_code == 0, predicted.output
+    assert "\\udce9.png" in predicted.stdout
     listed = b"".join(os.fsencode(path) + b"\n" for path in root.rglob("*.png"))
     piped = CliRunner().invoke(main, ["predict", str(Path(record["result"]).parent), "-"], input=listed)
-    assert sorted(piped.stdout.splitlines()) == sorted(found.stdout.splitlines())
+    assert sorted(piped.stdout.splitlines()) == sorted(predicted.stdout.splitlines())
 
 
 @pytest.mark.parametrize("change", [{"tokens": "all"}, {"dtype": "int8"}, {"target_sizes": ()}, {"preprocess": "x"}])

@@ -30,9 +30,9 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_interrupted_between_methods(
     image_folder: Path, nested: bool, monkeypatch: pytest.MonkeyPatch, smaller: dict[str, Any]
 ) -> None:
-    told: dict[str, Any] = smaller | {"methods": METHODS[1:] if nested else METHODS, "nested": nested}
+    settings: dict[str, Any] = smaller | {"methods": METHODS[1:] if nested else METHODS, "nested": nested}
     monkeypatch.setattr(time, "perf_counter", lambda: 0.0)  # seconds are no property of the result
-    straight = run(str(image_folder), **told)
+    straight = run(str(image_folder), **settings)
     expected = content(straight.file.parent)
     shutil.rmtree("results")
 
@@ -47,12 +47,12 @@ def test_interrupted_between_methods(
 
     monkeypatch.setattr(stage, "evaluate", stopping)
     with pytest.raises(KeyboardInterrupt):
-        run(str(image_folder), **told)
+        run(str(image_folder), **settings)
     assert not straight.file.exists()
     interrupted_at = evaluated[-1]
-    resumed = run(str(image_folder), **told)
+    resumed = run(str(image_folder), **settings)
     assert not resumed.recalled
-    every = len(told["methods"]) * (6 if nested else 1)
+    every = len(settings["methods"]) * (6 if nested else 1)
     assert evaluated[stop_at + 1] == interrupted_at
     assert len(evaluated) == every + 1, "nothing was evaluated twice but the one that was stopped"
     assert content(resumed.file.parent) == expected
@@ -97,10 +97,10 @@ def test_killed_between_methods_and_by_two_at_once(flags: list[str]) -> None:
 
 def test_images_that_were_renamed(image_folder: Path, smaller: dict[str, Any]) -> None:
     """What was computed is recalled, but predictions bear the new names."""
-    told = smaller | {"methods": ("linear",)}
-    run(str(image_folder), **told)
+    settings = smaller | {"methods": ("linear",)}
+    run(str(image_folder), **settings)
     (image_folder / "train" / "down" / "05.png").rename(image_folder / "train" / "down" / "05-again.png")
-    found = run(str(image_folder), **told)
-    assert not found.recalled
-    assert any("05-again" in name for name in predictions.read(found.file.parent)["linear"].ids)
-    assert run(str(image_folder), **told).recalled
+    renamed = run(str(image_folder), **settings)
+    assert not renamed.recalled
+    assert any("05-again" in name for name in predictions.read(renamed.file.parent)["linear"].ids)
+    assert run(str(image_folder), **settings).recalled

@@ -73,7 +73,8 @@ class Bundle:
     classes : tuple of str
         The classes' names in label order.
     layers : tuple of KeptLayer
-        The layers with kept features, in column order.
+        The layers with kept features, in column order. None where the folds chose the null model, which reads no
+        feature and predicts the frequencies of the classes.
     unit : bool
         Whether the kept part of every layer is brought to unit norm before it is centred and scaled.
     columns : (k,) int32 array
@@ -125,6 +126,8 @@ class Bundle:
     @property
     def features_by_layer(self) -> list[np.ndarray]:
         """The kept positions of every layer, in the order of `layers`."""
+        if not self.layers:
+            return []
         return np.split(self.columns, np.cumsum([layer.kept for layer in self.layers])[:-1])
 
     def save(self, folder: Path) -> Path:
@@ -223,8 +226,6 @@ def _fault(bundle: Bundle) -> str | None:
             return f"{name} has the shape {array.shape} instead of {shape}"
         if not np.isfinite(array).all():
             return f"{name} holds NaN or infinity"
-    if not k:
-        return "it reads no feature"
     for layer, columns in zip(bundle.layers, bundle.features_by_layer, strict=True):
         if layer.kept < 1 or columns[0] < 0 or columns[-1] >= layer.width or (np.diff(columns) < 1).any():
             return f"the columns of layer {layer.name} are not ascending positions below {layer.width}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.cli import json_option, show
 from head2toe.store.common.errors import BadRequest
 
@@ -83,6 +84,13 @@ def load_options(command: Any) -> Any:
 @click.option("--probabilities", is_flag=True, help="A column p(class) for every class.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="The most pixels an image may have, against decompression bombs.",
+)
 @load_options
 def predict_command(
     model: Path,
@@ -93,6 +101,7 @@ def predict_command(
     probabilities: bool,
     batch_size: int,
     on_error: str,
+    max_pixels: int,
     method: str,
     weights: str | None,
     device: str,
@@ -103,14 +112,19 @@ def predict_command(
     """
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.deploy.deployed import load
-    from head2toe.extract.deploy.predict import find_images, predict, row_of, writing
+    from head2toe.extract.deploy.predict import find_images, left_out_notes, predict, row_of, writing
+    from head2toe.extract.images.frames import several_frames_note
+    from head2toe.extract.images.sources import with_limit
     from head2toe.store.common.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
     # As bytes: a file's name need not be UTF-8.
     lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
     listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
-    sources = find_images([*(name for name in images if name != "-"), *listed])
+    names = [*(name for name in images if name != "-"), *listed]
+    sources = with_limit(find_images(names), max_pixels)
+    for note in [*left_out_notes(names), *several_frames_note(sources)]:
+        click.echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
     with writing(output, kind, sys.stdout) as write, progress("predicting", unit="img") as report:
         for prediction in predict(deployed, sources, batch_size=batch_size, on_error=on_error, progress=report):

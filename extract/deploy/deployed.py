@@ -64,9 +64,10 @@ class Deployed(nn.Module):
         _require_modules(self.network, (module for _, module in self._reader.points), bundle.backbone["name"])
         for number, columns in enumerate(bundle.features_by_layer):
             self.register_buffer(f"columns_{number}", torch.from_numpy(columns.astype("int64")))
-        # The scale is folded into the coefficients. The centre is not: far from zero it would cancel digits.
-        self.register_buffer("centre", torch.from_numpy(bundle.mean))
-        self.register_buffer("coef", torch.from_numpy(bundle.scale[:, None] * bundle.coef))
+        if bundle.layers:  # torch.export can't write the empty arrays of a null model
+            # The scale is folded into the coefficients. The centre is not: far from zero it would cancel digits.
+            self.register_buffer("centre", torch.from_numpy(bundle.mean))
+            self.register_buffer("coef", torch.from_numpy(bundle.scale[:, None] * bundle.coef))
         self.register_buffer("intercept", torch.from_numpy(bundle.intercept))
         self.to(backbone.device)
         self.eval()
@@ -102,6 +103,8 @@ class Deployed(nn.Module):
         """Compute what the softmax of `forward` is taken of: logits (n, classes) float32."""
         if images.ndim != 4 or images.shape[1:] != (3, self.input_size, self.input_size):
             raise BadRequest(f"images of shape {tuple(images.shape)}: (n, 3, {self.input_size}, {self.input_size})")
+        if not self._rounded:  # the null model: no layer is read, and the network need not run
+            return self.intercept.expand(images.shape[0], -1)
         return (self.features(images) - self.centre) @ self.coef + self.intercept
 
     def features(self, images: torch.Tensor) -> torch.Tensor:

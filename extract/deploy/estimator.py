@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from head2toe.extract.deploy.bundle import Bundle
-from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource
+from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource, with_limit
+from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.errors import BadRequest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -99,7 +100,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
             task: Task | str = str(X)
             names = None
         else:
-            task, names = task_of(X, y, self.options.get("seed", 0))
+            task, names = task_of(X, y, self.options.get("seed", 0), str(self.options.get("folds", "auto")))
         self.__dict__.pop("_network", None)
         self.bundle_ = self._train(task)
         self.classes_ = np.asarray(self.bundle_.classes) if names is None else names
@@ -129,7 +130,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         """
         from head2toe.extract.deploy.predict import predict
 
-        predictions = predict(self._deployed(), sources(X), batch_size=self.options.get("batch_size", 32))
+        images = with_limit(sources(X), self.options.get("max_pixels", MAX_PIXELS))
+        predictions = predict(self._deployed(), images, batch_size=self.options.get("batch_size", 32))
         return np.stack([one.probabilities for one in predictions if one.probabilities is not None])
 
     def predict(self, X: Any) -> np.ndarray:
@@ -143,7 +145,12 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         if y is None:
             from head2toe.extract.tasks.registry import load_task
 
-            task = load_task(str(X), seed=self.options.get("seed", 0))
+            task = load_task(
+                str(X),
+                seed=self.options.get("seed", 0),
+                path_column=self.options.get("path_column"),
+                label_column=self.options.get("label_column"),
+            )
             X, y = task.images[task.n_train :], np.asarray(task.classes)[task.test_labels]
         predicted, labels = self.predict(X), np.asarray(y)
         if not (_numbers(predicted) and _numbers(labels)):  # as numbers 1 and 1.0 are one class, as text they aren't
@@ -219,7 +226,7 @@ def _source(number: int, x: Any) -> ImageSource:
     raise BadRequest(f"image {number} is a {kind}: pass paths, or uint8 arrays (h, w) or (h, w, 3)")
 
 
-def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
+def task_of(X: Sequence[Any], y: Any, seed: int, how: str = "auto") -> tuple["Task", np.ndarray]:
     """Make a task without test rows of images and labels in memory, with folds drawn by class.
 
     Parameters
@@ -230,6 +237,8 @@ def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
         Their labels, of any kind that sorts.
     seed : int
         Draws the folds.
+    how : str
+        Which folds: see `choose_folds`.
 
     Returns
     -------
@@ -243,7 +252,8 @@ def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
     BadRequest, DataError
         No labels, or not as many as images; too few images or classes.
     """
-    from head2toe.extract.readers.splits import stratified_folds
+    from head2toe.extract.readers.listing import Listing
+    from head2toe.extract.readers.splits import choose_folds, fold_notes
     from head2toe.extract.tasks.task import Task, checked
 
     images = sources(X)
@@ -258,6 +268,8 @@ def task_of(X: Sequence[Any], y: Any, seed: int) -> tuple["Task", np.ndarray]:
     except TypeError as error:
         raise BadRequest(f"labels of several kinds can't be sorted ({error}): make them all text or numbers") from error
     labels = labels.astype(np.int64)
-    folds = stratified_folds(labels, seed)
-    task = Task("images", tuple(map(str, classes)), tuple(images), labels, folds, "images in memory")
+    rows = list(zip(images, labels.tolist(), strict=True))
+    listing = Listing("images", "images in memory", tuple(map(str, classes)), train=rows, test=[])
+    folds, notes = choose_folds(listing, how, seed), fold_notes(listing, how)
+    task = Task("images", listing.classes, tuple(images), labels, folds, listing.source, notes=notes)
     return checked(task, tested=False), classes

@@ -58,6 +58,7 @@ def _number(value: Any) -> str:
 
 def _layers(model: Model, head_bytes: int) -> list[str]:
     total = sum(layer["kept"] for layer in model["layers"])
+    null = "" if total else " It is the null model: it predicts the frequencies of the classes, whatever the image."
     lines = [
         f"| {layer['name']} | {layer['target_size']} | {layer['kept']:,} of {layer['width']:,} | {layer['dtype']} |"
         for layer in model["layers"]
@@ -65,7 +66,7 @@ def _layers(model: Model, head_bytes: int) -> list[str]:
     return [
         "## What it reads",
         f"{total:,} features of {len(model['layers'])} layers; the head takes {readable(head_bytes)}. Backbone weights:"
-        f" {model['backbone']['weights']}, sha256 of all tensors {model['backbone']['weights_sha256']}.",
+        f" {model['backbone']['weights']}, sha256 of all tensors {model['backbone']['weights_sha256']}.{null}",
         "",
         "| layer | target size | features | trained on |",
         "|---|---|---|---|",

@@ -14,7 +14,7 @@ import torch
 from head2toe.extract.deploy.deployed import Deployed
 from head2toe.extract.images.batches import batches
 from head2toe.extract.images.decode import without_remedy
-from head2toe.extract.images.file_formats import image_files
+from head2toe.extract.images.folder_contents import folder_contents, left_out_note
 from head2toe.extract.images.sources import ImageFile, ImageSource
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded, partial_name
@@ -49,14 +49,22 @@ def find_images(names: Iterable[str]) -> list[ImageFile]:
     for name in names:
         path = expanded(name)
         if path.is_dir():
-            files = image_files(path)
+            files = list(folder_contents(path).images)
         else:
             matches = glob.glob(str(path), recursive=True)  # noqa: PTH207
             files = [path] if path.is_file() else sorted(p for p in map(Path, matches) if p.is_file())
         if not files:
-            raise BadRequest(f"no image {name!r}: expected a file, a folder with images, a glob pattern, or -")
+            notes = "".join(f"; {note}" for note in left_out_notes([name]))
+            raise BadRequest(f"no image {name!r}: expected a file, a folder with images, a glob pattern, or -{notes}")
         images += [ImageFile(p) for p in files]
     return images
+
+
+def left_out_notes(names: Iterable[str]) -> list[str]:
+    """Return a line for each folder among the names that holds files which `find_images` leaves out, by kind."""
+    folders = {name: path for name in names if (path := expanded(name)).is_dir()}
+    notes = (left_out_note(folder_contents(path).left_out, name) for name, path in folders.items())
+    return [note for note in notes if note]
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Stage one's loop: images through the backbone once, pooled features of every tap into the stores."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 
 from head2toe.extract.backbone.backbone import Backbone
 from head2toe.extract.backbone.pooling import Tokens
@@ -11,6 +11,7 @@ from head2toe.extract.features.reader import FeatureReader, Features
 from head2toe.extract.images.batches import batches
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.progress import Progress
+from head2toe.store.writing.waiting import Waiting
 from head2toe.store.writing.writer import BlockWriter, StoreWriter
 
 Claims = Mapping[int, BlockWriter]
@@ -19,7 +20,7 @@ Claims = Mapping[int, BlockWriter]
 Read = Callable[[list[str]], Iterator[tuple[list[str], dict[int, Features]]]]
 """Takes the digests of images, and yields them batch by batch with their features by target size."""
 
-SECONDS_TO_WAIT = 0.5
+SECONDS_BETWEEN_LOOKS = 0.5
 """How long to wait for other processes before their blocks are looked at again."""
 
 
@@ -85,6 +86,7 @@ def run(
 
     extracted = 0
     with closing(reader):
+        waiting = Waiting()
         while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
             claimed = False
             for block in blocks:
@@ -94,9 +96,16 @@ def run(
                         extracted += n
                         if progress:
                             progress(extracted, total)
-            if not claimed:
-                time.sleep(SECONDS_TO_WAIT)  # all that is left is in other processes' hands
+            if claimed:
+                waiting = Waiting()
+            else:  # all that is left is in other processes' hands
+                waiting.pause(SECONDS_BETWEEN_LOOKS, partial(_others_at_work, writers))
     return extracted
+
+
+def _others_at_work(writers: Mapping[int, StoreWriter]) -> str:
+    """Describe who is filling the row blocks that are waited for."""
+    return "; ".join(filter(None, (writer.others() for writer in writers.values())))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
-from head2toe.extract.images.decode import without_remedy
+from head2toe.extract.images.decode import out_of_memory, without_remedy
 from head2toe.extract.images.preprocess import Preprocessing, Resizer
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.errors import DataError
@@ -39,6 +39,8 @@ def batches(
     ------
     DataError
         An image can't be read or resized; the message names it.
+    OutOfMemory
+        Memory ran out while one was decoded.
     """
     resize = preprocessing.resizer()
     groups = [list(digests[i : i + batch_size]) for i in range(0, len(digests), batch_size)]
@@ -60,6 +62,11 @@ def unreadable(images: Sequence[ImageSource]) -> dict[int, str]:
     -------
     dict of int to str
         The row of each such image, and why it can't be decoded.
+
+    Raises
+    ------
+    OutOfMemory
+        Memory ran out while one was decoded, which leaves no image out.
     """
 
     def reason(image: ImageSource) -> str | None:
@@ -86,3 +93,5 @@ def _resized(image: ImageSource, resize: Resizer) -> torch.Tensor:
             f"can't resize image {image.name} ({loaded.width} x {loaded.height} pixels; {error}): cut it to another "
             "shape or leave it out, or take --preprocess whole"
         ) from error
+    except MemoryError as error:
+        raise out_of_memory(image.name) from error

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from head2toe.extract.options import MAX_PIXELS
 from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, create_transform
 
@@ -125,7 +126,7 @@ class Resizer:
             its longer side more than memory holds.
         """
         pixels = self._shorter**2 * max(image.size) / min(image.size)
-        if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
+        if pixels > MAX_PIXELS:
             raise ValueError(f"{pixels / 1e6:.0f} million before the crop")
         resized: torch.Tensor = self._transform(image)
         return resized

@@ -2,15 +2,15 @@
 
 import hashlib
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
-from head2toe.extract.images.decode import decode, unreadable_image
+from head2toe.extract.images.decode import SCARCE, decode, unreadable_image
 from head2toe.extract.images.file_formats import format_of_bytes, format_of_suffix
-from head2toe.store.common.errors import DataError
+from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.files import printable
 from PIL import Image
 
@@ -55,9 +55,12 @@ class ImageFile:
     ----------
     path : Path
         The file.
+    max_pixels : int
+        The most pixels that it may have.
     """
 
     path: Path
+    max_pixels: int = field(default=MAX_PIXELS, compare=False)
 
     @property
     def name(self) -> str:
@@ -75,15 +78,19 @@ class ImageFile:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise unreadable_image(str(self.path), str(error.strerror)) from error
+            raise _unreadable(self.name, error) from error
+
+    def open(self) -> BinaryIO:
+        """Open the file; raises OSError."""
+        return self.path.open("rb")
 
     def load(self) -> Image.Image:
         """Return the decoded image; errors are those of `decode`."""
         try:
-            with self.path.open("rb") as file:
-                return decode(self.name, file)
+            with self.open() as file:
+                return decode(self.name, file, self.max_pixels)
         except OSError as error:
-            raise unreadable_image(str(self.path), str(error.strerror)) from error
+            raise _unreadable(self.name, error) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +105,13 @@ class EncodedImage:
         What messages call the image.
     read : callable
         Returns the bytes; may raise OSError.
+    max_pixels : int
+        The most pixels that it may have.
     """
 
     name: str
     read: Callable[[], bytes]
+    max_pixels: int = MAX_PIXELS
 
     @property
     def format(self) -> str:
@@ -112,15 +122,19 @@ class EncodedImage:
         """Return the SHA-256 (hex) of the bytes."""
         return hashlib.sha256(self._bytes()).hexdigest()
 
+    def open(self) -> BinaryIO:
+        """Return the bytes as a file; errors are those of `digest`."""
+        return io.BytesIO(self._bytes())
+
     def load(self) -> Image.Image:
         """Return the decoded image; errors are those of `decode`."""
-        return decode(self.name, io.BytesIO(self._bytes()))
+        return decode(self.name, self.open(), self.max_pixels)
 
     def _bytes(self) -> bytes:
         try:
             return self.read()
         except OSError as error:
-            raise DataError(f"can't read image {self.name}: {error.strerror or error}") from error
+            raise _unreadable(self.name, error) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,3 +165,16 @@ class ImageArray:
     def load(self) -> Image.Image:
         """Return the array as an RGB image."""
         return Image.fromarray(self.pixels).convert("RGB")
+
+
+def with_limit(images: Iterable[ImageSource], max_pixels: int) -> tuple[ImageSource, ...]:
+    """Return images of which none that has more pixels than `max_pixels` is read; arrays in memory stay as they are."""
+    return tuple(
+        replace(image, max_pixels=max_pixels) if isinstance(image, ImageFile | EncodedImage) else image
+        for image in images
+    )
+
+
+def _unreadable(name: str, error: OSError) -> Exception:
+    """The error about an image whose bytes can't be read: the system's own where it is no fault of the image."""
+    return error if error.errno in SCARCE else unreadable_image(name, error.strerror or str(error))

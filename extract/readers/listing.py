@@ -1,5 +1,8 @@
 """The listing that every reader returns: images, labels and classes as they are stored, before folds are drawn."""
 
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +18,16 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), VALIDATION),
     **dict.fromkeys(("test", "testing"), TEST),
 }
-"""The names of splits in use, and which of the three they are."""
+"""The names of splits in use, and which of the three they are; `split_of` knows longer forms of them."""
+
+MOST_CLASSES = 1_000_000
+"""A larger number is no label: names of as many classes would fill the memory."""
+MOST_CHARACTERS = 500
+"""A longer text is no class name."""
+
+_SPLIT_NAME = re.compile(r"([a-z]+?)[ _.-]*(?:set|data|dataset|images|imgs|split)?[ _.-]*(?:\d{4})?")
+_MISSING = ("", "nan", "<na>", "#n/a")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
 CLASS_FILES = ("classes.txt", "classnames.txt")
 """Files that class names are read from; the first that is there counts."""
@@ -86,10 +98,12 @@ class Listing:
         """
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DataError(f"class {twice[0]!r} stands twice in {where}")
+        names = list(map(composed, names))
+        counted = [label_number(name) for name in self.classes]
         if set(self.classes) <= set(names):
             number = [names.index(name) for name in self.classes]
-        elif all(name.isdecimal() and int(name) < len(names) for name in self.classes):
-            number = [int(name) for name in self.classes]
+        elif all(label is not None and label < len(names) for label in counted):
+            number = [label for label in counted if label is not None]
         else:
             unknown = next(name for name in self.classes if name not in names)
             raise DataError(f"{where} names {len(names)} classes, but {self.source} has a class {unknown!r}")
@@ -98,8 +112,12 @@ class Listing:
 
 
 def split_of(name: str) -> str | None:
-    """Return `train`, `validation` or `test` for any usual name of a split, and None for another word."""
-    return SPLITS.get(name.strip().lower())
+    """Return `train`, `validation` or `test` for any usual name of a split, and None for another word.
+
+    A year and a word like `set` or `images` may follow: `Training Set`, `test_images` and `val2017` are names, too.
+    """
+    match = _SPLIT_NAME.fullmatch(name.strip().lower())
+    return SPLITS.get(match[1]) if match else None
 
 
 def read_class_names(folder: Path) -> tuple[str, ...] | None:
@@ -116,8 +134,45 @@ def read_class_names(folder: Path) -> tuple[str, ...] | None:
                 lines = path.read_text(encoding="utf-8-sig").splitlines()  # editors write a byte order mark
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError(f"can't read the class names in {path}: {error}") from error
-            return tuple(line.strip() for line in lines if line.strip())
+            return tuple(composed(line.strip()) for line in lines if line.strip())
     return None
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents composed (Unicode's NFC): systems store `é` as one character or as two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_missing(label: str) -> bool:
+    """Return whether a table's cell says that there is no label: it is empty, or `nan` as pandas writes a gap."""
+    return label.strip().lower() in _MISSING
+
+
+def in_class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names, each once, in the order of classes: numbers by value, else words with the numbers in them so.
+
+    `2` comes before `10` and `img2` before `img10`, whatever the format that the names were read from.
+    """
+    unique = set(names)
+    if all(map(_NUMBER.fullmatch, unique)):
+        return tuple(sorted(unique, key=lambda name: (float(name), _natural(name))))
+    return tuple(sorted(unique, key=_natural))
+
+
+def _natural(name: str) -> tuple[Any, ...]:
+    """A key by which words sort with the numbers in them by value, of any length."""
+    digits = [part.lstrip("0") for part in re.findall(r"[0-9]+", name)]
+    words = re.split(r"[0-9]+", name)
+    numbers = [(len(part), part) for part in digits]
+    return (*(part for pair in zip(words, [*numbers, ()], strict=True) for part in pair), name)
+
+
+def label_number(text: str) -> int | None:
+    """Return the number that a text writes in digits, None where it writes none or one beyond all classes."""
+    if not text.isdecimal() or len(text.lstrip("0")) > len(str(MOST_CLASSES)):
+        return None
+    number = int(text.lstrip("0") or "0")
+    return number if number < MOST_CLASSES else None
 
 
 def encode_labels(values: Iterable[str], names: Sequence[str] | None, where: str) -> tuple[tuple[str, ...], list[int]]:
@@ -126,8 +181,8 @@ def encode_labels(values: Iterable[str], names: Sequence[str] | None, where: str
     Parameters
     ----------
     values : iterable of str
-        A class name or a number for each row. Without `names`, the classes are the values that occur, sorted as
-        numbers if all are, else as words.
+        A class name or a number for each row. Without `names`, the classes are the values that occur, in the order of
+        `in_class_order`.
     names : sequence of str, optional
         Class names in label order; a value is one of them, or a number that counts them from 0.
     where : str
@@ -143,22 +198,67 @@ def encode_labels(values: Iterable[str], names: Sequence[str] | None, where: str
     Raises
     ------
     DataError
-        A value is neither a name nor a number that fits, or a name stands twice.
+        A value is missing, too long for a name, or neither a name nor a number that fits; or a name stands twice.
     """
-    values = list(values)
-    numeric = all(value.isdecimal() for value in values)
-    if names is not None and (twice := sorted({name for name in names if list(names).count(name) > 1})):
-        raise DataError(f"class {twice[0]!r} stands twice among the class names of {where}")
+    values = [composed(value) for value in values]
+    _check_names(values, names, where)
     if names is None:
-        names = sorted(set(values), key=lambda value: (int(value), value)) if numeric else sorted(set(values))
+        names = in_class_order(values)
+    else:
+        names = tuple(map(composed, names))
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise DataError(f"class {min(twice)!r} stands twice among the class names of {where}")
     number = {name: label for label, name in enumerate(names)}
-    if numeric and not set(values) <= set(number):
-        number = {str(label): label for label in range(len(names))}
-        values = [str(int(value)) for value in values]
+    if not set(values) <= set(number) and all(value.isdecimal() for value in values):
+        counted = {value: label_number(value) for value in set(values)}
+        number = {value: label for value, label in counted.items() if label is not None and label < len(names)}
     for value in values:
         if value not in number:
             raise DataError(f"label {value!r} in {where} is none of its {len(names)} classes")
     return tuple(names), [number[value] for value in values]
+
+
+def _check_names(values: Sequence[str], names: Sequence[str] | None, where: str) -> None:
+    """No value is missing or endless. Raises DataError that counts such rows from 1."""
+    known = set(names or ())
+    if missing := [row for row, value in enumerate(values, start=1) if is_missing(value) and value not in known]:
+        raise DataError(f"{rows_in_words(missing)} of {where}: no label (empty or nan): fill it in or remove the row")
+    if long := [row for row, value in enumerate(values, start=1) if len(value) > MOST_CHARACTERS]:
+        raise DataError(
+            f"{rows_in_words(long)} of {where}: a label of {len(values[long[0] - 1]):,} characters is no class name "
+            f"({MOST_CHARACTERS} are the most)"
+        )
+    if values and all(value.startswith("[") and value.endswith("]") for value in values):
+        raise DataError(several_labels(f"the labels in {where} are lists, such as {values[0]}"))
+
+
+def several_labels(what: str) -> str:
+    """Return the message about images with several labels each; `what` says where."""
+    return f"{what}: several labels of one image are not supported; --label-column names another column"
+
+
+def rows_in_words(rows: Sequence[int]) -> str:
+    """Name rows: `row 4`, `rows 1, 2, 3 and 5 more`."""
+    listed = ", ".join(map(str, rows[:3]))
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return f"row{'' if len(rows) == 1 else 's'} {listed}{more}"
+
+
+def require_two_images(classes: Sequence[str], train: Sequence[Row], where: str) -> None:
+    """Check that no class has a single training image, as one that no fold can both hold out and train on.
+
+    Raises
+    ------
+    DataError
+        One has; the message names it.
+    """
+    counts = Counter(label for _, label in train)
+    for label, name in enumerate(classes):
+        if counts[label] == 1:
+            raise DataError(
+                f"class {name!r} has 1 training image in {where}: cross-validation needs two or more; add images, or "
+                "remove this one"
+            )
 
 
 def by_split(rows: Iterable[tuple[str, ImageSource, int]]) -> dict[str, Any]:

@@ -1,35 +1,66 @@
 """The reader of a manifest: a CSV or Parquet table `path,label[,split,fold,group]`, one row an image."""
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from head2toe.extract.images.sources import ImageFile
+from head2toe.extract.images.sources import ImageFile, ImageSource
 from head2toe.extract.readers.listing import (
     SPLITS,
     TEST,
     TRAIN,
     Listing,
     by_split,
+    composed,
     encode_labels,
+    is_missing,
     read_class_names,
+    require_two_images,
+    rows_in_words,
     split_of,
 )
 from head2toe.extract.readers.splits import NEVER
+from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, table_rows
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
-from head2toe.store.common.parquet import import_pyarrow
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
-_COLUMNS = ("path", "label", "split", "fold", "group")
 _ALWAYS_TRAINS = ("-1", "-1.0")
 """What the column `fold` says of a row that no fold holds out."""
+_WINDOWS_ROOT = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
-def read(path: Path) -> Listing:
+@dataclass(frozen=True, eq=False)
+class TableRow:
+    """A row of a table.
+
+    Attributes
+    ----------
+    number : int
+        Which row of its table it is, from 1.
+    cells : dict of str to str
+        The text of each column that counts by its role (`path`, `label`, …); an absent or empty cell is missing.
+    image : ImageSource, optional
+        The image, where the table holds it.
+    """
+
+    number: int
+    cells: dict[str, str]
+    image: ImageSource | None = None
+
+
+def read(path: Path, columns: Columns | None = None) -> Listing:
     """Read a manifest, whose images' paths are relative to its folder; columns unknown here are left alone.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV, TSV or Parquet table.
+    columns : Columns, optional
+        The columns that the user named.
 
     Raises
     ------
@@ -38,39 +69,93 @@ def read(path: Path) -> Listing:
     MissingExtra
         It is a Parquet table, and pyarrow is not installed.
     """
-    rows = list(_rows(path))
+    names = read_class_names(path.parent)
+    return listing_of({path: TRAIN}, columns or Columns(), names, "manifest", f"manifest {path.resolve()}")
+
+
+def listing_of(
+    files: dict[Path, str], columns: Columns, names: Sequence[str] | None, layout: str, source: str
+) -> Listing:
+    """Make a listing of tables.
+
+    Parameters
+    ----------
+    files : dict of Path to str
+        Each table, and the split of its rows that name none.
+    columns : Columns
+        The columns that the user named.
+    names : sequence of str, optional
+        Class names in label order, where the tables bring none.
+    layout, source : str
+        As in `Listing`.
+
+    Raises
+    ------
+    DataError, MissingExtra
+        As of `read`.
+    """
+    rows: list[TableRow] = []
+    splits: list[str] = []
+    images: list[ImageSource] = []
+    place = next(iter(files))
+    for path, split in files.items():
+        class_names, read = _rows(path, columns)
+        names = names if class_names is None else class_names
+        finder = _ImageFinder(path.parent)
+        _check_labels(read, names or (), path)
+        splits += [_split(row, split, path) for row in read]
+        images += [row.image or finder.image(row, path) for row in read]
+        rows += read
+    where = str(place if len(files) == 1 else place.parent)
     if not rows:
-        raise DataError(f"the manifest {path} has no rows")
-    classes, labels = encode_labels((row["label"] for row in rows), read_class_names(path.parent), str(path))
-    splits = [_split(row, path, number) for number, row in enumerate(rows, start=1)]
-    images = [ImageFile(_image(row, path, number)) for number, row in enumerate(rows, start=1)]
+        raise DataError(f"the manifest {where} has no rows")
+    classes, labels = encode_labels((row.cells["label"] for row in rows), names, where)
     train = [i for i, split in enumerate(splits) if split != TEST]
-    groups = _column(rows, "group", range(len(rows)), path)
+    groups = _column(rows, "group", range(len(rows)), where)
     if groups:
         test = [i for i, split in enumerate(splits) if split == TEST]
-        _check_groups({groups[i] for i in train}, {groups[i] for i in test}, path)
-    folds = _column(rows, "fold", train, path)
+        _check_groups({groups[i] for i in train}, {groups[i] for i in test}, where)
+    folds = _column(rows, "fold", train, where)
+    fields = by_split(zip(splits, images, labels, strict=True))
+    require_two_images(classes, fields["train"], where)
     return Listing(
-        layout="manifest",
-        source=f"manifest {path.resolve()}",
+        layout=layout,
+        source=source,
         classes=classes,
-        folds=None if folds is None else _folds(folds, path),
+        folds=None if folds is None else _folds(folds, where),
         groups=None if groups is None else tuple(groups[i] for i in train),
-        **by_split(zip(splits, images, labels, strict=True)),
+        **fields,
     )
 
 
-def _check_groups(train: set[str], test: set[str], path: Path) -> None:
-    if both := train & test:
-        raise DataError(f"group {min(both)!r} in {path} has training and test rows: a group must be on one side")
+def _rows(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow]]:
+    """The names that a table has for its labels, and its rows."""
+    return _parquet(path, columns) if path.suffix.lower() == ".parquet" else (None, list(_csv(path, columns)))
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """The table's rows with the columns known here, as words; an absent or empty value is ''."""
-    table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    for row in table:
-        known = {column: row.get(column) for column in _COLUMNS}
-        yield {column: "" if _absent(value) else str(value).strip() for column, value in known.items()}
+def _csv(path: Path, columns: Columns) -> Iterator[TableRow]:
+    rows = table_rows(path, lambda header: has_columns(header, columns))
+    header = next(rows, [])
+    found = find_columns(header, columns, path)
+    position = {role: header.index(name) for role, name in found.items()}
+    for number, row in enumerate(rows, start=1):
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise DataError(
+                f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}: put a cell with the "
+                f"delimiter in it between quotes (found: {', '.join(cell.strip() for cell in row)[:120]})"
+            )
+        yield TableRow(number, {role: row[i].strip() if i < len(row) else "" for role, i in position.items()})
+
+
+def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow]]:
+    table = ParquetTable(path, columns)
+    rows = []
+    for number, cells in enumerate(table.rows(), start=1):
+        text = {role: "" if _absent(value) else str(value).strip() for role, value in cells.items()}
+        if table.class_names is not None and text["label"]:
+            text["label"] = _named(cells["label"], table.class_names, f"{path}, row {number}")
+        rows.append(TableRow(number, text, table.image(number - 1) if table.holds_images else None))
+    return table.class_names, rows
 
 
 def _absent(value: object) -> bool:
@@ -78,73 +163,112 @@ def _absent(value: object) -> bool:
     return value is None or value != value
 
 
-def _csv(path: Path) -> Iterator[Mapping[str, object]]:
-    try:
-        # utf-8-sig: spreadsheets write a byte order mark, which would become part of the first column's name.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            tabs = path.suffix.lower() == ".tsv" or ("\t" in header and "," not in header)
-            semicolons = ";" in header and "," not in header
-            table = csv.DictReader(file, delimiter="\t" if tabs else ";" if semicolons else ",")
-            _check_columns(table.fieldnames or (), path)
-            yield from table
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"can't read the manifest {path}: {error}") from error
+def _named(label: int, names: Sequence[str], where: str) -> str:
+    """The name of a class by its number; -1 is how a `ClassLabel` says that there is none."""
+    if label == -1:
+        return ""
+    if not 0 <= label < len(names):
+        raise DataError(f"{where}: label {label}, but there are names of {len(names)} classes")
+    return names[label]
 
 
-def _parquet(path: Path) -> Iterator[Mapping[str, object]]:
-    pyarrow = import_pyarrow(f"reading {path}")
-    try:
-        names = pyarrow.parquet.read_schema(path).names
-        _check_columns(names, path)
-        yield from pyarrow.parquet.read_table(path, columns=[name for name in names if name in _COLUMNS]).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"can't read the manifest {path}: {str(error).partition(chr(10))[0]}") from error
+def _check_groups(train: set[str], test: set[str], where: str) -> None:
+    if both := train & test:
+        raise DataError(f"group {min(both)!r} in {where} has training and test rows: a group must be on one side")
 
 
-def _check_columns(names: Sequence[str], path: Path) -> None:
-    if missing := [column for column in _COLUMNS[:2] if column not in names]:
+def _check_labels(rows: Sequence[TableRow], names: Sequence[str], path: Path) -> None:
+    """Every row has a label. Raises DataError that names those that have none."""
+    missing = [row for row in rows if is_missing(row.cells["label"]) and row.cells["label"] not in names]
+    if missing:
+        text = missing[0].cells["label"]
         raise DataError(
-            f"no column {missing[0]!r} in {path} (there are {', '.join(names) or 'none'}): "
-            "expected path,label and, if you like, split, fold, group"
+            f"{path}, {rows_in_words([row.number for row in missing])}: no label{f' ({text})' if text else ''}: fill "
+            "it in or remove the row"
         )
 
 
-def _split(row: Mapping[str, str], path: Path, number: int) -> str:
-    split = split_of(row["split"] or TRAIN)
+def _split(row: TableRow, usual: str, path: Path) -> str:
+    name = row.cells.get("split", "")
+    split = split_of(name) if name else usual
     if split is None:
-        raise DataError(f"{path}, row {number}: split {row['split']!r} is none of {', '.join(SPLITS)}")
+        raise DataError(f"{path}, row {row.number}: split {name[:80]!r} is none of {', '.join(SPLITS)}")
     return split
 
 
-def _image(row: Mapping[str, str], path: Path, number: int) -> Path:
-    if not row["path"] or not row["label"]:
-        raise DataError(f"{path}, row {number}: no {'label' if row['path'] else 'path'}")
-    image = path.parent / expanded(row["path"])
-    if not image.is_file():
-        raise DataError(f"{path}, row {number}: no such image: {image}")
-    return image
+class _ImageFinder:
+    """Finds the image files that a table in a folder names, in whichever way systems write paths."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._entries: dict[Path, dict[str, str]] = {}
+
+    def image(self, row: TableRow, path: Path) -> ImageFile:
+        """Return the image that a row names. Raises DataError if it names none, or one that is not there."""
+        name, where = row.cells["path"], f"{path}, row {row.number}"
+        if not name:
+            raise DataError(f"{where}: no path")
+        if (file := self._find(name)) is not None:
+            return ImageFile(file)
+        shown = str(self._folder / expanded(name))[:300]
+        if _WINDOWS_ROOT.match(name):
+            raise DataError(
+                f"{where}: no such image: {name[:300]}: a path on a drive of Windows: write paths relative to the "
+                f"folder of the table, {self._folder}"
+            )
+        raise DataError(f"{where}: no such image: {shown}")
+
+    def _find(self, name: str) -> Path | None:
+        """The file of a name: as it is, with slashes for backslashes, or with accents written another way."""
+        for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
+            file = self._folder / expanded(spelling)
+            if _is_file(file):
+                return file
+            if not spelling.isascii() and _is_file(file := self._composed(file)):
+                return file
+        return None
+
+    def _composed(self, file: Path) -> Path:
+        """The path whose parts are the same with their accents composed."""
+        way = Path(file.anchor)
+        for part in file.relative_to(file.anchor).parts:
+            way = way / (part if (way / part).exists() else self._inside(way).get(composed(part), part))
+        return way
+
+    def _inside(self, folder: Path) -> dict[str, str]:
+        """The names in a folder by how they are composed."""
+        if folder not in self._entries:
+            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+            self._entries[folder] = {composed(name): name for name in names}
+        return self._entries[folder]
 
 
-def _column(rows: list[dict[str, str]], name: str, wanted: Sequence[int], path: Path) -> list[str] | None:
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that is longer than any file's names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _column(rows: Sequence[TableRow], name: str, wanted: Sequence[int], where: str) -> list[str] | None:
     """An optional column: values for all wanted rows, or for none of them."""
-    values = [rows[i][name] for i in wanted]
+    values = [rows[i].cells.get(name, "") for i in wanted]
     if not any(values):
         return None
     if "" in values:
-        raise DataError(f"{path}, row {wanted[values.index('')] + 1}: no {name}, but other rows have one")
+        raise DataError(f"{where}, row {rows[wanted[values.index('')]].number}: no {name}, but other rows have one")
     return values
 
 
-def _folds(values: list[str], path: Path) -> np.ndarray:
+def _folds(values: list[str], where: str) -> np.ndarray:
     """The column `fold`, whatever its numbers or names, as 0, 1, 2, …; -1 is a row that is never held out."""
     held = np.array([value not in _ALWAYS_TRAINS for value in values])
     names = [value for value, out in zip(values, held, strict=True) if out]
     folds = np.full(len(values), NEVER, dtype=np.int64)
     folds[held] = np.unique([float(name) for name in names] if _numbers(names) else names, return_inverse=True)[1]
     if len(np.unique(folds)) < 2:
-        raise DataError(f"the column fold in {path} has one value: cross-validation needs two or more")
+        raise DataError(f"the column fold in {where} has one value: cross-validation needs two or more")
     return folds
 
 

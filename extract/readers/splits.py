@@ -1,41 +1,40 @@
 """Folds and hold-outs: which fold holds out each training row, and which rows are the test if a task brings none."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from head2toe.extract.options import FOLDS, is_folds
+from head2toe.extract.readers.group_splits import group_folds, held_out_groups
 from head2toe.extract.readers.listing import Listing
 from head2toe.store.common.errors import BadRequest, DataError
 
 N_FOLDS = 5
-"""Number of folds that are drawn where the task brings none (the paper's, too)."""
+"""Number of folds that are drawn where the task brings none and has images enough (the paper's, too)."""
+FEWEST_FOLDS = 2
 HOLD_OUT = 0.2
 """The fraction of its images that a task without test images holds out as the test; of validation rows likewise."""
 NEVER = -1
 """The fold of a training row that no fold holds out: it always trains (as in scikit-learn's `PredefinedSplit`)."""
 VTAB_SPLIT = (800, 200)
 """How many rows of VTAB-1k train while settings are chosen, and how many judge."""
-FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
-"""The ways to make folds.
-
-auto        the folds that the task brings; else vtab5 where the order of its rows is part of it, else stratified
-vtab5       five contiguous slices of the training rows, the paper's
-stratified  five folds, every class dealt out evenly; with groups, each of them whole in one fold
-800/200     one fold, VTAB's: the first 800 training rows always train, the 200 after them are held out
-holdout     one fold: the task's own validation rows, else a fifth of its training rows
-"""
 
 
 def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
     """Choose the fold that holds out each training row of a listing.
+
+    `auto` takes the folds that the task brings; else `vtab5` where the order of its rows is part of it; else five folds
+    as of `stratified`, or fewer (see `adapted_folds`). `vtab5` is five contiguous slices of the training rows, the
+    paper's; `stratified` five folds with every class dealt out evenly, each group whole in one fold; a number is that
+    many of these. `800/200` is one fold, VTAB's: the first 800 training rows always train, the 200 after them are held
+    out; `holdout` one fold of the task's own validation rows, else of a fifth of its training rows.
 
     Parameters
     ----------
     listing : Listing
         The task's images and labels.
     how : str
-        One of `FOLDS`.
+        One of `FOLDS`, or a number in digits.
     seed : int
         Draws the folds that are drawn.
 
@@ -51,8 +50,8 @@ def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
     DataError
         The listing's groups or its number of rows forbid it.
     """
-    if how not in FOLDS:
-        raise BadRequest(f"unknown folds {how!r}: choose from {', '.join(FOLDS)}")
+    if not is_folds(how):
+        raise BadRequest(f"unknown folds {how!r}: choose from {', '.join(FOLDS)}, or a number from 2 on")
     groups = listing.groups
     if how == "800/200":
         folds = vtab_split(listing)
@@ -62,13 +61,43 @@ def choose_folds(listing: Listing, how: str, seed: int) -> np.ndarray:
         folds = numbered(listing.folds)
     elif how == "vtab5" or (how == "auto" and listing.ordered):
         folds = contiguous_folds(len(listing.train))
-    elif groups is not None:
-        return grouped_folds(listing.train_labels, groups, seed)
     else:
-        return stratified_folds(listing.train_labels, seed)
+        n_folds = adapted_folds(listing)[0] if how == "auto" else N_FOLDS if how == "stratified" else int(how)
+        if n_folds > len(listing.train):
+            raise DataError(f"{len(listing.train)} training images in {listing.source}: too few for {n_folds} folds")
+        if groups is not None:
+            return grouped_folds(listing.train_labels, groups, seed, n_folds)
+        return stratified_folds(listing.train_labels, seed, n_folds)
     if groups is not None:
         _check_groups(folds, groups, listing.source)
     return folds
+
+
+def adapted_folds(listing: Listing) -> tuple[int, str]:
+    """Return how many folds `auto` draws, five or fewer, and why they are fewer; two at least.
+
+    There are no more than groups, and no more than images (or groups) of the smallest class. A class of one, which no
+    number of folds can share, does not count.
+    """
+    labels = listing.train_labels.tolist()
+    groups = range(len(labels)) if listing.groups is None else listing.groups
+    what = "training images" if listing.groups is None else "groups of training images"
+    counts = np.bincount([label for label, _ in set(zip(labels, groups, strict=True))], minlength=len(listing.classes))
+    n_groups, least = len(set(groups)), int(min((n for n in counts if n > 1), default=N_FOLDS))
+    if min(n_groups, least) >= N_FOLDS:
+        return N_FOLDS, ""
+    if n_groups <= least:
+        return max(FEWEST_FOLDS, n_groups), f"there are {n_groups} {what}"
+    name = listing.classes[int(np.flatnonzero(counts == least)[0])]
+    return max(FEWEST_FOLDS, least), f"class {name!r} has {least} {what} (--folds {N_FOLDS} draws five nevertheless)"
+
+
+def fold_notes(listing: Listing, how: str) -> tuple[str, ...]:
+    """Return the note that `auto` draws fewer folds than five, and why; empty where it draws five, or none."""
+    if how != "auto" or listing.folds is not None or listing.ordered:
+        return ()
+    n_folds, why = adapted_folds(listing)
+    return (f"{n_folds} folds instead of {N_FOLDS}: {why}",) if why else ()
 
 
 def hold_out_test(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Listing:
@@ -86,10 +115,15 @@ def hold_out_test(listing: Listing, seed: int, fraction: float = HOLD_OUT) -> Li
     Raises
     ------
     DataError
-        There are too few groups, or too few images in each class, to hold out whole groups.
+        There are too few groups for a test and two folds.
     """
     if listing.test or not listing.train:
         return listing
+    if listing.groups is not None and (n_groups := len(set(listing.groups))) <= FEWEST_FOLDS:
+        raise DataError(
+            f"{n_groups} group{'' if n_groups == 1 else 's'} of images in {listing.source}, of which one would be held "
+            "out as the test, and two folds need two more: give it more groups, or no column group"
+        )
     out = hold_out(listing.train_labels, listing.groups, seed, fraction)
     kept = np.flatnonzero(~out)
     how = f"groups whole, seed {seed}" if listing.groups else f"stratified, seed {seed}"
@@ -145,15 +179,15 @@ def contiguous_folds(n: int) -> np.ndarray:
     return np.arange(n, dtype=np.int64) * N_FOLDS // n
 
 
-def stratified_folds(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Draw five folds (n,) int64 with every class dealt out as evenly as its size allows."""
+def stratified_folds(labels: np.ndarray, seed: int, n_folds: int = N_FOLDS) -> np.ndarray:
+    """Draw folds (n,) int64 with every class dealt out as evenly as its size allows."""
     rng = np.random.default_rng(seed)
     folds = np.empty(len(labels), dtype=np.int64)
     dealt = 0
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         # Go on where the last class stopped: else all small classes would land in the first folds.
-        folds[rows] = (dealt + np.arange(len(rows))) % N_FOLDS
+        folds[rows] = (dealt + np.arange(len(rows))) % n_folds
         dealt += len(rows)
     return folds
 
@@ -161,25 +195,18 @@ def stratified_folds(labels: np.ndarray, seed: int) -> np.ndarray:
 def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int, n_folds: int = N_FOLDS) -> np.ndarray:
     """Draw folds (n,) int64 as even in classes as they can be with every group (a patient, a scene) whole in one fold.
 
+    See `group_folds`.
+
     Raises
     ------
     DataError
-        There are fewer groups than folds, or no class has as many images.
+        There are fewer groups than folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     if (n_groups := len(set(groups))) < n_folds:
-        raise DataError(f"{n_groups} groups of images: {n_folds} folds need {n_folds} groups at least")
-    if (largest := int(np.bincount(labels).max(initial=0))) < n_folds:
-        raise DataError(f"the largest class has {largest} images: {n_folds} folds need a class of {n_folds} at least")
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    folds = np.empty(len(labels), dtype=np.int64)
-    with warnings.catch_warnings():
-        # It warns of classes with fewer rows than folds: those can't be even, whatever the folds.
-        warnings.simplefilter("ignore", UserWarning)
-        for fold, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
-            folds[held_out] = fold
-    return numbered(folds)
+        raise DataError(
+            f"{n_groups} groups of training images: {n_folds} folds need {n_folds} groups; --folds auto takes fewer"
+        )
+    return group_folds(labels, groups, n_folds, seed)
 
 
 def numbered(folds: np.ndarray) -> np.ndarray:
@@ -194,11 +221,10 @@ def hold_out(labels: np.ndarray, groups: Sequence[str] | None, seed: int, fracti
     """Draw the mask (n,) of the rows that become the test: a fraction of every class, or about that in whole groups.
 
     Of a class with three or more rows at least one is held out, and at least two are left to learn from and to judge
-    on; a smaller class stays with the training rows.
+    on; a smaller class stays with the training rows. Groups are chosen as of `held_out_groups`.
     """
     if groups is not None:
-        held_out: np.ndarray = grouped_folds(labels, groups, seed, max(2, round(1 / fraction))) == 0
-        return held_out
+        return held_out_groups(labels, groups, fraction, seed)
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):

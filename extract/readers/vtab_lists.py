@@ -12,6 +12,7 @@ from head2toe.extract.readers.listing import (
     Listing,
     Row,
     by_split,
+    label_number,
     read_class_names,
 )
 from head2toe.store.common.errors import DataError
@@ -21,9 +22,6 @@ TRAIN800, VAL200, TRAIN800VAL200, TEST_LIST = "train800", "val200", "train800val
 """Names of the layout's lists (`train800.txt`) and of the folders of images that belong to them."""
 SOURCE_FILE = "SOURCE.json"
 """What says where a copy comes from; one that this program did not write has none."""
-
-_MOST_CLASSES = 1_000_000
-"""The number from which on what stands in a list can't be a label."""
 
 
 def has_lists(folder: Path) -> bool:
@@ -93,11 +91,13 @@ def _read_list(path: Path) -> list[Row]:
             continue
         name, _, label = line.strip().rpartition(" ")
         if not name or not label.isdecimal():
-            raise DataError(f"{path}:{number}: expected 'path label', found {line!r}")
+            raise DataError(f"{path}:{number}: expected 'path label', found {line[:200]!r}")
         image = path.parent / name
         if not image.is_file():
             raise DataError(f"{path}:{number}: no such image: {image}")
-        rows.append((ImageFile(image), int(label)))
+        if (parsed := label_number(label)) is None:
+            raise DataError(f"{path}:{number}: label {label[:40]}: labels count the classes from 0 on")
+        rows.append((ImageFile(image), parsed))
     if not rows:
         raise DataError(f"the list {path} is empty")
     return rows
@@ -110,6 +110,4 @@ def _class_names(folder: Path, highest: int, n_classes: int | None) -> tuple[str
         raise DataError(f"{folder / CLASS_FILES[0]} names {len(names)} classes, but the lists hold label {highest}")
     if n_classes is not None and highest >= n_classes:
         raise DataError(f"the lists in {folder} hold label {highest}, but the task has {n_classes} classes")
-    if names is None and n_classes is None and highest >= _MOST_CLASSES:
-        raise DataError(f"the lists in {folder} hold label {highest}: labels count the classes from 0 on")
     return names or tuple(str(label) for label in range(n_classes or highest + 1))

@@ -1,21 +1,42 @@
 """The reader of WebDataset shards: tar files of `<key>.jpg` beside `<key>.cls`, which are not unpacked.
 
 The format: https://github.com/webdataset/webdataset. Members of one key (the name up to the first dot after the last
-slash) are one sample; `.cls` holds the label, a number or a name.
+slash) are one sample, whose parts are told by what follows the last dot: `1.left.jpg` is the image of sample `1`.
+`.cls` holds the label, a number or a name.
 """
 
 import re
 import tarfile
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from head2toe.extract.images.sources import EncodedImage
-from head2toe.extract.readers.listing import TRAIN, Listing, by_split, encode_labels, read_class_names, split_of
+from head2toe.extract.readers.listing import (
+    TRAIN,
+    Listing,
+    by_split,
+    encode_labels,
+    is_missing,
+    read_class_names,
+    require_two_images,
+    split_of,
+)
 from head2toe.store.common.errors import DataError
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LABEL_SUFFIX = ".cls"
+_LONGEST_LABEL = 10_000
+"""Bytes of a label, so that no file of another kind is read as one."""
+
+
+@dataclass
+class _Shard:
+    """What a shard holds: images and labels by the key of their sample, and the keys of all samples."""
+
+    images: dict[str, EncodedImage] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, None] = field(default_factory=dict)
 
 
 def shards(folder: Path) -> list[Path]:
@@ -40,16 +61,24 @@ def read(path: Path) -> Listing:
     splits = {file: _split(file.relative_to(root)) for file in files}
     if set(splits.values()) - {None} and (unnamed := [file for file, split in splits.items() if split is None]):
         raise DataError(f"shard {unnamed[0]} has no split in its name (train, val or test), but other shards have")
-    rows = [(splits[file] or TRAIN, *sample) for file in files for sample in _samples(file)]
+    rows, notes = [], []
+    for file in files:
+        shard = _read_shard(file)
+        rows += [(splits[file] or TRAIN, image, shard.labels[key]) for key, image in shard.images.items()]
+        if others := [key for key in shard.keys if key not in shard.images]:
+            notes.append(f"{len(others)} samples of {file} have neither image nor label (.cls), such as {others[0]!r}")
     if not rows:
         raise DataError(f"no samples in {path}: expected <key>.jpg (or .png, .webp) and <key>.cls")
     classes, labels = encode_labels((label for _, _, label in rows), read_class_names(root), str(path))
+    fields = by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True))
+    require_two_images(classes, fields["train"], str(path))
     count = f"{len(files)} shard{'' if len(files) == 1 else 's'}"
     return Listing(
         layout="WebDataset",
         source=f"WebDataset {path.resolve()} ({count})",
         classes=classes,
-        **by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True)),
+        notes=tuple(notes),
+        **fields,
     )
 
 
@@ -59,33 +88,57 @@ def _split(shard: Path) -> str | None:
     return next((split for word in words if (split := split_of(word))), None)
 
 
-def _samples(shard: Path) -> Iterator[tuple[EncodedImage, str]]:
-    """Image and label of each sample of a shard, in its order."""
-    images: dict[str, EncodedImage] = {}
-    labels: dict[str, str] = {}
+def _read_shard(file: Path) -> _Shard:
+    """The samples of a shard in their order. Raises DataError if it is damaged, or a sample lacks image or label."""
+    shard = _Shard()
     try:
         # "r:": an index of offsets is of no use in a compressed file.
-        with tarfile.open(shard, "r:") as tar:
+        with tarfile.open(file, "r:") as tar:
             for member in tar:
-                if not member.isreg():
-                    continue
-                folder, slash, name = member.name.rpartition("/")
-                stem, dot, extension = name.partition(".")
-                key, extension = folder + slash + stem, (dot + extension).lower()
-                if extension in _IMAGE_SUFFIXES:
-                    if key in images:
-                        raise DataError(f"sample {key!r} in {shard} has two images")
-                    read_member = partial(_read_slice, shard, member.offset_data, member.size)
-                    images[key] = EncodedImage(f"{shard}:{member.name}", read_member)
-                elif extension == _LABEL_SUFFIX:
-                    labels[key] = _read_slice(shard, member.offset_data, member.size).decode().strip()
-    except (OSError, tarfile.TarError, UnicodeDecodeError) as error:
-        why = str(error).partition(chr(10))[0]
-        raise DataError(f"can't read shard {shard} ({why}): expected a whole tar file, not compressed") from error
-    for missing, what in ((labels.keys() - images, "image"), (images.keys() - labels, "label (.cls)")):
+                _check_member(member, file)
+                if member.isreg():
+                    _add_member(shard, member, file)
+    except (OSError, ValueError, OverflowError, MemoryError, RecursionError, tarfile.TarError) as error:
+        why = str(error).partition(chr(10))[0] or type(error).__name__
+        raise DataError(f"can't read shard {file} ({why}): expected a whole tar file, not compressed") from error
+    for missing, what in ((shard.labels.keys() - shard.images, "image"), (shard.images.keys() - shard.labels, "label")):
         if missing:
-            raise DataError(f"sample {min(missing)!r} in {shard} has no {what}")
-    return ((image, labels[key]) for key, image in images.items())
+            raise DataError(f"sample {min(missing)!r} in {file} has no {what}{' (.cls)' if what == 'label' else ''}")
+    return shard
+
+
+def _check_member(member: tarfile.TarInfo, file: Path) -> None:
+    """A member lies within its file: one that claims to be longer would be read into memory that there is not."""
+    if member.issparse():
+        raise DataError(f"{member.name!r} in {file} is a sparse file: write the shard anew, by tar without -S")
+    if member.size < 0 or (member.isreg() and member.offset_data + member.size > file.stat().st_size):
+        raise tarfile.ReadError(f"{member.name[:200]!r} claims {member.size} bytes, which are not there")
+
+
+def _add_member(shard: _Shard, member: tarfile.TarInfo, file: Path) -> None:
+    """Add an image or a label to its sample. Raises DataError if there is one already."""
+    folder, slash, name = member.name.rpartition("/")
+    stem, dot, extension = name.partition(".")
+    if not stem or not dot:
+        return  # hidden, or without a suffix: WebDataset takes neither for a part of a sample
+    key, suffix = folder + slash + stem, f".{extension.rpartition('.')[2].lower()}"
+    shard.keys[key] = None
+    if suffix in _IMAGE_SUFFIXES:
+        if key in shard.images:
+            raise DataError(
+                f"sample {key!r} in {file} has two images: a key ends at the first dot of a name; rename {name!r} if "
+                "it is another sample"
+            )
+        read_member = partial(_read_slice, file, member.offset_data, member.size)
+        shard.images[key] = EncodedImage(f"{file}:{member.name}", read_member)
+    elif suffix == _LABEL_SUFFIX:
+        if member.size > _LONGEST_LABEL:
+            raise DataError(f"{member.name!r} in {file} has {member.size} bytes, which is no label")
+        label = _read_slice(file, member.offset_data, member.size).decode().strip()
+        if is_missing(label):
+            raise DataError(f"the label {member.name!r} in {file} is empty or nan")
+        if shard.labels.setdefault(key, label) != label:
+            raise DataError(f"sample {key!r} in {file} has two labels, {shard.labels[key]!r} and {label!r}")
 
 
 def _read_slice(path: Path, offset: int, size: int) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from head2toe.extract.options import data_root
 from head2toe.extract.readers import formats
+from head2toe.extract.readers.tables import Columns
 from head2toe.extract.tasks import task_files
 from head2toe.extract.tasks.embedded import EMBEDDED_TASKS
 from head2toe.extract.tasks.task import Task
@@ -15,7 +16,15 @@ from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded
 
 
-def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | None = None) -> Task:
+def load_task(
+    task: str,
+    *,
+    seed: int = 0,
+    folds: str = "auto",
+    download: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+) -> Task:
     """Load a task by its name, by its task file, or by the path of its images.
 
     A task file comes first: one that is called `dtd.yaml` says where `dtd` is.
@@ -27,9 +36,11 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | 
     seed : int
         Draws (unless a task file names another) the folds where the task brings none, and the test where it has none.
     folds : str
-        One of `head2toe.extract.readers.splits.FOLDS`; any but `auto` comes before what a task file asks for.
+        As for `head2toe.extract.readers.splits.choose_folds`; any but `auto` comes before what a task file asks for.
     download : {"tfds", "torchvision"}, optional
         Where to get a task of VTAB-1k if its folder is not there.
+    path_column, label_column : str, optional
+        The columns of a table that have none of the usual names.
 
     Returns
     -------
@@ -39,17 +50,21 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | 
     Raises
     ------
     BadRequest
-        There is no such task; the message gives the nearest names.
+        There is no such task; the message gives the nearest names. Or columns are named for what is no table.
     DataError
         What is there is no usable task.
     MissingExtra
         Its format needs a package that is not installed.
     """
+    columns = Columns(path_column, label_column)
     if (file := task_files.find(task)) is not None:
         entry = task_files.load(file)
         seed = seed if entry.seed is None else entry.seed
         folds = entry.folds or folds if folds == "auto" else folds
-        return Task.from_listing(entry.read(), entry.name, group=entry.group, seed=seed, folds=folds)
+        return Task.from_listing(entry.read(columns), entry.name, group=entry.group, seed=seed, folds=folds)
+    known = task in EMBEDDED_TASKS or find_vtab_task(task) is not None
+    if known and columns != Columns():
+        raise BadRequest(f"--path-column and --label-column are for tables, and {task} is none")
     if (embedded := EMBEDDED_TASKS.get(task)) is not None:
         return Task.from_listing(embedded.read(), task, group=embedded.group, seed=seed, folds=folds)
     if (vtab := find_vtab_task(task)) is not None:
@@ -59,7 +74,7 @@ def load_task(task: str, *, seed: int = 0, folds: str = "auto", download: str | 
         raise _unknown_task(task)
     whole = path.resolve()
     name = whole.stem if path.is_file() else whole.name
-    return Task.from_listing(formats.read(path), name, seed=seed, folds=folds)
+    return Task.from_listing(formats.read(path, columns), name, seed=seed, folds=folds)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ import numpy as np
 from head2toe.extract.images.file_formats import LOSSY
 from head2toe.extract.images.sources import ImageSource
 from head2toe.extract.readers.listing import Listing
-from head2toe.extract.readers.splits import N_FOLDS, choose_folds, hold_out_test, hold_out_validation, numbered
+from head2toe.extract.readers.splits import choose_folds, fold_notes, hold_out_test, hold_out_validation, numbered
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import printable
 from head2toe.store.common.labelled import Labelled
+
+LEAST_TRAINING = 4
+"""Training images without which there is nothing to choose by: two for each of two folds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ class Task(Labelled):
         seed : int
             Draws folds and hold-outs where the listing brings none.
         folds : str
-            One of `head2toe.extract.readers.splits.FOLDS`.
+            As for `head2toe.extract.readers.splits.choose_folds`.
 
         Raises
         ------
@@ -91,7 +94,7 @@ class Task(Labelled):
                 folds=choose_folds(listing, folds, seed),
                 source=printable(listing.source),
                 group=group,
-                notes=listing.notes,
+                notes=(*listing.notes, *fold_notes(listing, folds)),
                 provenance={**listing.provenance, "layout": listing.layout},
             )
         )
@@ -137,8 +140,12 @@ def checked(task: Task, *, tested: bool = True) -> Task:
         There are too few training images, classes among them, folds or test images.
     """
     n_classes = np.count_nonzero(np.bincount(task.train_labels, minlength=len(task.classes)))
-    if task.n_train < 2 * N_FOLDS:
-        raise DataError(f"task {task.name}: {task.n_train} training images; {2 * N_FOLDS} are the least")
+    if task.n_train < LEAST_TRAINING:
+        rest = len(task.images) - task.n_train
+        raise DataError(
+            f"task {task.name}: {len(task.images)} images, of which {rest} are the test and {task.n_train} are left to "
+            f"train on; {LEAST_TRAINING} of these are the least"
+        )
     if n_classes < 2:
         raise DataError(f"task {task.name}: training images of {n_classes} class; there must be two or more")
     if task.folds.max() < 0:

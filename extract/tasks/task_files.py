@@ -3,28 +3,31 @@
 # tasks/my_task.yaml
 path: ../photos/manifest.csv     # any format that a path may have, relative to this file
 classes: [cat, dog, neither]     # optional: names in label order
-folds: stratified                # optional: auto, vtab5, stratified, 800/200, holdout
+path_column: photo               # optional: the columns of a table that have none of the usual names
+label_column: kind
+folds: stratified                # optional: auto, vtab5, stratified, 800/200, holdout, or a number
 group: natural                   # optional: shown by `head2toe tasks`
 seed: 3                          # optional: draws folds and hold-out, instead of --seed
 name: cats                       # optional: instead of the file's own
 """
 
 import re
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from head2toe.extract.options import SEEDS, data_root
+from head2toe.extract.options import FOLDS, SEEDS, data_root, is_folds
 from head2toe.extract.readers import formats
 from head2toe.extract.readers.listing import Listing
-from head2toe.extract.readers.splits import FOLDS
+from head2toe.extract.readers.tables import Columns
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
+from head2toe.store.common.text import parse_yaml
 
 _SUFFIXES = (".yaml", ".yml")
-FIELDS = ("path", "classes", "folds", "group", "seed", "name")
+FIELDS = ("path", "classes", "path_column", "label_column", "folds", "group", "seed", "name")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,9 @@ class TaskFile:
     classes : tuple of str, optional
         Names in label order.
     folds : str, optional
-        One of `head2toe.extract.readers.splits.FOLDS`.
+        As for `head2toe.extract.readers.splits.choose_folds`.
+    columns : Columns
+        The columns of a table that it names.
     group : str, optional
         A word that `head2toe tasks` shows.
     seed : int, optional
@@ -52,14 +57,20 @@ class TaskFile:
     name: str
     classes: tuple[str, ...] | None
     folds: str | None
+    columns: Columns
     group: str | None
     seed: int | None
 
-    def read(self) -> Listing:
-        """Read the images and labels that it points to; errors are those of `head2toe.extract.readers.formats.read`."""
+    def read(self, columns: Columns | None = None) -> Listing:
+        """Read the images and labels that it points to; errors are those of `head2toe.extract.readers.formats.read`.
+
+        Columns that are given go before those of the file.
+        """
         if not self.path.exists():
             raise DataError(f"the task file {self.file} points to {self.path}, which does not exist")
-        listing = formats.read(self.path)
+        given = columns or Columns()
+        merged = Columns(given.path or self.columns.path, given.label or self.columns.label)
+        listing = formats.read(self.path, merged)
         return listing if self.classes is None else listing.with_classes(self.classes, str(self.file))
 
 
@@ -98,16 +109,19 @@ def load(file: Path) -> TaskFile:
         It is no YAML, has a field that is none of `FIELDS`, or a value of another kind.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"can't read the task file {file}: {' '.join(str(error).split())}") from error
+    content = parse_yaml(text, f"the task file {file}")
     if not isinstance(content, dict):
         raise DataError(f"the task file {file} is no mapping: expected lines like 'path: my_images'")
     if unknown := [field for field in content if field not in FIELDS]:
-        raise DataError(f"the task file {file} has an unknown field {unknown[0]!r}: known are {', '.join(FIELDS)}")
+        raise DataError(
+            f"the task file {file} has an unknown field {_short(unknown[0])}: known are {', '.join(FIELDS)}"
+        )
     for field, (fits, expected) in _EXPECTED.items():
         if content.get(field) is not None and not fits(content[field]):
-            raise DataError(f"{field} in the task file {file} is {content[field]!r}: expected {expected}")
+            raise DataError(f"{field} in the task file {file} is {_short(content[field])}: expected {expected}")
     if content.get("path") is None:
         raise DataError(f"the task file {file} has no path: expected a line like 'path: my_images'")
     classes = content.get("classes")
@@ -116,10 +130,19 @@ def load(file: Path) -> TaskFile:
         path=file.parent / expanded(content["path"]),
         name=content.get("name") or file.stem,
         classes=None if classes is None else tuple(map(str, classes)),
-        folds=content.get("folds"),
+        folds=None if content.get("folds") is None else str(content["folds"]),
+        columns=Columns(content.get("path_column"), content.get("label_column")),
         group=content.get("group"),
         seed=content.get("seed"),
     )
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it, however long it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    short.maxlevel = 2
+    return short.repr(value)
 
 
 def _is_classes(value: Any) -> bool:
@@ -133,7 +156,12 @@ def _is_classes(value: Any) -> bool:
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "path": (lambda value: isinstance(value, str) and bool(value), "a path relative to the task file"),
     "classes": (_is_classes, "a list of names, those that YAML takes for yes or no in quotes"),
-    "folds": (FOLDS.__contains__, f"one of {', '.join(FOLDS)}"),
+    "folds": (
+        lambda value: isinstance(value, str | int) and is_folds(str(value)),
+        f"one of {', '.join(FOLDS)}, or a number from 2 on",
+    ),
+    "path_column": (lambda value: isinstance(value, str) and bool(value), "the name of a column"),
+    "label_column": (lambda value: isinstance(value, str) and bool(value), "the name of a column"),
     "group": (lambda value: isinstance(value, str), "a word, such as natural, specialised or structured"),
     "seed": (
         lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < SEEDS,

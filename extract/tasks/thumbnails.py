@@ -11,7 +11,9 @@ SIDE = 176
 """Largest width and height of a thumbnail in pixels."""
 
 
-def task_thumbnails(task: str, seed: int) -> Callable[[str], bytes | None]:
+def task_thumbnails(
+    task: str, seed: int, path_column: str | None = None, label_column: str | None = None
+) -> Callable[[str], bytes | None]:
     """Return a function from an image's name to a small JPEG, or to None where the image can't be read any more.
 
     Parameters
@@ -20,9 +22,14 @@ def task_thumbnails(task: str, seed: int) -> Callable[[str], bytes | None]:
         A name or a path, as for `load_task`; a relative path counts from the current folder.
     seed : int
         The seed, as for `load_task`.
+    path_column, label_column : str, optional
+        The columns of a table, as for `load_task`.
     """
     try:
-        images = {image.name: image for image in load_task(task, seed=seed).images}
+        images = {
+            image.name: image
+            for image in load_task(task, seed=seed, path_column=path_column, label_column=label_column).images
+        }
     except (Head2ToeError, OSError):
         images = {}  # moved or removed since: whoever asks for a picture learns that there is none
 

@@ -77,7 +77,7 @@ def _as_stored(content: bytes) -> bytes:
 
 def _times_255(content: bytes) -> np.ndarray:
     """Pixels of dSprites, which are 0 and 1, as grey."""
-    return np.asarray(Image.open(io.BytesIO(content)).convert("L")) * np.uint8(255)
+    return np.asarray(Image.open(io.BytesIO(content), formats=["PNG"]).convert("L")) * np.uint8(255)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import numpy as np
 from head2toe.probe.heads.eigenbasis import Basis, Eigenbasis, eigenbasis, stack
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.logistic import logistic_path
-from head2toe.probe.heads.scaling import Columns, Rows
+from head2toe.probe.heads.scaling import Columns, Scaling
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
 from head2toe.store.reading.design_matrix import Design
+from scipy.special import log_softmax
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Labels:
 
     @classmethod
     def of(cls, labels: Any, folds: np.ndarray, n_classes: int, arrays: Arrays) -> "Labels":
-        """From host arrays of labels (n,) and fold numbers (n,)."""
+        """Bring host arrays of labels (n,) and fold numbers (n,) to the device."""
         xp, device = arrays.xp, arrays.device
         y = xp.asarray(labels, device=device)
         onehot = xp.astype(y[:, None] == xp.arange(n_classes, device=device)[None, :], xp.float32)
@@ -74,11 +75,31 @@ class Refit:
 
 
 def cross_validate(
-    design: Design, columns: Sequence[Columns], labels: Labels, strengths: Sequence[float], rows: Rows, arrays: Arrays
+    design: Design,
+    columns: Sequence[Columns],
+    labels: Labels,
+    strengths: Sequence[float],
+    scaling: Scaling,
+    arrays: Arrays,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Heads of every strength; fold k is trained on `columns[k]`, and predicts the rows it holds out.
+    """Train logistic heads of every strength; fold k is trained on `columns[k]`, and predicts the rows it holds out.
 
     Nothing fitted sees a held-out row: columns were chosen, rows are centred and heads are trained without them.
+
+    Parameters
+    ----------
+    design : Design
+        n rows by d features.
+    columns : sequence of (k,) int arrays
+        For each fold, the columns that its head reads.
+    labels : Labels
+        Of the n rows.
+    strengths : sequence of float
+        C, as in `logistic_path`.
+    scaling : callable
+        How columns are read: see `Scaling`.
+    arrays : Arrays
+        Where to compute.
 
     Yields
     ------
@@ -86,48 +107,69 @@ def cross_validate(
     log_probabilities : (n, classes) float32 array
         Of every row by the head of the fold that held it out; NaN for a row that always trains.
     """
-    basis = fold_bases(design, columns, labels, rows, arrays)
+    basis = fold_bases(design, columns, labels, scaling, arrays)
     # float32 and a loose tolerance rank settings as float64 and a tight one do, in a fifth of the time.
     for heads in logistic_path(basis, labels.onehot, strengths, arrays.xp, tol=1e-3):
         yield heads.C, out_of_fold(heads.log_probabilities, labels.folds)
 
 
-def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays) -> Basis:
-    """Every fold's columns, scaled and rotated on its training rows."""
+def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays) -> Basis:
+    """Scale and rotate every fold's columns on its training rows; parameters as of `cross_validate`."""
     trains = [~held for held in labels.held_out]
 
     def of_fold(k: int) -> Eigenbasis:
-        return eigenbasis(rows(design, columns[k], trains[k], arrays).values, trains[k], arrays.xp)
+        return eigenbasis(scaling(design, columns[k], trains[k], arrays).values, trains[k], arrays.xp)
 
     return stack([of_fold(k) for k in range(len(trains))], trains, arrays.xp)
 
 
-def of_each_fold(
+def fold_scores(
     design: Design,
     columns: Sequence[Columns],
     labels: Labels,
-    train: Callable[[Array, Array], Sequence[Weights]],
-    rows: Rows,
+    fit_heads: Callable[[Array, Array], Sequence[Weights]],
+    scaling: Scaling,
     arrays: Arrays,
 ) -> list[np.ndarray]:
-    """Scores (n, classes) by each of the heads that `train` makes of a fold's values (k, n) and training rows (n,)."""
-    xp, found = arrays.xp, []
+    """Score every row by the heads of the fold that held it out; other parameters as of `cross_validate`.
+
+    Parameters
+    ----------
+    fit_heads : callable
+        A fold's scaled values (k, n) and its training rows (n,) bool to one or more heads.
+
+    Returns
+    -------
+    list of (n, classes) float32 arrays
+        For each head; NaN for a row that always trains.
+    """
+    xp, by_fold = arrays.xp, []
     for k, held in enumerate(labels.held_out):
-        values = rows(design, columns[k], ~held, arrays).values
-        heads = train(values, ~held)
-        found.append(xp.stack([xp.matrix_transpose(values) @ head.coef + head.intercept for head in heads]))
-    by_head = xp.stack(found, axis=1)
+        values = scaling(design, columns[k], ~held, arrays).values
+        heads = fit_heads(values, ~held)
+        by_fold.append(xp.stack([xp.matrix_transpose(values) @ head.coef + head.intercept for head in heads]))
+    by_head = xp.stack(by_fold, axis=1)
     return [out_of_fold(by_head[i, ...], labels.folds) for i in range(by_head.shape[0])]
 
 
-def out_of_fold(of_folds: Any, folds: np.ndarray) -> np.ndarray:
-    """Each row from the fold that held it out, given every fold's predictions (folds, n, classes) of all rows.
+def out_of_fold(predictions: Any, folds: np.ndarray) -> np.ndarray:
+    """Take each row's prediction from the fold that held it out.
 
     A row that always trains (fold -1) gets NaN: nobody predicted it, and what forgets that shall not go unnoticed.
+
+    Parameters
+    ----------
+    predictions : (folds, n, classes) array
+        Every fold's, of all rows, on any device.
+    folds : (n,) int array
+
+    Returns
+    -------
+    (n, classes) float32 array
     """
-    found = np.asarray(to_numpy(of_folds)[folds, np.arange(len(folds))], np.float32)
-    found[folds < 0] = np.nan
-    return found
+    held_out = np.asarray(to_numpy(predictions)[folds, np.arange(len(folds))], np.float32)
+    held_out[folds < 0] = np.nan
+    return held_out
 
 
 def refit(
@@ -135,34 +177,42 @@ def refit(
     columns: Columns,
     labels: Labels,
     fit: Fit,
-    rows: Rows,
+    scaling: Scaling,
     arrays: Arrays,
     target_sizes: tuple[int, ...] = (),
 ) -> Refit:
-    """Train on the first n rows of the design, those of `labels`; predict the m others."""
+    """Train on the first n rows of the design, those of `labels`; predict the m others.
+
+    Parameters
+    ----------
+    design : Design
+        n + m rows.
+    columns : (k,) int array
+        What the head reads.
+    labels : Labels
+        Of the n training rows.
+    fit, scaling : callable
+        How the head is trained and how columns are read: see `Fit` and `Scaling`.
+    arrays : Arrays
+        Where to compute.
+    target_sizes : tuple of int
+        For the model: which stores the columns count through.
+    """
     xp = arrays.xp
     n_train, n_classes = labels.onehot.shape
     train = xp.arange(design.shape[0], device=arrays.device) < n_train
-    scaled = rows(design, columns, train, arrays)
-    unknown = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
-    head = fit(scaled.values, train, xp.concat((labels.onehot, unknown)), arrays)
+    scaled = scaling(design, columns, train, arrays)
+    unlabelled = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
+    head = fit(scaled.values, train, xp.concat((labels.onehot, unlabelled)), arrays)
     coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
     scores = to_numpy(scaled.values[:, n_train:]).T.astype(np.float64) @ coef + intercept
-    return Refit(
-        log_probabilities=log_softmax(scores),
-        model=LinearModel(
-            target_sizes=target_sizes,
-            columns=columns,
-            unit=scaled.unit,
-            mean=to_numpy(scaled.mean[:, 0]).astype(np.float32),
-            scale=to_numpy(scaled.scale[:, 0]).astype(np.float32),
-            coef=coef.astype(np.float32),
-            intercept=intercept.astype(np.float32),
-        ),
+    model = LinearModel(
+        target_sizes=target_sizes,
+        columns=columns,
+        unit=scaled.unit,
+        mean=to_numpy(scaled.mean[:, 0]).astype(np.float32),
+        scale=to_numpy(scaled.scale[:, 0]).astype(np.float32),
+        coef=coef.astype(np.float32),
+        intercept=intercept.astype(np.float32),
     )
-
-
-def log_softmax(Z: np.ndarray) -> np.ndarray:
-    """Of the rows of Z (n, classes)."""
-    Z = Z - Z.max(axis=1, keepdims=True)
-    return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
+    return Refit(log_softmax(scores, axis=1), model)

@@ -13,21 +13,21 @@ from head2toe.select.compute.arrays import Array, eigh
 
 @dataclass(frozen=True)
 class Eigenbasis:
-    """Rows in the eigenbasis of the Gram matrix of the training rows among them.
+    """Rows in the eigenbasis of the Gram matrix of the training rows among them, in the dtype of the features.
 
     Attributes
     ----------
-    rows : (n, r) array
-        With rows @ rows.T equal to the centred Gram matrix as far as training rows are concerned.
+    coordinates : (n, r) array
+        coordinates @ coordinates.T is the centred Gram matrix as far as training rows are concerned.
     eigenvalues : (r,) array
-        Falling; numerically zero ones are dropped.
+        Of the training rows' Gram matrix, the largest first; numerically zero ones are dropped.
     centre : (k,) array
         Mean of the training rows, which was subtracted.
     lift : callable
         Weights on the coordinates (r, classes) to weights on the features (k, classes).
     """
 
-    rows: Array
+    coordinates: Array
     eigenvalues: Array
     centre: Array
     lift: Callable[[Array], Array]
@@ -35,19 +35,19 @@ class Eigenbasis:
 
 @dataclass(frozen=True)
 class Basis:
-    """Rows of several folds in the eigenbasis of each fold's training rows, padded with zeros to one size.
+    """Rows of several folds in the eigenbasis of each fold's training rows, padded with zeros to one rank r.
 
     Attributes
     ----------
-    rows : (folds, n, r) array
-        Coordinates of all n rows, training and held out.
+    coordinates : (folds, n, r) array
+        Of all n rows, training and held out.
     weights : (folds, n) array
         1 for a training row of the fold, 0 for a held-out one.
     eigenvalues : (folds, r) array
         Of the training rows' Gram matrix, 0 where padded.
     """
 
-    rows: Array
+    coordinates: Array
     weights: Array
     eigenvalues: Array
 
@@ -57,27 +57,29 @@ def eigenbasis(X: Array, train: Array, xp: Any) -> Eigenbasis:
 
     Parameters
     ----------
-    X : (k, n) array
+    X : (k, n) float array
         Feature-major values of n rows.
-    train : (n,) array of bool
+    train : (n,) bool array
+        Which rows may be learned from.
+    xp : array namespace
     """
     w = xp.astype(train, X.dtype)
     # The intercept is free, so centring changes nothing but the condition of the problem.
     centre = (X @ w) / xp.sum(w)
     X = X - centre[:, None]
-    known = xp.nonzero(train)[0]
-    if X.shape[0] <= known.shape[0]:
-        training = xp.take(X, known, axis=1)
-        values, vectors = _falling(training @ xp.matrix_transpose(training), xp)
+    training = xp.nonzero(train)[0]
+    if X.shape[0] <= training.shape[0]:
+        features = xp.take(X, training, axis=1)
+        values, vectors = _falling(features @ xp.matrix_transpose(features), xp)
         return Eigenbasis(xp.matrix_transpose(X) @ vectors, values, centre, lambda theta: vectors @ theta)
-    gram = xp.take(xp.matrix_transpose(X) @ X, known, axis=1)  # the whole product is symmetric: half the work
-    values, vectors = _falling(xp.take(gram, known, axis=0), xp)
+    gram = xp.take(xp.matrix_transpose(X) @ X, training, axis=1)  # the whole product is symmetric: half the work
+    values, vectors = _falling(xp.take(gram, training, axis=0), xp)
     vectors = vectors / xp.sqrt(xp.where(values > 0, values, xp.ones_like(values)))
-    return Eigenbasis(gram @ vectors, values, centre, lambda theta: xp.take(X, known, axis=1) @ (vectors @ theta))
+    return Eigenbasis(gram @ vectors, values, centre, lambda theta: xp.take(X, training, axis=1) @ (vectors @ theta))
 
 
 def _falling(gram: Array, xp: Any) -> tuple[Array, Array]:
-    """Eigenvalues, the largest first, as far as they are numerically not zero; and their eigenvectors (m, r)."""
+    """Eigenvalues (r,), the largest first, as far as they are numerically not zero; and their eigenvectors (m, r)."""
     values, vectors = eigh(gram, xp)
     values, order = xp.flip(values), xp.flip(xp.arange(values.shape[0], device=gram.device))
     rank = max(1, int(xp.sum(xp.astype(values > values[0] * (10 * xp.finfo(gram.dtype).eps), xp.int64))))
@@ -85,7 +87,16 @@ def _falling(gram: Array, xp: Any) -> tuple[Array, Array]:
 
 
 def stack(parts: Sequence[Eigenbasis], trains: Sequence[Array], xp: Any) -> Basis:
-    """Put the eigenbases of several folds side by side, padded to the largest rank."""
+    """Put the eigenbases of several folds side by side, padded to the largest rank.
+
+    Parameters
+    ----------
+    parts : sequence of Eigenbasis
+        All of the same n rows.
+    trains : sequence of (n,) bool arrays
+        The training rows of each.
+    xp : array namespace
+    """
     rank = max(part.eigenvalues.shape[0] for part in parts)
 
     def padded(a: Array) -> Array:
@@ -95,6 +106,7 @@ def stack(parts: Sequence[Eigenbasis], trains: Sequence[Array], xp: Any) -> Basi
         zeros = xp.zeros((*a.shape[:-1], missing), dtype=a.dtype, device=a.device)
         return xp.concat((a, zeros), axis=-1)
 
-    rows = xp.stack([padded(part.rows) for part in parts])
-    values = xp.stack([padded(part.eigenvalues) for part in parts])
-    return Basis(rows, xp.stack([xp.astype(train, rows.dtype) for train in trains]), values)
+    coordinates = xp.stack([padded(part.coordinates) for part in parts])
+    eigenvalues = xp.stack([padded(part.eigenvalues) for part in parts])
+    weights = xp.stack([xp.astype(train, coordinates.dtype) for train in trains])
+    return Basis(coordinates, weights, eigenvalues)

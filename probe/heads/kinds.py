@@ -2,6 +2,8 @@
 
 Scores of least squares and of class means rank classes; probabilities they become through one scale, which is chosen by
 the folds, as every setting is: the one at which the out-of-fold predictions have the least log-loss.
+
+A further kind is a class with the methods of `Kind`, its constructor in `KINDS` and its name in `HEADS` of options.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,68 +11,78 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from head2toe.probe import options
 from head2toe.probe.heads.crossval import (
     Fit,
     Labels,
     Weights,
     cross_validate,
     fold_bases,
-    log_softmax,
-    of_each_fold,
+    fold_scores,
     out_of_fold,
 )
 from head2toe.probe.heads.eigenbasis import eigenbasis, stack
 from head2toe.probe.heads.logistic import logistic_path
-from head2toe.probe.heads.ridge import least_squares_path
-from head2toe.probe.heads.scaling import Columns, Rows
+from head2toe.probe.heads.ridge import ridge_path
+from head2toe.probe.heads.scaling import Columns, Scaling
 from head2toe.probe.metrics import calibration
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
-from head2toe.select.solver.paper_recipe import BATCH, RECIPE_STEPS, Setting, train
+from head2toe.select.solver import paper_recipe
+from head2toe.select.solver.paper_recipe import RECIPE_STEPS, RecipeSetting
 from head2toe.store.reading.design_matrix import Design
+from scipy.special import log_softmax
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
 """C of the L2 heads, scikit-learn's."""
 LEARNING_RATES = (0.1, 0.01)
 """The paper's."""
 SCALES = (0.05, 1e4)
-"""From where to where scores may be scaled."""
+"""The least and the largest factor that scores may be scaled by."""
 
 Settings = Mapping[str, Any]
 
 
 class Kind(Protocol):
-    """A kind of head."""
+    """A kind of head, such as `Logistic`."""
 
     def cross_validate(
-        self, design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays
+        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """For each setting: the setting, and out-of-fold log-probabilities (n, classes)."""
+        """Train heads of every setting on every fold; parameters as of `crossval.cross_validate`.
+
+        Yields
+        ------
+        settings : dict
+            What `fit` takes.
+        log_probabilities : (n, classes) float array
+            Of every row by the head of the fold that held it out, in nats; NaN for a row that always trains.
+        """
 
     def fit(self, settings: Settings) -> Fit:
-        """How a head with these settings is trained."""
+        """Make the function that trains a head with these settings."""
 
     def flops(self, k: int, n: int, classes: int) -> float:
-        """Of training on n rows of k features, all settings, about."""
+        """Estimate the floating-point operations of training on n rows of k features, all settings."""
 
 
 @dataclass(frozen=True)
 class Logistic:
-    """L2-penalised logistic regression, exact."""
+    """L2-penalised logistic regression, exact (see `logistic`); its setting is C."""
 
     def cross_validate(
-        self, design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays
+        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Heads of every strength."""
-        for C, logp in cross_validate(design, columns, labels, STRENGTHS, rows, arrays):
+        """Train a head of every strength on every fold; see `Kind`."""
+        for C, logp in cross_validate(design, columns, labels, STRENGTHS, scaling, arrays):
             yield {"C": C}, logp
 
     def fit(self, settings: Settings) -> Fit:
-        """At C."""
+        """Make the function that trains a head of strength `settings["C"]`, in float64."""
 
-        def fitted(values: Array, known: Array, Y: Array, arrays: Arrays) -> Weights:
+        def fitted(values: Array, train: Array, Y: Array, arrays: Arrays) -> Weights:
             xp = arrays.xp
-            eigen = eigenbasis(xp.astype(values, xp.float64), known, xp)
-            basis, Y = stack([eigen], [known], xp), xp.astype(Y, xp.float64)
+            eigen = eigenbasis(xp.astype(values, xp.float64), train, xp)
+            basis, Y = stack([eigen], [train], xp), xp.astype(Y, xp.float64)
             (heads,) = logistic_path(basis, Y, [settings["C"]], xp, tol=1e-6)
             coef = eigen.lift(heads.theta[0, :-1, :])
             return Weights(coef, heads.theta[0, -1, :] - eigen.centre @ coef)
@@ -78,83 +90,88 @@ class Logistic:
         return fitted
 
     def flops(self, k: int, n: int, classes: int) -> float:  # noqa: ARG002
-        """Of the Gram matrix and its eigendecomposition, which dominate."""
+        """Count the Gram matrix and its eigendecomposition, which dominate."""
         return 2.0 * k * n * min(n, k) + 9.0 * min(n, k) ** 3
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """Least squares on one-hot labels, with an L2 penalty of 10 / C; exact."""
+    """Least squares on one-hot labels with a penalty of 10 / C * ||W||², exact; its settings are C and the scale."""
 
     def cross_validate(
-        self, design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays
+        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Heads of every strength."""
-        basis = fold_bases(design, columns, labels, rows, arrays)
-        for heads in least_squares_path(basis, labels.onehot, STRENGTHS, arrays.xp):
+        """Train a head of every strength on every fold; see `Kind`."""
+        basis = fold_bases(design, columns, labels, scaling, arrays)
+        for heads in ridge_path(basis, labels.onehot, STRENGTHS, arrays.xp):
             C, scores = heads.C, out_of_fold(heads.scores, labels.folds)
             scale = best_scale(scores, labels)
-            yield {"head": "ridge", "C": C, "scale": scale}, log_softmax(scale * scores)
+            yield {"head": "ridge", "C": C, "scale": scale}, log_softmax(scale * scores, axis=1)
 
     def fit(self, settings: Settings) -> Fit:
-        """At C."""
+        """Make the function that trains a head of strength `settings["C"]`, scores scaled by `settings["scale"]`."""
 
-        def fitted(values: Array, known: Array, Y: Array, arrays: Arrays) -> Weights:
+        def fitted(values: Array, train: Array, Y: Array, arrays: Arrays) -> Weights:
             xp = arrays.xp
-            eigen = eigenbasis(xp.astype(values, xp.float64), known, xp)
-            basis, Y = stack([eigen], [known], xp), xp.astype(Y, xp.float64)
-            (heads,) = least_squares_path(basis, Y, [settings["C"]], xp)
+            eigen = eigenbasis(xp.astype(values, xp.float64), train, xp)
+            basis, Y = stack([eigen], [train], xp), xp.astype(Y, xp.float64)
+            (heads,) = ridge_path(basis, Y, [settings["C"]], xp)
             coef = settings["scale"] * eigen.lift(heads.theta[0, :-1, :])
             return Weights(coef, settings["scale"] * heads.theta[0, -1, :] - eigen.centre @ coef)
 
         return fitted
 
     def flops(self, k: int, n: int, classes: int) -> float:
-        """As the logistic head's, whose basis it shares."""
+        """Count as many as for the logistic head, whose basis it shares."""
         return Logistic().flops(k, n, classes)
 
 
 @dataclass(frozen=True)
 class NearestMean:
-    """The class whose mean is nearest: minus half the squared distance is linear, but for what classes share."""
+    """The class whose mean is nearest; its setting is the scale of the scores.
+
+    Minus half the squared distance to a mean is linear in the features, but for a term that all classes share.
+    """
 
     def cross_validate(
-        self, design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays
+        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """One head."""
+        """Compute each fold's class means, and the scale that suits all folds; see `Kind`."""
         fit = self.fit({"scale": 1.0})
 
-        def means(values: Array, known: Array) -> list[Weights]:
-            return [fit(values, known, labels.onehot, arrays)]
+        def fit_heads(values: Array, train: Array) -> list[Weights]:
+            return [fit(values, train, labels.onehot, arrays)]
 
-        (scores,) = of_each_fold(design, columns, labels, means, rows, arrays)
+        (scores,) = fold_scores(design, columns, labels, fit_heads, scaling, arrays)
         scale = best_scale(scores, labels)
-        yield {"head": "ncm", "scale": scale}, log_softmax(scale * scores)
+        yield {"head": "ncm", "scale": scale}, log_softmax(scale * scores, axis=1)
 
     def fit(self, settings: Settings) -> Fit:
-        """The means."""
+        """Make the function that computes the class means, scores scaled by `settings["scale"]`."""
 
-        def fitted(values: Array, known: Array, Y: Array, arrays: Arrays) -> Weights:
+        def fitted(values: Array, train: Array, Y: Array, arrays: Arrays) -> Weights:
             xp = arrays.xp
-            Y = Y * xp.astype(known, Y.dtype)[:, None]
+            Y = Y * xp.astype(train, Y.dtype)[:, None]
             counts = xp.sum(Y, axis=0)
             means = (values @ Y) / xp.where(counts > 0, counts, xp.ones_like(counts))
-            near = -0.5 * xp.sum(means * means, axis=0)
+            intercept = -0.5 * xp.sum(means * means, axis=0)
             # A class without a training row comes last: twice as far as any is from a training row.
-            similar = xp.max(xp.abs(xp.take(values, xp.nonzero(known)[0], axis=1).T @ means))
-            near = xp.where(counts > 0, near, xp.min(near) - 2 * similar)
-            return Weights(settings["scale"] * means, settings["scale"] * near)
+            farthest = xp.max(xp.abs(xp.take(values, xp.nonzero(train)[0], axis=1).T @ means))
+            intercept = xp.where(counts > 0, intercept, xp.min(intercept) - 2 * farthest)
+            return Weights(settings["scale"] * means, settings["scale"] * intercept)
 
         return fitted
 
     def flops(self, k: int, n: int, classes: int) -> float:
-        """Of the sums."""
+        """Count the sums over the rows of each class."""
         return 2.0 * k * n * classes
 
 
 @dataclass(frozen=True)
-class Trained:
+class RecipeHead:
     """The paper's head: Adam or SGD from a random start, cosine decay, 500 steps; with a penalty or without.
+
+    It is trained by `select.solver.paper_recipe` (Evci et al. 2022).
 
     Attributes
     ----------
@@ -162,6 +179,9 @@ class Trained:
     penalty : {"l21", "l1", "l2"}
     lambdas : tuple of float
         Of the penalty, beside the mean cross-entropy; 0 alone is the paper's head on what was selected.
+    learning_rates : tuple of float
+    seed : int
+        Of start and batches.
     """
 
     optimizer: str = "adam"
@@ -171,32 +191,33 @@ class Trained:
     seed: int = 0
 
     def cross_validate(
-        self, design: Design, columns: Sequence[Columns], labels: Labels, rows: Rows, arrays: Arrays
+        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """All settings train side by side."""
-        settings = [Setting(lam, rate) for lam in self.lambdas for rate in self.learning_rates]
+        """Train heads of all settings side by side, on one fold after the other; see `Kind`."""
+        settings = [RecipeSetting(lam, rate) for lam in self.lambdas for rate in self.learning_rates]
 
-        def trained(values: Array, known: Array) -> list[Weights]:
-            return self._train(values, known, labels.onehot, settings, arrays)
+        def fit_heads(values: Array, train: Array) -> list[Weights]:
+            return self._train(values, train, labels.onehot, settings, arrays)
 
-        by_setting = of_each_fold(design, columns, labels, trained, rows, arrays)
+        by_setting = fold_scores(design, columns, labels, fit_heads, scaling, arrays)
         for setting, scores in zip(settings, by_setting, strict=True):
-            named = {"lambda": setting.lam} if self.lambdas != (0.0,) else {}
-            yield {"head": self.optimizer, **named, "learning_rate": setting.learning_rate}, log_softmax(scores)
+            penalty = {"lambda": setting.lam} if self.lambdas != (0.0,) else {}
+            chosen = {"head": self.optimizer, **penalty, "learning_rate": setting.learning_rate}
+            yield chosen, log_softmax(scores, axis=1)
 
     def fit(self, settings: Settings) -> Fit:
-        """With one setting."""
-        setting = Setting(settings.get("lambda", 0.0), settings["learning_rate"])
-        return lambda values, known, Y, arrays: self._train(values, known, Y, [setting], arrays)[0]
+        """Make the function that trains a head with `settings["learning_rate"]` and, if there is one, `"lambda"`."""
+        setting = RecipeSetting(settings.get("lambda", 0.0), settings["learning_rate"])
+        return lambda values, train, Y, arrays: self._train(values, train, Y, [setting], arrays)[0]
 
     def _train(
-        self, values: Array, known: Array, Y: Array, settings: Sequence[Setting], arrays: Arrays
+        self, values: Array, train: Array, Y: Array, settings: Sequence[RecipeSetting], arrays: Arrays
     ) -> list[Weights]:
         onehot = to_numpy(Y)
-        heads = train(
+        heads = paper_recipe.train(
             to_numpy(values).T,
             onehot.argmax(axis=1),
-            [np.flatnonzero(to_numpy(known))],
+            [np.flatnonzero(to_numpy(train))],
             settings,
             n_classes=onehot.shape[1],
             steps=RECIPE_STEPS,
@@ -208,22 +229,39 @@ class Trained:
         return [Weights(arrays.put(W), arrays.put(b)) for W, b in zip(heads.W[0], heads.b[0], strict=True)]
 
     def flops(self, k: int, n: int, classes: int) -> float:
-        """Of forward, backward and update, every step."""
+        """Count the products forward and back and the update, of every step."""
         weights = k * classes * len(self.lambdas) * len(self.learning_rates)
-        return float(RECIPE_STEPS) * (4.0 * min(BATCH, n) + 10.0) * weights
+        return float(RECIPE_STEPS) * (4.0 * min(paper_recipe.BATCH, n) + 10.0) * weights
 
 
 KINDS: dict[str, Callable[[int], Kind]] = {
     "logistic": lambda seed: Logistic(),  # noqa: ARG005
     "ridge": lambda seed: Ridge(),  # noqa: ARG005
-    "adam": lambda seed: Trained("adam", seed=seed),
-    "sgd": lambda seed: Trained("sgd", seed=seed),
+    "adam": lambda seed: RecipeHead("adam", seed=seed),
+    "sgd": lambda seed: RecipeHead("sgd", seed=seed),
 }
 """Name to the kind of head, given a seed: what `--head` offers."""
 
+options.require_same_names("head", options.HEADS, KINDS, "KINDS of probe/heads/kinds.py")
+
+
+def checked_kind(kind: Kind) -> Kind:
+    """Return the kind if it has all methods of the Protocol.
+
+    Raises
+    ------
+    TypeError
+        It lacks one. It is an error of who extends this package, not of a user.
+    """
+    for name in vars(Kind):
+        if not name.startswith("_") and not callable(getattr(kind, name, None)):
+            raise TypeError(f"the head {type(kind).__name__} has no method {name}(): see Kind of probe/heads/kinds.py")
+    return kind
+
 
 def best_scale(scores: np.ndarray, labels: Labels) -> float:
-    """What to multiply out-of-fold scores (n, classes) by before the softmax."""
+    """Find the factor in `SCALES` at which the softmax of out-of-fold scores (n, classes) has the least log-loss."""
     y, held = to_numpy(labels.onehot).argmax(axis=1), labels.folds >= 0  # others have no prediction
     low, high = SCALES
-    return 1 / calibration.fit_temperature(log_softmax(scores[held]), y[held], bounds=(1 / high, 1 / low))
+    bounds = (1 / high, 1 / low)
+    return 1 / calibration.fit_temperature(log_softmax(scores[held], axis=1), y[held], bounds=bounds)

@@ -11,6 +11,7 @@ from typing import Any
 from head2toe.select.compute.arrays import Array
 
 MEMORY = 10
+"""How many steps are remembered."""
 
 
 @dataclass
@@ -24,19 +25,22 @@ class Curvature:
     pairs: list[tuple[Array, Array, Array]] = field(default_factory=list)
 
     def add(self, step: Array, change: Array) -> None:
-        """Learn from a step; the oldest is forgotten."""
+        """Learn from a step and the change of the gradient over it; the oldest step is forgotten."""
         sy = dot(step, change, self.xp)
         # Rounding alone makes this negative: the objective is strictly convex but for the intercepts.
         self.pairs = [*self.pairs, (step, change, ratio(self.xp.ones_like(sy), sy, self.xp))][-MEMORY:]
 
     def shift(self, ridge: Array) -> None:
-        """The objective has got 1/2 <theta, ridge * theta> more (or less) than it had."""
+        """Account for an objective that has got 1/2 <theta, ridge * theta> more (or less) than it had."""
         pairs, self.pairs = self.pairs, []
         for step, change, _ in pairs:
             self.add(step, change + ridge * step)
 
     def solve(self, gradient: Array, precondition: Array) -> Array:
-        """H^-1 gradient, with H the BFGS matrix (Nocedal & Wright, algorithm 7.4) that starts as `precondition`."""
+        """Multiply the gradient by H^-1, with H the BFGS matrix that starts as the diagonal `precondition`.
+
+        Nocedal & Wright, Numerical Optimization (2006), algorithm 7.4 and eq. 7.20.
+        """
         xp, z, shares = self.xp, gradient, []
         for step, change, rho in reversed(self.pairs):
             share = rho * dot(step, z, xp)
@@ -53,10 +57,10 @@ class Curvature:
 
 
 def dot(a: Array, b: Array, xp: Any) -> Array:
-    """Inner products (problems, 1, 1)."""
+    """Inner product of each problem's two arrays, (problems, 1, 1)."""
     return xp.sum(a * b, axis=(1, 2), keepdims=True)
 
 
 def ratio(a: Array, b: Array, xp: Any) -> Array:
-    """A / b, and 0 where b is not positive (a problem that is done)."""
+    """Divide a by b, but give 0 where b is not positive (a problem that is done)."""
     return xp.where(b > 0, a / xp.where(b > 0, b, xp.ones_like(b)), xp.zeros_like(b))

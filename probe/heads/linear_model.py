@@ -7,20 +7,22 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LinearModel:
-    """softmax(Wᵀ z + b), z the chosen features of an image, centred and scaled.
+    """The probabilities softmax(Wᵀ z + b), where z are the chosen features of an image, centred and scaled.
 
     Attributes
     ----------
     target_sizes : tuple of int
         Which stores the columns count through, side by side.
     columns : (k,) int64 array
-        Of the design, ascending.
+        Column numbers of the design, ascending.
     unit : bool
         Whether the chosen part of every layer is brought to unit norm first (the paper's normalisation).
     mean, scale : (k,) float32 arrays
         z = (x - mean) * scale.
     coef : (k, classes) float32 array
+        W.
     intercept : (classes,) float32 array
+        b.
     """
 
     target_sizes: tuple[int, ...]
@@ -30,3 +32,9 @@ class LinearModel:
     scale: np.ndarray
     coef: np.ndarray
     intercept: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes a model takes up: column numbers as int32, scales and weights as they are."""
+        numbers = (self.columns.astype(np.int32), self.mean, self.scale, self.coef, self.intercept)
+        return sum(part.nbytes for part in numbers)

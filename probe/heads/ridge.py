@@ -9,15 +9,15 @@ from head2toe.select.compute.arrays import Array
 
 
 @dataclass(frozen=True)
-class LeastSquares:
-    """Ridge regressions of all folds on one-hot labels, at one C.
+class RidgeHeads:
+    """Ridge regressions of all folds on one-hot labels, at one strength C.
 
     Attributes
     ----------
     C : float
-        The penalty is 10 / C.
+        The penalty is 10 / C * ||W||².
     scores : (folds, n, classes) array
-        Predicted labels of every row.
+        Predicted labels of every row; they are no log-probabilities.
     theta : (folds, r + 1, classes) array
         Weights on the coordinates of the basis and, last, the intercepts.
     """
@@ -27,16 +27,24 @@ class LeastSquares:
     theta: Array
 
 
-def least_squares_path(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> Iterator[LeastSquares]:
-    """Ridge regression on the labels, for every C.
+def ridge_path(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> Iterator[RidgeHeads]:
+    """Fit ridge regressions on the labels for every C in `strengths`.
 
     In the eigenbasis the training rows' coordinates are orthogonal, so that every strength costs one product. Far
-    cheaper than the logistic heads, it ranks sets of columns as they do; its scores are no log-probabilities.
+    cheaper than the logistic heads, it ranks sets of columns as they do.
+
+    Parameters
+    ----------
+    basis : Basis
+    Y : (n, classes) array
+        One-hot labels of all rows, of the basis' dtype; those of held-out rows are not looked at.
+    strengths : sequence of float
+    xp : array namespace
     """
     w, spread = basis.weights[:, :, None], basis.eigenvalues[:, :, None]
     mean = xp.sum(w * Y[None, :, :], axis=1, keepdims=True) / xp.sum(w, axis=1, keepdims=True)
-    correlation = xp.matrix_transpose(basis.rows) @ (w * (Y[None, :, :] - mean))
+    correlation = xp.matrix_transpose(basis.coordinates) @ (w * (Y[None, :, :] - mean))
     for C in map(float, strengths):
         # A logistic loss is a tenth as curved as a square where a class has a probability of about .1.
         weights = correlation / (spread + 10 / C)
-        yield LeastSquares(C, basis.rows @ weights + mean, xp.concat((weights, mean), axis=1))
+        yield RidgeHeads(C, basis.coordinates @ weights + mean, xp.concat((weights, mean), axis=1))

@@ -1,4 +1,4 @@
-"""Reading chosen columns of a design, normalised. What is fitted (a scale, a mean) is fitted on training rows alone."""
+"""Reading chosen columns of a design, scaled. What is fitted (a mean, a scale) is fitted on training rows alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Scaled:
     values : (k, n) float32 array
     unit : bool
         Whether the chosen part of every layer was brought to unit norm first.
-    mean, scale : (k, 1) arrays
+    mean, scale : (k, 1) float32 arrays
     """
 
     values: Array
@@ -30,12 +30,15 @@ class Scaled:
     scale: Array
 
 
-Rows = Callable[[Design, Columns, Array, Arrays], Scaled]
+Scaling = Callable[[Design, Columns, Array, Arrays], Scaled]
 """(design, columns, train, arrays) to scaled values; `train` (n,) bool says which rows may be learned from."""
 
 
 def unit_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:  # noqa: ARG001
-    """The chosen part of every layer of every example at unit norm (the paper's normalisation); a zero vector stays."""
+    """Bring the chosen part of every layer of every example to unit norm; a zero vector stays.
+
+    This is the normalisation of Evci et al. (2022). Nothing is fitted: mean and scale are 0 and 1.
+    """
     xp, X = arrays.xp, _read(design, columns, arrays)
     ends = np.cumsum(design.layers.counts(columns))
     layers = [X[start:end, :] for start, end in zip([0, *ends[:-1]], ends, strict=True) if end > start]
@@ -45,7 +48,7 @@ def unit_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) ->
 
 
 def scaled_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
-    """As they are, but for one factor: the mean squared norm of the centred training rows becomes 1."""
+    """Multiply all features by one factor, by which the mean squared norm of the centred training rows becomes 1."""
     xp, X = arrays.xp, _read(design, columns, arrays)
     mean, _, variance = _centred(X, train, xp)
     total = xp.sum(variance)
@@ -54,7 +57,7 @@ def scaled_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) 
 
 
 def standardized_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
-    """Every feature at mean 0 and variance 1/k over the training rows (so that a row's squared norm is about 1)."""
+    """Bring every feature to mean 0 and variance 1/k over the training rows, so that a squared norm is about 1."""
     xp, X = arrays.xp, _read(design, columns, arrays)
     mean, centred, variance = _centred(X, train, xp)
     # A feature that hardly varies beside its size is noise of rounding: it is dropped, not blown up.

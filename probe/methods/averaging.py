@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
-from head2toe.probe.methods.candidates import Choice, Problem, log_softmax
+from head2toe.probe.methods.candidates import Choice
+from head2toe.probe.methods.probe_data import ProbeData
+from scipy.special import log_softmax
 
 MOST = 4
 """How many heads are averaged at most."""
@@ -24,8 +26,8 @@ class Average:
     ----------
     settings : dict
         Those of the best member, and the number of members.
-    members : tuple of (Choice, head)
-        All on one target size.
+    members : tuple of (Choice, dict)
+        Choices, all on one target size, each with the settings of its head.
     """
 
     settings: Mapping[str, Any]
@@ -33,28 +35,34 @@ class Average:
 
     @property
     def target_size(self) -> int:
-        """The members'."""
+        """The members' target size."""
         return self.members[0][0].target_size
 
     @property
     def columns(self) -> Columns:
-        """All that a member reads."""
-        return np.unique(np.concatenate([candidate.columns for candidate, _ in self.members]))
+        """All columns that a member reads, (k,) int64, ascending."""
+        return np.unique(np.concatenate([choice.columns for choice, _ in self.members]))
 
-    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
-        """All members on all training rows."""
-        done = [candidate.refit(problem, head) for candidate, head in self.members]
-        models = [model for _, model in done if model is not None and not model.unit]
-        return averaged([logp for logp, _ in done]), combined(models) if len(models) == len(done) else None
+    def refit(self, data: ProbeData, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
+        """Train all members on all training rows, each with its own settings; see `Choice`."""
+        refits = [choice.refit(data, head) for choice, head in self.members]
+        models = [model for _, model in refits if model is not None and not model.unit]
+        return averaged([logp for logp, _ in refits]), combined(models) if len(models) == len(refits) else None
 
 
 def averaged(log_probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    """(n, classes) of several predictions of the same rows."""
-    return log_softmax(np.mean(np.stack(log_probabilities), axis=0))
+    """Average several predictions (n, classes) of the same rows: the mean of the log-probabilities, normalised."""
+    return np.asarray(log_softmax(np.mean(np.stack(log_probabilities), axis=0), axis=1))
 
 
 def combined(models: Sequence[LinearModel]) -> LinearModel:
-    """One model on the union of the columns that predicts what the average of the models does."""
+    """Make one model on the union of the columns that predicts what the average of the models does.
+
+    Parameters
+    ----------
+    models : sequence of LinearModel
+        None of them with `unit`, all of the same target sizes.
+    """
     columns = np.unique(np.concatenate([model.columns for model in models]))
     mean = np.zeros(len(columns))
     coef = np.zeros((len(columns), models[0].coef.shape[1]))

@@ -1,140 +1,124 @@
 """What a method chooses from: points of its grid, each of which can be cross-validated, and refitted if it wins."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.heads.crossval import Labels, Refit, log_softmax, out_of_fold, refit
-from head2toe.probe.heads.kinds import KINDS, Kind
+from head2toe.probe.heads.crossval import Refit, out_of_fold, refit
+from head2toe.probe.heads.kinds import KINDS, Kind, checked_kind
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.heads.scaling import Columns, Rows, unit_rows
-from head2toe.select.compute.arrays import Arrays, to_numpy
-from head2toe.select.compute.normalize import UnitRows
+from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
+from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.select.compute.arrays import Array, to_numpy
 from head2toe.select.ranking.selection import Selection, Sparse
-from head2toe.store.common.labelled import Labelled
 from head2toe.store.reading.design_matrix import Design
+from scipy.special import log_softmax
 
-
-@dataclass(frozen=True, eq=False)
-class Problem(Labelled):
-    """What a method is given.
-
-    Attributes
-    ----------
-    designs : dict
-        Target size to the design whose first `n_train` rows train and whose others test.
-    labels : (n,) int array
-    folds : (n_train,) int array
-        The fold that holds each training row out; -1 for a row that always trains.
-    exact, by_recipe : dict
-        Target size to the selection by the exact path and by the paper's recipe; empty where no method needs them.
-    standardize : str
-        How features were normalised before the exact path.
-    head : str
-        What is trained on chosen columns: one of `KINDS`.
-    further : dict
-        Of other normalisations, by name: their exact selections, as `exact`.
-    """
-
-    designs: Mapping[int, Design]
-    labels: np.ndarray
-    folds: np.ndarray
-    n_classes: int
-    arrays: Arrays
-    exact: Mapping[int, Selection]
-    by_recipe: Mapping[int, Selection]
-    standardize: str = "feature"
-    seed: int = 0
-    head: str = "logistic"
-    further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
-
-    @cached_property
-    def training(self) -> dict[int, Design]:
-        """The designs of the training rows alone."""
-        return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
-
-    @property
-    def variants(self) -> "tuple[Problem, ...]":
-        """The problem as it is, and with each further normalisation in place of its own."""
-        others = (replace(self, standardize=how, exact=exact, further={}) for how, exact in self.further.items())
-        return (self, *others)
-
-    @cached_property
-    def unit_designs(self) -> dict[int, Design]:
-        """The designs with every layer of every row at unit norm."""
-        return {size: UnitRows.of(design) for size, design in self.designs.items()}
-
-    def as_selected(self, size: int, standardize: str) -> Design:
-        """A design as the exact path saw it; what is per feature is part of its models."""
-        return (self.unit_designs if standardize.startswith("unit") else self.designs)[size]
-
-    @cached_property
-    def on_device(self) -> Labels:
-        """Labels and folds of the training rows, on the device."""
-        return Labels.of(self.train_labels, self.folds, self.n_classes, self.arrays)
+Settings = Mapping[str, Any]
 
 
 class Choice(Protocol):
     """What can be chosen: it says what it reads, and is refitted if it wins."""
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """What is set here."""
+    def settings(self) -> Settings:
+        """Settings that tell this choice from the method's others, but for those of the head."""
 
     @property
     def target_size(self) -> int:
-        """Whose design it reads."""
+        """Target size of the design that it reads."""
 
     @property
     def columns(self) -> Columns:
-        """What the refit reads."""
+        """Columns that the refit reads, (k,) int64, ascending."""
 
-    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
-        """Log-probabilities of the test rows (m, classes), and the model, if it is a linear one."""
+    def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:
+        """Train on all training rows, with these settings of the head.
+
+        Returns
+        -------
+        log_probabilities : (m, classes) float array
+            Of the test rows, in nats.
+        model : LinearModel, optional
+            What was trained, if it is a linear model.
+        """
 
 
 class Candidate(Choice, Protocol):
-    """One point of a grid, up to the head's strength."""
+    """One point of a grid, up to the head's settings."""
 
-    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Settings of the head and out-of-fold log-probabilities (n_train, classes), for each strength."""
+    def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Train heads of every setting on every fold.
+
+        Yields
+        ------
+        settings : dict
+            Settings of the head.
+        log_probabilities : (n_train, classes) float32 array
+            Of every training row by the head of the fold that held it out; NaN for a row that always trains.
+        """
 
 
 @dataclass(frozen=True, eq=False)
-class HeadOn:
-    """A linear head on chosen columns, which may differ from fold to fold; of the run's kind unless the method says."""
+class HeadOnColumns:
+    """A linear head on chosen columns.
 
-    settings: Mapping[str, Any]
+    Attributes
+    ----------
+    settings : dict
+    target_size : int
+    fold_columns : sequence of (k,) int64 arrays
+        What each fold's head reads.
+    columns : (k,) int64 array
+        What the refit reads.
+    scaling : callable
+        How columns are read: see `Scaling`.
+    kind : Kind, optional
+        Which head; of the run's kind unless the method says.
+    """
+
+    settings: Settings
     target_size: int
     fold_columns: Sequence[Columns]
     columns: Columns
-    rows: Rows
+    scaling: Scaling
     kind: Kind | None = None
 
-    def kind_of(self, problem: Problem) -> Kind:
-        """What is trained."""
-        return self.kind or KINDS[problem.head](problem.seed)
+    def kind_of(self, data: ProbeData) -> Kind:
+        """Return the kind of head that is trained. Raises TypeError for one that lacks a method of `Kind`."""
+        return checked_kind(self.kind or KINDS[data.head](data.seed))
 
-    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Heads of every setting."""
-        design, kind = problem.training[self.target_size], self.kind_of(problem)
-        yield from kind.cross_validate(design, self.fold_columns, problem.on_device, self.rows, problem.arrays)
+    def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Train heads of every setting on every fold; see `Candidate`."""
+        design, kind = data.training[self.target_size], self.kind_of(data)
+        yield from kind.cross_validate(design, self.fold_columns, data.on_device, self.scaling, data.arrays)
 
-    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
-        """The head on all training rows."""
-        design, sizes = problem.designs[self.target_size], (self.target_size,)
-        fit = self.kind_of(problem).fit(head)
-        done: Refit = refit(design, self.columns, problem.on_device, fit, self.rows, problem.arrays, sizes)
-        return done.log_probabilities, done.model
+    def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:
+        """Train the head on all training rows; see `Choice`."""
+        design, sizes = data.designs[self.target_size], (self.target_size,)
+        fit = self.kind_of(data).fit(head)
+        trained: Refit = refit(design, self.columns, data.on_device, fit, self.scaling, data.arrays, sizes)
+        return trained.log_probabilities, trained.model
 
 
 @dataclass(frozen=True, eq=False)
-class Penalised:
-    """The l2,1-penalised model of one λ as it is, of features that were normalised as `standardize` says."""
+class PenalisedModel:
+    """The l2,1-penalised model of one λ as it is.
 
-    settings: Mapping[str, Any]
+    Attributes
+    ----------
+    settings : dict
+    target_size : int
+    ratio : float
+        λ / λ_max.
+    selection : Selection
+        Whose models these are.
+    standardize : str
+        How features were normalised before.
+    """
+
+    settings: Settings
     target_size: int
     ratio: float
     selection: Selection
@@ -149,56 +133,68 @@ class Penalised:
     def _models(self) -> Sequence[Sparse]:
         return self.selection.models[self.selection.ratios.index(self.ratio)]
 
-    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Each fold's own penalised model; there is nothing more to set."""
-        design = problem.as_selected(self.target_size, self.standardize).take(np.arange(problem.n_train))
-        yield {}, out_of_fold(np.stack([log_probabilities(design, m) for m in self._models[:-1]]), problem.folds)
+    def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Predict by each fold's own penalised model; there is nothing more to set."""
+        design = data.as_selected(self.target_size, self.standardize).take(np.arange(data.n_train))
+        predictions = np.stack([_log_probabilities(design, model) for model in self._models[:-1]])
+        yield {}, out_of_fold(predictions, data.folds)
 
-    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
-        """The penalised model of all training rows."""
-        design, model = problem.designs[self.target_size], self._models[-1]
-        logp = log_probabilities(problem.as_selected(self.target_size, self.standardize), model)[problem.n_train :]
+    def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
+        """Predict by the penalised model of all training rows; see `Choice`."""
+        design, model = data.designs[self.target_size], self._models[-1]
+        logp = _log_probabilities(data.as_selected(self.target_size, self.standardize), model)[data.n_train :]
         if self.standardize.startswith("unit"):
             return logp, None  # the norm of a whole layer is no function of the kept features
-        return logp, _centred(design, model, problem.n_train, self.target_size)
+        return logp, _centred(design, model, data.n_train, self.target_size)
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
-    """The classes of the nearest training rows by cosine, counted; one pseudo-count is spread over all classes."""
+class NearestNeighbours:
+    """The classes of the nearest training rows by cosine, counted; one pseudo-count is spread over all classes.
 
-    settings: Mapping[str, Any]
+    Attributes
+    ----------
+    settings : dict
+    target_size : int
+    columns : (k,) int64 array
+    neighbours : int
+        How many training rows have a vote.
+    """
+
+    settings: Settings
     target_size: int
     columns: Columns
     neighbours: int
 
-    def cross_validate(self, problem: Problem) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Every fold looks among the training rows of the fold."""
-        design = problem.training[self.target_size]
-        trains = [~held for held in problem.on_device.held_out]
-        votes = problem.arrays.xp.stack([self._votes(design, train, problem) for train in trains])
-        yield {}, out_of_fold(votes, problem.folds)
+    def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Predict each fold from its training rows; there is nothing more to set."""
+        design = data.training[self.target_size]
+        trains = [~held for held in data.on_device.held_out]
+        predictions = data.arrays.xp.stack([self._log_votes(design, train, data) for train in trains])
+        yield {}, out_of_fold(predictions, data.folds)
 
-    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
-        """All training rows are looked among."""
-        design, xp = problem.designs[self.target_size], problem.arrays.xp
-        train = xp.arange(design.shape[0], device=problem.arrays.device) < problem.n_train
-        return to_numpy(self._votes(design, train, problem))[problem.n_train :], None
+    def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
+        """Predict from all training rows; it is no linear model. See `Choice`."""
+        design, xp = data.designs[self.target_size], data.arrays.xp
+        train = xp.arange(design.shape[0], device=data.arrays.device) < data.n_train
+        return to_numpy(self._log_votes(design, train, data))[data.n_train :], None
 
-    def _votes(self, design: Design, train: Any, problem: Problem) -> Any:
-        xp = problem.arrays.xp
-        X = unit_rows(design, self.columns, train, problem.arrays).values
-        known = xp.nonzero(train)[0]
-        similarity = X.T @ xp.take(X, known, axis=1)
+    def _log_votes(self, design: Design, train: Array, data: ProbeData) -> Array:
+        """Logarithm of each class's share of the votes, (n, classes)."""
+        xp = data.arrays.xp
+        X = unit_rows(design, self.columns, train, data.arrays).values
+        training = xp.nonzero(train)[0]
+        similarity = X.T @ xp.take(X, training, axis=1)
         nearest = xp.argsort(similarity, axis=1, descending=True)[:, : self.neighbours]
-        onehot = xp.take(problem.on_device.onehot, known, axis=0)
+        onehot = xp.take(data.on_device.onehot, training, axis=0)
         votes = sum(xp.take(onehot, nearest[:, i], axis=0) for i in range(nearest.shape[1]))
-        return xp.log((votes + 1 / problem.n_classes) / (nearest.shape[1] + 1))
+        return xp.log((votes + 1 / data.n_classes) / (nearest.shape[1] + 1))
 
 
-def log_probabilities(design: Design, model: Sparse) -> np.ndarray:
-    """(n, classes) float64 of all rows of a design."""
-    return log_softmax(design.columns(model.columns).T.astype(np.float64) @ model.coef + model.intercept)
+def _log_probabilities(design: Design, model: Sparse) -> np.ndarray:
+    """Predictions (n, classes) float64 of a penalised model for all rows of a design."""
+    scores = design.columns(model.columns).T.astype(np.float64) @ model.coef + model.intercept
+    return np.asarray(log_softmax(scores, axis=1))
 
 
 def _centred(design: Design, model: Sparse, n_train: int, target_size: int) -> LinearModel:

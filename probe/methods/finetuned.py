@@ -1,70 +1,93 @@
 """Methods whose predictions come from elsewhere (networks that were trained): the same choice, without a design."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
-from head2toe.probe.methods.candidates import Problem
 from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.sweep import choose, judge
 
-Refit = Callable[[Mapping[str, Any]], np.ndarray]
-"""From chosen settings to log-probabilities (m, classes) of the test rows."""
+
+class Trainings(Protocol):
+    """The trainings of one method on one task; `extract.finetuning.trials.Trials` is such a record."""
+
+    def over_folds(self) -> Iterable[tuple[Mapping[str, Any], np.ndarray]]:
+        """Every setting, and its out-of-fold log-probabilities (n_train, classes), NaN for rows that always train."""
+
+    def refit(self, settings: Mapping[str, Any]) -> np.ndarray:
+        """Train on all training rows; return log-probabilities (m, classes) of the test rows."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that all trainings took, recalled ones when they ran."""
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of all trainings."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a trained network."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
-    """A choice that reads no features."""
+class TrainedNetwork:
+    """A network that is trained with some settings: a choice that reads no features.
+
+    Attributes
+    ----------
+    settings : dict
+    trainings : Trainings
+    """
 
     settings: Mapping[str, Any]
-    retrain: Refit
+    trainings: Trainings
 
     @property
     def target_size(self) -> int:
-        """None."""
+        """Always 0, for no design is read."""
         return 0
 
     @property
     def columns(self) -> Columns:
-        """None."""
+        """Always empty, for no column is read."""
         return np.empty(0, np.int64)
 
-    def refit(self, problem: Problem, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
-        """Train on all training rows, predict the test's."""
-        return self.retrain(self.settings), None
+    def refit(self, data: ProbeData, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
+        """Train on all training rows and predict the test rows; it is no linear model. See `Choice`."""
+        return self.trainings.refit(self.settings), None
 
 
 def evaluate_trained(
-    name: str,
-    over_folds: Iterable[tuple[Mapping[str, Any], np.ndarray]],
-    retrain: Refit,
-    problem: Problem,
-    *,
-    metric: str = "accuracy",
-    rule: str = "best",
+    name: str, trainings: Trainings, data: ProbeData, *, metric: str = "accuracy", rule: str = "best"
 ) -> Outcome:
     """Choose among settings by the folds, as every method does; train the winner on all rows, predict the test once.
 
     Parameters
     ----------
     name : str
-        Of the method.
-    over_folds : iterable of (settings, (n_train, classes) array)
-        Out-of-fold log-probabilities of every setting.
-    retrain : callable
-    problem : Problem
-        Whose labels and folds they are.
+        The method's.
+    trainings : Trainings
+        Of every setting.
+    data : ProbeData
+        Whose labels and folds these are.
     metric, rule : str
         As of `sweep.evaluate`; no setting is simpler than another.
+
+    Raises
+    ------
+    DataError
+        A network predicted NaN.
     """
-    start = time.perf_counter()
-    tried = [judge(Trained(settings, retrain), {}, logp, problem, metric) for settings, logp in over_folds]
+    tried = [
+        judge(TrainedNetwork(settings, trainings), {}, logp, data, metric) for settings, logp in trainings.over_folds()
+    ]
     best = choose(tried, rule)
-    test, _ = best.candidate.refit(problem, {})
+    test, _ = best.candidate.refit(data, {})
     return Outcome(
         name=name,
         settings=best.point.settings,
@@ -73,5 +96,7 @@ def evaluate_trained(
         test_log_probabilities=test.astype(np.float32),
         kept_by_layer={},
         features_total=0,
-        seconds=time.perf_counter() - start,
+        seconds=trainings.seconds,
+        flops=trainings.flops,
+        bytes_stored=trainings.nbytes,
     )

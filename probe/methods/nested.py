@@ -14,7 +14,7 @@ from head2toe.probe.methods.outcome import Outcome
 from head2toe.store.common.errors import BadRequest
 
 FEWEST = 3
-"""Folds: the outer one, and two to choose by."""
+"""How many folds there must be: the outer one, and two to choose by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +34,27 @@ class Split:
 
     @classmethod
     def whole(cls, n: int, folds: np.ndarray) -> "Split":
-        """All n rows of a task whose first rows have these folds."""
+        """Take all n rows of a task whose first rows have these folds."""
         return cls(np.arange(n), folds)
 
     @property
     def training(self) -> np.ndarray:
-        """(m,) numbers of the rows that are learned from."""
+        """Numbers (m,) of the rows that are learned from."""
         return self.rows[: len(self.folds)]
 
     @property
     def predicted(self) -> np.ndarray:
-        """(n - m,) numbers of the others."""
+        """Numbers (n - m,) of the rows that are predicted."""
         return self.rows[len(self.folds) :]
 
 
 def outer_folds(folds: np.ndarray) -> list[Split]:
-    """Every fold as the test of the others, given the folds (n_train,) of a task. Rows of fold -1 always train.
+    """Make every fold the test of the others.
+
+    Parameters
+    ----------
+    folds : (n_train,) int array
+        The fold of every training row of a task; rows of fold -1 always train.
 
     Raises
     ------
@@ -67,22 +72,24 @@ def outer_folds(folds: np.ndarray) -> list[Split]:
 
 
 def with_nested(
-    outcomes: Sequence[Outcome], splits: Sequence[Split], of_splits: Sequence[Sequence[Outcome]]
+    outcomes: Sequence[Outcome], splits: Sequence[Split], by_split: Sequence[Sequence[Outcome]]
 ) -> list[Outcome]:
-    """The outcomes of some methods, with what the outer folds said of each.
+    """Complete the outcomes of some methods with what the outer folds say of each.
 
     Parameters
     ----------
+    outcomes : sequence of Outcome
+        One for each method, on the whole task.
     splits : sequence of Split
-        Of `outer_folds`.
-    of_splits : sequence of sequences of Outcome
+        Those of `outer_folds`.
+    by_split : sequence of sequences of Outcome
         For every split, the outcome of each method on it.
     """
-    found = []
-    for outcome, parts in zip(outcomes, zip(*of_splits, strict=True), strict=True):
+    completed = []
+    for outcome, parts in zip(outcomes, zip(*by_split, strict=True), strict=True):
         logp = np.full_like(outcome.fold_log_probabilities, np.nan)
         for split, part in zip(splits, parts, strict=True):
             logp[split.predicted] = part.test_log_probabilities
         settings = tuple(part.settings for part in parts)
-        found.append(replace(outcome, nested_log_probabilities=logp, nested_settings=settings))
-    return found
+        completed.append(replace(outcome, nested_log_probabilities=logp, nested_settings=settings))
+    return completed

@@ -1,11 +1,16 @@
-"""What a method leaves: its predictions, its settings and how it found them, and the model that can be used again."""
+"""What a method leaves: its predictions, its settings and how it found them, and the model that can be used again.
+
+An outcome is kept as one file, from which it is recalled bit for bit.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.store.common.arrays_file import read_arrays, write_arrays
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class SweepPoint:
     settings : dict
         What was set, such as `{"target_size": 512, "lambda_ratio": 0.03, "C": 10.0}`.
     accuracies, log_losses : tuple of float
-        On the held-out rows, an entry for each fold.
+        On the held-out rows, an entry for each fold; log-losses in nats.
     """
 
     settings: Mapping[str, Any]
@@ -26,17 +31,17 @@ class SweepPoint:
 
     @property
     def accuracy(self) -> float:
-        """Mean over the folds."""
+        """Mean accuracy over the folds."""
         return sum(self.accuracies) / len(self.accuracies)
 
     @property
     def log_loss(self) -> float:
-        """Mean over the folds."""
+        """Mean log-loss over the folds, in nats."""
         return sum(self.log_losses) / len(self.log_losses)
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean accuracy over the folds; None for one fold, whose spread nobody knows."""
+        """Standard error of the mean accuracy over the folds; None for one fold, whose spread nobody knows."""
         k, mean = len(self.accuracies), self.accuracy
         if k < 2:
             return None
@@ -50,16 +55,16 @@ class Outcome:
     Attributes
     ----------
     name : str
-        Of the method.
+        The method's.
     settings : dict
         The chosen ones.
     sweep : tuple of SweepPoint
-        All that were tried; the chosen one is among them.
+        All settings that were tried; the chosen ones are among them.
     fold_log_probabilities : (n_train, classes) float32 array
-        Of every training row, by the head of the fold that held it out, at the chosen settings; NaN for rows that
-        always train.
+        Of every training row, by the head of the fold that held it out, at the chosen settings, in nats; NaN for rows
+        that always train.
     test_log_probabilities : (n_test, classes) float32 array
-        By the refit on all training rows.
+        Of every test row, by the refit on all training rows, in nats.
     kept_by_layer : dict
         Layer to number of its features that are read; layers with none are left out.
     features_total : int
@@ -102,10 +107,43 @@ class Outcome:
 
     @property
     def chosen(self) -> SweepPoint:
-        """What the chosen settings did on the folds."""
+        """The point of the sweep that the chosen settings are."""
         return next(point for point in self.sweep if point.settings == self.settings)
 
     @property
     def features_kept(self) -> int:
         """How many features are read."""
         return sum(self.kept_by_layer.values())
+
+    def save(self, file: Path) -> None:
+        """Write the outcome to a file, whole or not at all. Raises StoreError where it can't be written."""
+        plain, arrays = _parted(self)
+        plain["sweep"] = [asdict(point) for point in self.sweep]
+        plain["model"] = None
+        if self.model is not None:
+            plain["model"], of_model = _parted(self.model)
+            arrays |= {f"model.{name}": array for name, array in of_model.items()}
+        write_arrays(file, plain, **arrays)
+
+    @classmethod
+    def load(cls, file: Path) -> "Outcome":
+        """Read what `save` wrote. Raises DataError for anything else."""
+        with read_arrays(file, "an outcome", "remove it and run again") as (plain, arrays):
+            of_model = {
+                name.removeprefix("model."): arrays.pop(name) for name in list(arrays) if name.startswith("model.")
+            }
+            model = plain.pop("model")
+            if model is not None:
+                model = LinearModel(**model | of_model | {"target_sizes": tuple(model["target_sizes"])})
+            sweep = tuple(
+                SweepPoint(point["settings"], tuple(point["accuracies"]), tuple(point["log_losses"]))
+                for point in plain.pop("sweep")
+            )
+            return cls(**plain | arrays, sweep=sweep, model=model)
+
+
+def _parted(record: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of a dataclass: those that JSON can hold, and those that are arrays."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    return {name: value for name, value in values.items() if name not in arrays}, arrays

@@ -1,13 +1,20 @@
-"""The methods side by side: what each may choose from. How the choice is made is the same for all: see `sweep`."""
+"""The methods side by side: what each may choose from. How the choice is made is the same for all: see `sweep`.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+A further method is a function from `ProbeData` to its candidates, an entry in `METHODS`, and its name in `METHODS` of
+options.py.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from head2toe.probe.heads.kinds import NearestMean, Trained
-from head2toe.probe.heads.scaling import Rows, scaled_rows, standardized_rows, unit_rows
-from head2toe.probe.methods.candidates import Candidate, HeadOn, Neighbours, Penalised, Problem
+from head2toe.probe import options
+from head2toe.probe.heads.kinds import NearestMean, RecipeHead
+from head2toe.probe.heads.scaling import Columns, Scaling, scaled_rows, standardized_rows, unit_rows
+from head2toe.probe.methods.candidates import Candidate, HeadOnColumns, NearestNeighbours, PenalisedModel
+from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.select.ranking.selection import Selection
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LAST_LAYER
 
@@ -18,114 +25,171 @@ RATIOS_TO_REFIT = (1.0, 0.3981, 0.1585, 0.0398)
 FRACTIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 """The paper's F, thinned out."""
 NEIGHBOURS = (1, 3, 5, 10, 20)
+"""How many neighbours have a vote."""
 LAMBDAS = (1e-3, 1e-4, 1e-5)
-"""Of the penalties that the paper's optimiser trains all features under: its two, and what is between them."""
-NORMALIZED: dict[str, Rows] = {"unit": unit_rows, "scale": scaled_rows, "feature": standardized_rows}
+"""Strengths of the penalty under which the paper's optimiser trains all features: its two, and one between them."""
+SCALINGS: dict[str, Scaling] = {"unit": unit_rows, "scale": scaled_rows, "feature": standardized_rows}
+"""The setting `normalize` to how columns are read."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method: its candidates, which selections they need (`exact`, `paper`), and whether the best are averaged."""
+    """A method, such as `head2toe`.
 
-    candidates: Callable[[Problem], Iterator[Candidate]]
-    needs: tuple[str, ...] = field(default=())
+    Attributes
+    ----------
+    candidates : callable
+        The data to the candidates that it chooses from.
+    needs : tuple of str
+        Which selections these read: `exact`, `paper` or none.
+    averages : bool
+        Whether averages of its best candidates are candidates, too.
+    """
+
+    candidates: Callable[[ProbeData], Iterator[Candidate]]
+    needs: tuple[str, ...] = ()
     averages: bool = False
 
 
-def linear(problem: Problem) -> Iterator[Candidate]:
-    """The linear probe: all features of the last layer, normalised in the way that the folds prefer."""
-    size, columns = last_layer(problem)
-    for normalize, rows in NORMALIZED.items():
-        yield head_on_all(problem, size, columns, rows, {"normalize": normalize})
+def linear(data: ProbeData) -> Iterator[Candidate]:
+    """Try all features of the last layer, normalised in the way that the folds prefer: the linear probe."""
+    size, columns = last_layer(data)
+    for name, scaling in SCALINGS.items():
+        yield head_on(data, size, columns, scaling, {"normalize": name})
 
 
-def layerwise(problem: Problem) -> Iterator[Candidate]:
-    """The best single layer."""
-    for size, design in problem.designs.items():
+def layerwise(data: ProbeData) -> Iterator[Candidate]:
+    """Try every layer alone."""
+    for size, design in data.designs.items():
         for name in design.layers.names:
             span = design.layers.columns(name)
             columns = np.arange(span.start, span.stop)
-            yield head_on_all(problem, size, columns, standardized_rows, {"target_size": size, "layer": name})
+            yield head_on(data, size, columns, standardized_rows, {"target_size": size, "layer": name})
 
 
-def all_l2(problem: Problem) -> Iterator[Candidate]:
-    """All features of all layers, no selection."""
-    for size, design in problem.designs.items():
-        yield head_on_all(problem, size, np.arange(design.shape[1]), standardized_rows, {"target_size": size})
+def all_l2(data: ProbeData) -> Iterator[Candidate]:
+    """Try all features of all layers, without a selection."""
+    for size, design in data.designs.items():
+        yield head_on(data, size, np.arange(design.shape[1]), standardized_rows, {"target_size": size})
 
 
-def all_l1(problem: Problem) -> Iterator[Candidate]:
-    """All features of all layers under an l1 penalty, by the paper's optimiser."""
-    yield from all_by_recipe(problem, "l1")
+def all_l1(data: ProbeData) -> Iterator[Candidate]:
+    """Try all features of all layers under an l1 penalty, by the paper's optimiser."""
+    yield from all_by_recipe(data, "l1")
 
 
-def all_l21(problem: Problem) -> Iterator[Candidate]:
-    """The same with the group penalty: the model by whose weights the paper selects, as the classifier itself."""
-    yield from all_by_recipe(problem, "l21")
+def all_l21(data: ProbeData) -> Iterator[Candidate]:
+    """Try the same with the group penalty: the model by whose weights the paper selects, as the classifier itself."""
+    yield from all_by_recipe(data, "l21")
 
 
-def random(problem: Problem) -> Iterator[Candidate]:
-    """Columns drawn at random: what a selection must beat."""
-    for size, design in problem.designs.items():
-        order = np.random.default_rng(problem.seed).permutation(design.shape[1])
+def random(data: ProbeData) -> Iterator[Candidate]:
+    """Try columns drawn at random: what a selection must beat."""
+    for size, design in data.designs.items():
+        order = np.random.default_rng(data.seed).permutation(design.shape[1])
         for kept in KEPT:
             columns = np.sort(order[:kept])
-            settings = {"target_size": size, "features": len(columns)}
-            yield head_on_all(problem, size, columns, standardized_rows, settings)
+            yield head_on(data, size, columns, standardized_rows, {"target_size": size, "features": len(columns)})
 
 
-def l21(problem: Problem) -> Iterator[Candidate]:
-    """The exact group lasso as the classifier itself; λ by the folds."""
-    for size, selection in problem.exact.items():
+def l21(data: ProbeData) -> Iterator[Candidate]:
+    """Try the exact group lasso as the classifier itself, at every λ of the path."""
+    for size, selection in data.exact.items():
         for ratio in selection.ratios:
-            yield Penalised({"target_size": size, "lambda_ratio": ratio}, size, ratio, selection, problem.standardize)
+            settings = {"target_size": size, "lambda_ratio": ratio}
+            yield PenalisedModel(settings, size, ratio, selection, data.standardize)
 
 
-def head2toe(problem: Problem) -> Iterator[Candidate]:
+def head2toe(data: ProbeData) -> Iterator[Candidate]:
     """Select by the exact group lasso on standardised features, then refit; the folds say how much of it helps.
 
     Rankings near λ_max judge every feature for itself, those further down drop what is redundant. The penalised model
     as it is and the last layer alone are candidates, too, and so is the average of the best two to four of them all.
     """
-    rows = unit_rows if problem.standardize == "unit" else standardized_rows
-    for size, selection in problem.exact.items():
+    scaling = unit_rows if data.standardize == "unit" else standardized_rows
+    for size, selection in data.exact.items():
         for ratio in selection.ranked_among(RATIOS_TO_REFIT):
             for kept in KEPT:
                 if kept == KEPT[0] or kept <= selection.n_features:
                     settings = {"target_size": size, "lambda_ratio": ratio, "features": kept}
-                    yield head_on_top(problem, selection, size, ratio, kept, rows, settings)
-    yield from l21(problem)
-    size, columns = last_layer(problem)
-    yield head_on_all(problem, size, columns, standardized_rows, {"layer": LAST_LAYER})
+                    yield head_on_top(data, selection, size, ratio, kept, scaling, settings)
+    yield from l21(data)
+    size, columns = last_layer(data)
+    yield head_on(data, size, columns, standardized_rows, {"layer": LAST_LAYER})
 
 
-def head2toe_paper(problem: Problem) -> Iterator[Candidate]:
-    """The paper's method: scores by its optimiser, the top fraction F of all features at unit norm, a fresh head.
+def head2toe_paper(data: ProbeData) -> Iterator[Candidate]:
+    """Select the top fraction F of all features by the paper's optimiser, at unit norm, then train a fresh head.
 
-    The largest fraction is as much as a ranking holds, if that is less.
+    This is the method of Evci et al. (2022). The largest fraction is as much as a ranking holds, if that is less.
     """
-    for size, selection in problem.by_recipe.items():
+    for size, selection in data.by_recipe.items():
         ranked = selection.rankings.shape[-1]
         most = ranked / selection.n_features
         for lam in selection.ranked_ratios:
             for fraction in dict.fromkeys(min(fraction, most) for fraction in FRACTIONS):
                 kept = ranked if fraction == most else max(1, int(fraction * selection.n_features))
                 settings = {"target_size": size, "lambda": lam, "fraction": fraction}
-                yield head_on_top(problem, selection, size, lam, kept, unit_rows, settings)
+                yield head_on_top(data, selection, size, lam, kept, unit_rows, settings)
 
 
-def knn(problem: Problem) -> Iterator[Candidate]:
-    """The nearest training rows in the last layer, by cosine; no training at all."""
-    size, columns = last_layer(problem)
+def knn(data: ProbeData) -> Iterator[Candidate]:
+    """Try the votes of the nearest training rows in the last layer, by cosine; nothing is trained."""
+    size, columns = last_layer(data)
     for neighbours in NEIGHBOURS:
-        yield Neighbours({"neighbours": neighbours}, size, columns, neighbours)
+        yield NearestNeighbours({"neighbours": neighbours}, size, columns, neighbours)
 
 
-def ncm(problem: Problem) -> Iterator[Candidate]:
-    """The nearest class mean in the last layer, normalised in the way that the folds prefer."""
-    size, columns = last_layer(problem)
-    for normalize, rows in NORMALIZED.items():
-        yield replace(head_on_all(problem, size, columns, rows, {"normalize": normalize}), kind=NearestMean())
+def ncm(data: ProbeData) -> Iterator[Candidate]:
+    """Try the nearest class mean in the last layer, normalised in the way that the folds prefer."""
+    size, columns = last_layer(data)
+    for name, scaling in SCALINGS.items():
+        yield replace(head_on(data, size, columns, scaling, {"normalize": name}), kind=NearestMean())
+
+
+def last_layer(data: ProbeData) -> tuple[int, Columns]:
+    """Find the first target size, and the columns of the last layer of every backbone there.
+
+    Raises
+    ------
+    DataError
+        The store has no such layer.
+    """
+    size, design = next(iter(data.designs.items()))
+    names = [name for name in design.layers.names if name.rpartition("/")[2] == LAST_LAYER]
+    if not names:
+        raise DataError(f"the store has no layer {LAST_LAYER!r}, which the linear probe reads: add it to --taps")
+    spans = [design.layers.columns(name) for name in names]
+    return size, np.concatenate([np.arange(span.start, span.stop) for span in spans])
+
+
+def head_on(
+    data: ProbeData, size: int, columns: Columns, scaling: Scaling, settings: Mapping[str, Any]
+) -> HeadOnColumns:
+    """Make the candidate of a head on the same columns in every fold."""
+    return HeadOnColumns(settings, size, [columns] * data.n_folds, columns, scaling)
+
+
+def head_on_top(
+    data: ProbeData,
+    selection: Selection,
+    size: int,
+    ratio: float,
+    kept: int,
+    scaling: Scaling,
+    settings: Mapping[str, Any],
+) -> HeadOnColumns:
+    """Make the candidate of a head on the top `kept` columns of a ranking, each fold's by its own."""
+    fold_columns = [selection.top(ratio, fold, kept) for fold in range(data.n_folds)]
+    return HeadOnColumns(settings, size, fold_columns, selection.top(ratio, data.n_folds, kept), scaling)
+
+
+def all_by_recipe(data: ProbeData, penalty: str) -> Iterator[HeadOnColumns]:
+    """Make the candidates of all features at unit norm, the weights trained by the paper's recipe; λ by the folds."""
+    kind = RecipeHead("adam", penalty, LAMBDAS, learning_rates=(0.01,), seed=data.seed)
+    for size, design in data.designs.items():
+        candidate = head_on(data, size, np.arange(design.shape[1]), unit_rows, {"target_size": size})
+        yield replace(candidate, kind=kind)
 
 
 METHODS: dict[str, Method] = {
@@ -141,35 +205,6 @@ METHODS: dict[str, Method] = {
     "head2toe": Method(head2toe, ("exact",), averages=True),
     "head2toe-paper": Method(head2toe_paper, ("paper",)),
 }
+"""Name to method: what `--methods` offers, but for those that train the whole backbone."""
 
-
-def last_layer(problem: Problem) -> tuple[int, np.ndarray]:
-    """The first target size, and the columns of the last layer of every backbone there."""
-    size, design = next(iter(problem.designs.items()))
-    names = [name for name in design.layers.names if name.rpartition("/")[2] == LAST_LAYER]
-    if not names:
-        raise DataError(f"the store has no layer {LAST_LAYER!r}, which the linear probe reads: add it to --taps")
-    spans = [design.layers.columns(name) for name in names]
-    return size, np.concatenate([np.arange(span.start, span.stop) for span in spans])
-
-
-def head_on_all(problem: Problem, size: int, columns: np.ndarray, rows: Rows, settings: Mapping[str, Any]) -> HeadOn:
-    """A head on the same columns in every fold."""
-    return HeadOn(settings, size, [columns] * problem.n_folds, columns, rows)
-
-
-def all_by_recipe(problem: Problem, penalty: str) -> Iterator[HeadOn]:
-    """All features at unit norm, the weights trained by the paper's recipe; λ by the folds."""
-    kind = Trained("adam", penalty, LAMBDAS, learning_rates=(0.01,), seed=problem.seed)
-    for size, design in problem.designs.items():
-        yield replace(
-            head_on_all(problem, size, np.arange(design.shape[1]), unit_rows, {"target_size": size}), kind=kind
-        )
-
-
-def head_on_top(
-    problem: Problem, selection: Any, size: int, ratio: float, kept: int, rows: Rows, settings: Mapping[str, Any]
-) -> HeadOn:
-    """A head on the top columns of a ranking, each fold's by its own."""
-    of_folds: Sequence[np.ndarray] = [selection.top(ratio, fold, kept) for fold in range(problem.n_folds)]
-    return HeadOn(settings, size, of_folds, selection.top(ratio, problem.n_folds, kept), rows)
+options.require_same_names("method", options.METHODS, METHODS, "METHODS of probe/methods/registry.py")

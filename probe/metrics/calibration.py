@@ -8,39 +8,58 @@ CALIBRATION_BINS = 15
 
 
 def reliability(logp: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows by their top probability, in bins ((i / 15, (i + 1) / 15]).
+    """Group rows by their top probability, in the bins (i / 15, (i + 1) / 15].
+
+    Parameters
+    ----------
+    logp : (n, classes) array
+        Normalised log-probabilities.
+    labels : (n,) int array
 
     Returns
     -------
     counts : (bins,) int array
-    confidence, accuracy : (bins,) float arrays
+    confidence, accuracy : (bins,) float64 arrays
         Mean top probability and share of right rows; NaN in an empty bin.
     """
     top = np.exp(logp.max(axis=1))
     bins = np.clip(np.ceil(top * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
     counts = np.bincount(bins, minlength=CALIBRATION_BINS)
-    alive = np.where(counts > 0, counts, np.nan)
-    confidence = np.bincount(bins, weights=top, minlength=CALIBRATION_BINS) / alive
-    right = np.bincount(bins, weights=correct(logp, labels), minlength=CALIBRATION_BINS) / alive
-    return counts, confidence, right
+    divisors = np.where(counts > 0, counts, np.nan)
+    confidence = np.bincount(bins, weights=top, minlength=CALIBRATION_BINS) / divisors
+    accuracy = np.bincount(bins, weights=correct(logp, labels), minlength=CALIBRATION_BINS) / divisors
+    return counts, confidence, accuracy
 
 
 def ece(logp: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error (Guo et al. 2017): mean over the rows of their bin's |accuracy - confidence|."""
-    counts, confidence, right = reliability(logp, labels)
-    return float(np.nansum(counts * np.abs(right - confidence)) / counts.sum())
+    """Expected calibration error: mean over the rows of |accuracy - confidence| of their bin.
+
+    Guo, Pleiss, Sun & Weinberger (ICML 2017), eq. 3; arguments as of `reliability`.
+    """
+    counts, confidence, accuracy = reliability(logp, labels)
+    return float(np.nansum(counts * np.abs(accuracy - confidence)) / counts.sum())
 
 
 def fit_temperature(logp: np.ndarray, labels: np.ndarray, bounds: tuple[float, float] = (0.05, 20.0)) -> float:
-    """The T within `bounds` at which softmax(log p / T) has the least log-loss (Guo et al. 2017).
+    """Find the T within `bounds` at which softmax(log p / T) has the least log-loss (Guo et al. 2017, section 4.2).
 
-    The loss is convex in 1 / T, so that its one minimum is found. Rows must be out-of-fold: on rows that trained the
-    head, T only undoes what training did.
+    The loss is convex in 1 / T, so that its one minimum is found.
+
+    Parameters
+    ----------
+    logp : (n, classes) array
+        Log-probabilities of rows that did not train the head: on others, T only undoes what training did.
+    labels : (n,) int array
+
+    Raises
+    ------
+    DataError
+        A log-probability is NaN or plus infinity.
     """
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda log_t: log_loss(normalized(logp, float(np.exp(log_t))), labels),
         bounds=(np.log(bounds[0]), np.log(bounds[1])),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))

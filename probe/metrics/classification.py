@@ -1,23 +1,36 @@
-"""Numbers that judge predicted log-probabilities (n, classes) against labels (n,), and the temperature that mends them.
+"""Metrics of predicted log-probabilities (n, classes) against labels (n,).
 
-All of it is host NumPy: what a method leaves is small. A class that has no row is left out of the means over classes.
+They are computed on the host with NumPy and SciPy, for what a method predicts is small. Means over classes leave out a
+class that has no row.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+from head2toe.probe import options
 from head2toe.store.common.errors import DataError
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 FLOOR = float(np.log(np.finfo(np.float32).tiny))
-"""What a log-probability of minus infinity (a nearest neighbour's zero) counts as: -87.3."""
+"""What a log-probability of minus infinity (a nearest neighbour's zero) counts as: -87.3 nats."""
 ROUNDING = 5e-7
 """Relative difference up to which log-probabilities that went through float32 are the same."""
 
 
 def normalized(log_probabilities: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """(n, classes) float64 whose rows sum to one as probabilities, minus infinity raised to `FLOOR`.
+    """Log-probabilities at a temperature, each row normalised: log softmax(log p / T).
+
+    Parameters
+    ----------
+    log_probabilities : (n, classes) array
+        In nats, of any float type; minus infinity is raised to `FLOOR`.
+    temperature : float
+        T > 0; above 1 it makes predictions less certain.
+
+    Returns
+    -------
+    (n, classes) float64 array
 
     Raises
     ------
@@ -27,17 +40,16 @@ def normalized(log_probabilities: np.ndarray, temperature: float = 1.0) -> np.nd
     logp = np.asarray(log_probabilities, dtype=np.float64)
     if np.isnan(logp).any() or np.isposinf(logp).any():
         raise DataError("a method predicted NaN: its features or its head overflowed; try --dtype float32")
-    logp = np.maximum(logp, FLOOR) / temperature
-    return np.asarray(logp - logsumexp(logp, axis=1, keepdims=True))
+    return np.asarray(log_softmax(np.maximum(logp, FLOOR) / temperature, axis=1))
 
 
 def correct(logp: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) bool: whether the most probable class is the label."""
+    """Tell for each row whether its most probable class is its label, (n,) bool."""
     return np.asarray(logp.argmax(axis=1) == labels)
 
 
 def losses(logp: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(n,) minus the log-probability of the label, in nats."""
+    """Return minus the log-probability of each row's label, (n,) float64, in nats."""
     return np.asarray(-logp[np.arange(len(labels)), labels])
 
 
@@ -49,12 +61,12 @@ def accuracy(logp: np.ndarray, labels: np.ndarray) -> float:
 def balanced_accuracy(logp: np.ndarray, labels: np.ndarray) -> float:
     """Mean over the classes of the share of their rows that are right."""
     counts = np.bincount(labels)
-    right = np.bincount(labels, weights=correct(logp, labels))
-    return float((right[counts > 0] / counts[counts > 0]).mean())
+    hits = np.bincount(labels, weights=correct(logp, labels))
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
 
 
 def log_loss(logp: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of `losses`."""
+    """Mean of minus the log-probability of the label, in nats."""
     return float(losses(logp, labels).mean())
 
 
@@ -62,7 +74,18 @@ def auroc(logp: np.ndarray, labels: np.ndarray) -> float:
     """Area under the ROC curve: of class 1 with two classes, else the mean of each class against the rest.
 
     Ties count half, those that rounding has pulled apart among them (a neighbour's votes are the same in many rows).
-    NaN where no class has both rows of its own and rows of others.
+
+    Returns
+    -------
+    float
+        NaN where no class has both rows of its own and rows of others.
+
+    Notes
+    -----
+    The area is the Mann-Whitney statistic of the class's rows and the others, divided by the number of pairs (Hanley &
+    McNeil 1982, Radiology 143, 29-36). `sklearn.metrics.roc_auc_score` gives the same numbers to the last bit, one
+    column after the other: with 10,000 rows and 100 classes in 1.1 s instead of 0.7 s, but with 200 rows and 10 classes
+    in 25 ms instead of 0.27 ms, and a sweep that chooses by this metric asks for thousands of folds of that size.
     """
     scores = logp[:, 1:] - logp[:, :1] if logp.shape[1] == 2 else logp
     own = labels[:, None] == np.arange(logp.shape[1])[None, -scores.shape[1] :]
@@ -70,14 +93,14 @@ def auroc(logp: np.ndarray, labels: np.ndarray) -> float:
     defined = (positives > 0) & (positives < len(labels))
     if not defined.any():
         return float("nan")
-    # Mann and Whitney: the ranks of the positives, less what they would sum to if they all came first.
+    # The ranks of the positives, less what they would sum to if they all came first.
     ranks = rankdata(_levels(scores), axis=0)
     p, q = positives[defined], (len(labels) - positives)[defined]
     return float((((ranks * own).sum(axis=0)[defined] - p * (p + 1) / 2) / (p * q)).mean())
 
 
 def _levels(scores: np.ndarray) -> np.ndarray:
-    """Numbers in the order of each column of scores (n, k), the same for those that differ by rounding alone.
+    """Integers in the order of each column of scores (n, k), the same for those that differ by rounding alone.
 
     Normalising what was stored in float32 moves every log-probability of a row by the rounding of its others.
     """
@@ -95,4 +118,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "log_loss": log_loss,
     "auroc": auroc,
 }
+"""Name to the function of log-probabilities (n, classes) and labels (n,): what `--metric` offers."""
 LESS_IS_BETTER = frozenset({"log_loss"})
+
+options.require_same_names("metric", options.METRICS, METRICS, "METRICS of probe/metrics/classification.py")

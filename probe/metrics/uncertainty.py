@@ -1,10 +1,15 @@
-"""How far a number can be trusted: standard errors over folds, bootstrap intervals, and tests between two methods."""
+"""How far a number can be trusted: standard errors over folds, bootstrap intervals, and a test between two methods.
 
-from collections.abc import Iterator, Sequence
+Bootstrap intervals are percentile intervals (Efron & Tibshirani 1993, chapter 13) of 2000 resamples of the rows, by
+`scipy.stats.bootstrap`. The same seed draws the same resamples of the same number of rows, whatever the statistic.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, bootstrap
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -20,31 +25,25 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Mean":
-        """Of the values that are defined (an area under the curve may not be in a fold)."""
-        there = np.asarray(values, dtype=np.float64)
-        there = there[~np.isnan(there)]
-        k = len(there)
-        mean = float(there.mean()) if k else float("nan")
-        return cls(mean, float(there.std(ddof=1) / np.sqrt(k)) if k > 1 else float("nan"))
+        """Average the values that are not NaN (an area under the curve may not be defined in a fold)."""
+        defined = np.asarray(values, dtype=np.float64)
+        defined = defined[~np.isnan(defined)]
+        k = len(defined)
+        mean = float(defined.mean()) if k else float("nan")
+        return cls(mean, float(defined.std(ddof=1) / np.sqrt(k)) if k > 1 else float("nan"))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval."""
+    """A 95 % interval, in the units of the statistic."""
 
     low: float
     high: float
 
-    @classmethod
-    def of(cls, draws: np.ndarray) -> "Interval":
-        """The percentile interval of bootstrap draws (b,)."""
-        tail = (1 - LEVEL) / 2
-        return cls(*(float(q) for q in np.quantile(draws, (tail, 1 - tail))))
-
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's exact test of two methods on the same rows.
+    """McNemar's exact test of two methods on the same rows (McNemar 1947, Psychometrika 12, 153-157).
 
     Attributes
     ----------
@@ -60,49 +59,22 @@ class McNemar:
 
     @classmethod
     def of(cls, a: np.ndarray, b: np.ndarray) -> "McNemar":
-        """From (n,) bool, whether each method is right. Exact for any number of rows: no approximation is needed."""
+        """Test two methods, given whether each is right in each row, (n,) bool. It is exact for any number of rows."""
         a_only, b_only = int((a & ~b).sum()), int((b & ~a).sum())
         discordant = a_only + b_only
         return cls(a_only, b_only, float(binomtest(a_only, discordant).pvalue) if discordant else 1.0)
 
 
-def bootstrap_means(values: np.ndarray, seed: int, draws: int = DRAWS) -> np.ndarray:
-    """Means over resampled rows (with replacement); every column sees the same resamples, so they can be paired.
-
-    Parameters
-    ----------
-    values : (n, k) array
-        A row for each test image.
-
-    Returns
-    -------
-    (draws, k) float64 array
-    """
-    values = np.asarray(values, dtype=np.float64)
-    n = len(values)
-    return np.concatenate([counts @ values / n for counts in _resamples(n, seed, draws)])
-
-
-def _resamples(n: int, seed: int, draws: int) -> Iterator[np.ndarray]:
-    """How often each of n rows is drawn, (b, n) for b resamples at a time."""
-    rng = np.random.default_rng(seed)
-    step = max(1, _CHUNK // n)
-    for start in range(0, draws, step):
-        b = min(step, draws - start)
-        drawn = rng.integers(n, size=(b, n)) + n * np.arange(b)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
-
-
 def mean_interval(values: np.ndarray, seed: int) -> Interval:
     """Bootstrap interval of the mean of (n,) values."""
-    return Interval.of(bootstrap_means(values[:, None], seed)[:, 0])
+    return _bootstrap(np.mean, seed, np.asarray(values, dtype=np.float64))
 
 
 def accuracy_interval(right: np.ndarray, seed: int) -> Interval:
-    """Bootstrap interval of an accuracy, from (n,) bool.
+    """Bootstrap interval of an accuracy, given whether each row is right, (n,) bool.
 
     Where all rows are right (or none is), resampling can't see that the next might be different: there it is the exact
-    binomial interval of Clopper and Pearson.
+    binomial interval of Clopper and Pearson (1934, Biometrika 26, 404-413).
     """
     if 0 < right.sum() < len(right):
         return mean_interval(right, seed)
@@ -111,13 +83,48 @@ def accuracy_interval(right: np.ndarray, seed: int) -> Interval:
 
 
 def balanced_accuracy_interval(right: np.ndarray, labels: np.ndarray, seed: int) -> Interval:
-    """Bootstrap interval of the mean over classes of their accuracy; classes a resample lacks are left out."""
-    own = (labels[:, None] == np.unique(labels)[None, :]).astype(np.float64)
-    means = bootstrap_means(np.hstack([own, own * right[:, None]]), seed)
-    share, hits = np.hsplit(means, 2)
-    return Interval.of(np.nanmean(np.where(share > 0, hits / np.where(share > 0, share, 1), np.nan), axis=1))
+    """Bootstrap interval of the mean over classes of their accuracy; classes that a resample lacks are left out of it.
+
+    Parameters
+    ----------
+    right : (n,) bool array
+        Whether each row is right.
+    labels : (n,) int array
+    """
+    n_classes = int(labels.max()) + 1
+
+    def statistic(right: np.ndarray, labels: np.ndarray, axis: int) -> np.ndarray:  # noqa: ARG001 (always the last)
+        resamples = right.reshape(-1, right.shape[-1])
+        cells = labels.reshape(resamples.shape) + n_classes * np.arange(len(resamples))[:, None]
+        shape = (len(resamples), n_classes)
+        counts = np.bincount(cells.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+        hits = np.bincount(cells.ravel(), weights=resamples.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+        accuracies = np.where(counts > 0, hits / np.where(counts > 0, counts, 1), np.nan)
+        return np.asarray(np.nanmean(accuracies, axis=1).reshape(right.shape[:-1]))
+
+    return _bootstrap(statistic, seed, right, labels)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, seed: int) -> Interval:
-    """Bootstrap interval of mean(a) - mean(b) over the same (n,) rows; where it holds 0, they are level."""
+    """Bootstrap interval of mean(a) - mean(b) over the same (n,) rows; where it holds 0, the two are level."""
     return mean_interval(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64), seed)
+
+
+def _bootstrap(statistic: Callable[..., Any], seed: int, *samples: np.ndarray) -> Interval:
+    """Percentile interval of a statistic of (n,) samples, whose rows are resampled together."""
+    n = len(samples[0])
+    if n == 1:  # every resample is that row; SciPy asks for two
+        value = float(statistic(*samples, axis=-1))
+        return Interval(value, value)
+    ends = bootstrap(
+        samples,
+        statistic,
+        paired=len(samples) > 1,
+        n_resamples=DRAWS,
+        batch=max(1, _CHUNK // n),
+        vectorized=True,
+        confidence_level=LEVEL,
+        method="percentile",
+        random_state=np.random.default_rng(seed),  # SciPy 1.14's name; 1.15 and later take it, too
+    ).confidence_interval
+    return Interval(float(ends.low), float(ends.high))

@@ -100,16 +100,20 @@ def inline(figure: "Figure", name: str, title: str, description: str) -> str:
         raise AssertionError("matplotlib wrote an SVG without a viewBox")
     body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r"^.*?<svg[^>]*>|</svg>\s*$", "", body, flags=re.DOTALL)
-    body = body.replace("xlink:href=", "href=").replace(" \n", "\n")  # every line of a path ends with a space
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'(url\(|href=")#(?=\D|\d)', rf"\1#{name}-", body)
-    for colour, variable in VARIABLES.items():
-        body = body.replace(colour, f"var(--{variable})")
+    body = re.sub(r"<[^<>]*>", lambda tag: _fitted(tag[0], name), body)
     return (
         f'<svg class="chart" viewBox="{box[1]}" role="img" aria-labelledby="{name}-t {name}-d">'
         f'<title id="{name}-t">{html.escape(title)}</title><desc id="{name}-d">{html.escape(description)}</desc>'
         f"{body.strip()}</svg>"
     )
+
+
+def _fitted(tag: str, name: str) -> str:
+    """A tag with ids of the chart's own and colours of the page's; what stands between tags is text, and left alone."""
+    tag = tag.replace("xlink:href=", "href=").replace(" \n", "\n")  # every line of a path ends with a space
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    tag = re.sub(r'(url\(|href=")#', rf"\1#{name}-", tag)
+    return re.sub("|".join(VARIABLES), lambda colour: f"var(--{VARIABLES[colour[0]]})", tag)
 
 
 def short(text: str, length: int = 16) -> str:

@@ -124,8 +124,13 @@ def method_table(record: Mapping[str, Any]) -> str:
 
 
 def settings_line(method: Mapping[str, Any]) -> str:
-    """Write the settings that the folds chose in one line; it is empty if there was nothing to choose."""
-    return ", ".join(f"{key} {setting(value)}" for key, value in method["settings"].items())
+    """Write the settings that the folds chose in one line; it is empty if there was nothing to choose.
+
+    Where they chose the null model, which reads no feature, the line says so.
+    """
+    line = ", ".join(f"{key} {setting(value)}" for key, value in method["settings"].items())
+    null = method["features"]["total"] and not method["features"]["kept"]
+    return f"{line} (no feature is read: it predicts the frequencies of the classes)" if null else line
 
 
 def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:

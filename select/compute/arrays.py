@@ -1,6 +1,7 @@
-"""The one small file that knows devices: which array namespace to compute with, and how to get there and back.
+"""Array namespaces and devices: which to compute with, how arrays get there and back.
 
-Everything else in `select/` runs on the array-API namespace it is handed (`Arrays.xp`), whatever that is.
+This is the only file that knows devices. Everything else in `select/` and `probe/` computes on the array-API namespace
+that it is handed (`Arrays.xp`).
 """
 
 import contextlib
@@ -18,7 +19,17 @@ Array = Any  # an array of whichever namespace is in use; there is no common sta
 
 @dataclass(frozen=True)
 class Arrays:
-    """An array namespace together with the device its arrays live on."""
+    """An array namespace together with the device its arrays live on.
+
+    Attributes
+    ----------
+    xp : namespace
+        Of the array API: `array_api_compat.numpy`, say.
+    device : object
+        What `xp` calls a device.
+    name : str
+        "cpu", "cuda:0", …
+    """
 
     xp: Any
     device: Any
@@ -30,19 +41,36 @@ class Arrays:
             self.device.use()
 
     def put(self, array: np.ndarray, dtype: Any = None) -> Array:
-        """Bring a host array to the device, as `dtype` (default: its own). On the CPU it may be shared, not copied."""
+        """Bring an array of the host to the device.
+
+        Parameters
+        ----------
+        array : ndarray
+            Any shape. On the CPU its memory may be shared instead of copied.
+        dtype : dtype of `xp`, optional
+            The array's own by default.
+
+        Returns
+        -------
+        array of `xp`
+            The same shape.
+        """
         if array_api_compat.is_torch_namespace(self.xp) and not array.flags.writeable:
             array = array.copy()  # torch has no read-only tensors and warns when it would share one
         return self.xp.asarray(array, dtype=dtype, device=self.device)
 
 
 def namespace(device: str = "auto") -> Arrays:
-    """Choose where to compute: CuPy where it and a GPU are there, else NumPy.
+    """Choose where to compute: on a GPU with CuPy where both are there, otherwise on the CPU with NumPy.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "cuda:N"}
         What to use. "auto" never fails.
+
+    Returns
+    -------
+    Arrays
 
     Raises
     ------
@@ -81,37 +109,50 @@ def namespace(device: str = "auto") -> Arrays:
 
 
 def numpy_arrays() -> Arrays:
-    """NumPy on the CPU."""
+    """Return NumPy's namespace, on the CPU."""
     import array_api_compat.numpy as xp
 
     return Arrays(xp, "cpu", "cpu")
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """Bring an array of any namespace and device to the host."""
+    """Bring an array of any namespace and device to the host: the same shape and dtype, shared where it can be."""
     if isinstance(array, np.ndarray | np.generic):
         return np.asarray(array)
     if array_api_compat.is_torch_array(array):
-        return array.detach().cpu().numpy()
+        return np.asarray(array.detach().cpu().numpy())
     if array_api_compat.is_cupy_array(array):
-        return array.get()
+        return np.asarray(array.get())
     xp = array_api_compat.array_namespace(array)
     host = array.to_device(xp.__array_namespace_info__().default_device())
     return np.asarray(host)
 
 
 def scalar(array: Array) -> float:
-    """A 0-d array's value as a Python float (on a GPU this waits for the device)."""
+    """Return the value of an array without dimensions as a Python float. On a GPU this waits for the device."""
     return float(array) if isinstance(array, np.ndarray | np.generic | float) else float(to_numpy(array))
 
 
 def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
-    """Solve with a symmetric positive definite matrix (m, m), many times: by Cholesky where LAPACK is at hand.
+    """Prepare to solve with one symmetric positive definite matrix many times.
 
-    The array API has no triangular solve; elsewhere an explicit inverse is applied as a GEMM.
+    NumPy's arrays are factorised by Cholesky (LAPACK). The array API has no triangular solve, so that other namespaces
+    apply the explicit inverse as a product.
+
+    Parameters
+    ----------
+    matrix : array (m, m)
+        Symmetric and positive definite, float32 or float64. One that rounding has made indefinite is inverted by LU.
+    xp : namespace
+        Array namespace of the matrix.
+
+    Returns
+    -------
+    function
+        Takes the right-hand sides (m, k) and returns the solutions (m, k) in the same precision.
     """
     if isinstance(matrix, np.ndarray):
-        with contextlib.suppress(np.linalg.LinAlgError):  # rounding made it indefinite: LU, below, doesn't mind
+        with contextlib.suppress(np.linalg.LinAlgError):  # not positive definite: LU, below, does without that
             factor = lapack.cho_factor(matrix, lower=True, check_finite=False)
             return lambda rhs: lapack.cho_solve(factor, rhs, check_finite=False)
     inverse = xp.linalg.inv(matrix)
@@ -119,10 +160,13 @@ def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
 
 
 def eigh(matrix: Array, xp: Any) -> tuple[Array, Array]:
-    """Eigenvalues, rising, and eigenvectors of a symmetric matrix (m, m): in its own precision, by divide and conquer.
+    """Return eigenvalues (m,), rising, and eigenvectors (m, m) of a symmetric matrix (m, m), in its own precision.
 
-    NumPy's own function computes in float64 whatever it is given: half the speed.
+    NumPy's arrays go to LAPACK's divide and conquer, because `numpy.linalg.eigh` computes in float64 whatever it is
+    given, at half the speed.
     """
     if isinstance(matrix, np.ndarray):
-        return lapack.eigh(matrix, driver="evd", check_finite=False)
-    return xp.linalg.eigh(matrix)
+        values, vectors = lapack.eigh(matrix, driver="evd", check_finite=False)
+    else:
+        values, vectors = xp.linalg.eigh(matrix)
+    return values, vectors

@@ -1,6 +1,6 @@
 """Normalisation without a copy: unit length per layer and example, centre and scale per feature and row set.
 
-Both are numbers kept beside the design and applied to the blocks that pass by; the features are never written again.
+Norms, means and scales are kept beside the design and applied to the blocks that are read; features are never copied.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from head2toe.select.compute.arrays import Arrays, to_numpy
+from head2toe.select.compute.arrays import Array, Arrays, to_numpy
 from head2toe.select.compute.stream import each_block
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LayerIndex
@@ -21,19 +21,26 @@ THIN = 1e-4
 class UnitRows:
     """A design in which every layer's vector of every example has unit L2 norm over all columns of that layer.
 
-    The paper normalises so before it selects: layers then weigh alike, whatever the size of their activations. A zero
-    vector stays zero.
+    The paper normalises in this way before it selects (Evci et al. 2022): layers then count alike, whatever the
+    size of their activations. A zero vector stays zero.
+
+    Parameters
+    ----------
+    design : Design
+        n rows, d features, L layers.
+    scale : ndarray of float32 (L, n)
+        1 / norm of every layer's vector in every row, 0 for a zero vector.
     """
 
     def __init__(self, design: Design, scale: np.ndarray) -> None:
         self._design = design
-        self._scale = scale  # (L, n): 1 / norm, float32
+        self._scale = scale
         self.shape = design.shape
         self.layers: LayerIndex = design.layers
 
     @classmethod
     def of(cls, design: Design) -> "UnitRows":
-        """Measure the norms in one stream over the design."""
+        """Measure the norms in one pass over the design."""
         squares = np.zeros((len(design.layers.names), design.shape[0]), np.float64)
         for block in design.stream():
             values = np.asarray(block.values)
@@ -42,48 +49,60 @@ class UnitRows:
         return cls(design, np.divide(1.0, norm, out=np.zeros_like(norm), where=norm > 0).astype(np.float32))
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
-        """Blocks of the design, scaled as they pass."""
+        """Read the blocks of the design (see `Design.stream`), each scaled to unit norms."""
         for block in self._design.stream(max_bytes=max_bytes, within=within):
-            with np.errstate(invalid="ignore"):  # 0 times infinity; `moments` says it
+            with np.errstate(invalid="ignore"):  # 0 times infinity: `moments` raises the error
                 values = block.values * self._scale[_layer(self._design, block)]
             yield replace(block, values=values)
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
-        """Chosen columns (len(indices), n), scaled."""
-        return self._design.columns(indices) * self._scale[self.layers.layer_of(np.asarray(indices))]
+        """Return the features of these columns, scaled: (len(indices), n) float32, in memory of their own."""
+        return np.asarray(self._design.columns(indices) * self._scale[self.layers.layer_of(np.asarray(indices))])
 
     def take(self, rows: np.ndarray) -> "UnitRows":
-        """A view on some rows; every row keeps its own norms."""
+        """Return a view on some rows, each with the norms it has here."""
         return UnitRows(self._design.take(rows), self._scale[:, rows])
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Centre and scale of every feature in each of K row sets: the standardised value is (x - mean) * scale."""
+    """Centre and scale of every feature in each of K row sets: the standardised value is (x - mean) * scale.
 
-    mean: np.ndarray  # (K, d) float32, on the host
-    scale: np.ndarray  # (K, d) float32: 1 / standard deviation, and 0 for a feature that is constant on those rows
+    Attributes
+    ----------
+    mean : ndarray of float32 (K, d)
+        Means over the rows of each set.
+    scale : ndarray of float32 (K, d)
+        1 / standard deviation over those rows, and 0 for a feature that is constant there.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
 
     def without_scaling(self) -> "Moments":
-        """Centre only: scale 1, still 0 for constant features."""
+        """Return the same means with scale 1, but still 0 for constant features."""
         return Moments(self.mean, (self.scale > 0).astype(np.float32))
 
 
 def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
-    """Mean and 1 / standard deviation of every feature over each of K row sets, in one stream.
+    """Compute mean and 1 / standard deviation of every feature over each of K row sets, in one pass over the design.
 
     Variances are shifted twice, E[(x - c)²] - (E[x - c])² with c the mean over all rows: E[x²] - E[x]² would lose a
-    small variance beside a large mean in float32. Where a row outside of a set draws c so far away that this isn't
-    enough, the set's variance is computed once more, about its own mean.
+    small variance beside a large mean in float32. Where a row outside of a set draws c so far away that this is not
+    enough, the variance of the set is computed once more, about its own mean.
 
     Parameters
     ----------
     design : Design
         n rows, d features.
-    masks : ndarray of bool, (K, n)
+    masks : ndarray of bool (K, n)
         The rows of every set.
     xp, device
         The array namespace to compute with, and its device.
+
+    Returns
+    -------
+    Moments
 
     Raises
     ------
@@ -96,31 +115,37 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
     scale = np.empty_like(mean)
 
     def use(block: Block) -> None:
-        X = arrays.put(block.values)
-        with np.errstate(over="ignore", invalid="ignore"):  # it is said below, in one line
-            centre = xp.mean(X, axis=1, keepdims=True)
-            X = X - centre
-            shift = X @ average
-            variance = np.array(to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None)))
-            thin = variance < THIN * to_numpy(shift * shift)
         columns = slice(block.start, block.stop)
-        mean[:, columns] = to_numpy(centre + shift).T
-        for k in np.flatnonzero(thin.any(axis=0)):
-            some = np.flatnonzero(thin[:, k])
-            values = np.asarray(block.values[some][:, masks[k]], np.float64)
-            mean[k, block.start + some], variance[some, k] = values.mean(axis=1), values.var(axis=1)
+        mean[:, columns], variance = _block_moments(block, average, masks, arrays)
         if not np.isfinite(variance).all():
             name = design.layers.names[_layer(design, block)]
             raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
-        deviation = np.sqrt(variance).T
-        # Constant, up to the rounding of the values themselves.
-        dead = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
-        scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~dead)
+        deviation = np.sqrt(variance)
+        # Features count as constant up to the rounding of their values.
+        constant = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
+        scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~constant)
 
     each_block(design, arrays, use, width=3 * design.shape[0])  # the values, centred, squared
     return Moments(mean, scale)
 
 
+def _block_moments(block: Block, average: Array, masks: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and variances (K, features) float32 of a block's features, given the (n, K) matrix that averages."""
+    xp, X = arrays.xp, arrays.put(block.values)
+    with np.errstate(over="ignore", invalid="ignore"):  # `moments` raises an error of one line
+        centre = xp.mean(X, axis=1, keepdims=True)
+        X = X - centre
+        shift = X @ average
+        variance = np.array(to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None)))
+        thin = variance < THIN * to_numpy(shift * shift)
+    mean = np.array(to_numpy(centre + shift))
+    for k in np.flatnonzero(thin.any(axis=0)):
+        some = np.flatnonzero(thin[:, k])
+        values = np.asarray(block.values[some][:, masks[k]], np.float64)
+        mean[some, k], variance[some, k] = values.mean(axis=1), values.var(axis=1)
+    return mean.T, variance.T
+
+
 def _layer(design: Any, block: Block) -> int:
-    """Position of the layer a block belongs to; blocks never cross a layer's edge."""
+    """Return the index of the layer that a block belongs to: blocks never cross the edge of a layer."""
     return int(design.layers.layer_of(np.asarray([block.start]))[0])

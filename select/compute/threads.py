@@ -1,4 +1,4 @@
-"""Independent jobs on several threads, each with a BLAS of one: small products don't share well."""
+"""Independent jobs on several threads, each with a BLAS of one thread, because small products do not share well."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,16 +9,17 @@ from functools import lru_cache
 from head2toe.select.compute.arrays import Arrays
 from threadpoolctl import ThreadpoolController
 
-Run = Callable[[Sequence[Callable[[], None]]], None]
+RunJobs = Callable[[Sequence[Callable[[], None]]], None]
+"""Runs all jobs, waits for them, and raises what one of them raised."""
 
 
 def blas_threads() -> int:
-    """How many threads the BLAS may use now."""
+    """Return how many threads the BLAS of this process may use now."""
     return max((pool["num_threads"] for pool in _controller().info() if pool["user_api"] == "blas"), default=1)
 
 
 def _controller() -> ThreadpoolController:
-    """What holds all BLAS of this process: looking for them takes milliseconds, so only after imports."""
+    """Return the controller of every BLAS of this process. The search takes milliseconds: only after new imports."""
     return _controller_of(len(sys.modules))
 
 
@@ -28,10 +29,21 @@ def _controller_of(n_modules: int) -> ThreadpoolController:  # noqa: ARG001
 
 
 @contextmanager
-def workers(arrays: Arrays) -> Iterator[tuple[int, Run]]:
-    """As many threads as the BLAS may use: how many, and a function that runs jobs on them and waits for all.
+def thread_pool(arrays: Arrays) -> Iterator[tuple[int, RunJobs]]:
+    """Provide as many threads as the BLAS may use, for as long as the context lasts.
 
-    Every thread computes on the device of `arrays`.
+    Parameters
+    ----------
+    arrays : Arrays
+        Every thread computes on its device.
+
+    Yields
+    ------
+    threads : int
+        The number of threads.
+    run : function
+        Takes a sequence of functions without arguments, runs them on the threads and waits for all. It raises what a
+        job raised.
     """
     threads = blas_threads()
     if threads == 1:
@@ -40,8 +52,8 @@ def workers(arrays: Arrays) -> Iterator[tuple[int, Run]]:
     with _controller().limit(limits=1), ThreadPoolExecutor(threads, initializer=arrays.enter) as pool:
 
         def run(jobs: Sequence[Callable[[], None]]) -> None:
-            for result in [pool.submit(job) for job in jobs]:
-                result.result()
+            for future in [pool.submit(job) for job in jobs]:
+                future.result()
 
         yield threads, run
 

@@ -1,7 +1,8 @@
-"""Data terms F(Z; Y) of predictions Z = XW + 1bᵀ, each with what a solver needs and nothing about penalties or solvers.
+"""Data terms F(Z; Y) of predictions Z = XW + 1bᵀ, each with all that a solver needs of it.
 
-A data term is an average over the n rows. It gives, at a point, its value and the residual G = ∂F/∂Z; its Hessian
-applied in prediction space; its Bregman distance; the value of the dual; and the exact unpenalised intercept.
+A data term is a mean over the n rows. At a point it gives its value and the residual G = ∂F/∂Z; its Hessian applied to
+predictions; its Bregman distance; the value of the dual; and the exact intercept, which is not penalised. It knows
+neither penalties nor solvers.
 """
 
 from dataclasses import dataclass
@@ -9,12 +10,23 @@ from typing import Any, Protocol
 
 import numpy as np
 from head2toe.select.compute.arrays import Array, Arrays, scalar
+from head2toe.select.compute.softmax import softmax
 from head2toe.store.common.errors import BadRequest
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A data term at one point: `value` F, `residual` G = ∂F/∂Z (n, C), and `mean` E[Y | Z] (n, C)."""
+    """A data term at one point.
+
+    Attributes
+    ----------
+    value : float
+        F.
+    residual : array of float64 (n, C)
+        G = ∂F/∂Z.
+    mean : array of float64 (n, C)
+        E[Y | Z], such as the probabilities of the classes.
+    """
 
     value: float
     residual: Array
@@ -22,61 +34,57 @@ class Fit:
 
 
 class Datafit(Protocol):
-    """What a solver asks of a data term. `Z` excludes the intercept `b` only in `intercept` and `evaluate`."""
+    """What a solver asks of a data term, for n rows and C outputs (classes).
+
+    Y, Z, V, G and `mean` are float64 arrays (n, C) of the namespace `xp`, b is (C,). In `intercept` and `evaluate`, Z
+    is without the intercept b; everywhere else it includes it.
+    """
 
     @property
     def curvature(self) -> float:
-        """Upper bound on n times the eigenvalues of the Hessian in prediction space."""
+        """Upper bound on n times the eigenvalues of the Hessian of F in Z."""
 
     def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
-        """Targets as an array of n rows, or BadRequest."""
+        """Return the targets as an array of n rows. Raise BadRequest where they are none for `n_outputs` outputs."""
 
     def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:
-        """Which of the outputs take part, given the targets of the training rows."""
+        """Return which of the outputs take part (C,), ascending, given the targets y of the training rows."""
 
     def targets(self, y: np.ndarray, classes: np.ndarray, arrays: Arrays) -> Array:
-        """Targets as a matrix Y (n, len(classes)) in float64."""
+        """Return the targets y of the training rows as a matrix Y (n, len(classes)), on the device of `arrays`."""
 
     def intercept(self, Z: Array, Y: Array, b: Array | None, xp: Any) -> Array:
-        """Minimise F(Z + 1bᵀ) over b, from the given one."""
+        """Return the b (C,) that minimises F(Z + 1bᵀ), found from the one given."""
 
     def evaluate(self, Z: Array, b: Array, Y: Array, xp: Any) -> Fit:
-        """Value, residual and mean at Z + 1bᵀ."""
+        """Return value, residual and mean at Z + 1bᵀ."""
 
     def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:
-        """F(Z + dZ) - F(Z) - <G, dZ>, without the cancellation that the difference of two losses suffers."""
+        """Return F(Z + dZ) - F(Z) - <G, dZ>, without the cancellation that the difference of two losses suffers."""
 
     def hessian(self, mean: Array, V: Array, xp: Any) -> Array:
-        """Hessian of F in prediction space applied to V (n, C)."""
+        """Return the Hessian of F in Z applied to V, in the precision of V."""
 
     def weights(self, mean: Array, xp: Any) -> Array:
-        """Average diagonal of that Hessian per row (n,): the same weighted Gram matrix then serves all outputs."""
+        """Return the mean diagonal of that Hessian in each row (n,): one weighted Gram matrix serves all outputs."""
 
     def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
-        """The dual -F*(Θ) at Θ = scale · G, which is feasible where 1ᵀG = 0 and the penalty accepts X ᵀΘ."""
+        """Return the dual -F*(Θ) at Θ = scale · G, which is feasible where 1ᵀG = 0 and the penalty accepts XᵀΘ."""
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:
-        """Intercepts of all outputs (n_outputs,), given those of the outputs that took part."""
+        """Return the intercepts of all outputs (n_outputs,), given those of the outputs that took part."""
 
     def explained(self, fit: Fit, null: Fit) -> float:
-        """Fraction of the null model's deviance explained; the path has nothing left to say near 1."""
-
-
-def softmax(Z: Array, xp: Any) -> tuple[Array, Array]:
-    """Softmax of the rows of Z, and their log-sum-exp."""
-    top = xp.max(Z, axis=1, keepdims=True)
-    E = xp.exp(Z - top)
-    total = xp.sum(E, axis=1, keepdims=True)
-    return E / total, (top + xp.log(total))[:, 0]
+        """Return the fraction of the null model's deviance that is explained. Near 1 the path ends."""
 
 
 class Multinomial:
-    """F = (1/n) Σ_i [logsumexp(z_i) - z_{i, y_i}]: cross-entropy after softmax; with C = 2, logistic regression."""
+    """F = (1/n) Σ_i [log Σ_c exp(z_ic) - z_{i, y_i}]: cross-entropy after softmax. With C = 2: logistic regression."""
 
     curvature = 0.5  # of diag(p) - ppᵀ, reached where two classes share all probability
 
     def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
-        """One integer in 0 .. n_outputs - 1 for every row."""
+        """Return labels (n,); raise BadRequest unless each row has an integer in 0 .. n_outputs - 1."""
         y = np.asarray(y)
         if y.shape != (n,):
             raise BadRequest(f"{n} rows need {n} labels, not an array of shape {y.shape}")
@@ -85,15 +93,18 @@ class Multinomial:
         return y
 
     def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:
-        """Return the classes present: an absent one has its optimum at b_c = -inf, W_c = 0, and is dropped."""
+        """Return the classes present: an absent one has its optimum at b_c = -inf, W_c = 0, and is left out."""
         return np.flatnonzero(np.bincount(y, minlength=n_outputs))
 
     def targets(self, y: np.ndarray, classes: np.ndarray, arrays: Arrays) -> Array:
-        """One-hot rows over the classes present."""
+        """Return one-hot rows over the classes present."""
         return arrays.put((classes[:, None] == y).astype(np.float64)).T
 
     def intercept(self, Z: Array, Y: Array, b: Array | None, xp: Any) -> Array:
-        """Newton on the C intercepts: the gradient is the mean of P - Y and must vanish for the dual to be feasible."""
+        """Solve for the intercepts by Newton's method, with backtracking.
+
+        The gradient is the mean of P - Y over the rows; it must vanish for the dual to be feasible.
+        """
         n, C = Y.shape
         if b is None:
             b = xp.log(xp.mean(Y, axis=0))
@@ -105,7 +116,7 @@ class Multinomial:
                 break
             p = xp.mean(P, axis=0)
             H = eye * p - P.T @ P / n
-            # H is singular along 1 (softmax does not see a shift): 11ᵀ/C mends that without changing the step.
+            # H is singular along 1, because softmax does not see a shift: 11ᵀ/C mends that and leaves the step alone.
             step = xp.linalg.solve(H + (1.0 / C) * scalar(xp.sum(p * (1 - p))) + 1e-14 * eye, gradient[:, None])[:, 0]
             slope, t = scalar(xp.sum(step * gradient)), 1.0
             for _ in range(30):
@@ -119,45 +130,49 @@ class Multinomial:
         return b - xp.mean(b)
 
     def evaluate(self, Z: Array, b: Array, Y: Array, xp: Any) -> Fit:
-        """Loss, (P - Y) / n and P."""
+        """Return the loss, the residual (P - Y) / n and the probabilities P."""
         P, lse = softmax(Z + b, xp)
         n = Y.shape[0]
         return Fit(scalar(xp.sum(lse - xp.sum((Z + b) * Y, axis=1))) / n, (P - Y) / n, P)
 
     def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:
-        """Mean of log Σ_c p_c e^{dz_c} - Σ_c p_c dz_c."""
-        dZ = dZ - xp.sum(fit.mean * dZ, axis=1, keepdims=True)  # softmax can't see it; the second sum is now 0
+        """Return the mean over the rows of log Σ_c p_c exp(dz_c) - Σ_c p_c dz_c."""
+        dZ = dZ - xp.sum(fit.mean * dZ, axis=1, keepdims=True)  # softmax does not see it, and the second sum is now 0
         if scalar(xp.max(xp.abs(dZ))) > 700.0:  # exp would overflow
             top = xp.max(dZ, axis=1, keepdims=True)
             return scalar(xp.mean(top[:, 0] + xp.log(xp.sum(fit.mean * xp.exp(dZ - top), axis=1) + 1e-300)))
         return scalar(xp.mean(xp.log1p(xp.sum(fit.mean * xp.expm1(dZ), axis=1))))
 
     def hessian(self, mean: Array, V: Array, xp: Any) -> Array:
-        """(diag(p_i) - p_i p_iᵀ) v_i / n for every row i."""
+        """Return (diag(p_i) - p_i p_iᵀ) v_i / n for every row i."""
         U = mean * V
         U -= mean * xp.sum(U, axis=1, keepdims=True)
         U *= 1.0 / mean.shape[0]
         return U
 
     def weights(self, mean: Array, xp: Any) -> Array:
-        """Σ_c p_c (1 - p_c) / (C - 1) / n: the trace of the Hessian over its rank."""
+        """Return Σ_c p_c (1 - p_c) / (C - 1) / n for every row: the trace of its Hessian over its rank."""
         n, C = mean.shape
         return xp.sum(mean * (1 - mean), axis=1) / (n * (C - 1))
 
     def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
-        """Mean entropy of q = y + scale · n G, for a residual G = (p - y) / n: a distribution for every scale <= 1."""
-        q = Y + (scale * Y.shape[0]) * G
+        """Return the mean entropy of q_i = y_i + scale · n g_i.
+
+        Where G = (P - Y) / n, every q_i is a probability distribution for each scale from 0 to 1.
+        """
+        n: int = Y.shape[0]
+        q = Y + (scale * n) * G
         q = xp.where(q > 0, q, 1.0)  # 0 log 0 = 0 = 1 log 1, and rounding may give a little less than 0
-        return -scalar(xp.sum(q * xp.log(q))) / Y.shape[0]
+        return -scalar(xp.sum(q * xp.log(q))) / n
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:
-        """Intercepts of all outputs: an absent class gets e^-30 of the odds of the rarest (the optimum is -inf)."""
+        """Return the intercepts of all classes; an absent one has e⁻³⁰ of the odds of the rarest (optimum: -inf)."""
         out = np.full(n_outputs, b.min() - 30.0)
         out[classes] = b
         return out
 
     def explained(self, fit: Fit, null: Fit) -> float:
-        """1 - loss / loss of the intercept alone."""
+        """Return 1 - loss / loss of the intercept alone."""
         return 1.0 - fit.value / null.value
 
 
@@ -167,7 +182,7 @@ class Quadratic:
     curvature = 1.0
 
     def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
-        """Real targets (n, n_outputs); (n,) for one output."""
+        """Return targets (n, n_outputs) in float64, from (n,) for one output; raise BadRequest for anything else."""
         y = np.asarray(y, dtype=np.float64)
         y = y[:, None] if y.ndim == 1 else y
         if y.shape != (n, n_outputs) or not np.isfinite(y).all():
@@ -175,42 +190,44 @@ class Quadratic:
         return y
 
     def classes(self, y: np.ndarray, n_outputs: int) -> np.ndarray:  # noqa: ARG002
-        """All outputs take part."""
+        """Return all outputs: every one takes part."""
         return np.arange(n_outputs)
 
     def targets(self, y: np.ndarray, classes: np.ndarray, arrays: Arrays) -> Array:
-        """Y as it is."""
+        """Return y as it is."""
         return arrays.put(np.ascontiguousarray(y[:, classes]))
 
     def intercept(self, Z: Array, Y: Array, b: Array | None, xp: Any) -> Array:  # noqa: ARG002
-        """Mean of Y - Z."""
+        """Return the mean of Y - Z over the rows."""
         return xp.mean(Y - Z, axis=0)
 
     def evaluate(self, Z: Array, b: Array, Y: Array, xp: Any) -> Fit:
-        """Half the mean squared error, (Z + 1bᵀ - Y) / n, and Z + 1bᵀ."""
+        """Return half the mean squared error, the residual (Z + 1bᵀ - Y) / n, and Z + 1bᵀ."""
         n, residual = Y.shape[0], Z + b - Y
         return Fit(scalar(xp.sum(residual * residual)) / (2 * n), residual / n, Z + b)
 
     def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:
-        """||dZ||² / 2n."""
-        return scalar(xp.sum(dZ * dZ)) / (2 * fit.mean.shape[0])
+        """Return ||dZ||² / 2n."""
+        n: int = fit.mean.shape[0]
+        return scalar(xp.sum(dZ * dZ)) / (2 * n)
 
     def hessian(self, mean: Array, V: Array, xp: Any) -> Array:  # noqa: ARG002
-        """V / n."""
+        """Return V / n."""
         return V / mean.shape[0]
 
     def weights(self, mean: Array, xp: Any) -> Array:
-        """1 / n."""
+        """Return 1 / n for every row."""
         return xp.ones_like(mean[:, 0]) / mean.shape[0]
 
     def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
-        """-<Θ, Y> - n ||Θ||² / 2."""
-        return -scale * scalar(xp.sum(G * Y)) - Y.shape[0] * scale**2 * scalar(xp.sum(G * G)) / 2
+        """Return -<Θ, Y> - n ||Θ||² / 2 at Θ = scale · G."""
+        n: int = Y.shape[0]
+        return -scale * scalar(xp.sum(G * Y)) - n * scale**2 * scalar(xp.sum(G * G)) / 2
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:  # noqa: ARG002
-        """No output is ever absent."""
+        """Return b: no output is ever absent."""
         return b
 
     def explained(self, fit: Fit, null: Fit) -> float:
-        """R²."""
+        """Return R²."""
         return 1.0 - fit.value / null.value

@@ -10,20 +10,26 @@ from head2toe.select.objective.penalties import LocalModel, into_ball, row_norms
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
 
-MOST_BY_NEWTON = 3000  # rows; beyond, the square matrices of Newton's preconditioner cost more than they save
+MOST_BY_NEWTON = 3000  # rows: with more, the square matrices of Newton's preconditioner cost more than they save
 
 
 class GroupNorm:
     """Ω(W) = Σ_g √|g| ||W_g||_F over groups g of features: all features of a group enter together, or none does.
 
-    Yuan & Lin (2006). With one feature a group it is `GroupL21`. A constant feature has a group, but gets no weight.
+    Yuan & Lin (2006, JRSS B 68, 49-67). With one feature in every group it is `GroupL21`. A constant feature has a
+    group, but gets no weight. The methods are those of `Penalty`.
 
     Parameters
     ----------
     group : ndarray of int (d,)
         The group of every feature, in any order: the features of a spatial cell lie apart, say.
     weight : ndarray of float64 (d,), optional
-        √|g| of every feature's group; counted unless given.
+        √|g| of every feature's group; by default it is computed from `group`.
+
+    Raises
+    ------
+    BadRequest
+        `group` is not one integer for every feature.
     """
 
     def __init__(self, group: np.ndarray, weight: np.ndarray | None = None) -> None:
@@ -37,79 +43,82 @@ class GroupNorm:
 
     @classmethod
     def by_layer(cls, layers: LayerIndex, group: Callable[[str], str] = str) -> "GroupNorm":
-        """Every layer a group; or all layers for whose names `group` gives the same, such as their tap."""
+        """Make a group of every layer, or of all layers whose names `group` maps to the same string, their tap, say."""
         names = [group(name) for name in layers.names]
         return cls(np.repeat([names.index(name) for name in names], layers.widths))
 
     def checked(self, d: int) -> None:
-        """Every feature needs a group."""
+        """Raise BadRequest unless each of the d features has a group."""
         if len(self._group) != d:
             raise BadRequest(f"the penalty has groups for {len(self._group)} features, the design has {d}")
 
     def on(self, rows: Array) -> "GroupNorm":
-        """The penalty on some features, all others being zero; their groups keep their weights."""
+        """Return the penalty on the features at these indices; their groups keep the weights √|g| that they had."""
         chosen = to_numpy(rows)
         return GroupNorm(self._group[chosen], self._weight[chosen])
 
     def whole(self, columns: np.ndarray) -> np.ndarray:
-        """These features and all others of their groups, ascending."""
-        there = np.zeros(len(self._edges) - 1, bool)
-        there[self._which[columns]] = True
-        return np.flatnonzero(there[self._which])
+        """Return these features and all others of their groups, ascending."""
+        chosen = np.zeros(len(self._edges) - 1, bool)
+        chosen[self._which[columns]] = True
+        return np.flatnonzero(chosen[self._which])
 
     def value(self, W: Array, lam: float, xp: Any) -> float:
-        """λ Σ_g √|g| ||W_g||_F, counted once a group."""
+        """Return λ Σ_g √|g| ||W_g||_F."""
         first = self._order[self._edges[:-1]]
         length = self._lengths(row_norms(W, xp), xp) * self._put(self._weight, W, xp)
         return lam * scalar(xp.sum(xp.take(length, self._put(first, W, xp))))
 
     def prox(self, V: Array, threshold: float, xp: Any) -> Array:
-        """Shorten every group by `threshold` √|g|, at most to zero."""
+        """Return V with every group shortened by `threshold` √|g|, at most to zero."""
         length, weight = self._lengths(row_norms(V, xp), xp), self._put(self._weight, V, xp)
         keep = xp.clip(1 - threshold * weight / xp.where(length > 0, length, 1.0), 0.0, None)
         return V * xp.astype(xp.where(length > 0, keep, 0.0), V.dtype)[:, None]
 
     def norms(self, R: Array, xp: Any) -> Array:
-        """||R_j||₂, to be pooled."""
+        """Return ||R_j||₂ of every row, which `pooled` collects by groups."""
         return row_norms(R, xp)
 
     def pooled(self, norms: Array, xp: Any) -> Array:
-        """||R_g||_F / √|g| for every feature of g."""
+        """Return ||R_g||_F / √|g| for every feature of every group g."""
         return self._lengths(norms, xp) / self._put(self._weight, norms, xp)
 
     def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
-        """As for every norm."""
+        """Return the factor that scales all dual norms down to λ, and the conjugate 0."""
         return into_ball(norms, lam, xp), 0.0
 
     def alive(self, W: Array, xp: Any) -> Array:
-        """Whether a row's group is not zero."""
+        """Return a mask (p,) of the rows whose group is not zero."""
         return self._lengths(row_norms(W, xp), xp) > 0
 
     def cut(self, W: Array, before: Array, xp: Any) -> Array:
-        """Groups that turned by more than a right angle become zero."""
+        """Return W with zeros in the groups that turned by more than a right angle."""
         forward = self._sums(xp.linalg.vecdot(W, before), xp) > 0
         return xp.where(forward[:, None], W, 0.0)
 
     def local(self, W: Array, lam: float, xp: Any) -> LocalModel | None:
-        """Gradient λ√|g| W_j / ||W_g||, and ||W_g||⁻¹ for all eigenvalues of the Hessian.
+        """Return the gradient λ√|g| W_j / ||W_g||, and λ√|g| / ||W_g|| for all eigenvalues of the Hessian.
 
-        It is stiff in all directions of a group but one, W_g itself, where it is flat; that one is taken as stiff, too
-        (which bounds the norm from above), because a model of rows can't hold it.
+        The norm of a group is curved in all directions but W_g itself, where it is flat. A model of single rows cannot
+        express that direction, which is therefore taken as curved, too: the model bounds the norm from above.
         """
         if W.shape[0] > MOST_BY_NEWTON:
             return None
         length, weight = self._lengths(row_norms(W, xp), xp), self._put(self._weight, W, xp)
-        stiff = xp.astype(lam * weight / length, W.dtype)[:, None]
+        curvature = xp.astype(lam * weight / length, W.dtype)[:, None]
         own = row_norms(W, xp)[:, None]
-        return LocalModel(stiff * W, W / xp.where(own > 0, own, 1.0), stiff, stiff)
+        return LocalModel(curvature * W, W / xp.where(own > 0, own, 1.0), curvature, curvature)
 
     def _lengths(self, norms: Array, xp: Any) -> Array:
-        """||W_g||_F for every feature of g, float64, from the lengths of the rows."""
+        """Return ||W_g||_F for every feature (p,) in float64, from the lengths of all rows (p,)."""
         norms = xp.astype(norms, xp.float64)
         return xp.sqrt(self._sums(norms * norms, xp))
 
     def _sums(self, x: Array, xp: Any) -> Array:
-        """Sum over each feature's group, float64. (The array API has no segmented sum, but a cumulative one.)"""
+        """Return the sum of x (p,) over each feature's group (p,) in float64.
+
+        (The array API has no segmented sum, but a cumulative one.)
+        """
         x = xp.take(xp.astype(x, xp.float64), self._put(self._order, x, xp))
         total = xp.cumulative_sum(x, include_initial=True)
         edges = self._put(self._edges, x, xp)

@@ -1,13 +1,14 @@
 """From a design to ranked features, for every fold and λ."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.compute.normalize import UnitRows
-from head2toe.select.ranking.relevance import Score, feature_scores, point_scores, trained_scores
-from head2toe.select.ranking.selection import L21, Certificate, Selection, Sparse
-from head2toe.select.solver.paper_recipe import Setting, train
+from head2toe.select.ranking.relevance import L21, Score, feature_scores, point_scores, trained_scores
+from head2toe.select.ranking.selection import Certificate, Selection, Sparse
+from head2toe.select.solver.paper_recipe import RecipeSetting, train
 from head2toe.select.solver.path import path
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.progress import Progress
@@ -34,8 +35,10 @@ def rank_features(
     ----------
     design : Design
         (n, d).
-    labels, folds : (n,) int arrays
-        Labels, and the fold each row is held out in.
+    labels, folds : ndarray of int (n,)
+        Labels 0 .. n_classes - 1, and the fold each row is held out in.
+    n_classes : int
+        C.
     ratios : sequence of float
         λ / λ_max, falling.
     top : int
@@ -45,15 +48,25 @@ def rank_features(
     standardize : {"none", "unit", "feature", "unit+feature"}
         `feature` brings every feature to unit variance over the training rows of the fold; `unit` every layer of every
         example to unit norm (the paper's normalisation).
+    arrays : Arrays
+        Where to compute.
     score : Score
         By what features are ranked; models are those of the path, whatever it is.
+    progress : function, optional
+        Called with (λ done, all λ).
+
+    Returns
+    -------
+    Selection
 
     Raises
     ------
     BadRequest
         The score's offset leaves no feature.
+    BadRequest, DataError
+        See `path`.
     """
-    masks, k = row_sets(folds), _room(design, top, score)
+    masks, k = row_sets(folds), _ranking_length(design, top, score)
     rows = UnitRows.of(design) if standardize.startswith("unit") else design
     alike = None if score.of_weights else feature_scores(score, rows, labels, masks, n_classes=n_classes, arrays=arrays)
     rankings, certificates, models = [], [], []
@@ -70,17 +83,8 @@ def rank_features(
     for done, point in enumerate(points, start=1):
         scores = point_scores(score, point, design.layers) if alike is None else alike
         rankings.append(np.stack([score.rank(s, k) for s in scores]).astype(np.int32))
-        models.append(tuple(Sparse(s.columns, s.coef.astype(np.float32), s.intercept) for s in point.solutions))
-        certificates.append(
-            Certificate(
-                ratio=point.ratio,
-                gap=max(s.gap for s in point.solutions),
-                converged=all(s.converged for s in point.solutions),
-                active=tuple(len(s.columns) for s in point.solutions),
-                stopped=point.stopped,
-                note=point.note,
-            )
-        )
+        models.append(tuple(map(Sparse.of, point.solutions)))
+        certificates.append(Certificate.of(point))
         if progress:
             progress(done, len(ratios))
     return Selection(np.stack(rankings), tuple(certificates), tuple(models), design.shape[1])
@@ -100,33 +104,46 @@ def rank_features_by_recipe(
     score: Score = L21,
     progress: Progress | None = None,
 ) -> Selection:
-    """Rank features by the row norms of heads that the paper's recipe trained (see `recipe`), on unit rows.
+    """Rank features by the row norms of heads that the paper's recipe trained (see `paper_recipe`), on unit rows.
 
-    Its λ are absolute, and stand where the exact path has λ / λ_max. The features are held in memory: batches take
-    whole rows at random. Row sets train one after the other, so that memory does not grow with their number. A `score`
-    that doesn't look at weights needs no heads, and none are trained.
+    The features are held in memory: batches take whole rows at random. Row sets train one after the other, so that
+    memory does not grow with their number. A score that does not look at weights needs no heads, and none are trained.
+
+    Parameters
+    ----------
+    design, labels, folds, n_classes, top, arrays, score
+        See `rank_features`.
+    lambdas : sequence of float
+        Coefficients of the penalty: absolute, in the place of λ / λ_max.
+    steps : int
+        Number of updates.
+    seed : int
+        Seed of the first of `score.runs` runs.
+    progress : function, optional
+        Called with (row sets done, all row sets).
+
+    Returns
+    -------
+    Selection
+        Without models, and with certificates that say that nothing is certain.
+
+    Raises
+    ------
+    BadRequest
+        The score's offset leaves no feature; see also `train`.
     """
-    unit, masks, k = UnitRows.of(design), row_sets(folds), _room(design, top, score)
+    unit, masks, k = UnitRows.of(design), row_sets(folds), _ranking_length(design, top, score)
     rankings = np.empty((len(lambdas), len(masks), k), np.int32)
     X = unit.columns(np.arange(design.shape[1])).T if score.of_weights else None
+    settings = [RecipeSetting(lam) for lam in lambdas]
     for row_set, mask in enumerate(masks):
         if X is None:
-            alike = feature_scores(score, unit, labels, mask[None], n_classes=n_classes, arrays=arrays)
-            rankings[:, row_set] = score.rank(alike[0], k)
+            (alike,) = feature_scores(score, unit, labels, mask[None], n_classes=n_classes, arrays=arrays)
+            rankings[:, row_set] = score.rank(alike, k)
         else:
-            runs = [
-                train(
-                    X,
-                    labels,
-                    [np.flatnonzero(mask)],
-                    [Setting(lam) for lam in lambdas],
-                    n_classes=n_classes,
-                    steps=steps,
-                    seed=run,
-                    arrays=arrays,
-                ).W[0]
-                for run in range(seed, seed + score.runs)
-            ]
+            rows, seeds = [np.flatnonzero(mask)], range(seed, seed + score.runs)
+            trained = partial(train, X, labels, rows, settings, n_classes=n_classes, steps=steps, arrays=arrays)
+            runs = [trained(seed=run).W[0] for run in seeds]
             rankings[:, row_set] = [score.rank(s, k) for s in trained_scores(score, runs, design.layers)]
         if progress:
             progress(row_set + 1, len(masks))
@@ -135,8 +152,8 @@ def rank_features_by_recipe(
     return Selection(rankings, certificates, (), every)
 
 
-def _room(design: Design, top: int, score: Score) -> int:
-    """How many features a ranking holds."""
+def _ranking_length(design: Design, top: int, score: Score) -> int:
+    """Return how many features a ranking holds. Raise BadRequest if that is none."""
     d = design.shape[1]
     if score.offset >= d:
         raise BadRequest(f"a score's offset of {score.offset} leaves none of {d} features")
@@ -144,5 +161,5 @@ def _room(design: Design, top: int, score: Score) -> int:
 
 
 def row_sets(folds: np.ndarray) -> np.ndarray:
-    """(folds + 1, n) masks: the training rows of each fold and, last, all rows."""
+    """Return masks (K + 1, n): the training rows of each fold and, last, all rows, given the fold of every row (n,)."""
     return np.stack([folds != fold for fold in range(int(folds.max()) + 1)] + [np.ones(len(folds), dtype=bool)])

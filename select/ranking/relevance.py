@@ -7,40 +7,43 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.compute.arrays import Arrays
-from head2toe.select.options import BY_CHANCE, OF_WEIGHTS, SCORES
+from head2toe.select.options import BY_CHANCE, OF_WEIGHTS, RECIPES, SCORES
 from head2toe.select.ranking.feature_scores import filter_scores
 from head2toe.select.ranking.weight_scores import NORMS, rank, toward_layer_mean, weight_scores
-from head2toe.select.solver.paper_recipe import Setting, train
+from head2toe.select.solver.paper_recipe import RecipeSetting, train
 from head2toe.select.solver.path import PathPoint, path
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import Design
 
-RECIPES = ("exact", "paper")
-
 
 @dataclass(frozen=True)
 class Score:
-    """Which score, and how.
+    """A score of relevance, with all that its computation depends on.
 
     Attributes
     ----------
     name : {"l21", "l1", "linf", "layer", "variance", "f_classif", "mutual_info", "random", "trees"}
         The first four score the weights of a head, the others features by themselves (see `filter_scores`).
     recipe : {"exact", "paper"}
-        Where weights come from: `path`, on standardised features, or `recipe.train`, on features as they are.
-    ratio, n_ratios, tol
+        Where weights come from: `path`, on standardised features, or `paper_recipe.train`, on features as they are.
+    ratio, n_ratios, tol : float, int, float
         For exact weights: λ / λ_max, the number of λ on the way there, and the relative duality gap.
-    lam, learning_rate, steps, optimizer
-        For the paper's.
+    lam, learning_rate, steps, optimizer : float, float, int, str
+        For the weights of the paper's recipe.
     runs : int
-        Mean score of so many runs with different seeds. (Exact weights have no noise: one run is all.)
+        Number of runs with different seeds of whose scores the mean is taken. (Exact weights are not random: one run.)
     layer_share : float
         Interpolation toward the mean of each feature's layer, 0 to 1.
     offset : int
         How many of the best features a ranking leaves out.
     seed : int
-        Of the first run.
+        Seed of the first run.
+
+    Raises
+    ------
+    BadRequest
+        There is no such score or recipe, or a number is out of its range.
     """
 
     name: str = "l21"
@@ -72,15 +75,19 @@ class Score:
         """Whether it scores the weights of a head, which depend on λ."""
         return self.name in OF_WEIGHTS
 
-    def told(self) -> dict[str, Any]:
-        """What a ranking by it depends on, whatever made the weights."""
+    def description(self) -> dict[str, Any]:
+        """Return all of it that a ranking of given weights or features depends on, as JSON."""
         by_chance = self.name in BY_CHANCE or (self.recipe == "paper" and self.of_weights)
         chance = {"runs": self.runs, "seed": self.seed} if by_chance else {}
         return {"name": self.name, "layer_share": self.layer_share, "offset": self.offset, **chance}
 
     def rank(self, scores: np.ndarray, k: int) -> np.ndarray:
-        """The k best columns behind the offset, best first, of the scores (d,) of a row set."""
+        """Return the k best columns after the offset, best first (int64), of the scores (d,) of one row set."""
         return rank(scores, k, offset=self.offset)
+
+
+L21 = Score()
+"""The paper's score, ||W_j||₂ of the exact solution."""
 
 
 def feature_scores(
@@ -110,42 +117,41 @@ def feature_scores(
     Raises
     ------
     BadRequest, DataError
-        See `path`, `recipe.train` and `filter_scores`.
+        See `path`, `paper_recipe.train` and `filter_scores`.
     """
     if not score.of_weights:
-        scores = _by_themselves(score, design, y, masks)
-    elif score.recipe == "paper":
-        return _of_trained(score, design, y, masks, n_classes, arrays)
-    else:
-        return _of_exact(score, design, y, masks, n_classes, arrays)
-    return _interpolated(score, scores, design.layers)
+        return _scores_of_features(score, design, y, masks)
+    if score.recipe == "paper":
+        return _scores_of_recipe(score, design, y, masks, n_classes, arrays)
+    return _scores_of_path(score, design, y, masks, n_classes, arrays)
 
 
 def point_scores(score: Score, point: PathPoint, layers: LayerIndex) -> np.ndarray:
-    """Scores of weights at one λ of the exact path: (K, d) float32."""
-    scores = np.stack([_of_solution(score.name, point, k, layers) for k in range(len(point.solutions))])
+    """Return scores (K, d) float32 of the weights of all K row sets at one λ of the exact path."""
+    scores = np.stack([_solution_scores(score.name, point, k, layers) for k in range(len(point.solutions))])
     return _interpolated(score, scores, layers)
 
 
 def trained_scores(score: Score, runs: Sequence[np.ndarray], layers: LayerIndex) -> np.ndarray:
-    """Scores (K, d) float32 of the weights (K, d, C) of several runs of the paper's recipe."""
+    """Return scores (K, d) float32: the mean over runs of the paper's recipe, each with weights (K, d, C)."""
     mean = np.mean([[weight_scores(score.name, W, layers) for W in run] for run in runs], axis=0, dtype=np.float64)
     return _interpolated(score, np.asarray(mean), layers)
 
 
 def _interpolated(score: Score, scores: np.ndarray, layers: LayerIndex) -> np.ndarray:
+    """Return scores (K, d) as float32, moved toward the means of their layers by `layer_share`."""
     if score.layer_share:
         scores = np.stack([toward_layer_mean(s, layers, score.layer_share) for s in scores])
     return scores.astype(np.float32, copy=False)
 
 
-def _by_themselves(score: Score, design: Design, y: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def _scores_of_features(score: Score, design: Design, y: np.ndarray, masks: np.ndarray) -> np.ndarray:
     seeds = range(score.seed, score.seed + (score.runs if score.name in BY_CHANCE else 1))
     runs = [[filter_scores(score.name, design, y, np.flatnonzero(mask), seed=seed) for mask in masks] for seed in seeds]
-    return np.asarray(np.mean(runs, axis=0, dtype=np.float64))
+    return _interpolated(score, np.asarray(np.mean(runs, axis=0, dtype=np.float64)), design.layers)
 
 
-def _of_trained(
+def _scores_of_recipe(
     score: Score, design: Design, y: np.ndarray, masks: np.ndarray, n_classes: int, arrays: Arrays
 ) -> np.ndarray:
     X = design.columns(np.arange(design.shape[1])).T
@@ -154,7 +160,7 @@ def _of_trained(
             X,
             y,
             [np.flatnonzero(mask) for mask in masks],
-            [Setting(score.lam, score.learning_rate)],
+            [RecipeSetting(score.lam, score.learning_rate)],
             n_classes=n_classes,
             steps=score.steps,
             seed=seed,
@@ -166,7 +172,7 @@ def _of_trained(
     return trained_scores(score, runs, design.layers)
 
 
-def _of_exact(
+def _scores_of_path(
     score: Score, design: Design, y: np.ndarray, masks: np.ndarray, n_classes: int, arrays: Arrays
 ) -> np.ndarray:
     ratios = np.geomspace(1.0, score.ratio, score.n_ratios) if score.n_ratios > 1 else np.array([score.ratio])
@@ -174,19 +180,19 @@ def _of_exact(
     return point_scores(score, deque(points, maxlen=1).pop(), design.layers)
 
 
-def _of_solution(name: str, point: PathPoint, k: int, layers: LayerIndex) -> np.ndarray:
-    """Scores from exact weights in standardised units; features without weight follow by their dual score.
+def _solution_scores(name: str, point: PathPoint, k: int, layers: LayerIndex) -> np.ndarray:
+    """Scores (d,) of the exact weights of row set k in standardised units; features without weight follow by dual norm.
 
-    A layer's mean counts weights alone.
+    The mean of a layer counts weights alone.
     """
     if name == "l21":
-        return point.scores[k]
-    scores, solution = point.scores[k].astype(np.float64), point.solutions[k]
+        return np.asarray(point.scores[k])
+    scores, solution = np.asarray(point.scores[k], np.float64), point.solutions[k]
     length = scores[solution.columns] - 1  # ||W_j||₂ standardised; `coef` has the units of the design
     if name == "layer":
         scores[:] = 0
         scores[solution.columns] = length
         return toward_layer_mean(scores, layers, 1.0)
-    shape = NORMS[name](solution.coef) / np.maximum(NORMS["l21"](solution.coef), 1e-300)
-    scores[solution.columns] = 1 + length * shape
+    relative = NORMS[name](solution.coef) / np.maximum(NORMS["l21"](solution.coef), 1e-300)
+    scores[solution.columns] = 1 + length * relative
     return scores

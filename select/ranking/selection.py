@@ -1,4 +1,4 @@
-"""What selection leaves behind: for every λ and row set, the best columns in order of relevance. Saved as one file."""
+"""The result of ranking: for every λ and row set, the best columns in order of relevance. It is saved as one file."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.select.ranking.relevance import Score
+from head2toe.select.solver.path import PathPoint
+from head2toe.select.solver.row_set import Solution
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
-
-L21 = Score()
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Certificate:
     stopped : str
         Why the path ended here, if it ended before the last λ asked for (classes that separate, say).
     note : str
-        What a user should hear about this λ: see `PathPoint.note`.
+        What a user should know about this λ: see `PathPoint.note`.
     """
 
     ratio: float
@@ -39,6 +38,18 @@ class Certificate:
     stopped: str = ""
     note: str = ""
 
+    @classmethod
+    def of(cls, point: PathPoint) -> "Certificate":
+        """Certify a point of the exact path."""
+        return cls(
+            ratio=point.ratio,
+            gap=max(s.gap for s in point.solutions),
+            converged=all(s.converged for s in point.solutions),
+            active=tuple(len(s.columns) for s in point.solutions),
+            stopped=point.stopped,
+            note=point.note,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Sparse:
@@ -46,14 +57,20 @@ class Sparse:
 
     Attributes
     ----------
-    columns : (m,) int64 array, ascending
-    coef : (m, classes) float32 array
-    intercept : (classes,) float64 array
+    columns : ndarray of int64 (m,)
+        Ascending.
+    coef : ndarray of float32 (m, C)
+    intercept : ndarray of float64 (C,)
     """
 
     columns: np.ndarray
     coef: np.ndarray
     intercept: np.ndarray
+
+    @classmethod
+    def of(cls, solution: Solution) -> "Sparse":
+        """Keep the model of a solution, its weights in float32."""
+        return cls(solution.columns, solution.coef.astype(np.float32), solution.intercept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +79,16 @@ class Selection:
 
     Attributes
     ----------
-    rankings : (λ, row sets, top) int32 array
+    rankings : ndarray of int32 (λ, row sets, top)
         The most relevant columns, best first.
     certificates : tuple of Certificate
         One for each λ; those of the paper's recipe say that nothing is certain.
     models : tuple of tuple of Sparse
-        The penalised model of every λ and row set; none of the paper's recipe, whose weights are not sparse.
+        The penalised model of every λ and row set; empty for the paper's recipe, whose weights are not sparse.
     n_features : int
         Number of columns that were ranked (`rankings` holds the top of them).
     seconds : float
-        Wall time that it took when it was made.
+        Wall time of computing it.
     """
 
     rankings: np.ndarray
@@ -82,16 +99,19 @@ class Selection:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """λ / λ_max of every ranking."""
+        """λ / λ_max of every ranking, as far as they were solved."""
         return tuple(c.ratio for c in self.certificates)
 
     @property
     def ranked_ratios(self) -> tuple[float, ...]:
-        """Those with a ranking of their own."""
+        """The λ / λ_max of all rankings that differ from each ranking before them."""
         return self.ranked_among(self.ratios)
 
     def ranked_among(self, ratios: Collection[float]) -> tuple[float, ...]:
-        """Those of some λ / λ_max that rank unlike each other: scores that don't look at weights rank alike at all."""
+        """Return those of some λ / λ_max that rank unlike each other.
+
+        A score that does not look at weights ranks alike at all λ, of which the first is returned.
+        """
         own: dict[bytes, float] = {}
         for ratio, ranking in zip(self.ratios, self.rankings, strict=True):
             if ratio in ratios:
@@ -99,11 +119,11 @@ class Selection:
         return tuple(own.values())
 
     def top(self, ratio: float, row_set: int, k: int) -> np.ndarray:
-        """The k most relevant columns, ascending; as many as were ranked, if k is more."""
+        """Return the k most relevant columns (int64), ascending; as many as were ranked, if k is more."""
         return np.sort(self.rankings[self.ratios.index(ratio), row_set, :k]).astype(np.int64)
 
     def save(self, file: Path, settings: dict[str, Any]) -> None:
-        """Write the selection and the settings that made it; whole or not at all."""
+        """Write the selection and the settings that it was computed with to a file, atomically."""
         header = {
             "settings": settings,
             "n_features": self.n_features,
@@ -116,7 +136,7 @@ class Selection:
 
     @classmethod
     def load(cls, file: Path) -> "Selection":
-        """Read what `save` wrote. Raises DataError for anything else."""
+        """Read a file that `save` wrote. Raises DataError for anything else."""
         with read_arrays(file, "a selection", "remove it and select again") as (header, arrays):
             certificates = tuple(Certificate(**c | {"active": tuple(c["active"])}) for c in header["certificates"])
             rankings = arrays.pop("rankings")

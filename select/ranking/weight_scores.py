@@ -1,6 +1,6 @@
 """Scores of features from the weights of a head, what can be done to scores, and rankings by them.
 
-Scores that look at features alone are in `filters`; those of the exact path come with it (`PathPoint.scores`).
+Scores that look at features alone are in `feature_scores`; those of the exact path come with it (`PathPoint.scores`).
 """
 
 from collections.abc import Callable
@@ -24,18 +24,19 @@ def weight_scores(name: str, W: np.ndarray, layers: LayerIndex | None = None) ->
     name : {"l21", "l1", "linf", "layer"}
         The norm of W_j; "layer" is the mean of ||W_j||₂ over the feature's layer, which chooses whole layers.
     W : ndarray (d, C) or (runs, d, C)
-        Weights, as `path`'s `Solution` or `recipe.train` gives them.
+        Weights, as a `Solution` of `path` or `paper_recipe.train` gives them.
     layers : LayerIndex, optional
         Which columns belong to which layer; "layer" needs it.
 
     Returns
     -------
     ndarray (d,)
+        In the precision of W.
 
     Raises
     ------
     BadRequest
-        No such score, or "layer" without layers.
+        There is no such score, or it is "layer" and layers are missing.
     """
     if name not in NORMS and name != "layer":
         raise BadRequest(f"no score {name!r} of weights: there are {', '.join([*NORMS, 'layer'])}")
@@ -47,7 +48,25 @@ def weight_scores(name: str, W: np.ndarray, layers: LayerIndex | None = None) ->
 
 
 def toward_layer_mean(scores: np.ndarray, layers: LayerIndex, share: float) -> np.ndarray:
-    """Interpolate scores (d,) between themselves (`share` 0) and the mean over each feature's layer (`share` 1)."""
+    """Interpolate scores between themselves (`share` 0) and the mean over each feature's layer (`share` 1).
+
+    Parameters
+    ----------
+    scores : ndarray (d,)
+    layers : LayerIndex
+        The layers of the d columns.
+    share : float
+
+    Returns
+    -------
+    ndarray (d,)
+        In the precision of the scores.
+
+    Raises
+    ------
+    BadRequest
+        The share is not between 0 and 1.
+    """
     if not 0 <= share <= 1:
         raise BadRequest(f"the share of the layer's mean is between 0 and 1, not {share}")
     widths = np.asarray(layers.widths)
@@ -56,7 +75,7 @@ def toward_layer_mean(scores: np.ndarray, layers: LayerIndex, share: float) -> n
 
 
 def rank(scores: np.ndarray, k: int, *, offset: int = 0) -> np.ndarray:
-    """The k columns of highest score, best first; equal scores in column order.
+    """Return the k columns of highest score, best first; equal scores in column order.
 
     Parameters
     ----------
@@ -70,6 +89,11 @@ def rank(scores: np.ndarray, k: int, *, offset: int = 0) -> np.ndarray:
     Returns
     -------
     ndarray of int64 (min(k, d - offset),)
+
+    Raises
+    ------
+    BadRequest
+        The offset is negative.
     """
     d = scores.shape[0]
     if offset < 0:
@@ -79,7 +103,7 @@ def rank(scores: np.ndarray, k: int, *, offset: int = 0) -> np.ndarray:
     k = min(k, d)
     if k <= 0:
         return np.empty(0, np.int64)
-    # Everything above the k-th score is in; of those that equal it, the first columns fill what room is left.
+    # All columns above the k-th score are chosen, and of those that equal it the first, until there are k.
     threshold = np.partition(scores, d - k)[d - k]
     above = np.flatnonzero(scores > threshold)
     level = np.flatnonzero(scores == threshold)[: k - len(above)]

@@ -1,4 +1,4 @@
-"""Dual norms of all features, in one stream over a design."""
+"""Dual norms of all features for all row sets, in one pass over a design: what every λ of the path needs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,39 +13,39 @@ from head2toe.store.reading.design_matrix import Block, Design
 def dual_norms(
     design: Design, residuals: Sequence[np.ndarray], scales: Sequence[np.ndarray], penalty: Penalty, arrays: Arrays
 ) -> np.ndarray:
-    """Dual norm of X_jᵀG_k for every feature j and row set k, in one stream: X [G_1 | G_2 | ...] block by block.
+    """Compute the dual norm of X_jᵀG_k for all features j and row sets k in one pass: X [G_1 | G_2 | …] block by block.
 
-    Features needn't be centred, because the columns of G sum to zero; a feature's scale is a factor of its norm.
+    Features need not be centred, because the columns of G sum to zero; the scale of a feature is a factor of its norm.
 
     Parameters
     ----------
-    design
+    design : Design
         n rows, d features.
-    residuals
-        G_k (n, C_k) float32 over all rows, zero outside the set.
-    scales
-        (d,) scale of every feature in that row set.
-    penalty
-        Whose dual norm.
-    arrays
+    residuals : sequence of ndarray of float32 (n, C_k)
+        G_k of each of K row sets over all rows, zero outside the set.
+    scales : sequence of ndarray of float32 (d,)
+        The scale of every feature in each row set.
+    penalty : Penalty
+        The norm is dual to it.
+    arrays : Arrays
         Where to compute.
 
     Returns
     -------
-    ndarray of float32 (len(residuals), d)
+    ndarray of float32 (K, d)
     """
     out = np.empty((len(residuals), design.shape[1]), np.float32)
     edges = np.cumsum([0] + [G.shape[1] for G in residuals]).tolist()
     G = arrays.put(np.concatenate([G.T for G in residuals]))
 
     def use(block: Block) -> None:
-        # The product has a feature's numbers far apart and features side by side: sums over classes are then fast.
+        # Features lie side by side in the product, the numbers of one far apart: sums over classes are then fast.
         R = (G @ arrays.put(block.values).T).T
         columns = slice(block.start, block.stop)
         for k, (first, last) in enumerate(pairwise(edges)):
             out[k, columns] = to_numpy(penalty.norms(R[:, first:last], arrays.xp)) * scales[k][columns]
 
     each_block(design, arrays, use, width=edges[-1])
-    for k in range(len(out)):  # groups may reach over blocks
+    for k in range(len(out)):  # a group of features may extend over several blocks
         out[k] = penalty.pooled(out[k], numpy_arrays().xp)
     return out

@@ -1,4 +1,7 @@
-"""Accelerated proximal gradient (FISTA) in short bursts: slow to converge, quick to find which rows of W are zero."""
+"""Accelerated proximal gradient (FISTA; Beck & Teboulle 2009), a few steps at a time.
+
+It converges slowly, but quickly finds which rows of W are zero.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +10,22 @@ from head2toe.select.compute.arrays import Array, scalar
 from head2toe.select.objective.datafits import Fit
 from head2toe.select.objective.problem import Problem
 
-LONG, SHORT = 10, 3  # steps of a burst while the support still moves, and once it hardly does
-LONGER, SHORTER = 1.2, 0.6  # the step length is tried so much longer every time, and shortened so where refused
+MANY_STEPS, FEW_STEPS = 10, 3  # taken at a time while the support still changes, and once it hardly does
+GROWTH, SHRINKAGE = 1.2, 0.6  # factors of the step length: before every step, and where a step is refused
 
 
 @dataclass(frozen=True)
-class Burst:
-    """Where a burst ended: W, its predictions Z = XᵀW, and the step length it found."""
+class FistaResult:
+    """The iterate after some steps.
+
+    Attributes
+    ----------
+    W : array of float64 (p, C)
+    Z : array of float64 (n, C)
+        XᵀW.
+    step : float
+        The last step length.
+    """
 
     W: Array
     Z: Array
@@ -21,9 +33,10 @@ class Burst:
 
 
 def smoothness(problem: Problem) -> float:
-    """Lipschitz constant of the data term's gradient in W, with ||X||² from eight power iterations.
+    """Estimate the Lipschitz constant of the data term's gradient in W, with ||X||² from eight power iterations.
 
-    Where they begin across the leading direction, they find too little: no less than the longest row counts.
+    Power iterations that begin orthogonal to the leading direction give too small a value. The squared length of the
+    longest row of X is a lower bound of it.
     """
     xp, X = problem.xp, problem.X
     p, n = X.shape
@@ -38,17 +51,38 @@ def smoothness(problem: Problem) -> float:
         v = X @ (X.T @ (v / length))
         size = scalar(xp.linalg.vector_norm(v))
     longest = scalar(xp.max(xp.linalg.vecdot(X, X)))
-    return max(max(1.05 * size, longest) * problem.datafit.curvature / n, 1e-30)
+    squared_norm = max(1.05 * size, longest)
+    return max(squared_norm * float(problem.datafit.curvature) / float(n), 1e-30)
 
 
-def burst(
+def fista_steps(
     problem: Problem, W: Array, Z: Array, b: Array, fit: Fit, gradient: Array, step: float, shortest: float, steps: int
-) -> Burst:
-    """Take a few FISTA steps at fixed intercept, with restarts and a step length that follows the local curvature.
+) -> FistaResult:
+    """Take some FISTA steps at fixed intercept, with restarts and a step length that follows the local curvature.
 
-    A step is accepted where the Bregman distance of the data term stays below ||D||² / 2t, D the change of W: that is
-    the descent lemma without the cancellation of two losses. `shortest` nearly always is, and is tried before any
-    shorter one.
+    A step is accepted where the Bregman distance of the data term stays below ||D||² / 2t, with D the change of W and t
+    the step length: the descent lemma, without the cancellation of two losses.
+
+    Parameters
+    ----------
+    problem : Problem
+        p features, n rows.
+    W, Z, b : array (p, C), (n, C), (C,)
+        The start, its predictions XᵀW, and the intercept.
+    fit : Fit
+        The data term there.
+    gradient : array (p, C)
+        XG there.
+    step : float
+        The step length to begin with.
+    shortest : float
+        A step length that is nearly always accepted (1 / `smoothness`); it is tried before any shorter one.
+    steps : int
+        How many steps to take.
+
+    Returns
+    -------
+    FistaResult
     """
     xp, datafit, penalty = problem.xp, problem.datafit, problem.penalty
     W = Y = problem.low(W)
@@ -57,15 +91,15 @@ def burst(
         if i:
             fit = datafit.evaluate(Z_Y, b, problem.Y, xp)
             gradient = problem.gradient(fit.residual)
-        step *= LONGER
+        step *= GROWTH
         while True:
             V = penalty.prox(Y - step * gradient, step * problem.lam, xp)
             D = V - Y
             dZ = problem.predict(D)
             bound = scalar(xp.sum(D * D)) / (2 * step)
-            if not datafit.bregman(fit, dZ, xp) > bound * (1 + 1e-4) + 1e-14:  # (so that NaN ends it, too)
+            if not datafit.bregman(fit, dZ, xp) > bound * (1 + 1e-4) + 1e-14:  # (NaN ends the loop, too)
                 break
-            step = max(step * SHORTER, shortest) if step > shortest else step * SHORTER
+            step = max(step * SHRINKAGE, shortest) if step > shortest else step * SHRINKAGE
         Z_V, moved = Z_Y + dZ, V - W
         if scalar(xp.sum(D * moved)) < 0:  # the momentum points uphill (O'Donoghue & Candès 2015)
             theta, beta = 1.0, 0.0
@@ -74,4 +108,4 @@ def burst(
             beta = (last - 1) / theta
         Y, Z_Y = V + beta * moved, Z_V + beta * (Z_V - Z)
         W, Z = V, Z_V
-    return Burst(xp.astype(W, xp.float64), Z, step)
+    return FistaResult(xp.astype(W, xp.float64), Z, step)

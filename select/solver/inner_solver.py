@@ -1,7 +1,7 @@
 """The inner solver: one working set of one row set, from a warm start to a duality gap.
 
-Bursts of proximal gradient find the support, Newton steps solve on it. Neither would do alone: proximal gradient needs
-hundreds of steps, because features of one network are strongly correlated; Newton can't know which rows of W are zero.
+FISTA steps find the support, Newton steps solve on it. Neither would do alone: proximal gradient needs hundreds of
+steps, because features of one network are strongly correlated; Newton cannot know which rows of W are zero.
 """
 
 import math
@@ -10,45 +10,70 @@ from dataclasses import dataclass
 from head2toe.select.compute.arrays import Array
 from head2toe.select.objective.datafits import Fit
 from head2toe.select.objective.problem import DualPoint, Problem, best_dual, scatter_rows
-from head2toe.select.solver.fista import LONG, SHORT, burst, smoothness
+from head2toe.select.solver.fista import FEW_STEPS, MANY_STEPS, FistaResult, fista_steps, smoothness
 from head2toe.select.solver.newton import newton_step
 
 MOST_ROUNDS = 60
-FLOAT32_GAP = 1e-4  # below this relative gap, rounding in float32 products shows
-PATIENCE = 6  # rounds without progress before rounding is blamed, too
+FLOAT32_GAP = 1e-4  # relative gap below which the rounding of float32 products shows
+PATIENCE = 6  # rounds without progress before rounding is taken for the cause, too
 
 
 @dataclass(frozen=True)
-class Inner:
-    """Where the inner solver ended, with its certificate on the working set."""
+class InnerSolution:
+    """The solution of a small problem, with its certificate on the features of the problem.
 
-    W: Array  # (p, C) float64
-    b: Array  # (C,) float64, exact for W
+    Attributes
+    ----------
+    W : array of float64 (p, C)
+    b : array of float64 (C,)
+        The exact intercept for W.
+    fit : Fit
+        The data term there.
+    dual : DualPoint
+        The best dual point that was met.
+    objective : float
+        F + λΩ.
+    gap : float
+        Duality gap / objective.
+    iterations : int
+        FISTA and Newton steps.
+    step : float
+        The last step length of FISTA, to begin the next problem with.
+    """
+
+    W: Array
+    b: Array
     fit: Fit
     dual: DualPoint
     objective: float
-    gap: float  # relative to the objective
+    gap: float
     iterations: int
-    step: float  # of the proximal gradient, a start for the next problem
+    step: float
 
 
-def solve(problem: Problem, W: Array, b: Array, tol: float, *, residual: Array, step: float | None = None) -> Inner:
+def solve(
+    problem: Problem, W: Array, b: Array, tol: float, *, residual: Array, step: float | None = None
+) -> InnerSolution:
     """Solve a small problem to a relative duality gap of `tol`, or as far as it goes.
 
     Parameters
     ----------
-    problem
+    problem : Problem
         In float32; it is taken up to float64 where that stalls or `tol` needs it.
-    W, b
-        The warm start (p, C), (C,) in float64.
-    tol
+    W, b : array of float64 (p, C), (C,)
+        The warm start.
+    tol : float
         Relative duality gap on the features of the problem.
-    residual
-        A dual point known from before (n, C), zero column sums, that may still be better than the one of W.
-    step
-        A step length of the proximal gradient to begin with.
+    residual : array of float64 (n, C)
+        A known dual point with zero column sums, which may still be better than that of W.
+    step : float, optional
+        A step length of FISTA to begin with.
+
+    Returns
+    -------
+    InnerSolution
     """
-    xp, penalty = problem.xp, problem.penalty
+    xp = problem.xp
     shortest = 1.0 / smoothness(problem)
     step = max(step or shortest, shortest)
     dual = best_dual(problem, None, residual, problem.gradient(residual))
@@ -57,7 +82,7 @@ def solve(problem: Problem, W: Array, b: Array, tol: float, *, residual: Array, 
         b, fit = problem.evaluate(Z, b)
         gradient = problem.gradient(fit.residual)
         dual = best_dual(problem, dual, fit.residual, gradient)
-        objective = fit.value + penalty.value(W, problem.lam, xp)
+        objective = fit.value + problem.penalty.value(W, problem.lam, xp)
         gap = max(objective - dual.value, 0.0) / max(objective, 1e-300)
         if gap <= tol or round_ == MOST_ROUNDS:
             break
@@ -72,14 +97,22 @@ def solve(problem: Problem, W: Array, b: Array, tol: float, *, residual: Array, 
             break
         if round_ or not problem.support(W).shape[0]:
             # (The first round leaves a warm start's support alone: Newton moves it to the new λ first.)
-            near = xp.nonzero(penalty.alive(W, xp) | (problem.norms(gradient) > problem.lam))[0]
-            W_near, g_near = xp.take(W, near, axis=0), xp.take(gradient, near, axis=0)
-            held = problem.support(W).shape[0]
-            steps = LONG if near.shape[0] > 1.1 * held else SHORT  # few rows are left that may enter or leave
-            end = burst(problem.rows(near), W_near, Z, b, fit, g_near, step, shortest, steps)
-            W, Z, step = scatter_rows(end.W, near, W.shape[0], xp), end.Z, end.step
+            result, steps = _find_support(problem, W, Z, b, fit, gradient, step, shortest)
+            W, Z, step = result.W, result.Z, result.step
             fit = problem.datafit.evaluate(Z, b, problem.Y, xp)
             iterations += steps
         W, Z, b = newton_step(problem, W, Z, b, fit)
         iterations += 1
-    return Inner(W, b, fit, dual, objective, gap, iterations, step)
+    return InnerSolution(W, b, fit, dual, objective, gap, iterations, step)
+
+
+def _find_support(
+    problem: Problem, W: Array, Z: Array, b: Array, fit: Fit, gradient: Array, step: float, shortest: float
+) -> tuple[FistaResult, int]:
+    """Take FISTA steps on the rows that are not zero or may become so, for all rows of W; and how many they were."""
+    xp, penalty = problem.xp, problem.penalty
+    near = xp.nonzero(penalty.alive(W, xp) | (problem.norms(gradient) > problem.lam))[0]
+    steps = MANY_STEPS if near.shape[0] > 1.1 * problem.support(W).shape[0] else FEW_STEPS
+    W_near, gradient_near = xp.take(W, near, axis=0), xp.take(gradient, near, axis=0)
+    result = fista_steps(problem.rows(near), W_near, Z, b, fit, gradient_near, step, shortest, steps)
+    return FistaResult(scatter_rows(result.W, near, W.shape[0], xp), result.Z, result.step), steps

@@ -1,4 +1,4 @@
-"""Newton-CG on a fixed support, intercept included, with a preconditioner that all classes share."""
+"""Newton-CG on a fixed support, intercept included, with one preconditioner for all classes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,16 +9,29 @@ from head2toe.select.objective.datafits import Fit
 from head2toe.select.objective.penalties import LocalModel
 from head2toe.select.objective.problem import Problem, scatter_rows
 
-FORCING = 0.5  # CG stops when its last step's decrease, times the number of steps, falls below this share of them all
+FORCING = 0.5  # CG stops where the decrease by its last step, times the number of steps, is below this share of the sum
 MOST_CG_STEPS = 100
 HALVINGS = 12
 DAMPING = {"float32": 1e-3, "float64": 1e-6}  # along W_j, as a share of the mean diagonal of X diag(w) Xᵀ
 
 
 def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tuple[Array, Array, Array]:
-    """Take one damped Newton step in the nonzero rows of W and in b; a row that would cross zero becomes zero.
+    """Take one damped Newton step in the nonzero rows of W and in b. A row that would cross zero becomes zero.
 
-    Returns W, Z and b; the ones given, if no step length lowers the objective.
+    Parameters
+    ----------
+    problem : Problem
+        p features, n rows.
+    W, Z, b : array of float64 (p, C), (n, C), (C,)
+        Weights, predictions XᵀW and intercept.
+    fit : Fit
+        The data term there.
+
+    Returns
+    -------
+    W, Z, b : array of float64
+        After the step; the ones given, if the penalty has no second-order model here or no step length lowers the
+        objective.
     """
     xp, lam = problem.xp, problem.lam
     A = problem.support(W)
@@ -42,7 +55,7 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
 
 
 def first_crossing(W: Array, direction: Array, xp: Any) -> float:
-    """The step length at which the first row of W crosses zero, or infinity."""
+    """Return the step length at which the first row of W (m, C) crosses zero along `direction` (m, C), or infinity."""
     slope = xp.linalg.vecdot(W, direction)
     falls = slope < 0
     crossing = xp.where(falls, -xp.linalg.vecdot(W, W) / xp.where(falls, slope, -1.0), xp.inf)
@@ -50,10 +63,10 @@ def first_crossing(W: Array, direction: Array, xp: Any) -> float:
 
 
 def step_lengths(crossing: float) -> Iterator[float]:
-    """1, 1/2, 1/4, …, and, before they fall below it, the one at which the first row of W vanishes.
+    """Yield the step lengths 1, 1/2, 1/4, …, and, in its place among them, the one at which a row of W vanishes.
 
-    Where two features are nearly the same, the optimum gives one's weight to the other, in a direction in which little
-    is gained: any longer step takes what the vanishing one doesn't have, and any shorter one leaves it in the way.
+    Where two features are nearly the same, the optimum gives the weight of one to the other, in a direction in which
+    little is gained. A longer step overshoots zero, and after any shorter one the row is still there.
     """
     t = 1.0
     for _ in range(HALVINGS):
@@ -67,7 +80,15 @@ def step_lengths(crossing: float) -> Iterator[float]:
 
 @dataclass(frozen=True)
 class Direction:
-    """A Newton direction in W (m, C) and b (C,), and the decrease -<gradient, direction> it promises to first order."""
+    """A Newton direction.
+
+    Attributes
+    ----------
+    W : array of float64 (m, C)
+    b : array of float64 (C,)
+    decrease : float
+        -<gradient, direction>: by how much the objective falls to first order along the whole of it.
+    """
 
     W: Array
     b: Array
@@ -75,16 +96,25 @@ class Direction:
 
 
 class NewtonSystem:
-    """The Newton system on a support, solved by preconditioned CG.
+    """The Newton system on a support of m rows, solved by preconditioned conjugate gradients (CG).
 
     The intercept is one more row of X, all ones, without penalty. With u_j = W_j / ||W_j|| the Hessian is
 
         (H V)_j = Σ_i x_ij [(diag(p_i) - p_i p_iᵀ) (XᵀV)_i] / n + (λ / ||W_j||) (V_j - u_j (u_j·V_j)),
 
     stiff in all directions of a row but the one along W_j, where a norm is flat. The preconditioner follows that in two
-    levels. Across W_j, one matrix for all classes serves: K + diag(λ / ||W_j||), where K = X diag(w) Xᵀ and w is the
-    mean diagonal of each row's softmax Hessian. Along the W_j, the m × m matrix K ∘ (U Uᵀ) is what the data term looks
-    like, and is added. Without this second level CG needs ten times the steps; with it, about five.
+    levels. Across W_j, one matrix serves all classes: K + diag(λ / ||W_j||), where K = X diag(w) Xᵀ and w is the mean
+    diagonal of each row's softmax Hessian. Along the W_j, the m × m matrix K ∘ (U Uᵀ) approximates the data term, and
+    is added. Without this second level CG needs ten times the steps; with it, about five.
+
+    Parameters
+    ----------
+    problem : Problem
+        On the m features of the support.
+    model : LocalModel
+        The penalty near the current W.
+    fit : Fit
+        The data term there.
     """
 
     def __init__(self, problem: Problem, model: LocalModel, fit: Fit) -> None:
@@ -101,7 +131,7 @@ class NewtonSystem:
         half = self.X1 * xp.sqrt(w)
         K = half @ half.T
         typical = scalar(xp.mean(xp.linalg.diagonal(K)))
-        # Along W_j only the data holds a step back, and with more features than rows not even these: damp it.
+        # Along W_j only the data term limits a step, and with more features than rows not even that: damping does.
         damping = typical * DAMPING["float32" if K.dtype == xp.float32 else "float64"]
         self.model = replace(self.model, along=self.model.along + damping)
         eye = xp.eye(K.shape[0], dtype=K.dtype, device=K.device)
@@ -110,19 +140,19 @@ class NewtonSystem:
         self.along = spd_solver(K[:-1, :-1] * (self.u @ self.u.T) + eye[:-1, :-1] * self.model.along, xp)
 
     def precondition(self, r: Array) -> Array:
-        """Both levels, added."""
+        """Return the sum of both levels of the preconditioner, applied to a residual r (m + 1, C)."""
         z = self.across(r)
         z[:-1, :] += self.u * self.along(self.xp.linalg.vecdot(self.u, r[:-1, :])[:, None])
         return z
 
     def apply(self, V: Array) -> Array:
-        """Hessian of the objective times V (m + 1, C), damped along W_j."""
+        """Return the Hessian of the objective, damped along W_j, applied to V (m + 1, C)."""
         out = self.X1 @ self.problem.datafit.hessian(self.mean, (V.T @ self.X1).T, self.xp)
         out[:-1, :] += self.model.hessian(V[:-1, :], self.xp)
         return out
 
     def solve(self) -> Direction:
-        """CG on H d = -g until the decrease of the quadratic model levels off (Nash & Sofer 1990)."""
+        """Run CG on H d = -g until the decrease of the quadratic model levels off (Nash & Sofer 1990)."""
         xp = self.xp
         r = -self.gradient
         x = xp.zeros_like(r)
@@ -131,7 +161,7 @@ class NewtonSystem:
         for i in range(1, MOST_CG_STEPS + 1):
             h = self.apply(p)
             curvature = scalar(xp.sum(p * h))
-            if curvature <= 0 or rz <= 0:  # rounding has the last word
+            if curvature <= 0 or rz <= 0:  # only by rounding: no further step can be trusted
                 break
             a = rz / curvature
             x = x + a * p

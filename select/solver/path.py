@@ -1,4 +1,4 @@
-"""The regularisation path of all row sets together: from λ_max down, one stream over the design per pass."""
+"""The regularisation path of all row sets together: from λ_max down, with one pass over the design in each round."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -8,30 +8,45 @@ from functools import partial
 import numpy as np
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.compute.normalize import moments
-from head2toe.select.compute.threads import workers
+from head2toe.select.compute.threads import thread_pool
 from head2toe.select.objective.datafits import Datafit, Multinomial
 from head2toe.select.objective.penalties import GroupL21, Penalty
+from head2toe.select.objective.requirements import require_members
 from head2toe.select.solver.dual_norms import dual_norms
-from head2toe.select.solver.processes import Crew
+from head2toe.select.solver.processes import WorkerPool
 from head2toe.select.solver.row_set import RowSet, Solution
-from head2toe.select.solver.schedule import SATURATED, Descent
+from head2toe.select.solver.schedule import SATURATED, PathSchedule
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.reading.design_matrix import Design
 
 
 @dataclass(frozen=True)
 class PathPoint:
-    """All row sets at one λ."""
+    """The solutions of all K row sets at one λ / λ_max.
+
+    Attributes
+    ----------
+    ratio : float
+        λ / λ_max.
+    lambdas : ndarray of float64 (K,)
+        The λ of every row set.
+    solutions : tuple of Solution
+        One for each row set.
+    scores : ndarray of float32 (K, d)
+        Relevance of all features, for ranking: see `RowSet.scores`.
+    stopped : str
+        Why the path ends here, if it ends before the last ratio; otherwise empty.
+    """
 
     ratio: float
-    lambdas: np.ndarray  # (K,)
-    solutions: tuple[Solution, ...]  # one per row set
-    scores: np.ndarray  # (K, d) float32, for ranking: see RowSet.scores
-    stopped: str = ""  # why the path ends here, if it ends before the last ratio
+    lambdas: np.ndarray
+    solutions: tuple[Solution, ...]
+    scores: np.ndarray
+    stopped: str = ""
 
     @property
     def note(self) -> str:
-        """What a user should hear about this λ; empty, if there is nothing to say."""
+        """What a user should know about this λ: not converged, the path ends, or no feature is left. Usually empty."""
         unsolved = [f"{k} (gap {s.gap:.1e})" for k, s in enumerate(self.solutions) if not s.converged]
         if unsolved:
             return f"not converged on row sets {', '.join(unsolved)}: their gaps are above the tolerance"
@@ -57,6 +72,9 @@ def path(
 ) -> Iterator[PathPoint]:
     """Solve min F(XW + 1bᵀ) + λΩ(W) on K row sets for falling λ, each to a certified relative duality gap.
 
+    With the default terms this is the group lasso of Evci et al. (2022, section 3.2). It is solved by working sets
+    (strong rule, Tibshirani et al. 2012), FISTA and Newton-CG.
+
     Parameters
     ----------
     design : Design
@@ -70,31 +88,36 @@ def path(
     ratios : sequence of float
         λ = ratio · λ_max, λ_max being each row set's own; not rising.
     standardize : bool
-        Scale every feature to unit variance on the rows of the set. (Centring changes nothing: there is an intercept.)
+        Scale every feature to unit variance on the rows of the set. (Centring changes nothing beside an intercept.)
     tol : float
         Relative duality gap to reach.
     arrays : Arrays
         Where to compute.
-    datafit, penalty
-        The data term and the penalty; by default `Multinomial()` and `GroupL21()`.
+    datafit : Datafit, optional
+        The data term F, `Multinomial()` by default.
+    penalty : Penalty, optional
+        The penalty Ω, `GroupL21()` by default.
 
     Yields
     ------
     PathPoint
-        One per ratio, until the ratios end or the classes separate; `stopped` then says so.
+        One for each ratio, until the ratios end or the classes separate; `stopped` then says so.
 
     Raises
     ------
     BadRequest
-        Shapes, ratios or tolerance make no sense.
+        Shapes, ratios or tolerance make no sense; the data term or the penalty lacks a method.
     DataError
         NaN or inf in the features; fewer than two classes in a row set; all features constant.
     """
-    datafit, penalty = datafit or Multinomial(), penalty or GroupL21()
+    datafit = Multinomial() if datafit is None else datafit
+    penalty = GroupL21() if penalty is None else penalty
+    require_members(datafit, Datafit)
+    require_members(penalty, Penalty)
     masks, ratios = _checked(design, masks, ratios, tol)
     y = datafit.checked(y, design.shape[0], n_classes)
     penalty.checked(design.shape[1])
-    with closing(Crew(arrays)) as crew:
+    with closing(WorkerPool(arrays)) as pool:
         centre = moments(design, masks, arrays.xp, arrays.device)
         if not standardize:
             centre = centre.without_scaling()
@@ -104,13 +127,14 @@ def path(
             if len(np.unique(y[rows])) < 2:
                 raise DataError(f"row set {k} has 1 class only: at least two are needed to tell apart")
             sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, datafit, penalty, arrays))
-        crew.call_for_help(len(sets))
-        descents = [Descent(s, own, ratios, tol) for s, own in zip(sets, _at_the_top(design, sets), strict=True)]
-        yield from _points(design, descents, ratios, crew)
+        pool.start(len(sets))
+        norms = _null_norms(design, sets)
+        schedules = [PathSchedule(s, own, ratios, tol) for s, own in zip(sets, norms, strict=True)]
+        yield from _points(design, schedules, ratios, pool)
 
 
-def _at_the_top(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
-    """Dual norms (K, d) of the null models; the largest is a row set's λ_max."""
+def _null_norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
+    """Return the dual norms (K, d) of the models without features. The largest of a row set is its λ_max."""
     norms = _norms(design, sets)
     for k, s in enumerate(sets):
         s.lam_max = s.lam = float(norms[k].max())
@@ -119,40 +143,43 @@ def _at_the_top(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
     return norms
 
 
-def _points(design: Design, descents: Sequence[Descent], ratios: np.ndarray, crew: Crew) -> Iterator[PathPoint]:
-    """Rounds of whoever may go on, and a point as soon as all row sets have found theirs."""
+def _points(
+    design: Design, schedules: Sequence[PathSchedule], ratios: np.ndarray, pool: WorkerPool
+) -> Iterator[PathPoint]:
+    """Run rounds with all row sets that may go on, and yield a point as soon as all row sets have finished its λ."""
     for ratio in ratios:
-        while not all(descent.found for descent in descents):
-            slowest = min(descent.done for descent in descents)
-            _round(design, [descent for descent in descents if descent.may_go_on(slowest)], crew)
-        found = [descent.found.popleft() for descent in descents]
-        explained = min(one.explained for one in found)
+        while not all(schedule.steps for schedule in schedules):
+            slowest = min(schedule.n_done for schedule in schedules)
+            _round(design, [schedule for schedule in schedules if schedule.may_go_on(slowest)], pool)
+        steps = [schedule.steps.popleft() for schedule in schedules]
+        explained = min(step.explained for step in steps)
         stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > SATURATED else ""
         yield PathPoint(
             ratio=float(ratio),
-            lambdas=np.array([one.lam for one in found]),
-            solutions=tuple(one.solution for one in found),
-            scores=np.stack([one.scores for one in found]),
+            lambdas=np.array([step.lam for step in steps]),
+            solutions=tuple(step.solution for step in steps),
+            scores=np.stack([step.scores for step in steps]),
             stopped=stopped,
         )
         if stopped:
             return
 
 
-def _round(design: Design, going: Sequence[Descent], crew: Crew) -> None:
-    """Solve on the working sets, and hold the solutions against all features, in one stream."""
-    sets = [descent.rowset for descent in going]
+def _round(design: Design, schedules: Sequence[PathSchedule], pool: WorkerPool) -> None:
+    """Solve on the working sets, and check the solutions against all features in one pass."""
+    sets = [schedule.row_set for schedule in schedules]
     union = np.unique(np.concatenate([s.working for s in sets]))
     features = design.columns(union)
-    for s, found in zip(sets, crew.solve([s.task(features, union) for s in sets]), strict=True):
-        s.accept(found)
+    solutions = pool.solve([s.subproblem(features, union) for s in sets])
+    for s, solution in zip(sets, solutions, strict=True):
+        s.accept(solution)
     norms = _norms(design, sets)
-    with workers(sets[0].arrays) as (_, run):
-        run([partial(descent.judge, own) for descent, own in zip(going, norms, strict=True)])
+    with thread_pool(sets[0].arrays) as (_, run):
+        run([partial(schedule.judge, own) for schedule, own in zip(schedules, norms, strict=True)])
 
 
 def _norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
-    """Dual norms of all features at the sets' dual points."""
+    """Return the dual norms (K, d) of all features at the dual points of the row sets."""
     residuals = [s.residual(design.shape[0]) for s in sets]
     return dual_norms(design, residuals, [s.scale for s in sets], sets[0].penalty, sets[0].arrays)
 
@@ -160,7 +187,7 @@ def _norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
 def _checked(
     design: Design, masks: np.ndarray, ratios: Sequence[float] | np.ndarray, tol: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Refuse what makes no sense before anything is computed."""
+    """Return masks and ratios as arrays; raise an error for what makes no sense before anything is computed."""
     n, d = design.shape
     masks, ratios = np.asarray(masks), np.asarray(ratios, dtype=float)
     if n < 1 or d < 1:

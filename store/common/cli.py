@@ -28,9 +28,20 @@ class Commands(click.Group):
             message = in_words(error) if isinstance(error, OSError) else str(error)
             click.echo(f"Error: {' '.join(message.split())}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
+        except (MemoryError, RuntimeError) as error:
+            if ctx.params["debug"] or not _is_out_of_memory(error):
+                raise
+            click.echo("Error: memory ran out: give the process more, or take a smaller --batch-size", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted: what was finished is kept; run the same command again to go on", err=True)
             sys.exit(130)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory or threads ran out; torch says so by a RuntimeError (`torch.OutOfMemoryError` is one)."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "can't start new thread")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")

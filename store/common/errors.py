@@ -4,6 +4,8 @@ They stand on the ground floor of the house so that every room can raise them; `
 and an exit code. Anything else that escapes is a bug and keeps its traceback.
 """
 
+from pathlib import Path
+
 
 class Head2ToeError(Exception):
     """Something failed that a user can understand and mend."""
@@ -25,5 +27,29 @@ class StoreError(Head2ToeError):
     """A feature store, or another file of the library's own, is incomplete, damaged, foreign, or can't be written."""
 
 
+class Refused(StoreError):
+    """The operating system refused to read or write a file, which says nothing about what the file holds."""
+
+
+class Damaged(StoreError):
+    """A file of the library's own is not what was written.
+
+    Attributes
+    ----------
+    file : Path
+        The file.
+    what : str
+        What is wrong with it, in a few words.
+    """
+
+    def __init__(self, file: Path, what: str, remedy: str) -> None:
+        self.file, self.what = file, what
+        super().__init__(f"{file}: {what}: {remedy}")
+
+
 class MissingExtra(Head2ToeError):
     """An optional dependency is needed; the message names the extra that brings it."""
+
+
+class OutOfMemory(Head2ToeError):
+    """Memory ran out; what was worked on is not at fault."""

@@ -1,23 +1,23 @@
 """Durable, atomic files: the few file-system operations that the store's crash safety is made of.
 
 In this order: what the operating system refuses, as a one-line `StoreError` that names the file and the remedy; paths;
-syncing; files written under a partial name and then renamed; JSON; checksums; locks.
+syncing; files written under a partial name and then renamed; JSON; checksums.
 """
 
 import errno
-import fcntl
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
-from head2toe.store.common.errors import StoreError
+from head2toe.store.common.errors import Damaged, Refused, StoreError
 
 PARTIAL = ".partial"
 """How the name of a file that is still being written ends."""
@@ -25,24 +25,32 @@ PARTIAL = ".partial"
 _PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.\w+$")  # what `partial_name` adds: no name that a user knows
 _CRC_CHUNK = 1 << 20  # bytes
 _ANEW = "remove it, and it will be made anew"
-_NO_FLOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-_ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
-_GONE = ": was the store removed meanwhile? run `head2toe store ls`"
+_LARGEST_RECORD = 1 << 28  # bytes; the largest there are name a million images
+_DEEPEST = 64  # levels of JSON, which is read and written by recursion
+_FEW_INODES = 64  # so many are freed at once when a failed attempt is cleaned up, before anybody counts
+_ANOTHER_FILE = "name another file or folder"
 _REMEDIES = {
-    errno.ENOSPC: f"no space left on its disk: free some, or {_ANOTHER_ROOT}",
-    errno.EDQUOT: f"the disk quota is used up: free some space, or {_ANOTHER_ROOT}",
-    errno.EFBIG: f"the file would be larger than allowed here: raise `ulimit -f`, or {_ANOTHER_ROOT}",
-    errno.EROFS: f"the file system is read-only: {_ANOTHER_ROOT}",
-    errno.EACCES: f"permission denied: ask for access, or {_ANOTHER_ROOT}",
-    errno.EPERM: f"operation not permitted: {_ANOTHER_ROOT}",
+    errno.ENOSPC: "no space left on its disk: free some, or {another}",
+    errno.EDQUOT: "the disk quota is used up: free some space, or {another}",
+    errno.EFBIG: "the file would be larger than allowed here: raise `ulimit -f`, or {another}",
+    errno.EROFS: "the file system is read-only: {another}",
+    errno.EACCES: "permission denied: ask for access, or {another}",
+    errno.EPERM: "operation not permitted: {another}",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
-    errno.ENOENT: f"no such file or folder{_GONE}",
-    errno.EIO: f"the disk failed to read or write: check the disk, or {_ANOTHER_ROOT}",
+    errno.ENOENT: "no such file or folder",
+    errno.EIO: "the disk failed to read or write: check the disk, or {another}",
 }
+_NO_INODES = (
+    "no inodes left on its disk (there is space, but no more files can be made): remove some files, or {another}"
+)
+_GONE = ": was the store removed meanwhile? run `head2toe store ls`"
+
+ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
+"""The remedy for a store that can't be written where it is."""
 
 
 @contextmanager
-def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
+def explained(path: Path, another: str = _ANOTHER_FILE) -> Iterator[None]:
     """Turn an `OSError` raised inside into a one-line error about a file.
 
     Parameters
@@ -50,25 +58,38 @@ def explained(path: Path, another: str = _ANOTHER_ROOT) -> Iterator[None]:
     path : Path
         The file, unless the `OSError` names one itself.
     another : str
-        How to choose another folder, said where that helps.
+        How to choose another file or folder, said where that helps; `ANOTHER_ROOT` for a file of a store.
 
     Raises
     ------
-    StoreError
+    Refused
         The operating system refused something.
     """
     try:
         yield
     except OSError as error:
-        raise StoreError(in_words(error, path, another)) from error
+        raise Refused(in_words(error, path, another)) from error
 
 
-def in_words(error: OSError, path: Path | None = None, another: str = "name another file or folder") -> str:
+def in_words(error: OSError, path: Path | None = None, another: str = _ANOTHER_FILE) -> str:
     """Say in one line what the operating system refused: the file (or else `path`), what is wrong, what to do."""
     file = error.filename if isinstance(error.filename, str) else path
     start = "" if file is None else f"{_PARTIAL_NAME.sub('', str(file))}: "
-    reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error)).replace(_ANOTHER_ROOT, another)
-    return start + (reason if another == _ANOTHER_ROOT else reason.removesuffix(_GONE))
+    reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    inodes = inodes_left(path) if error.errno == errno.ENOSPC and path is not None else None
+    if inodes is not None and inodes < _FEW_INODES:
+        reason = _NO_INODES
+    gone = _GONE if error.errno == errno.ENOENT and another == ANOTHER_ROOT else ""
+    return start + reason.replace("{another}", another) + gone
+
+
+def inodes_left(path: Path) -> int | None:
+    """Count the files that can still be made on a path's disk; None where the file system sets no number."""
+    try:
+        status = os.statvfs(next(folder for folder in (path, *path.absolute().parents) if folder.exists()))
+    except OSError:  # asked about a disk that has just refused something: no more than a better message hangs on it
+        return None
+    return status.f_favail if status.f_files else None
 
 
 def require_writable(folder: Path, another: str) -> None:
@@ -103,6 +124,27 @@ def expanded(path: str | Path) -> Path:
 def printable(text: str | Path) -> str:
     """Write out what UTF-8 can't hold (`udce9`), as in file names of an older system."""
     return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def share(path: Path | int, folder: Path) -> None:
+    """Let the group use a file or folder that was just made, if the folder it is in is shared: setgid, group-writable.
+
+    What the umask took from the group is given back; elsewhere nothing changes.
+    """
+    shared = folder.stat().st_mode
+    if not (shared & stat.S_ISGID and shared & stat.S_IWGRP):
+        return
+    mode = os.stat(path).st_mode  # noqa: PTH116 - a path or a descriptor
+    with suppress(PermissionError):  # a file system without modes, such as a mounted FAT: then none keeps anybody out
+        os.chmod(path, stat.S_IMODE(mode) | (mode & stat.S_IRWXU) >> 3)  # noqa: PTH101
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder, and those above it that are missing, each of them shared as the one above it (see `share`)."""
+    for folder in reversed([path, *path.parents]):
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            share(folder, folder.parent)
 
 
 def sync_folder(path: Path) -> None:
@@ -165,6 +207,7 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
     partial = partial_name(path)
     try:
         with partial.open("xb") as file:
+            share(file.fileno(), path.parent)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -188,7 +231,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, exclusive: bool = Fals
     return write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n", exclusive=exclusive)
 
 
-def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
+def read_json(path: Path, *, remedy: str = _ANEW, another: str = _ANOTHER_FILE) -> dict[str, Any]:
     """Read a JSON object.
 
     Parameters
@@ -197,21 +240,56 @@ def read_json(path: Path, *, remedy: str = _ANEW) -> dict[str, Any]:
         The file.
     remedy : str
         What to do if it is damaged.
+    another : str
+        How to choose another file, said if the operating system refuses to read this one; see `explained`.
 
     Raises
     ------
-    StoreError
-        The file can't be read or holds no JSON object.
+    Refused
+        The file can't be read.
+    Damaged
+        The file holds no JSON object, or one that is nested beyond sense.
     """
-    with explained(path):
-        content = path.read_bytes()
+    content = read_regular(path, remedy=remedy, another=another)
     try:
         value = json.loads(content)
-    except ValueError as error:
-        raise StoreError(f"{path}: damaged (not JSON): {remedy}") from error
+    except (ValueError, RecursionError) as error:  # RecursionError: nested deeper than Python reads
+        raise Damaged(path, "damaged (not JSON)", remedy) from error
     if not isinstance(value, dict):
-        raise StoreError(f"{path}: damaged (not a JSON object): {remedy}")
+        raise Damaged(path, "damaged (not a JSON object)", remedy)
+    if _too_deep(value):
+        raise Damaged(path, f"damaged (nested more than {_DEEPEST} levels deep)", remedy)
     return value
+
+
+def read_regular(path: Path, *, remedy: str = _ANEW, another: str = _ANOTHER_FILE) -> bytes:
+    """Read a whole record, but no pipe or device, which might never end.
+
+    Raises
+    ------
+    Refused
+        The file can't be read.
+    Damaged
+        It is no regular file, or far larger than any record.
+    """
+    with explained(path, another), os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise Damaged(path, "damaged (no regular file)", remedy)
+        if status.st_size > _LARGEST_RECORD:
+            raise Damaged(path, f"damaged ({status.st_size} bytes, more than any record has)", remedy)
+        return file.read()
+
+
+def _too_deep(value: Any) -> bool:
+    """Tell whether JSON is nested deeper than what recursion should walk."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [item for items in inner for item in items]
+        if not level:
+            return False
+    return True
 
 
 def crc32c(path: Path, count: Callable[[int], None] | None = None) -> int:
@@ -234,72 +312,3 @@ def crc32c(path: Path, count: Callable[[int], None] | None = None) -> int:
             if count is not None:
                 count(size)
     return crc
-
-
-class NoFlock(StoreError):
-    """The file system has no `flock`."""
-
-
-class Lock:
-    """An advisory `flock`, which the kernel frees when its process dies: there are no stale locks to break.
-
-    `flock` rather than `lockf`: the latter grants the same lock twice inside one process.
-    """
-
-    def __init__(self, fd: int, path: Path) -> None:
-        self._fd = fd
-        self.path = path
-
-    @classmethod
-    def take(cls, path: Path, *, shared: bool = False, wait: bool = False, create: bool = True) -> "Lock | None":
-        """Take the lock, or return None if another holds it.
-
-        Parameters
-        ----------
-        path : Path
-            The file that is locked.
-        shared : bool
-            Whether others may hold the lock at the same time, shared as well.
-        wait : bool
-            Whether to wait until the lock is free; then None is never returned.
-        create : bool
-            Whether to make the file if it is missing.
-
-        Raises
-        ------
-        StoreError
-            The file can't be opened, or can't be locked.
-        NoFlock
-            The file system has no flock.
-        """
-        with explained(path):
-            fd = os.open(path, (os.O_RDWR | os.O_CREAT) if create else os.O_RDONLY, 0o666)
-        try:
-            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        except OSError as error:
-            os.close(fd)
-            if error.errno in _NO_FLOCK:
-                raise NoFlock(
-                    f"{path}: this file system has no flock, so writers can't keep apart: write the store on a local "
-                    "disk (--store DIR) and copy it here when it is complete"
-                ) from error
-            raise StoreError(f"{path}: can't be locked: {error.strerror}") from error
-        return cls(fd, path)
-
-    def release(self) -> None:
-        """Give the lock back; a second time does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> "Lock":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def __del__(self) -> None:
-        self.release()

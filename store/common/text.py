@@ -1,8 +1,12 @@
-"""Numbers and tables as text for people."""
+"""Text for people: numbers and tables; and by people: YAML, within limits."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+from head2toe.store.common.errors import DataError
 
 _DASH = "–"  # stands for a number that there is not
+_MOST_YAML = 100_000  # characters: what people write here is a few lines
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -50,3 +54,32 @@ def plus_minus(mean: float | None, stderr: float | None) -> str:
 def interval(ends: Sequence[float] | None) -> str:
     """Write the two ends of an interval with three decimals, None as a dash."""
     return _DASH if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
+
+
+def parse_yaml(text: str, what: str) -> Any:
+    """Parse YAML of a few lines, without aliases: some hundred bytes of nested ones stand for more than memory holds.
+
+    Parameters
+    ----------
+    text : str
+        The document.
+    what : str
+        What a message calls it.
+
+    Raises
+    ------
+    DataError
+        It is no YAML, has aliases, is nested too deeply, or longer than 100,000 characters.
+    """
+    import yaml  # not at the top: `head2toe --help` needs none
+
+    if len(text) > _MOST_YAML:
+        raise DataError(f"can't read {what}: {len(text):,} characters, {_MOST_YAML:,} are the most")
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
+            raise DataError(f"can't read {what}: aliases (*name) are not read here")
+        return yaml.safe_load(text)
+    except RecursionError as error:
+        raise DataError(f"can't read {what}: it is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number or a date that is none
+        raise DataError(f"can't read {what}: {' '.join(str(error).split())[:300]}") from error

@@ -6,10 +6,9 @@ from typing import Protocol
 
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.commits import Commit, Place
-from head2toe.store.format.layout import Spec
+from head2toe.store.format.layout import FORMATS, Spec
 
-FORMATS = ("zarr", "hdf5")
-"""The names of the formats."""
+__all__ = ["FORMATS", "Backend", "backend"]
 
 
 class Backend(Protocol):

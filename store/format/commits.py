@@ -1,14 +1,19 @@
 """Commit records: for each row block, which files hold it, how long they are and what their checksums are."""
 
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.errors import StoreError
+from head2toe.store.common.files import ANOTHER_ROOT, explained
+from head2toe.store.format.damage import damaged
 from head2toe.store.format.key import DTYPES, FORMAT_VERSION
-from head2toe.store.format.layout import Spec, commit_file, damaged, seal_file
+from head2toe.store.format.layout import Spec, commit_file, seal_file
 from head2toe.store.format.records import read_record, write_record
+
+_MOST_AROUND, _MOST_AROUND_LAYER = 1 << 20, 1 << 13  # bytes of a block's file that aren't features: HDF5's metadata
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,24 @@ class BlockFile:
     path: str
     nbytes: int
     crc32c: int
+
+    def fault(self, path: Path) -> str:
+        """Say in a few words why the file in a store's folder can't be what was written; empty if it has its size.
+
+        Raises
+        ------
+        OSError
+            The operating system refuses to say, which is no fault of the file.
+        """
+        try:
+            status = (path / self.path).stat()
+        except FileNotFoundError:
+            return "missing"
+        if not stat.S_ISREG(status.st_mode):
+            return "no regular file"
+        if status.st_size != self.nbytes:
+            return f"truncated or overwritten ({status.st_size} bytes instead of {self.nbytes})"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -129,7 +152,9 @@ class Commit:
             The record is damaged or belongs to another store.
         """
         file = commit_file(path, block)
-        if not file.is_file():
+        with explained(file, ANOTHER_ROOT):
+            present = file.exists()
+        if not present:
             return None
         content = read_record(file)
         rows = spec.block_rows(block)
@@ -140,12 +165,12 @@ class Commit:
                 block=block,
                 files=tuple(BlockFile(str(name), int(size), int(crc)) for name, size, crc in content["files"]),
                 places=tuple(Place(str(name), int(offset), str(dtype)) for name, offset, dtype in content["layers"]),
-                float32_because=dict(content["float32_because"]),
+                float32_because={str(name): str(why) for name, why in content["float32_because"].items()},
                 generation=int(content["generation"]),
                 reused=int(content["reused"]),
             )
             commit._check(spec)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise damaged(file, f"bad or missing field ({error})") from error
         return commit
 
@@ -160,21 +185,30 @@ class Commit:
             nbytes = width * spec.rows_per_block * (2 if place.dtype == "float16" else 4)
             if place.offset < 0 or place.offset + nbytes > sizes[place.file]:
                 raise ValueError(f"{place.file} is too short for its layer")
-        if any(name.startswith("/") or ".." in Path(name).parts for name in sizes):
-            raise ValueError("a file outside the store")
+        for name in sizes:
+            check_inside(name)
+            layers = sum(
+                width * spec.rows_per_block * (2 if place.dtype == "float16" else 4)
+                for place, width in zip(self.places, spec.layers.widths, strict=True)
+                if place.file == name
+            )
+            if not layers <= sizes[name] <= layers + _MOST_AROUND + _MOST_AROUND_LAYER * len(spec.layers):
+                raise ValueError(f"{name} has {sizes[name]} bytes, of which {layers} are features")
 
     def check_sizes(self, path: Path) -> None:
         """Check that every file is there in its full size; raises `StoreError` naming the first that isn't."""
         for file in self.files:
             full_path = path / file.path
-            try:
-                size = full_path.stat().st_size
-            except FileNotFoundError as error:
-                raise damaged(full_path, "missing") from error
-            except OSError as error:
-                raise StoreError(f"{full_path}: {error.strerror}") from error
-            if size != file.nbytes:
-                raise damaged(full_path, f"truncated or overwritten ({size} bytes instead of {file.nbytes})")
+            with explained(full_path, ANOTHER_ROOT):
+                fault = file.fault(path)
+            if fault:
+                raise damaged(full_path, fault)
+
+
+def check_inside(name: str) -> None:
+    """Check that a file named by a record lies in the store's folder; raises `ValueError` if it doesn't."""
+    if not name or name.startswith("/") or ".." in Path(name).parts:
+        raise ValueError(f"{name!r} is outside the store")
 
 
 def read_commits(path: Path, spec: Spec) -> list[Commit]:

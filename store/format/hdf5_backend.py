@@ -9,7 +9,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from head2toe.store.common.files import explained, partial_name, sync_file, sync_folder
+from head2toe.store.common.files import (
+    ANOTHER_ROOT,
+    explained,
+    make_folders,
+    partial_name,
+    share,
+    sync_file,
+    sync_folder,
+)
 from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
 from head2toe.store.format.layout import Spec, folder_name
@@ -26,7 +34,7 @@ class Hdf5Backend:
 
     def create(self, path: Path, spec: Spec) -> None:  # noqa: ARG002
         """Make the folder of the blocks."""
-        (path / BLOCKS).mkdir()
+        make_folders(path / BLOCKS)
         sync_folder(path)
 
     def place(self, spec: Spec, block: int, dtypes: Sequence[str], partial: Callable[[str], Path]) -> tuple[Place, ...]:
@@ -59,7 +67,7 @@ class Hdf5Backend:
         dtypes = layer_dtypes(spec, commits)
         target = path / INDEX
         partial = partial_name(target)
-        with explained(target):
+        with explained(target, ANOTHER_ROOT):
             with h5py.File(partial, "w-", libver=("v110", "v110"), track_order=True) as file:
                 file.attrs.update({"key": spec.key, "identity": canonical(spec.identity)})
                 for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
@@ -68,6 +76,7 @@ class Hdf5Backend:
                     )
                     dataset.attrs["layer"] = name
                     dataset.dims[0].label, dataset.dims[1].label = f"{name} feature", "image"
+            share(partial, target.parent)
             sync_file(partial)
             partial.replace(target)
             sync_folder(target.parent)

@@ -8,15 +8,20 @@ from urllib.parse import quote
 
 import google_crc32c
 from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import explained, write_bytes
-from head2toe.store.format.key import FORMAT_VERSION, store_key
+from head2toe.store.common.files import ANOTHER_ROOT, explained, read_regular, write_bytes
+from head2toe.store.format.damage import damaged, is_key, remedy
+from head2toe.store.format.key import DTYPES, FORMAT_VERSION, store_key
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.records import read_record, write_record
 
 FORMAT_NAME = "head2toe feature store"
 """What every spec begins with."""
 
-_HASH = frozenset("0123456789abcdef")
+FORMATS = ("zarr", "hdf5")
+"""The names of the file formats."""
+
+_MOST_ROWS_PER_BLOCK = 1 << 24
+_WIDEST = 1 << 40  # features of all layers together
 
 
 def store_path(root: Path, key: str) -> Path:
@@ -155,21 +160,18 @@ class Spec:
         """
         content = read_spec_json(path)
         file = images_file(path)
-        with explained(file):
-            raw = file.read_bytes()
+        raw = read_regular(file, remedy=remedy(file, repairable=False), another=ANOTHER_ROOT)
         try:
             spec = cls(
                 key=content["key"],
                 identity=content["identity"],
                 images=tuple(raw.decode("ascii").split()),
-                layers=LayerIndex(
-                    tuple(layer["name"] for layer in content["layers"]),
-                    tuple(layer["width"] for layer in content["layers"]),
-                ),
-                rows_per_block=int(content["rows_per_block"]),
+                layers=_layers(content["layers"]),
+                rows_per_block=content["rows_per_block"],
                 format=content["format"],
                 provenance=content["provenance"],
             )
+            spec._check()
         except (KeyError, TypeError, ValueError, BadRequest) as error:
             raise damaged(spec_file(path), f"bad or missing field {error}", repairable=False) from error
         if google_crc32c.value(raw) != content.get("images_crc32c") or len(spec.images) != content.get("rows"):
@@ -177,6 +179,31 @@ class Spec:
         if store_key(spec.identity, spec.images) != spec.key:
             raise damaged(spec_file(path), "its content doesn't have the key it claims", repairable=False)
         return spec
+
+    def _check(self) -> None:
+        """Check that the fields are what everybody who reads a spec takes them for; raises `ValueError`."""
+        versions = self.provenance.get("versions", {}) if isinstance(self.provenance, dict) else None
+        conditions = {
+            "identity": isinstance(self.identity, dict) and self.identity.get("dtype") in DTYPES,
+            "rows_per_block": type(self.rows_per_block) is int and 1 <= self.rows_per_block <= _MOST_ROWS_PER_BLOCK,
+            "format": self.format in FORMATS,
+            "provenance": isinstance(versions, dict),
+            "images": bool(self.images) and all(map(is_key, self.images)),
+        }
+        if wrong := [name for name, right in conditions.items() if not right]:
+            raise ValueError(", ".join(wrong))
+
+
+def _layers(content: Any) -> LayerIndex:
+    """Make the layers of a spec; raises `ValueError`, `KeyError`, `TypeError` or `BadRequest` if they make no sense."""
+    names, widths = [layer["name"] for layer in content], [layer["width"] for layer in content]
+    if not all(isinstance(name, str) for name in names) or not all(type(width) is int for width in widths):
+        raise ValueError("layers")
+    if not 0 < sum(widths) <= _WIDEST:
+        raise ValueError(f"layers ({sum(widths)} features)")
+    for name in names:
+        folder_name(name)
+    return LayerIndex(tuple(names), tuple(widths))
 
 
 def read_spec_json(path: Path) -> dict[str, Any]:
@@ -188,9 +215,13 @@ def read_spec_json(path: Path) -> dict[str, Any]:
         The folder is not a feature store, the file is damaged, or of a version that can't be read here.
     """
     file = spec_file(path)
-    if not file.is_file():
+    with explained(file, ANOTHER_ROOT):
+        present = file.exists()
+    if not present:
+        if is_key(path.name) and path.is_dir():
+            raise damaged(file, "missing, as after a copy that was cut short", repairable=False)
         raise StoreError(f"{path}: not a feature store (no spec.json); `head2toe store ls` lists those there are")
-    content = read_record(file)
+    content = read_record(file, repairable=False)
     if content.get("format_name") != FORMAT_NAME:
         raise StoreError(f"{file}: not a feature store's; `head2toe store ls` lists those there are")
     version = content.get("format_version")
@@ -212,26 +243,5 @@ def check_images(images: Sequence[str]) -> None:
     if not images:
         raise BadRequest("no images: a feature store needs at least one")
     for image in images:
-        if not isinstance(image, str) or len(image) != 64 or not _HASH.issuperset(image):
+        if not isinstance(image, str) or not is_key(image):
             raise BadRequest(f"image {image!r}: an image is named by the sha256 of its content, 64 hex digits")
-
-
-def damaged(file: Path, what: str, *, repairable: bool = True) -> StoreError:
-    """Make the error that reports a damaged store: the file, what is wrong with it, and what to do.
-
-    Parameters
-    ----------
-    file : Path
-        A file below the store's folder.
-    what : str
-        What is wrong with it, in a few words.
-    repairable : bool
-        Whether extracting again can fill in what is missing; otherwise the store must be removed.
-    """
-    store = next((part for part in file.parts if len(part) == 64 and _HASH.issuperset(part)), "STORE")[:12]
-    remedy = (
-        f"run `head2toe store verify --repair {store}`, then extract again"
-        if repairable
-        else f"remove it with `head2toe store rm {store}` and extract again"
-    )
-    return StoreError(f"{file}: {what}: {remedy}")

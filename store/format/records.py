@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
-from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import read_json, write_json
-
-_REPAIR = "run `head2toe store verify --repair`"
+from head2toe.store.common.files import ANOTHER_ROOT, read_json, write_json
+from head2toe.store.format.damage import damaged, remedy
 
 
 def write_record(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
@@ -20,11 +18,26 @@ def write_record(path: Path, content: Mapping[str, Any], *, exclusive: bool = Fa
     return write_json(path, {**content, "crc32c": _checksum(content)}, exclusive=exclusive)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a record, without its checksum; raises `StoreError` if it isn't what was written."""
-    content = read_json(path, remedy=_REPAIR)
+def read_record(path: Path, *, repairable: bool = True) -> dict[str, Any]:
+    """Read a record, without its checksum.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    repairable : bool
+        Whether extracting again can write it anew; see `damage.remedy`.
+
+    Raises
+    ------
+    Refused
+        It can't be read.
+    Damaged
+        It isn't what was written.
+    """
+    content = read_json(path, remedy=remedy(path, repairable=repairable), another=ANOTHER_ROOT)
     if content.pop("crc32c", None) not in (None, _checksum(content)):
-        raise StoreError(f"{path}: damaged (not what was written): {_REPAIR}")
+        raise damaged(path, "damaged (not what was written)", repairable=repairable)
     return content
 
 

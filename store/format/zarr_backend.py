@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from head2toe.store.common.files import explained, sync_folder, write_bytes
+from head2toe.store.common.files import ANOTHER_ROOT, explained, make_folders, sync_folder, write_bytes
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
 from head2toe.store.format.layout import Spec, folder_name
 from zarr.abc.buffer import Buffer
@@ -29,7 +29,7 @@ class ZarrBackend:
     def create(self, path: Path, spec: Spec) -> None:
         """Make a folder for every layer."""
         for name in spec.layers.names:
-            (path / GROUP / folder_name(name)).mkdir(parents=True)
+            make_folders(path / GROUP / folder_name(name))
         sync_folder(path / GROUP)
 
     def place(self, spec: Spec, block: int, dtypes: Sequence[str], partial: Callable[[str], Path]) -> tuple[Place, ...]:  # noqa: ARG002
@@ -44,7 +44,7 @@ class ZarrBackend:
         """Write every array's zarr.json, and the group's last: before that, nobody can open it."""
         files = _metadata_files(spec, layer_dtypes(spec, commits))
         names = sorted(files, key=len, reverse=True)
-        with explained(path / GROUP):
+        with explained(path / GROUP, ANOTHER_ROOT):
             for name in names:
                 write_bytes(path / GROUP / name, files[name])
         return tuple(f"{GROUP}/{name}" for name in names)

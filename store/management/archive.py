@@ -13,13 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import crc32c, explained, sync_file, sync_folder
+from head2toe.store.common.errors import BadRequest, Damaged, StoreError
+from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, make_folders, sync_file, sync_folder
 from head2toe.store.common.progress import Counter, Progress
-from head2toe.store.format.commits import Commit, Place, read_commits
-from head2toe.store.format.layout import Spec, damaged, folder_name, images_file, spec_file, store_path
+from head2toe.store.format.commits import Commit, read_commits
+from head2toe.store.format.damage import damaged, store_name
+from head2toe.store.format.key import DTYPES
+from head2toe.store.format.layout import Spec, folder_name, store_path
+from head2toe.store.management.archive_files import (
+    archive_damaged,
+    check_sizes,
+    copy_file,
+    file_names,
+    gaps,
+    require_plain,
+)
 from head2toe.store.management.catalogue import TEMPORARY, Catalogue
-from head2toe.store.management.verify import verify
+from head2toe.store.management.verify import index_files, verify
 from head2toe.store.reading.feature_store import FeatureStore
 from zarr.codecs import BloscCodec, TransposeCodec
 
@@ -95,28 +105,46 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
         The folder is not an archive, or one of a newer version, or a damaged one, or the root can't be written.
     """
     source = Path(source).absolute()
+    require_plain(source)
     group = _open(source)
-    spec = Spec.read(source / _AROUND)
-    commits = read_commits(source / _AROUND, spec)
+    around = source / _AROUND
+    try:
+        spec = Spec.read(around)
+        commits = read_commits(around, spec)
+        records = file_names(around, spec, commits)
+        for commit in commits:
+            check_sizes(around, spec, commit)
+    except Damaged as error:
+        raise archive_damaged(source, f"{error.file.relative_to(source)}: {error.what}") from error
     path = store_path(catalogue.root, spec.key)
-    if spec_file(path).is_file():
-        raise BadRequest(f"{path}: this store is there already; `head2toe store rm {spec.key[:12]}` removes it")
+    if path.is_dir() or path.is_symlink():
+        raise BadRequest(f"{path}: this store is there already; `head2toe store rm {store_name(path)}` removes it")
     temporary = catalogue.root / f"{TEMPORARY}{uuid.uuid4().hex}"
-    with explained(catalogue.root):
+    with explained(catalogue.root, ANOTHER_ROOT):
         try:
-            shutil.copytree(source / _AROUND, temporary)
-            (temporary / "lock").mkdir()
+            make_folders(temporary / "lock")
+            for name in records:
+                copy_file(around, name, temporary)
             counter = Counter(progress, len(commits) * len(spec.layers))
             for commit in commits:
                 _restore_block(group, spec, commit, temporary, counter)
+            _check_index(source, temporary)
             for file in temporary.rglob("*"):
                 (sync_folder if file.is_dir() else sync_file)(file)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
             temporary.rename(path)
             sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return FeatureStore.open(path)
+
+
+def _check_index(source: Path, path: Path) -> None:
+    """Check the format's metadata of a store that was put together; blocks are checked as they are."""
+    for file in index_files(path):
+        fault = file.fault(path) or ("" if crc32c(path / file.path) == file.crc32c else "differs from its record")
+        if fault:
+            raise archive_damaged(source, f"{file.path}: {fault}")
 
 
 def _write_arrays(store: FeatureStore, target: Path, progress: Progress | None) -> None:
@@ -155,44 +183,24 @@ def _write_arrays(store: FeatureStore, target: Path, progress: Progress | None) 
 def _write_around(store: FeatureStore, target: Path) -> None:
     """Write everything else: small files as they are, and of data files what isn't inside a layer."""
     data = {file.path: commit for commit in store.commits for file in commit.files}
-    for file in (images_file(store.path), spec_file(store.path), *sorted(store.path.rglob("*"))):
-        relative = file.relative_to(store.path)
-        if not file.is_file() or relative.parts[0] == "lock":
-            continue
-        copy = target / relative
+    for name in file_names(store.path, store.spec, store.commits):
+        file, copy = store.path / name, target / name
         copy.parent.mkdir(parents=True, exist_ok=True)
-        commit = data.get(relative.as_posix())
+        commit = data.get(name)
         if commit is None:
             shutil.copyfile(file, copy)
             continue
         with file.open("rb") as whole, copy.open("wb") as around:
-            for start, stop in _gaps(store.spec, commit, relative.as_posix()):
+            for start, stop in gaps(store.spec, commit, name):
                 whole.seek(start)
                 around.write(whole.read(stop - start))
-
-
-def _gaps(spec: Spec, commit: Commit, name: str) -> list[tuple[int, int]]:
-    """List the byte ranges [start, stop) of a data file that no layer covers, in order."""
-    size = next(file.nbytes for file in commit.files if file.path == name)
-    covered = sorted(
-        (place.offset, place.offset + _layer_bytes(spec, place, width))
-        for place, width in zip(commit.places, spec.layers.widths, strict=True)
-        if place.file == name
-    )
-    starts = [0, *(stop for _, stop in covered)]
-    stops = [*(start for start, _ in covered), size]
-    return [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
-
-
-def _layer_bytes(spec: Spec, place: Place, width: int) -> int:
-    return width * spec.rows_per_block * np.dtype(place.dtype).itemsize
 
 
 def _open(source: Path) -> zarr.Group:
     """Open the zarr group of an archive; raises `StoreError` if there is none that can be read here."""
     try:
         group = zarr.open_group(source / _FEATURES, mode="r", zarr_format=3)
-    except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{source}: not an archive of a feature store; `head2toe store export` makes one") from error
     if group.attrs.get("format_name") != ARCHIVE_NAME:
         raise StoreError(f"{source}: not an archive of a feature store; `head2toe store export` makes one")
@@ -208,7 +216,7 @@ def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, co
         full_path = path / file.path
         around = full_path.read_bytes()
         with full_path.open("wb") as out:
-            for start, stop in _gaps(spec, commit, file.path):
+            for start, stop in gaps(spec, commit, file.path):
                 out.seek(start)
                 out.write(around[: stop - start])
                 around = around[stop - start :]
@@ -219,9 +227,7 @@ def _restore_block(group: zarr.Group, spec: Spec, commit: Commit, path: Path, co
                         out.write(piece.data)
                     counter.add()
         if full_path.stat().st_size != file.nbytes or crc32c(full_path) != file.crc32c:
-            raise StoreError(
-                f"{group.store_path}: the archive is damaged ({file.path} differs from its record): get it anew"
-            )
+            raise archive_damaged(group.store_path, f"{file.path} differs from its record")
 
 
 @contextmanager
@@ -231,15 +237,19 @@ def _decoded(group: zarr.Group, name: str) -> Iterator[None]:
         yield
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise StoreError(f"{group.store_path}: the archive is damaged ({name}, {reason}): get it anew") from error
+        raise archive_damaged(group.store_path, f"{name}, {reason}") from error
 
 
 def _pieces(group: zarr.Group, spec: Spec, block: int, name: str, width: int) -> Iterator[np.ndarray]:
     """Yield a layer of a block as it lies on disk, some features at a time, padded with zeros as it was written."""
     rows = spec.block_rows(block)
+    inner = min(_SMALL, width)
     with _decoded(group, name):
         array = group[folder_name(name)]
-        inner = array.chunks[1]
+        if (array.shape, array.chunks) != ((spec.n_rows, width), (spec.rows_per_block, inner)):
+            raise ValueError(f"shape {array.shape} in chunks of {array.chunks}")
+        if array.dtype not in DTYPES:
+            raise ValueError(f"dtype {array.dtype}")
     at_once = inner * max(1, _TILE // (inner * spec.rows_per_block))
     for start in range(0, width, at_once):
         stop = min(start + at_once, width)

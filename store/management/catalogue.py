@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from head2toe.store.common.errors import BadRequest, StoreError
-from head2toe.store.common.files import expanded, explained, sync_folder
+from head2toe.store.common.files import ANOTHER_ROOT, expanded, explained, make_folders, sync_folder
 from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.backends import FORMATS, backend
+from head2toe.store.format.damage import damaged, default_root, is_key, remedy
 from head2toe.store.format.key import DTYPES, default_rows_per_block, differing_fields, store_key, unique
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import (
@@ -24,11 +24,9 @@ from head2toe.store.format.layout import (
     store_path,
 )
 from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.writing.file_system import require_access, require_file_system
 from head2toe.store.writing.space import remaining, require_space
 from head2toe.store.writing.writer import StoreWriter
-
-ENVIRONMENT = "HEAD2TOE_STORE"
-"""The environment's variable that names the root."""
 
 TEMPORARY = "tmp."
 """How the names of folders below the root begin that are being made or removed."""
@@ -49,11 +47,10 @@ class Catalogue:
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        chosen = root or os.environ.get(ENVIRONMENT) or platformdirs.user_cache_path("head2toe") / "stores"
-        self.root = expanded(chosen).absolute()
+        self.root = expanded(root).absolute() if root else default_root()
 
     def paths(self) -> Iterator[Path]:
-        """Yield the folders of all stores, finished or not, in the order of their keys.
+        """Yield the folders of all stores, finished or not, damaged or not, and links to such, in the order of keys.
 
         Raises
         ------
@@ -61,11 +58,11 @@ class Catalogue:
             The root is there and can't be read, which must not pass for one without stores.
         """
         if self.root.exists():
-            with explained(self.root):
+            with explained(self.root, ANOTHER_ROOT):
                 os.scandir(self.root).close()
-        for file in sorted(self.root.glob("??/*/spec.json")):
-            if len(file.parent.name) == 64:
-                yield file.parent
+        for path in sorted(self.root.glob("??/*")):
+            if is_key(path.name) and (path.is_symlink() or path.is_dir()):
+                yield path
 
     def find(self, identity: Mapping[str, Any], images: Sequence[str]) -> FeatureStore | None:
         """Find a complete store with this identity that holds all these images; the smallest, if there are several.
@@ -176,16 +173,22 @@ class Catalogue:
         """
         spec = _spec(identity, images, layers, format, provenance or {}, rows_per_block)
         path = store_path(self.root, spec.key)
-        if not spec_file(path).is_file():
+        with explained(path, ANOTHER_ROOT):
+            present = path.exists()
+        if not present:
+            require_space(self.root, [remaining(spec, range(spec.n_blocks))])
             _create(self.root, path, spec)
         existing = Spec.read(path)
         if existing.layers != spec.layers:
             raise StoreError(
-                f"{path}: has other layers than asked for, under the same identity: remove it and extract again"
+                f"{path}: has other layers than asked for, under the same identity: {remedy(path, repairable=False)}"
             )
         if seal_file(path).is_file():
             FeatureStore.open(path)  # a damaged one is reported, not written over
             return StoreWriter(path, existing)
+        if present:
+            require_access([path / "commit", path / "lock"])
+            require_file_system(path / "lock")
         writer = StoreWriter(path, existing, list(self._siblings(identity, spec)))
         require_space(self.root, [remaining(existing, writer.pending())])
         return writer
@@ -194,10 +197,10 @@ class Catalogue:
         """Yield the folders of complete stores with this identity."""
         wanted = canonical(identity)
         for path in self.paths():
-            if not seal_file(path).is_file():
-                continue
             try:
-                content = read_spec_json(path)
+                with explained(path, ANOTHER_ROOT):
+                    complete = seal_file(path).is_file()
+                content = read_spec_json(path) if complete else {}
             except StoreError:  # a damaged or newer store is no match; `ls` and `verify` report it
                 continue
             if canonical(content.get("identity")) == wanted:
@@ -243,17 +246,21 @@ def _create(root: Path, path: Path, spec: Spec) -> None:
 
     If several processes do so at once, one of them gives the store its name, and the others use its folder.
     """
-    with explained(root):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with explained(root, ANOTHER_ROOT):
+        make_folders(path.parent)
+        require_access([path.parent])
         temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
             for name in ("commit", "lock"):
-                (temporary / name).mkdir(parents=True)
+                make_folders(temporary / name)
+            require_file_system(temporary / "lock")
             backend(spec.format).create(temporary, spec)
             spec.write(temporary)
             try:
                 temporary.rename(path)
             except OSError:
+                if path.is_symlink():
+                    raise damaged(path, "is a link to nothing", repairable=False) from None
                 if not spec_file(path).is_file():
                     raise
         finally:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from head2toe.store.common.text import days, readable, table
+from head2toe.store.format.damage import store_name
 from head2toe.store.format.key import flatten
 from head2toe.store.management.maintenance import Collected, Entry, Info
 from head2toe.store.management.verify import Verification
@@ -98,10 +99,13 @@ def verification_text(verification: Verification) -> str:
     lines += [f"  {fault.file}: {fault.what}" for fault in faults]
     if verification.pending:
         lines.append(f"  unfinished: row blocks to extract: {len(verification.pending)}; run the extraction again")
-    if faults and verification.repaired:
+    if any(fault.unreadable for fault in faults):
+        lines.append("  what can't be read just now stays as it is, for it may be whole: see to it, and verify again")
+    if verification.repaired:
         lines.append("  bad blocks are marked: the next extraction of these images writes them anew")
-    elif faults:
-        lines.append("  --repair marks the bad blocks for extraction anew")
+    elif verification.damage:
+        command = f"`head2toe store verify --repair {store_name(verification.path)}`"
+        lines.append(f"  {command} marks the bad blocks for extraction anew")
     return "\n".join(lines)
 
 

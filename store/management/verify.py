@@ -4,15 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import crc32c, explained, sync_folder
+from head2toe.store.common.errors import Damaged, StoreError
+from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, in_words, sync_folder
 from head2toe.store.common.progress import Counter, Progress
 from head2toe.store.format.backends import backend
-from head2toe.store.format.commits import BlockFile, Commit
+from head2toe.store.format.commits import BlockFile, Commit, check_inside
+from head2toe.store.format.damage import damaged
 from head2toe.store.format.layout import Spec, commit_file, seal_file
 from head2toe.store.format.records import read_record
 from head2toe.store.reading.store_lock import lock_exclusive, lock_shared
 from head2toe.store.writing.seal import seal
+
+_MOST_INDEX = 1 << 28  # bytes of a metadata file
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,14 @@ class Fault:
         What is wrong with it, in a few words.
     block : int or None
         The row block that it belongs to; None for metadata, which is written anew without an extraction.
+    unreadable : bool
+        Whether the operating system refuses to show it just now: what it holds isn't known, and it isn't repaired.
     """
 
     file: Path
     what: str
     block: int | None
+    unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,12 @@ class Verification:
     @property
     def bad_blocks(self) -> tuple[int, ...]:
         """Row blocks to be extracted anew, in order."""
-        return tuple(sorted({fault.block for fault in self.faults if fault.block is not None}))
+        return tuple(sorted({fault.block for fault in self.damage if fault.block is not None}))
+
+    @property
+    def damage(self) -> tuple[Fault, ...]:
+        """The faults that repairing mends: all but what can't be read just now."""
+        return tuple(fault for fault in self.faults if not fault.unreadable)
 
 
 def verify(path: Path, *, repair: bool = False, progress: Progress | None = None) -> Verification:
@@ -89,18 +100,18 @@ def verify(path: Path, *, repair: bool = False, progress: Progress | None = None
         The folder is not a store, or one of a newer version, its spec is damaged, or (to repair) it is in use.
     """
     path = Path(path).absolute()
-    with explained(path):
+    with explained(path, ANOTHER_ROOT):
         spec, lock = Spec.read(path), lock_shared(path)
         try:
             verification = _check(path, spec, progress)
         finally:
             if lock is not None:
                 lock.release()
-        if not (repair and verification.faults):
+        if not (repair and verification.damage):
             return verification
         with lock_exclusive(path):
             _mark(path, spec, verification.bad_blocks)
-        if verification.complete and not verification.bad_blocks:
+        if verification.complete and not verification.bad_blocks and verification.damage == verification.faults:
             seal(path, spec)  # nothing but the format's metadata was bad
     return replace(verification, repaired=True)
 
@@ -114,8 +125,8 @@ def _check(path: Path, spec: Spec, progress: Progress | None) -> Verification:
     for block in range(spec.n_blocks):
         try:
             commit = Commit.read(path, spec, block)
-        except StoreError:
-            faults.append(Fault(commit_file(path, block), "damaged", block))
+        except StoreError as error:
+            faults.append(_fault_of_record(commit_file(path, block), error, block))
             continue
         if commit is not None:
             files.extend((file, block) for file in commit.files)
@@ -125,22 +136,34 @@ def _check(path: Path, spec: Spec, progress: Progress | None) -> Verification:
             pending.append(block)
     if complete:
         try:
-            files.extend((file, None) for file in _index_files(path))
-        except StoreError:
-            faults.append(Fault(seal_file(path), "damaged", None))
+            files.extend((file, None) for file in index_files(path))
+        except StoreError as error:
+            faults.append(_fault_of_record(seal_file(path), error, None))
     faults += _compare(path, files, progress)
     faults.sort(key=lambda fault: spec.n_blocks if fault.block is None else fault.block)
     nbytes = sum(file.nbytes for file, _ in files)
     return Verification(path, spec.key, complete, len(files), nbytes, tuple(pending), tuple(faults))
 
 
-def _index_files(path: Path) -> list[BlockFile]:
+def _fault_of_record(file: Path, error: StoreError, block: int | None) -> Fault:
+    """Make a fault of what was raised when a record was read."""
+    if isinstance(error, Damaged):
+        return Fault(file, error.what, block)
+    return Fault(file, str(error).removeprefix(f"{file}: "), block, unreadable=True)
+
+
+def index_files(path: Path) -> list[BlockFile]:
     """List the metadata files that sealing wrote; raises `StoreError` if their record is damaged."""
     content = read_record(seal_file(path))
     try:
-        return [BlockFile(str(name), int(size), int(crc)) for name, size, crc in content["index"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{seal_file(path)}: damaged") from error
+        files = [BlockFile(str(name), int(size), int(crc)) for name, size, crc in content["index"]]
+        for file in files:
+            check_inside(file.path)
+            if file.nbytes > _MOST_INDEX:
+                raise ValueError(f"{file.path} of {file.nbytes} bytes")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise damaged(seal_file(path), f"bad or missing field ({error})") from error
+    return files
 
 
 def _compare(path: Path, files: list[tuple[BlockFile, int | None]], progress: Progress | None) -> Iterator[Fault]:
@@ -149,13 +172,13 @@ def _compare(path: Path, files: list[tuple[BlockFile, int | None]], progress: Pr
     for file, block in files:
         full_path = path / file.path
         try:
-            size = full_path.stat().st_size
-            if size != file.nbytes:
-                yield Fault(full_path, f"{size} bytes instead of {file.nbytes}", block)
-            elif crc32c(full_path, counter.add) != file.crc32c:
-                yield Fault(full_path, "the content isn't what was written (CRC-32C)", block)
+            fault = file.fault(path)
+            if not fault and crc32c(full_path, counter.add) != file.crc32c:
+                fault = "the content isn't what was written (CRC-32C)"
+            if fault:
+                yield Fault(full_path, fault, block)
         except OSError as error:
-            yield Fault(full_path, "missing" if isinstance(error, FileNotFoundError) else str(error.strerror), block)
+            yield Fault(full_path, in_words(error, full_path).removeprefix(f"{full_path}: "), block, unreadable=True)
 
 
 def _mark(path: Path, spec: Spec, bad_blocks: Sequence[int]) -> None:

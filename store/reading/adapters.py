@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import dask.array
     import xarray
 
+_CHUNK_BYTES = 1 << 24  # of an xarray's chunk
+
 
 class RowDataset:
     """Images as rows, in the store's order: what torch's DataLoader takes for a map-style data set.
@@ -51,22 +53,30 @@ def to_dask(store: FeatureStore) -> "dask.array.Array":
         dask isn't installed.
     """
     try:
-        import dask
-        import dask.array as da
+        import dask.array  # noqa: F401
     except ImportError as error:
         raise MissingExtra("a dask array needs dask: pip install 'head2toe[arrays]'") from error
+    return _lazy(store, store.layers.offsets.tolist())
+
+
+def _lazy(store: FeatureStore, bounds: list[int]) -> "dask.array.Array":
+    """Make the array of `to_dask` in chunks of features, each from one of the bounds to the next."""
+    import dask
+    import dask.array as da
+
     design = DesignMatrix.of([store], store.images)
 
-    def layer(start: int, stop: int) -> Any:
+    def chunk(start: int, stop: int) -> Any:
         read = dask.delayed(design.columns)(np.arange(start, stop))
         return da.from_delayed(read, (stop - start, store.n_rows), np.float32)
 
-    offsets = store.layers.offsets.tolist()
-    return da.concatenate([layer(start, stop) for start, stop in pairwise(offsets)])
+    return da.concatenate([chunk(start, stop) for start, stop in pairwise(bounds)])
 
 
 def to_xarray(store: FeatureStore) -> "xarray.DataArray":
-    """Make the array of `to_dask` with names: dimensions `feature` (coordinate `layer`) and `image` (its sha256).
+    """Make a lazy array, as `to_dask`, with names: dimensions `feature` (coordinate `layer`) and `image` (its sha256).
+
+    Its chunks are of equal size, as `to_zarr` demands, and may cross layers.
 
     Raises
     ------
@@ -74,9 +84,12 @@ def to_xarray(store: FeatureStore) -> "xarray.DataArray":
         xarray or dask isn't installed.
     """
     try:
+        import dask.array  # noqa: F401
         import xarray
     except ImportError as error:
         raise MissingExtra("an xarray needs xarray: pip install 'head2toe[arrays]'") from error
     layers = np.repeat(np.asarray(store.layers.names), store.layers.widths)
     coordinates = {"layer": ("feature", layers), "image": list(store.images)}
-    return xarray.DataArray(to_dask(store), dims=("feature", "image"), coords=coordinates, name="features")
+    at_once = max(1, _CHUNK_BYTES // (4 * store.n_rows))
+    array = _lazy(store, [*range(0, store.layers.n_features, at_once), store.layers.n_features])
+    return xarray.DataArray(array, dims=("feature", "image"), coords=coordinates, name="features")

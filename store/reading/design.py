@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
+from head2toe.store.reading.mapping import RunningChecksum
 from head2toe.store.reading.row_map import as_slice
 
 DEFAULT_BYTES = 1 << 26
@@ -97,6 +98,12 @@ class StoredFeatures(Protocol):
 
     def block(self, layer: int, block: int, *, sparse: bool = False) -> np.ndarray:
         """Map a layer's row block as it lies on disk: (width, R), read-only."""
+
+    def check(self, layer: int, block: int) -> None:
+        """Compare a layer's row block with its checksum, once in this process; raises `StoreError` if they differ."""
+
+    def running_checksum(self, layer: int, block: int) -> "RunningChecksum | None":
+        """Begin to check a layer's row block that is about to be read in order; None if there is nothing to do."""
 
     def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
         """Have features [start, stop) of a layer's row block fetched in the background."""

@@ -19,6 +19,7 @@ from head2toe.store.reading.design import (
     overlap,
     read_only,
 )
+from head2toe.store.reading.mapping import RunningChecksum
 from head2toe.store.reading.row_map import RowMap, Segment, as_slice
 
 __all__ = ["DEFAULT_BYTES", "ArrayDesign", "Block", "Design", "DesignMatrix", "Span"]
@@ -130,10 +131,12 @@ class DesignMatrix:
         Raises
         ------
         StoreError
-            A file is missing or not of its size.
+            A file is missing, not of its size, or not what was written: its checksum is computed as it goes by, the
+            first time in a process.
         """
-        buffer = _Buffer()
+        buffer, checks = _Buffer(), _Checks()
         for tile in _reading_ahead(self._tiles(max_bytes, within)):
+            checks.take(tile)
             values = _mapped_view(tile)
             if values is None:
                 values = buffer.get(tile.stop - tile.start, self._n_rows)
@@ -149,7 +152,8 @@ class DesignMatrix:
         BadRequest
             A column that isn't there.
         StoreError
-            A file is missing or not of its size.
+            A file is missing or not of its size; or, where a quarter of a layer's features or more are asked for, not
+            what was written.
         """
         wanted = checked_indices(indices, self.layers.n_features, "column")
         out = np.empty((len(wanted), self._n_rows), np.float32)
@@ -175,6 +179,31 @@ class DesignMatrix:
             first, last = overlap((offset, end), within)
             for start, stop in _ranges((first - offset, last - offset), self._n_rows, max_bytes, copied):
                 yield _Tile(part, layer, offset, start, stop)
+
+
+class _Checks:
+    """Compares what a stream reads with its checksums, which are computed on the way.
+
+    A layer of which a stream reads the beginning is checked as it goes by. Of one that it enters further on, as one of
+    several threads, the whole file is checked first. What this process has checked before is not checked again.
+    """
+
+    def __init__(self) -> None:
+        self._source: tuple[int, int] | None = None
+        self._running: dict[int, RunningChecksum] = {}
+
+    def take(self, tile: _Tile) -> None:
+        """Check the row blocks of the next tile; raises `StoreError` where one ends that isn't what was written."""
+        store, blocks = tile.part.store, [segment.block for segment in tile.part.row_map.segments]
+        if self._source != (id(tile.part), tile.layer):
+            self._source, self._running = (id(tile.part), tile.layer), {}
+            for block in blocks:
+                if tile.start:
+                    store.check(tile.layer, block)
+                elif (running := store.running_checksum(tile.layer, block)) is not None:
+                    self._running[block] = running
+        for block, running in self._running.items():
+            running.add(store.block(tile.layer, block)[tile.start : tile.stop])
 
 
 class _Buffer:
@@ -237,8 +266,11 @@ def _assign(out: np.ndarray, segment: Segment, values: np.ndarray) -> None:
 def _gather(part: _Part, layer: int, features: np.ndarray, out: np.ndarray) -> None:
     """Copy some features of a layer, of all rows, into `out`."""
     wanted = as_slice(features)
-    sparse = not isinstance(wanted, slice) and len(features) < _DENSE * part.store.layers.widths[layer]
+    dense = len(features) >= _DENSE * part.store.layers.widths[layer]
+    sparse = not dense and not isinstance(wanted, slice)
     for segment in part.row_map.segments:
+        if dense:
+            part.store.check(layer, segment.block)
         block = part.store.block(layer, segment.block, sparse=sparse)
         values = block[wanted] if isinstance(wanted, slice) else block.take(wanted, axis=0)
         _assign(out, segment, _rows(values, segment))

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from head2toe.store.common.errors import DataError, StoreError
-from head2toe.store.common.files import Lock
 from head2toe.store.format.commits import Commit, layer_dtypes, read_commits
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec, read_spec_json, seal_file
 from head2toe.store.reading import mapping
 from head2toe.store.reading.design import DEFAULT_BYTES, Block, Span
 from head2toe.store.reading.design_matrix import DesignMatrix
-from head2toe.store.reading.store_lock import lock_shared
+from head2toe.store.reading.store_lock import Lock, lock_shared
 from numpy.typing import ArrayLike
 
 
@@ -55,7 +54,7 @@ class FeatureStore:
         self.n_rows = spec.n_rows
         self.rows_per_block = spec.rows_per_block
         self._lock = lock
-        self._sizes = [{file.path: file.nbytes for file in commit.files} for commit in commits]
+        self._records = [{file.path: file for file in commit.files} for commit in commits]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Have another process (a worker of torch's DataLoader) open the store itself, for a lock can't be sent."""
@@ -214,8 +213,31 @@ class FeatureStore:
         """
         place = self.commits[block].places[layer]
         shape = (self.layers.widths[layer], self.spec.rows_per_block)
-        nbytes = self._sizes[block][place.file]
+        nbytes = self._records[block][place.file].nbytes
         return mapping.view(self.path / place.file, nbytes, place.offset, shape, place.dtype, sparse=sparse)
+
+    def check(self, layer: int, block: int) -> None:
+        """Compare the whole file that a layer's row block lies in with its checksum, once in this process.
+
+        Raises
+        ------
+        StoreError
+            It is missing, can't be read, or isn't what was written.
+        """
+        record = self._records[block][self.commits[block].places[layer].file]
+        mapping.check(self.path / record.path, record.crc32c, block)
+
+    def running_checksum(self, layer: int, block: int) -> "mapping.RunningChecksum | None":
+        """Begin to check a layer's row block, which is about to be read in order; None if that is done.
+
+        A block that shares its file with others, as in HDF5, is checked at once, with all of the file.
+        """
+        place = self.commits[block].places[layer]
+        record = self._records[block][place.file]
+        if len(self.commits[block].places_of(place.file)) > 1 or place.offset:
+            self.check(layer, block)
+            return None
+        return mapping.running(self.path / record.path, record.nbytes, record.crc32c, block)
 
     def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
         """Have the kernel fetch features [start, stop) of a layer's row block in the background."""

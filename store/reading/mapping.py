@@ -1,4 +1,4 @@
-"""Files mapped into memory: a small cache of read-only maps, and hints to the kernel.
+"""Files mapped into memory: a small cache of read-only maps, checksums of what is read, and hints to the kernel.
 
 Python's `mmap` keeps a file descriptor for as long as it lives, so a map for every file of every store would run out of
 them: as many are kept as a quarter of the descriptors this process may have. An evicted map lives on for as long as a
@@ -12,9 +12,10 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
-from head2toe.store.common.files import explained
-from head2toe.store.format.layout import damaged
+from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained
+from head2toe.store.format.damage import damaged
 
 _CAPACITY = max(16, min(1024, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
 _WILLNEED = getattr(os, "POSIX_FADV_WILLNEED", None)  # hints are absent on some platforms, and then aren't given
@@ -22,6 +23,16 @@ _RANDOM = getattr(mmap, "MADV_RANDOM", None)
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
 _cache: "OrderedDict[tuple[str, int, int, bool], mmap.mmap]" = OrderedDict()
 _lock = threading.Lock()
+_whole: set[tuple[str, int, int, int, int]] = set()  # files whose content this process has compared with its checksum
+
+
+def _after_fork() -> None:
+    """Give a forked process a lock of its own: another thread may have held it when the process was forked."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def mapped(path: Path, nbytes: int, *, sparse: bool = False) -> mmap.mmap:
@@ -54,7 +65,7 @@ def mapped(path: Path, nbytes: int, *, sparse: bool = False) -> mmap.mmap:
         if name in _cache:
             _cache.move_to_end(name)
             return _cache[name]
-    with explained(path), path.open("rb", buffering=0) as file:
+    with explained(path, ANOTHER_ROOT), path.open("rb", buffering=0) as file:
         if os.fstat(file.fileno()).st_size != nbytes:
             raise damaged(path, "changed while it was being opened")
         view = mmap.mmap(file.fileno(), nbytes, access=mmap.ACCESS_READ)
@@ -93,6 +104,62 @@ def view(
     return np.frombuffer(file, kind, shape[0] * shape[1], offset).reshape(shape)
 
 
+def _identity(path: Path) -> tuple[str, int, int, int, int]:
+    """Return what changes when a file's content does: if it is the same, what was checked needn't be checked again."""
+    with explained(path, ANOTHER_ROOT):
+        status = path.stat()
+    return os.fspath(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def check(path: Path, crc: int, block: int) -> None:
+    """Compare a whole file with its checksum, once in this process for as long as the file stays as it is.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    crc : int
+        Its CRC-32C.
+    block : int
+        The number of the row block that it holds, or a layer of which.
+
+    Raises
+    ------
+    Damaged
+        It isn't what was written.
+    """
+    if (name := _identity(path)) not in _whole:
+        with explained(path, ANOTHER_ROOT):
+            _conclude(path, name, crc32c(path) == crc, block)
+
+
+def running(path: Path, nbytes: int, crc: int, block: int) -> "RunningChecksum | None":
+    """Begin to compare a file with its checksum while it is read; None if this process has done so already."""
+    name = _identity(path)
+    return None if name in _whole else RunningChecksum(path, name, nbytes, crc, block)
+
+
+class RunningChecksum:
+    """The checksum of a file that is read in order, piece by piece. `running` makes one."""
+
+    def __init__(self, path: Path, name: tuple[str, int, int, int, int], nbytes: int, crc: int, block: int) -> None:
+        self._path, self._name, self._left, self._expected, self._block = path, name, nbytes, crc, block
+        self._crc = 0
+
+    def add(self, piece: np.ndarray) -> None:
+        """Take the next piece, a C-contiguous array; raises `Damaged` if it was the last and the sum is another."""
+        self._crc = google_crc32c.extend(self._crc, piece)
+        self._left -= piece.nbytes
+        if self._left == 0:
+            _conclude(self._path, self._name, self._crc == self._expected, self._block)
+
+
+def _conclude(path: Path, name: tuple[str, int, int, int, int], same: bool, block: int) -> None:
+    if not same:
+        raise damaged(path, f"row block {block}: the content isn't what was written (CRC-32C)")
+    _whole.add(name)
+
+
 def read_ahead(path: Path, start: int, stop: int) -> None:
     """Ask the kernel to fetch bytes [start, stop) of a file in the background, unless they are in memory already.
 
@@ -105,7 +172,7 @@ def read_ahead(path: Path, start: int, stop: int) -> None:
     """
     if _WILLNEED is None:
         return
-    with explained(path):
+    with explained(path, ANOTHER_ROOT):
         fd = os.open(path, os.O_RDONLY)
         try:
             if not all(_is_cached(fd, at) for at in (start, (start + stop) // 2, stop - 1)):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from head2toe.store.common.files import crc32c, explained, partial_name, preallocate, sync_folder
+from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, partial_name, preallocate, share, sync_folder
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import BlockFile, Commit, Place
 from head2toe.store.format.layer_index import LayerIndex
@@ -41,7 +41,7 @@ class Staging:
 
     def __init__(self, folder: Path, layers: LayerIndex, n_rows: int) -> None:
         self._layers = layers
-        with explained(folder), tempfile.TemporaryFile(dir=folder) as file:
+        with explained(folder, ANOTHER_ROOT), tempfile.TemporaryFile(dir=folder) as file:
             nbytes = layers.n_features * n_rows * 4
             preallocate(file.fileno(), nbytes)
             self._map = mmap.mmap(file.fileno(), nbytes)
@@ -128,6 +128,7 @@ def _write_file(
     """Write the layers that lie in one file, by plain writes: on a full disk a mapped write would kill the process."""
     fd = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
+        share(fd, file.parent)
         for place, name in layers:
             values = layer(name)
             stride = rows_per_block * np.dtype(place.dtype).itemsize

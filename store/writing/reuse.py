@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from head2toe.store.common.errors import StoreError
 from head2toe.store.format.layout import Spec
 from head2toe.store.reading.feature_store import FeatureStore
-from head2toe.store.reading.row_map import RowMap
+from head2toe.store.reading.row_map import RowMap, Segment
 from head2toe.store.writing.block_file import Staging
 
 
@@ -59,16 +60,23 @@ class Reuse:
         Returns
         -------
         (len(rows),) bool array
-            Which rows were copied.
+            Which rows were copied. Those that a damaged block of a sibling holds are not.
         """
-        sibling, row = self.sibling[rows.start : rows.stop], self.row[rows.start : rows.stop]
+        sibling, row = self.sibling[rows.start : rows.stop].copy(), self.row[rows.start : rows.stop]
         for number in np.unique(sibling[sibling >= 0]):
             store = self.siblings[number]
-            copied = np.flatnonzero(sibling == number)
-            row_map = RowMap.of(row[copied], store.spec.rows_per_block)
-            for layer, name in enumerate(store.layers.names):
-                target = staging.layer(name)
-                for segment in row_map.segments:
-                    values = store.block(layer, segment.block)[:, segment.source]
-                    target[:, copied[segment.target]] = values
+            wanted = np.flatnonzero(sibling == number)
+            for segment in RowMap.of(row[wanted], store.spec.rows_per_block).segments:
+                targets = wanted[segment.target]
+                try:
+                    _copy(store, segment, targets, staging)
+                except StoreError:  # `verify` reports it; extracting is always possible
+                    sibling[targets] = -1
         return sibling >= 0
+
+
+def _copy(store: FeatureStore, segment: Segment, targets: np.ndarray, staging: Staging) -> None:
+    """Copy rows of one block, all layers; raises `StoreError` if the block isn't what was written."""
+    for layer, name in enumerate(store.layers.names):
+        store.check(layer, segment.block)
+        staging.layer(name)[:, targets] = store.block(layer, segment.block)[:, segment.source]

@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from head2toe.store.common.files import PARTIAL, Lock, crc32c, explained
+from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, crc32c, explained
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit, read_commits
 from head2toe.store.format.key import FORMAT_VERSION
 from head2toe.store.format.layout import Spec, lock_file, seal_file
 from head2toe.store.format.records import write_record
-from head2toe.store.reading.mapping import view
+from head2toe.store.reading.mapping import check, view
+from head2toe.store.reading.store_lock import Lock, holder
 from head2toe.store.writing.block_file import sync_folders, write_block
+from head2toe.store.writing.waiting import Waiting
 
 _WIDE = ".wide"
 
@@ -34,9 +36,10 @@ def seal(path: Path, spec: Spec) -> None:
     if seal_file(path).is_file():
         return
     read_commits(path, spec)  # complain before waiting
-    with explained(path):
-        lock = Lock.take(lock_file(path, "seal"), wait=True)
-        assert lock is not None  # it waited
+    with explained(path, ANOTHER_ROOT):
+        file, waiting = lock_file(path, "seal"), Waiting()
+        while (lock := Lock.take(file)) is None:
+            waiting.pause(0.1, lambda: f"store {spec.key[:12]} to be sealed by {holder(file)}")
         with lock:
             if seal_file(path).is_file():
                 return
@@ -66,15 +69,18 @@ def _widen(path: Path, spec: Spec, commit: Commit, dtypes: list[str]) -> None:
     if files that stand beside the old ones are as long as the record says, just the renaming is left to do.
     """
     places = dict(zip(spec.layers.names, commit.places, strict=True))
-    sizes = {file.path: file.nbytes for file in commit.files}
+    records = {file.path: file for file in commit.files}
     widths = dict(zip(spec.layers.names, spec.layers.widths, strict=True))
     n_rows = len(spec.block_rows(commit.block))
 
     def layer(name: str) -> np.ndarray:
         place = places[name]
         shape = (widths[name], spec.rows_per_block)
-        return view(path / place.file, sizes[place.file], place.offset, shape, place.dtype)[:, :n_rows]
+        return view(path / place.file, records[place.file].nbytes, place.offset, shape, place.dtype)[:, :n_rows]
 
+    for name, dtype in zip(spec.layers.names, dtypes, strict=True):
+        if places[name].dtype != dtype:  # or else a new checksum would make damage look right
+            check(path / places[name].file, records[places[name].file].crc32c, commit.block)
     files, wide_places = write_block(path, spec, commit.block, dtypes, layer, suffix=_WIDE, instead_of=commit)
     widened = replace(commit, files=files, places=wide_places, generation=commit.generation + 1)
     widened.write(path, spec, exclusive=False)

@@ -10,14 +10,14 @@ from types import TracebackType
 
 import numpy as np
 from head2toe.store.common.errors import DataError, StoreError
-from head2toe.store.common.files import PARTIAL, Lock, explained
+from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, explained
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit
-from head2toe.store.format.float16 import float32_because
+from head2toe.store.format.float16 import FEW_ROWS, float32_because
 from head2toe.store.format.layout import Spec, commit_file, lock_file
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.reading.row_map import as_slice
-from head2toe.store.reading.store_lock import lock_shared
+from head2toe.store.reading.store_lock import Lock, holder, lock_shared
 from head2toe.store.writing.block_file import Staging, write_block
 from head2toe.store.writing.reuse import Reuse
 from head2toe.store.writing.seal import seal
@@ -112,6 +112,13 @@ class StoreWriter:
             return None
         return BlockWriter(self.path, self.spec, block, lock, self._reuse)
 
+    def others(self) -> str:
+        """Say who writes the blocks that are still missing: "row block 3 of store 12ab, which …"."""
+        return ", ".join(
+            f"row block {block} of store {self.key[:12]}, which {holder(lock_file(self.path, block))} writes"
+            for block in self.pending()[:3]
+        )
+
     def seal(self) -> FeatureStore:
         """Make the store complete once all blocks are committed, and open it. Any number of processes may call this.
 
@@ -192,11 +199,12 @@ class BlockWriter:
             )
         reasons: dict[str, str] = {}
         if self._spec.dtype == "float16":
+            few = self._spec.n_blocks > 1 and len(self.rows) < FEW_ROWS <= self._spec.rows_per_block
             for name in self._spec.layers.names:
-                if (reason := float32_because(self._staging.layer(name))) is not None:
+                if (reason := float32_because(self._staging.layer(name), few=few)) is not None:
                     reasons[name] = reason
         dtypes = ["float32" if name in reasons else self._spec.dtype for name in self._spec.layers.names]
-        with explained(self._path):
+        with explained(self._path, ANOTHER_ROOT):
             files, places = write_block(self._path, self._spec, self._block, dtypes, self._staging.layer)
             Commit(self._block, files, places, reasons, reused=self._reused).write(self._path, self._spec)
         self.close()

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.methods.candidates import Problem
 from head2toe.probe.methods.outcome import Outcome, SweepPoint
+from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.results.record import Run
 from head2toe.select.compute.arrays import numpy_arrays
 from head2toe.select.ranking.rank import rank_features
@@ -105,7 +105,7 @@ def synthetic_run(
     return run, tuple(outcome(rng, run, name, skill) for name, skill in SKILLS.items())
 
 
-def synthetic_problem(folds: np.ndarray) -> Problem:
+def synthetic_data(folds: np.ndarray) -> ProbeData:
     """100 rows to learn from, 40 for the test; 3 classes; two layers, the second named like the last one."""
     rng = np.random.default_rng(0)
     y = rng.permutation(np.arange(140) % 3)
@@ -123,13 +123,13 @@ def synthetic_problem(folds: np.ndarray) -> Problem:
         standardize="feature",
         arrays=arrays,
     )
-    return Problem({512: design}, y, folds, 3, arrays, {512: exact}, {})
+    return ProbeData({512: design}, y, folds, 3, arrays, {512: exact}, {})
 
 
 @pytest.fixture
-def posed() -> Callable[[np.ndarray], Problem]:
-    """`synthetic_problem`, for the tests."""
-    return synthetic_problem
+def posed() -> Callable[[np.ndarray], ProbeData]:
+    """`synthetic_data`, for the tests."""
+    return synthetic_data
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.probe.heads.scaling import standardized_rows
-from head2toe.probe.methods.candidates import HeadOn, Problem
+from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.outcome import SweepPoint
+from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.sweep import evaluate
 from head2toe.probe.report import run_page
@@ -18,7 +19,7 @@ from head2toe.probe.results.result_files import write_run
 from head2toe.select.ranking.rank import row_sets
 
 Made = Callable[..., tuple[Any, Any]]
-Posed = Callable[[np.ndarray], Problem]
+Posed = Callable[[np.ndarray], ProbeData]
 SPLIT = np.repeat([-1, 0], [80, 20])
 
 
@@ -36,12 +37,12 @@ def test_every_method_predicts_the_held_out_rows_alone(posed: Posed, method: str
 
 def test_the_head_of_the_split_is_trained_on_its_training_rows(posed: Posed) -> None:
     """It is the refit of a task that has no other rows."""
-    problem = posed(SPLIT)
+    data = posed(SPLIT)
     columns = np.arange(60)
-    head = HeadOn({}, 512, [columns], columns, standardized_rows)
-    folded = {settings["C"]: logp for settings, logp in head.cross_validate(problem)}[10.0]
-    alone = Problem(
-        {512: problem.designs[512].take(np.arange(100))}, problem.labels[:100], SPLIT[:80], 3, problem.arrays, {}, {}
+    head = HeadOnColumns({}, 512, [columns], columns, standardized_rows)
+    folded = {settings["C"]: logp for settings, logp in head.cross_validate(data)}[10.0]
+    alone = ProbeData(
+        {512: data.designs[512].take(np.arange(100))}, data.labels[:100], SPLIT[:80], 3, data.arrays, {}, {}
     )
     np.testing.assert_allclose(folded[80:], head.refit(alone, {"C": 10.0})[0], atol=0.1)
 
@@ -98,9 +99,9 @@ def test_record_summary_and_page_say_what_was_held_out(
 def test_predictions_hold_what_was_predicted(split: Callable[[int], tuple[Any, Any]], tmp_path: Path) -> None:
     run, outcomes = split(30)
     predictions.write(tmp_path, run, outcomes)
-    found = predictions.read(tmp_path)
+    by_method = predictions.read(tmp_path)
     for outcome in outcomes:
-        mine = found[outcome.name]
+        mine = by_method[outcome.name]
         assert mine.ids == tuple(run.ids[80:])
         assert mine.folds.tolist() == [0] * 20 + [-1] * 30
         assert np.array_equal(mine.test, mine.folds == -1)

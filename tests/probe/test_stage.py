@@ -1,4 +1,4 @@
-"""What a method left is kept bit for bit, and recalled by nobody but the same work."""
+"""What a method left is recalled by nobody but the same work, by the same code."""
 
 import ast
 import shutil
@@ -10,44 +10,13 @@ import numpy as np
 import pytest
 from head2toe.extract.finetuning.trials import TRAINING_CODE
 from head2toe.probe import stage
-from head2toe.probe.methods import outcome_file
-from head2toe.probe.methods.candidates import Problem
+from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.sweep import evaluate
-from head2toe.store.common.errors import DataError
 from head2toe.store.common.fingerprint import code_fingerprint
 
 ROOT = Path(__file__).parents[2]
-Posed = Callable[[np.ndarray], Problem]
+Posed = Callable[[np.ndarray], ProbeData]
 FOLDS = np.arange(100) * 3 // 100
-
-
-def same(a: Any, b: Any) -> bool:
-    """Bit for bit, all the way down; tuples and lists are both sequences."""
-    if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and a.tobytes() == b.tobytes()
-    if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(map(same, a, b))
-    if hasattr(a, "__dataclass_fields__"):
-        return type(a) is type(b) and all(same(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__)
-    return bool(a == b)
-
-
-@pytest.mark.parametrize("method", ["linear", "knn", "l21", "head2toe"])
-def test_a_round_trip(method: str, posed: Posed, tmp_path: Path) -> None:
-    outcome = evaluate(method, posed(FOLDS))
-    outcome_file.save(outcome, tmp_path / "new" / "o.npz")
-    assert same(outcome, outcome_file.load(tmp_path / "new" / "o.npz"))
-
-
-def test_a_damaged_file_is_named(posed: Posed, tmp_path: Path) -> None:
-    file = tmp_path / "o.npz"
-    outcome_file.save(evaluate("knn", posed(FOLDS)), file)
-    whole = file.read_bytes()
-    for content in (b"", b"no zip", whole[: len(whole) // 2]):
-        file.write_bytes(content)
-        with pytest.raises(DataError, match=r"o\.npz is not an outcome \(.*\): remove it and run again") as error:
-            outcome_file.load(file)
-        assert "\n" not in str(error.value)
 
 
 @pytest.fixture
@@ -64,12 +33,12 @@ def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_same_work_is_recalled_and_other_work_is_not(posed: Posed, tmp_path: Path, evaluated: list[str]) -> None:
-    problem, made_of = posed(FOLDS), {"rows": "r", "stores": ["s"], "exact": ["e"]}
-    told: dict[str, Any] = {"metric": "accuracy", "rule": "best", "folder": tmp_path, "task": "t"}
+    data, depends_on = posed(FOLDS), {"rows": "r", "stores": ["s"], "exact": ["e"]}
+    settings: dict[str, Any] = {"metric": "accuracy", "rule": "best", "folder": tmp_path, "task": "t"}
 
-    def evaluates(*methods: str, made_of: dict[str, Any] = made_of, **changes: Any) -> list[str]:
+    def evaluates(*methods: str, depends_on: dict[str, Any] = depends_on, **changes: Any) -> list[str]:
         evaluated.clear()
-        stage.evaluate_all(methods, problem, made_of, **told | changes)
+        stage.evaluate_all(methods, data, depends_on, **settings | changes)
         return list(evaluated)
 
     assert evaluates("knn") == ["knn"]
@@ -77,13 +46,13 @@ def test_the_same_work_is_recalled_and_other_work_is_not(posed: Posed, tmp_path:
     assert evaluates("linear", "knn") == ["linear"], "one more method computes that one alone"
     assert evaluates("knn", "linear") == []
     assert evaluates("knn", fresh=True) == ["knn"]
-    assert evaluates("knn", made_of=made_of | {"exact": ["other"]}) == [], "it needs no selection"
+    assert evaluates("knn", depends_on=depends_on | {"exact": ["other"]}) == [], "it needs no selection"
     for part in ("rows", "stores"):
-        assert evaluates("knn", made_of=made_of | {part: "other"}) == ["knn"]
+        assert evaluates("knn", depends_on=depends_on | {part: "other"}) == ["knn"]
     assert evaluates("knn", metric="log_loss") == ["knn"]
     assert evaluates("knn", rule="simplest") == ["knn"]
     assert evaluates("l21") == ["l21"]
-    assert evaluates("l21", made_of=made_of | {"exact": ["other"]}) == ["l21"]
+    assert evaluates("l21", depends_on=depends_on | {"exact": ["other"]}) == ["l21"]
 
 
 def test_an_interrupted_method_leaves_nothing(posed: Posed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,13 +79,21 @@ def closure(*doors: str) -> set[str]:
     return {file.relative_to(ROOT).as_posix() for file in reached}
 
 
-SHOWN = ("store/", "extract/options.py", "probe/options.py")
+SHOWN = (
+    "store/",
+    "extract/options.py",
+    "probe/options.py",
+    "probe/results/predictions.py",
+    "probe/results/summary.py",
+    "probe/stage_results.py",
+    "probe/extracted.py",
+)
 """What results depend on through their settings and their stores' keys, or not at all."""
 TRAININGS = ("extract/tasks/", "extract/readers/", "extract/vtab/", "extract/features/", "extract/options.py", "store/")
 """What trainings depend on through images, labels and folds, which are part of their names, or not at all."""
 
 
-@pytest.mark.parametrize("door", ["probe/stage.py", "probe/methods/sweep.py", "select/stage.py"])
+@pytest.mark.parametrize("door", ["probe/stage.py", "probe/experiment.py", "probe/methods/sweep.py", "select/stage.py"])
 def test_results_are_named_by_all_code_they_depend_on(door: str) -> None:
     known = {file.relative_to(ROOT).as_posix() for file in sources(ROOT, stage.CODE)}
     reached = {file for file in closure(door) if not file.startswith(SHOWN)}

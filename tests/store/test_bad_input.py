@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from head2toe.store.common.errors import StoreError
-from head2toe.store.common.files import NoFlock
 from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.management.maintenance import remove
 from head2toe.store.management.verify import verify
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.reading.store_lock import NoFlock
 
 
 def says(error: pytest.ExceptionInfo[StoreError], *words: object) -> None:
@@ -45,7 +45,7 @@ def test_a_truncated_chunk(toy: SimpleNamespace) -> None:
     for read in (lambda: FeatureStore.open(store.path), lambda: toy.catalogue.find(toy.identity(), store.images)):
         with pytest.raises(StoreError) as error:
             read()
-        says(error, file, "truncated", f"verify --repair {store.key[:12]}")
+        says(error, file, "truncated", f"verify --repair {store.path}")
 
 
 def test_truncated_while_it_is_open(toy: SimpleNamespace) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.store.common.errors import BadRequest, DataError, StoreError
-from head2toe.store.common.files import Lock
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec
 from head2toe.store.management.catalogue import _create
 from head2toe.store.reading.design import ArrayDesign, Design
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
+from head2toe.store.reading.store_lock import Lock
 from head2toe.store.writing.writer import NonFinite
 
 

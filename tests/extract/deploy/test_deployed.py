@@ -105,3 +105,26 @@ def test_a_backbone_without_the_module_is_refused(
     renamed = replace(first, tap={**first.tap, "module": "layer2.renamed"})
     with pytest.raises(DataError, match=r"has no 'layer2\.renamed', which the model reads: is timm another version"):
         deployed.load(replace(bundle, layers=(renamed, *bundle.layers[1:])), device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_the_null_model_predicts_the_frequencies_of_the_classes(
+    image_folder: Path, tmp_path: Path, kind: str, two_sizes: dict[str, Any], packed: Packed
+) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
+    none, frequencies = np.empty(0, np.float32), np.array([0.2, 0.3, 0.5], np.float32)
+    model = LinearModel(
+        (64, 256), np.empty(0, np.int64), False, none, none, np.empty((0, 3), np.float32), np.log(frequencies)
+    )
+    folder = packed(extraction, model).save(tmp_path / "model")
+    bundle = Bundle.load(folder)
+    assert bundle.layers == ()
+    assert bundle.features_by_layer == []
+    assert "It is the null model" in (folder / "README.md").read_text()
+    network = deployed.load(bundle, device="cpu")
+    images = extraction.task.images[:5]
+    np.testing.assert_allclose(probabilities(network, images), np.tile(frequencies, (5, 1)), rtol=1e-6)
+    if kind == "onnx":
+        pytest.importorskip("onnxscript")
+    assert export(network, tmp_path / ("model.onnx" if kind == "onnx" else "model.pt2"), kind) < 1e-6
+    assert deployed.measure(network, runs=1).cut < deployed.measure(network, runs=1).full

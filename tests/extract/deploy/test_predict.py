@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from head2toe.extract.deploy.predict import find_images, writing
-from head2toe.store.common.errors import MissingExtra
+from head2toe.extract.deploy.predict import find_images, left_out_notes, writing
+from head2toe.store.common.errors import BadRequest, MissingExtra
+from PIL import Image
 
 
 def test_a_pattern_finds_files_alone(image_folder: Path) -> None:
@@ -24,3 +25,13 @@ def test_parquet_that_cannot_be_written_is_said_before_the_work(
     with pytest.raises((MissingExtra, FileExistsError)), writing(file, None, sys.stdout):
         pytest.fail("the work began")
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "photo.PDF").write_bytes(b"%PDF-1.4")
+    with pytest.raises(BadRequest, match=r"no image .*1 files of .* are left out \(\.pdf 1\)"):
+        find_images([str(tmp_path)])
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    assert [image.path.name for image in find_images([str(tmp_path)])] == ["a.png"]
+    (note,) = left_out_notes([str(tmp_path), str(tmp_path / "*.png")])
+    assert "(.pdf 1)" in note

@@ -1,9 +1,11 @@
 """Saved datasets: labels count by position, and what is wrong is named."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from head2toe.extract.readers.tables import image_bytes
 from head2toe.extract.tasks.registry import load_task
 from head2toe.extract.tasks.task import Task
 from head2toe.store.common.errors import DataError
@@ -51,3 +53,84 @@ def test_a_row_without_an_image_is_an_unreadable_image(image_folder: Path, tmp_p
     images = {image.name: image for image in load_task(str(tmp_path / "saved")).images}
     with pytest.raises(DataError, match=r"can't read image .*saved/train\[0\]: the row has no image"):
         images[f"{tmp_path / 'saved'}/train[0]"].load()
+
+
+def written_repository(image_folder: Path, folder: Path, names: list[str] | None) -> Path:
+    """A repository as the hub has it: Parquet files of bytes and label numbers, with or without names in the files."""
+    import datasets
+
+    for split in ("train", "test"):
+        files = sorted((image_folder / split).rglob("*.png"))
+        of_class = sorted({path.parent.name for path in files})
+        columns = {
+            "img": [{"bytes": path.read_bytes(), "path": path.name} for path in files],
+            "label": [of_class.index(path.parent.name) for path in files],
+        }
+        label = datasets.Value("int64") if names is None else datasets.ClassLabel(names=names)
+        features = datasets.Features({"img": datasets.Image(), "label": label})
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        table = datasets.Dataset.from_dict(columns, features=features)
+        table.to_parquet(str(folder / "data" / f"{split}-00000-of-00001.parquet"), batch_size=7)
+    return folder
+
+
+@pytest.mark.parametrize("names_in", ["files", "card", "card with numbers"])
+def test_a_repository_is_read_as_a_saved_dataset(
+    image_folder: Path, tmp_path: Path, names_in: str, content: Callable[[Task], list[tuple[str, str]]]
+) -> None:
+    names = ["across", "down", "slant"]
+    folder = written_repository(image_folder, tmp_path / "repo", names if names_in == "files" else None)
+    listed = {
+        "files": "license: mit",
+        "card": "dataset_info:\n  features:\n  - name: img\n    dtype: image\n  - name: label\n    dtype:\n"
+        "      class_label:\n        names: [across, down, slant]",
+        "card with numbers": "dataset_info:\n- config_name: default\n  features:\n  - name: label\n    dtype:\n"
+        "      class_label:\n        names:\n          '0': across\n          '1': down\n          '2': slant",
+    }[names_in]
+    (folder / "README.md").write_text(f"---\n{listed}\n---\n# A card\n")
+    task = load_task(str(folder))
+    plain = load_task(str(image_folder))
+    assert content(task) == content(plain)
+    assert (task.n_train, task.classes, task.images[-1].load().size) == (36, tuple(names), (24, 24))
+    one = load_task(str(folder / "data" / "train-00000-of-00001.parquet"))
+    assert one.n_train + len(one.test_labels) == 36
+
+
+def test_faults_of_a_repository_are_named(image_folder: Path, tmp_path: Path) -> None:
+    folder = written_repository(image_folder, tmp_path / "repo", None)
+    shutil.copytree(folder / "data", folder / "other")
+    with pytest.raises(DataError, match=r"holds several configurations: name one of .*data, .*other"):
+        load_task(str(folder))
+    shutil.rmtree(folder / "other")
+    (folder / "data" / "part.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"part\.parquet has no split in its name"):
+        load_task(str(folder))
+    (folder / "data" / "part.parquet").rename(folder / "data" / "train-1.parquet")
+    with pytest.raises(DataError, match=r"can't read the manifest .*train-1\.parquet"):
+        load_task(str(folder))
+    (folder / "data" / "train-1.parquet").unlink()
+    (folder / "README.md").write_text("---\na: &x [1]\nb: *x\n---\n")
+    with pytest.raises(DataError, match=r"can't read .*README\.md: aliases"):
+        load_task(str(folder))
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_several_labels_an_image_are_refused(image_folder: Path, tmp_path: Path, typed: bool) -> None:
+    import datasets
+
+    files = sorted((image_folder / "train").rglob("*.png"))
+    of_one = datasets.ClassLabel(names=["a", "b"]) if typed else datasets.Value("int64")
+    columns = {"image": list(map(str, files)), "labels": [[0], [1], [0, 1]] * 12}
+    features = datasets.Features({"image": datasets.Image(), "labels": datasets.Sequence(of_one)})
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(DataError, match=r"column 'labels' in .* several labels of one image are not"):
+        load_task(str(tmp_path / "saved"))
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "../../stripes/train/down/00.png", "gone.png"])
+def test_a_saved_dataset_opens_no_file_elsewhere(tmp_path: Path, path: str) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "00.png").write_bytes(b"inside")
+    with pytest.raises(OSError, match="which is no file in"):
+        image_bytes({"bytes": None, "path": path}, tmp_path / "saved")
+    assert image_bytes({"bytes": None, "path": "00.png"}, tmp_path / "saved") == b"inside"

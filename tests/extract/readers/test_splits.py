@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from head2toe.extract.options import ExtractOptions
+from head2toe.extract.images.sources import ImageArray
+from head2toe.extract.options import FOLDS, ExtractOptions
 from head2toe.extract.readers import formats
+from head2toe.extract.readers.listing import Listing
 from head2toe.extract.readers.splits import (
-    FOLDS,
     NEVER,
+    adapted_folds,
     choose_folds,
     contiguous_folds,
+    fold_notes,
     grouped_folds,
     hold_out,
     hold_out_test,
@@ -22,6 +25,7 @@ from head2toe.extract.readers.splits import (
     stratified_folds,
 )
 from head2toe.extract.tasks.registry import load_task
+from head2toe.extract.tasks.task import Task
 from head2toe.store.common.errors import BadRequest, DataError
 
 Rows = list[dict[str, str]]
@@ -74,7 +78,7 @@ def test_groups_stay_whole_in_folds_and_hold_out(rows: Rows, tmp_path: Path, wri
 
 
 def test_too_few_groups_are_counted() -> None:
-    with pytest.raises(DataError, match="3 groups of images: 5 folds need 5 groups"):
+    with pytest.raises(DataError, match="3 groups of training images: 5 folds need 5 groups; --folds auto"):
         grouped_folds(np.repeat([0, 1], 6), ["a", "b", "c"] * 4, seed=0)
 
 
@@ -189,5 +193,72 @@ def test_a_fold_of_minus_one_always_trains(image_folder: Path) -> None:
 
 
 def test_options_offer_all_ways_to_fold() -> None:
-    choices = next(field.metadata["choices"] for field in fields(ExtractOptions) if field.name == "folds")
-    assert choices == FOLDS
+    (help_text,) = (field.metadata["help"] for field in fields(ExtractOptions) if field.name == "folds")
+    assert all(how in help_text for how in FOLDS)
+    for how in (*FOLDS, "2", "10", 3):
+        assert ExtractOptions(folds=how).folds == str(how)
+    for how in ("ten", "1", "0", "-3", "2.5", "", "٣", "99999"):
+        with pytest.raises(BadRequest, match="none of auto, vtab5, stratified, 800/200, holdout, nor a number from 2"):
+            ExtractOptions(folds=how)
+
+
+def small_listing(*sizes: int, groups: list[str] | None = None) -> Listing:
+    """A task of as many images in each class, which bear no file."""
+    labels = np.repeat(np.arange(len(sizes)), sizes).tolist()
+    rows = [(ImageArray(f"{i}", np.zeros((2, 2), np.uint8)), label) for i, label in enumerate(labels)]
+    names = tuple(f"class {label}" for label in range(len(sizes)))
+    return Listing("made up", "made up", names, train=rows, test=[], groups=None if groups is None else tuple(groups))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_folds"), [((20, 20), 5), ((20, 4), 4), ((3, 9, 9), 3), ((2, 30), 2), ((1, 30), 5)]
+)
+def test_auto_draws_as_many_folds_as_the_smallest_class_allows(sizes: tuple[int, ...], n_folds: int) -> None:
+    listing = small_listing(*sizes)
+    folds = choose_folds(listing, "auto", 0)
+    assert folds.max() + 1 == n_folds
+    for label, size in enumerate(sizes):
+        if size > 1:
+            assert set(folds[listing.train_labels == label]) == set(range(n_folds)), "every fold judges every class"
+    notes = fold_notes(listing, "auto")
+    assert [f"{n_folds} folds instead of 5" in note for note in notes] == [True] * (n_folds < 5)
+    assert fold_notes(listing, "5") == ()
+
+
+@pytest.mark.parametrize("n_folds", [2, 3, 10])
+def test_a_number_of_folds_is_what_is_drawn(n_folds: int) -> None:
+    listing = small_listing(30, 4)
+    folds = choose_folds(listing, str(n_folds), 0)
+    assert np.ptp(np.bincount(folds)) <= 1
+    assert folds.max() + 1 == n_folds
+    grouped = replace(listing, groups=tuple(f"{i // 2}" for i in range(34)))
+    assert len(set(choose_folds(grouped, str(n_folds), 0))) == n_folds
+    with pytest.raises(DataError, match="34 training images in made up: too few for 99 folds"):
+        choose_folds(listing, "99", 0)
+
+
+def test_auto_takes_no_more_folds_than_groups_and_counts_the_groups_of_a_class() -> None:
+    four = small_listing(12, 12, groups=[f"{i % 4}" for i in range(24)])
+    assert adapted_folds(four) == (4, "there are 4 groups of training images")
+    rare = small_listing(12, 9, groups=[f"{i}" for i in range(12)] + [f"{i % 3}" for i in range(9)])
+    assert adapted_folds(rare)[0] == 3
+    assert adapted_folds(rare)[1].startswith("class 'class 1' has 3 groups of training images")
+    folds = choose_folds(rare, "auto", 0)
+    assert len({fold for fold, (_, label) in zip(folds.tolist(), rare.train, strict=True) if label == 1}) == 3
+
+
+@pytest.mark.parametrize(("n_images", "n_groups"), [(10, None), (50, 5), (30, 3)])
+def test_few_images_or_groups_are_a_task(n_images: int, n_groups: int | None) -> None:
+    groups = None if n_groups is None else [f"{i % n_groups}" for i in range(n_images)]
+    half = n_images // 2
+    task = Task.from_listing(small_listing(half, half, groups=groups), "few")
+    assert len(task.test_labels) > 0
+    assert task.n_folds >= 2
+    assert any("folds instead of 5" in note for note in task.notes)
+
+
+def test_too_few_images_and_groups_are_counted_as_they_were_given() -> None:
+    with pytest.raises(DataError, match="2 groups of images in made up, of which one would be held out as the test"):
+        Task.from_listing(small_listing(12, 12, groups=["a", "b"] * 12), "few")
+    with pytest.raises(DataError, match="task few: 5 images, of which 2 are the test and 3 are left to train on; 4 of"):
+        Task.from_listing(replace(small_listing(2, 1), test=small_listing(1, 1).train), "few")

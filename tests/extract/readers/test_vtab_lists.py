@@ -49,7 +49,10 @@ def test_a_number_that_is_no_label_is_named(vtab_folder: Callable[[], Path]) -> 
     first = (folder / "test.txt").read_text().split()[0]
     (folder / "test.txt").write_text(f"{first} 1700000000\n")
     (folder / "classes.txt").unlink()
-    with pytest.raises(DataError, match="hold label 1700000000: labels count the classes from 0 on"):
+    with pytest.raises(DataError, match=r"test\.txt:1: label 1700000000: labels count the classes from 0 on"):
+        load_task(str(folder))
+    (folder / "test.txt").write_text(f"{first} {'9' * 5000}\n")  # more digits than Python makes a number of
+    with pytest.raises(DataError, match=r"test\.txt:1: label 9{40}: labels count"):
         load_task(str(folder))
 
 

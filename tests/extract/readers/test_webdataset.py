@@ -1,5 +1,6 @@
 """Shards: hidden ones are left alone, and what is wrong in one is named."""
 
+import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,3 +51,53 @@ def test_one_shard_is_a_task_with_a_test_held_out(
     task = load_task(str(folder / "stripes-train-000000.tar"))
     assert task.n_train + len(task.test_labels) == 20
     assert "held out" in task.notes[0]
+
+
+def test_a_key_ends_at_the_first_dot(
+    rows: Rows, tmp_path: Path, write_shards: Callable[..., Path], add_member: Callable[..., None]
+) -> None:
+    image = (tmp_path / rows[0]["path"]).read_bytes()
+    folder = write_shards(tmp_path / "shards", rows, tmp_path)
+    with tarfile.open(folder / "stripes-train-000000.tar", "a") as tar:
+        for name, content in (("a.left.PNG", image), ("a.animal.cls", b"down"), ("._a.png", b"x"), ("README", b"x")):
+            add_member(tar, f"more/{name}", content)
+    assert len(load_task(str(folder)).images) == 52
+    with tarfile.open(folder / "stripes-train-000000.tar", "a") as tar:
+        add_member(tar, "more/a.right.png", image)
+    with pytest.raises(DataError, match=r"sample 'more/a' in .* has two images: a key ends at the first dot"):
+        load_task(str(folder))
+
+
+def test_a_sample_that_is_none_is_noted(
+    rows: Rows, tmp_path: Path, write_shards: Callable[..., Path], add_member: Callable[..., None]
+) -> None:
+    folder = write_shards(tmp_path / "shards", rows, tmp_path)
+    with tarfile.open(folder / "stripes-train-000000.tar", "a") as tar:
+        add_member(tar, "x.json", b"{}")
+        add_member(tar, "y.heic", b"?")
+    (note,) = load_task(str(folder)).notes
+    assert note.startswith("2 samples of")
+    assert "neither image nor label (.cls), such as 'x'" in note
+
+
+@pytest.mark.parametrize("label", [b"", b"nan\n", b"x" * 20_000])
+def test_a_label_that_is_none_is_named(
+    rows: Rows, tmp_path: Path, label: bytes, write_shards: Callable[..., Path], add_member: Callable[..., None]
+) -> None:
+    folder = write_shards(tmp_path / "shards", rows, tmp_path)
+    with tarfile.open(folder / "stripes-train-000000.tar", "a") as tar:
+        add_member(tar, "more.png", b"?")
+        add_member(tar, "more.cls", label)
+    with pytest.raises(DataError, match=r"'more\.cls' in .* (is empty or nan|20000 bytes, which is no label)"):
+        load_task(str(folder))
+
+
+@pytest.mark.parametrize("name", ["lie.cls", "lie.png"])
+@pytest.mark.parametrize("size", [1 << 40, (1 << 62) + 1, -512])
+def test_a_size_that_lies_is_one_line(tmp_path: Path, name: str, size: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    header = member.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "lie.tar").write_bytes(io.BytesIO(header + b"0" * 1024).getvalue())
+    with pytest.raises(DataError, match=r"can't read shard .*lie\.tar"):
+        load_task(str(tmp_path / "lie.tar"))

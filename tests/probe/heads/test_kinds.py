@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.heads.crossval import Labels, log_softmax, refit
-from head2toe.probe.heads.kinds import KINDS, STRENGTHS, Kind, NearestMean, Ridge, Trained
+from head2toe.probe.heads.crossval import Labels, refit
+from head2toe.probe.heads.kinds import KINDS, STRENGTHS, Kind, NearestMean, RecipeHead, Ridge, checked_kind
 from head2toe.probe.heads.scaling import standardized_rows, unit_rows
 from head2toe.probe.metrics import classification
 from head2toe.select.compute.arrays import Arrays, numpy_arrays
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
+from scipy.special import log_softmax
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neighbors import NearestCentroid
 
@@ -20,7 +21,7 @@ CPU = numpy_arrays()
 KINDS_AND_MORE = {
     **{name: kind(0) for name, kind in KINDS.items()},
     "ncm": NearestMean(),
-    "all-l1": Trained("adam", "l1", (1e-3, 1e-5), (0.01,)),
+    "all-l1": RecipeHead("adam", "l1", (1e-3, 1e-5), (0.01,)),
 }
 
 
@@ -34,6 +35,14 @@ def rows() -> tuple[ArrayDesign, np.ndarray, np.ndarray]:
     return ArrayDesign(X, LayerIndex(("a", "b"), (10, K - 10))), y, rng.permutation(N) % 5
 
 
+def test_a_kind_that_lacks_a_method_is_refused() -> None:
+    assert all(checked_kind(kind) is kind for kind in KINDS_AND_MORE.values())
+    for missing in ("cross_validate", "fit", "flops"):
+        methods = {name: lambda *_: None for name in ("cross_validate", "fit", "flops") if name != missing}
+        with pytest.raises(TypeError, match=rf"the head Mine has no method {missing}\(\)"):
+            checked_kind(type("Mine", (), methods)())
+
+
 def predictions(kind: Kind, given: Any, normalize: Any = standardized_rows, on: Arrays = CPU) -> list[Any]:
     design, y, folds = given
     labels = Labels.of(y, folds, CLASSES, on)
@@ -42,19 +51,19 @@ def predictions(kind: Kind, given: Any, normalize: Any = standardized_rows, on: 
 
 @pytest.mark.parametrize("kind", KINDS_AND_MORE.values(), ids=KINDS_AND_MORE)
 def test_each_kind_learns_and_gives_probabilities(kind: Kind, rows: Any) -> None:
-    found = predictions(kind, rows)
-    assert len({tuple(settings.items()) for settings, _ in found}) == len(found)
-    for _, logp in found:
+    by_setting = predictions(kind, rows)
+    assert len({tuple(settings.items()) for settings, _ in by_setting}) == len(by_setting)
+    for _, logp in by_setting:
         assert logp.shape == (N, CLASSES)
         np.testing.assert_allclose(np.exp(logp).sum(axis=1), 1, rtol=1e-5)
-    assert max((logp.argmax(1) == rows[1]).mean() for _, logp in found) > 0.6
+    assert max((logp.argmax(1) == rows[1]).mean() for _, logp in by_setting) > 0.6
 
 
 @pytest.mark.parametrize("kind", KINDS_AND_MORE.values(), ids=KINDS_AND_MORE)
 @pytest.mark.parametrize("normalize", [unit_rows, standardized_rows])
 def test_the_refit_is_the_head_that_a_fold_trained(kind: Kind, rows: Any, normalize: Any) -> None:
     """One fold's training rows first, then those it holds out: the refit predicts what the fold did."""
-    if isinstance(kind, Trained):  # whose random start depends on how many settings are trained side by side
+    if isinstance(kind, RecipeHead):  # whose random start depends on how many settings are trained side by side
         kind = replace(kind, lambdas=kind.lambdas[:1], learning_rates=(0.01,))
     design, y, folds = rows
     order = np.argsort(folds == 0, kind="stable")
@@ -115,7 +124,7 @@ def test_the_scale_is_the_best_one(rows: Any) -> None:
     ((_, logp),) = predictions(NearestMean(), rows)
     best = classification.log_loss(logp, rows[1])
     for factor in (0.8, 1.25):
-        assert classification.log_loss(log_softmax(factor * logp), rows[1]) > best
+        assert classification.log_loss(log_softmax(factor * logp, axis=1), rows[1]) > best
 
 
 @pytest.mark.parametrize("kind", [Ridge(), NearestMean()], ids=["ridge", "ncm"])
@@ -137,12 +146,14 @@ def test_a_penalty_on_all_features_is_felt(rows: Any) -> None:
     design, y, folds = rows
     labels = Labels.of(y, folds, CLASSES, CPU)
     for penalty in ("l1", "l21"):
-        kind = Trained("adam", penalty, (1e-1, 0.0), (0.01,))
+        kind = RecipeHead("adam", penalty, (1e-1, 0.0), (0.01,))
         noise = []
         for lam in kind.lambdas:
             fit = kind.fit({"lambda": lam, "learning_rate": 0.01})
             values = unit_rows(design, np.arange(K), np.ones(N, bool), CPU).values
             noise.append(np.abs(fit(values, np.ones(N, bool), labels.onehot, CPU).coef[CLASSES:]).mean())
         assert noise[0] < 0.2 * noise[1]
-    same = replace(Trained("adam", "l1", (0.0,)), penalty="l21")
-    np.testing.assert_array_equal(predictions(same, rows)[0][1], predictions(Trained("adam", "l1", (0.0,)), rows)[0][1])
+    same = replace(RecipeHead("adam", "l1", (0.0,)), penalty="l21")
+    np.testing.assert_array_equal(
+        predictions(same, rows)[0][1], predictions(RecipeHead("adam", "l1", (0.0,)), rows)[0][1]
+    )

@@ -35,6 +35,6 @@ def test_a_problem_that_is_done_learns_nothing_and_disturbs_no_other() -> None:
     both, nothing = Curvature(xp), np.zeros_like(step)
     for s, y, _ in curvature.pairs:
         both.add(np.concatenate([s, nothing]), np.concatenate([y, nothing]))
-    found = both.solve(np.concatenate([change, change]), np.concatenate([np.ones_like(D), 2 * np.ones_like(D)]))
-    np.testing.assert_allclose(found[0], curvature.solve(change, np.ones_like(D))[0])
-    np.testing.assert_allclose(found[1], change[0] / 2)
+    directions = both.solve(np.concatenate([change, change]), np.concatenate([np.ones_like(D), 2 * np.ones_like(D)]))
+    np.testing.assert_allclose(directions[0], curvature.solve(change, np.ones_like(D))[0])
+    np.testing.assert_allclose(directions[1], change[0] / 2)

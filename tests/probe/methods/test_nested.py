@@ -106,10 +106,10 @@ def test_table_summary_and_page_show_it_beside_the_folds(made_up: Made, n_test: 
     text = summary.method_table(record)
     assert re.search(r"nested cv +nested 95 %", text)
     for method in record["methods"]:
-        said = plus_minus(method["nested"]["accuracy"]["mean"], method["nested"]["accuracy"]["stderr"])
-        assert said != plus_minus(method["cv"]["accuracy"]["mean"], method["cv"]["accuracy"]["stderr"])
-        assert said in text
-        assert said in (tmp_path / "summary.md").read_text()
+        shown = plus_minus(method["nested"]["accuracy"]["mean"], method["nested"]["accuracy"]["stderr"])
+        assert shown != plus_minus(method["cv"]["accuracy"]["mean"], method["cv"]["accuracy"]["stderr"])
+        assert shown in text
+        assert shown in (tmp_path / "summary.md").read_text()
         assert interval(method["nested"]["accuracy"]["interval"]) in text
     rows = [line for line in (tmp_path / "summary.md").read_text().splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1

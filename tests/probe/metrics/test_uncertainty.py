@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from head2toe.probe.metrics.uncertainty import (
+    DRAWS,
+    Interval,
     McNemar,
     Mean,
     accuracy_interval,
     balanced_accuracy_interval,
-    bootstrap_means,
     mean_interval,
     paired_difference,
 )
@@ -46,12 +47,42 @@ def test_the_paired_bootstrap_sees_what_single_intervals_hide() -> None:
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
 
 
-def test_the_same_seed_draws_the_same_resamples_for_every_column() -> None:
-    values = np.random.default_rng(2).random((50, 1))
-    means = bootstrap_means(np.hstack([values, 2 * values]), seed=3)
-    assert np.allclose(means[:, 1], 2 * means[:, 0])
-    assert np.array_equal(means, bootstrap_means(np.hstack([values, 2 * values]), seed=3))
-    assert not np.array_equal(means, bootstrap_means(np.hstack([values, 2 * values]), seed=4))
+def ends(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
+
+
+def test_the_same_seed_draws_the_same_resamples_for_every_statistic() -> None:
+    values = np.random.default_rng(2).random(50)
+    once, twice = (mean_interval(factor * values, seed=3) for factor in (1, 2))
+    assert ends(twice) == pytest.approx(tuple(2 * end for end in ends(once)), rel=1e-12)
+    assert mean_interval(values, seed=3) == once
+    assert mean_interval(values, seed=4) != once
+    right = values < 0.7
+    assert ends(balanced_accuracy_interval(right, np.zeros(50, int), 3)) == pytest.approx(
+        ends(accuracy_interval(right, 3)), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("n", [50, 3000])
+def test_intervals_are_quantiles_over_resamples_of_the_rows(n: int) -> None:
+    """Published figures must come out again: the rows that a seed draws are part of what is documented."""
+    rng = np.random.default_rng(n)
+    labels, values = rng.integers(4, size=n), rng.standard_normal(n)
+    right = values < 0.7
+    drawn = np.random.default_rng(7).integers(n, size=(DRAWS, n))
+    assert ends(mean_interval(values, 7)) == pytest.approx(
+        np.quantile(values[drawn].mean(axis=1), (0.025, 0.975)), abs=1e-12
+    )
+    shares = [np.mean([right[rows][labels[rows] == c].mean() for c in np.unique(labels[rows])]) for rows in drawn]
+    assert ends(balanced_accuracy_interval(right, labels, 7)) == pytest.approx(
+        np.quantile(shares, (0.025, 0.975)), abs=1e-12
+    )
+
+
+def test_a_single_row_is_its_own_interval() -> None:
+    assert ends(mean_interval(np.array([0.3]), 0)) == (0.3, 0.3)
+    assert ends(balanced_accuracy_interval(np.array([True]), np.array([2]), 0)) == (1.0, 1.0)
+    assert ends(accuracy_interval(np.array([True]), 0)) == pytest.approx((0.025, 1.0))
 
 
 def test_large_test_sets_are_resampled_in_pieces() -> None:
@@ -72,3 +103,10 @@ def test_means_leave_out_what_is_not_defined() -> None:
     assert Mean.of([0.5, 0.7]).stderr == pytest.approx(0.1)
     assert np.isnan(Mean.of([0.5]).stderr)
     assert np.isnan(Mean.of([]).mean)
+
+
+def test_mcnemar_is_symmetric_and_certain_intervals_have_width() -> None:
+    a, b = np.random.default_rng(0).random((2, 200)) < 0.7
+    assert McNemar.of(a, b).p == McNemar.of(b, a).p
+    assert McNemar.of(a, a).p == 1
+    assert accuracy_interval(np.ones(50, dtype=bool), 0).low < 0.95

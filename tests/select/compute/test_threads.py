@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from head2toe.select.compute.arrays import Arrays
-from head2toe.select.compute.threads import workers
+from head2toe.select.compute.threads import thread_pool
 from threadpoolctl import threadpool_limits
 
 
@@ -28,7 +28,7 @@ def test_jobs_run_on_the_device(threads):
         meet.wait(30)
         seen.append(threading.get_ident())
 
-    with threadpool_limits(threads), workers(arrays) as (number, run):
+    with threadpool_limits(threads), thread_pool(arrays) as (number, run):
         assert number == threads
         run([job] * 4)
     assert len(seen) == 4
@@ -38,5 +38,5 @@ def test_jobs_run_on_the_device(threads):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_failure_in_a_thread_is_raised(threads, cpu):
-    with threadpool_limits(threads), workers(cpu) as (_, run), pytest.raises(ZeroDivisionError):
+    with threadpool_limits(threads), thread_pool(cpu) as (_, run), pytest.raises(ZeroDivisionError):
         run([lambda: 1 // 0])

@@ -6,7 +6,7 @@ from head2toe.select.options import SCORES, SelectOptions
 from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.select.ranking.relevance import Score, feature_scores
 from head2toe.select.ranking.selection import Selection
-from head2toe.select.stage import select_features
+from head2toe.select.stage import TrainingSet, select_features
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
@@ -63,7 +63,7 @@ def test_layers_as_a_whole(ranked):
 def test_scores_average_over_runs(ranked):
     one, two = ranked(name="random"), ranked(name="random", runs=2)
     assert not np.array_equal(one.rankings, two.rankings)
-    assert Score("l21", runs=1).told() == Score("l21", runs=2).told()  # nothing there is left to chance
+    assert Score("l21", runs=1).description() == Score("l21", runs=2).description()  # nothing there is left to chance
 
 
 def test_the_paper_s_recipe_ranks_by_any_score(task, cpu):
@@ -87,11 +87,10 @@ def select(task, cpu, tmp_path):
     design, y = task
 
     def kept(recipe="exact", n_classes=3, **score):
-        options = SelectOptions(**score)
-        settings = {"recipe": recipe, "standardize": "feature", "seed": 0, "folder": tmp_path, "fresh": False}
-        return select_features(
-            "toy", {1: design}, {1: ["key"]}, ["image"] * 60, y, FOLDS, n_classes, **settings, arrays=cpu, score=options
-        )
+        training = TrainingSet("toy", ["image"] * 60, y, FOLDS, n_classes)
+        options = SelectOptions(output=tmp_path, **score)
+        settings = {"recipe": recipe, "standardize": "feature", "seed": 0}
+        return select_features(training, {1: design}, {1: ["key"]}, options, **settings, arrays=cpu)
 
     return kept
 

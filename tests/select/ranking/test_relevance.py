@@ -6,7 +6,7 @@ from head2toe.select.options import OF_WEIGHTS, SCORES
 from head2toe.select.ranking.feature_scores import filter_scores
 from head2toe.select.ranking.relevance import Score, feature_scores
 from head2toe.select.ranking.weight_scores import toward_layer_mean, weight_scores
-from head2toe.select.solver.paper_recipe import Setting, train
+from head2toe.select.solver.paper_recipe import RecipeSetting, train
 from head2toe.select.solver.path import path
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
@@ -67,7 +67,7 @@ def test_runs_are_averaged(setting, cpu):
     score = Score("l1", "paper", steps=5, runs=2, seed=4)
     both = feature_scores(score, design, y, masks, n_classes=3, arrays=cpu)
     X = design.columns(np.arange(30)).T
-    heads = [train(X, y, rows, [Setting(1e-3)], n_classes=3, steps=5, seed=s, arrays=cpu) for s in (4, 5)]
+    heads = [train(X, y, rows, [RecipeSetting(1e-3)], n_classes=3, steps=5, seed=s, arrays=cpu) for s in (4, 5)]
     np.testing.assert_allclose(both, np.mean([np.abs(h.W[:, 0]).sum(axis=2) for h in heads], axis=0), rtol=1e-5)
     (random,) = feature_scores(Score("random", runs=3), design, y, masks[:1], n_classes=3, arrays=cpu)
     single = [filter_scores("random", design, y, rows[0], seed=s) for s in range(3)]

@@ -5,7 +5,7 @@ import pytest
 from head2toe.select.objective.datafits import Multinomial
 from head2toe.select.objective.penalties import GroupL21
 from head2toe.select.objective.problem import Problem
-from head2toe.select.solver.fista import burst, smoothness
+from head2toe.select.solver.fista import fista_steps, smoothness
 from head2toe.select.solver.path import path
 from head2toe.store.reading.design_matrix import ArrayDesign
 
@@ -17,11 +17,11 @@ def problem(make_data, cpu):
     return Problem(rows, np.eye(3)[y], 0.02, Multinomial(), GroupL21(), cpu.xp)
 
 
-def test_a_burst_does_not_climb(problem):
+def test_fista_steps_do_not_climb(problem):
     W, Z = np.zeros((5, 3)), np.zeros((60, 3))
     b, fit = problem.evaluate(Z, np.zeros(3))
     too_long = 1e4 / smoothness(problem)
-    end = burst(problem, W, Z, b, fit, problem.gradient(fit.residual), too_long, too_long, 10)
+    end = fista_steps(problem, W, Z, b, fit, problem.gradient(fit.residual), too_long, too_long, 10)
     reached = problem.datafit.evaluate(end.Z, b, problem.Y, problem.xp).value
     assert reached + problem.penalty.value(end.W, problem.lam, problem.xp) < fit.value
     assert end.step < too_long

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from head2toe.select.solver.paper_recipe import Setting, train
+from head2toe.select.solver.paper_recipe import RecipeSetting, train
 from head2toe.store.common.errors import BadRequest
 
 
@@ -17,7 +17,7 @@ def test_it_comes_near_the_optimum_when_it_has_time(cpu, make_data, softmax_loss
     X, y = make_data(n=100, d=30)
     X -= X.mean(axis=0)
     lam, rows = 0.02, np.arange(100)
-    heads = train(X, y, [rows], [Setting(lam, 0.02)], n_classes=3, steps=3000, seed=0, arrays=cpu)
+    heads = train(X, y, [rows], [RecipeSetting(lam, 0.02)], n_classes=3, steps=3000, seed=0, arrays=cpu)
 
     def shrink(V, t):
         length = np.linalg.norm(V, axis=1, keepdims=True)
@@ -71,10 +71,10 @@ def test_every_head_takes_the_steps_of_a_plain_loop(optimizer, rate, cpu, make_d
     monkeypatch.setattr("head2toe.select.solver.paper_recipe.PIECE", 100)
     X, y = make_data(n=200, d=40)
     row_sets, lams, seed = [np.arange(150), np.arange(30, 200)], [1e-2, 1e-1], 5
-    settings = [Setting(lams[0], rate), Setting(lams[1], 2 * rate)]
+    settings = [RecipeSetting(lams[0], rate), RecipeSetting(lams[1], 2 * rate)]
     kwargs = {"n_classes": 3, "seed": seed, "arrays": cpu, "optimizer": optimizer}
     heads = train(X, y, row_sets, settings, steps=30, **kwargs)
-    start = train(X, y, row_sets, [Setting(lam, 0.0) for lam in lams], steps=1, **kwargs)
+    start = train(X, y, row_sets, [RecipeSetting(lam, 0.0) for lam in lams], steps=1, **kwargs)
     rng = np.random.default_rng(seed)
     rng.random(start.W.shape, dtype=np.float32)  # the start's share of the random numbers
     assert np.abs(start.W).max() <= np.sqrt(6 / 43)
@@ -103,10 +103,10 @@ def test_accuracy_is_that_of_a_plain_loop(optimizer, rate, cpu, make_data):
     def accuracy(W, b):
         return ((X[test] @ W + b).argmax(axis=1) == y[test]).mean()
 
-    settings = [Setting(0.1, rate), Setting(lam, rate)]
+    settings = [RecipeSetting(0.1, rate), RecipeSetting(lam, rate)]
     kwargs = {"n_classes": 4, "seed": 0, "arrays": cpu, "optimizer": optimizer}
     heads = train(X, y, [rows] * seeds, settings, steps=steps, **kwargs)
-    starts = train(X, y, [rows] * seeds, [Setting(0.1, 0.0)] * 2, steps=1, **kwargs).W[:, 1]
+    starts = train(X, y, [rows] * seeds, [RecipeSetting(0.1, 0.0)] * 2, steps=1, **kwargs).W[:, 1]
     ours = [accuracy(W[1], b[1]) for W, b in zip(heads.W, heads.b, strict=True)]
     theirs = []
     for seed in range(seeds):
@@ -121,13 +121,13 @@ def test_accuracy_is_that_of_a_plain_loop(optimizer, rate, cpu, make_data):
 def test_an_unknown_optimizer(cpu, make_data):
     X, y = make_data()
     with pytest.raises(BadRequest, match="no optimiser 'lbfgs': there are adam, sgd"):
-        train(X, y, [np.arange(60)], [Setting(1)], n_classes=3, steps=1, seed=0, arrays=cpu, optimizer="lbfgs")
+        train(X, y, [np.arange(60)], [RecipeSetting(1)], n_classes=3, steps=1, seed=0, arrays=cpu, optimizer="lbfgs")
 
 
 def test_heads_trained_together_use_their_own_rows_only(cpu, make_data):
     """Rows outside a set don't move its head, whatever they hold."""
     X, y = make_data()
-    row_sets, settings = [np.arange(0, 40), np.arange(10, 60)], [Setting(1e-3), Setting(1e-2, 0.1)]
+    row_sets, settings = [np.arange(0, 40), np.arange(10, 60)], [RecipeSetting(1e-3), RecipeSetting(1e-2, 0.1)]
     first = train(X, y, row_sets, settings, n_classes=3, steps=20, seed=1, arrays=cpu)
     X[45:] = 7.0
     second = train(X, y, row_sets, settings, n_classes=3, steps=20, seed=1, arrays=cpu)
@@ -139,7 +139,7 @@ def test_heads_trained_together_use_their_own_rows_only(cpu, make_data):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_namespaces_agree(optimizer, arrays, cpu, make_data):
     X, y = make_data(d=20)
-    sets, settings = [np.arange(60), np.arange(30)], [Setting(1e-2), Setting(1e-3)]
+    sets, settings = [np.arange(60), np.arange(30)], [RecipeSetting(1e-2), RecipeSetting(1e-3)]
     ours = train(X, y, sets, settings, n_classes=3, steps=10, seed=0, arrays=arrays, optimizer=optimizer)
     theirs = train(X, y, sets, settings, n_classes=3, steps=10, seed=0, arrays=cpu, optimizer=optimizer)
     np.testing.assert_allclose(ours.W, theirs.W, atol=1e-4)
@@ -148,7 +148,7 @@ def test_namespaces_agree(optimizer, arrays, cpu, make_data):
 def test_a_seed_gives_the_same_bits(cpu, make_data):
     X, y = make_data()
     first, second = (
-        train(X, y, [np.arange(60)], [Setting(1e-3)], n_classes=3, steps=5, seed=3, arrays=cpu) for _ in range(2)
+        train(X, y, [np.arange(60)], [RecipeSetting(1e-3)], n_classes=3, steps=5, seed=3, arrays=cpu) for _ in range(2)
     )
     assert np.array_equal(first.W, second.W)
 
@@ -156,4 +156,4 @@ def test_a_seed_gives_the_same_bits(cpu, make_data):
 def test_nothing_to_train(cpu, make_data):
     X, y = make_data()
     with pytest.raises(BadRequest, match="at least one step"):
-        train(X, y, [np.arange(60)], [Setting(1e-3)], n_classes=3, steps=0, seed=3, arrays=cpu)
+        train(X, y, [np.arange(60)], [RecipeSetting(1e-3)], n_classes=3, steps=0, seed=3, arrays=cpu)

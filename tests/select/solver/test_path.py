@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from head2toe.select.objective.datafits import Multinomial, Quadratic
 from head2toe.select.objective.penalties import L1, GroupL21, GroupL21Ridge
-from head2toe.select.solver import schedule as descent
+from head2toe.select.solver import schedule
 from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.path import path
 from head2toe.select.solver.row_set import RowSet
@@ -127,7 +127,7 @@ def test_row_sets_do_not_see_each_other(cpu, make_data, split_masks):
 def test_row_sets_go_on_without_waiting_for_each_other(cpu, make_data, split_masks, monkeypatch):
     X, y = make_data(n=120, d=900, C=5)
     monkeypatch.setattr("head2toe.select.solver.row_set.SMALLEST_WORKING_SET", 10)  # some need another round at their λ
-    passes = {0: [], descent.MOST_AHEAD: []}
+    passes = {0: [], schedule.MOST_AHEAD: []}
     points = {}
     for ahead, widths in passes.items():
 
@@ -136,7 +136,7 @@ def test_row_sets_go_on_without_waiting_for_each_other(cpu, make_data, split_mas
             return dual_norms(design, residuals, *rest)
 
         monkeypatch.setattr("head2toe.select.solver.path.dual_norms", count)
-        monkeypatch.setattr(descent, "MOST_AHEAD", ahead)
+        monkeypatch.setattr(schedule, "MOST_AHEAD", ahead)
         masks, ratios = split_masks(len(y), 5), np.geomspace(1, 0.02, 12)
         points[ahead] = solve(X, y, masks, ratios=ratios, arrays=cpu, tol=1e-5)
     in_step, freely = passes.values()
@@ -153,15 +153,15 @@ def test_how_far_a_row_set_may_be_ahead(cpu, make_data):
     scale = np.ones(20, np.float32)
     rowset = RowSet(y, np.arange(60), X.mean(axis=0), scale, 3, Multinomial(), GroupL21(), cpu)
     rowset.lam_max = rowset.lam = 1.0
-    ahead = descent.Descent(rowset, np.ones(20, np.float32), np.geomspace(1, 0.1, 9), 1e-2)
-    assert ahead.done == 1  # nothing is to be solved at λ_max
-    ahead.done = 1 + descent.MOST_AHEAD
+    ahead = schedule.PathSchedule(rowset, np.ones(20, np.float32), np.geomspace(1, 0.1, 9), 1e-2)
+    assert ahead.n_done == 1  # nothing is to be solved at λ_max
+    ahead.n_done = 1 + schedule.MOST_AHEAD
     assert ahead.may_go_on(1)
     assert not ahead.may_go_on(0)
     rowset.fit = replace(rowset.fit, value=0.0)  # its classes separate
-    assert not ahead.may_go_on(ahead.done - 1)
-    assert ahead.may_go_on(ahead.done)
-    ahead.done = 9
+    assert not ahead.may_go_on(ahead.n_done - 1)
+    assert ahead.may_go_on(ahead.n_done)
+    ahead.n_done = 9
     assert not ahead.may_go_on(9)
 
 

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from head2toe.store.management.catalogue import ENVIRONMENT, Catalogue
+from head2toe.store.format.damage import ENVIRONMENT
+from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.management.maintenance import entries
 
 

@@ -1,0 +1,311 @@
+"""Tables as other programs write them: text in any encoding and with any delimiter, Parquet, columns by their names."""
+
+import codecs
+import csv
+import io
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from head2toe.extract.images.sources import EncodedImage
+from head2toe.extract.readers.listing import several_labels
+from head2toe.store.common.errors import DataError
+from head2toe.store.common.parquet import import_pyarrow
+
+PATH_COLUMNS = (
+    *("path", "file_name", "filename", "file_path", "filepath", "file"),
+    *("image_path", "image_file", "image_name", "image", "img_path", "img"),
+)
+"""The names in use of the column that says where an image is, or holds it."""
+LABEL_COLUMNS = ("label", "labels", "class", "class_name", "target", "category", "fine_label")
+"""The names in use of the column that says which class an image is of."""
+OPTIONAL = ("split", "fold", "group")
+"""The columns that a table may have besides."""
+
+DELIMITERS = (",", ";", "\t", "|")
+"""What may stand between the cells of a table."""
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),  # spreadsheets write one, which would become part of the first column's name
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a text file in UTF-8, or in UTF-16 or UTF-32 where its first bytes say so.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What a message calls it: `the manifest`.
+
+    Raises
+    ------
+    DataError
+        The file can't be read, or is in another encoding, which its bytes do not tell; the message names the line.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"can't read {what} {path}: {error.strerror or error}") from error
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), _unmarked(content))
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"can't read {what} {path}: line {line} is not UTF-8; it may be in a code page of Windows: save it as "
+            "UTF-8 (Excel: CSV UTF-8), or convert it with iconv -f WINDOWS-1252 -t UTF-8"
+        ) from error
+
+
+def _unmarked(content: bytes) -> str:
+    """The encoding of text without a byte order mark: in UTF-16, every second byte of plain letters is 0."""
+    start = content[:64]
+    if start[1::2].count(0) > len(start) // 4:
+        return "utf-16-le"
+    return "utf-16-be" if start[::2].count(0) > len(start) // 4 else "utf-8"
+
+
+def table_rows(path: Path, accept: Callable[[Sequence[str]], bool]) -> Iterator[list[str]]:
+    """Read a table of text: its header, then its rows, without those in which all cells are empty.
+
+    Parameters
+    ----------
+    path : Path
+        A file of commas, semicolons, tabs or vertical bars; a first line `sep=;`, as Excel writes it, says which.
+    accept : callable
+        Whether a header is a right one, by which the delimiter is found; where none is, that of the most columns.
+
+    Yields
+    ------
+    list of str
+        The header's cells, then those of each row, which may be fewer or more.
+
+    Raises
+    ------
+    DataError
+        The file can't be read, or a cell has no end.
+    """
+    text = read_text(path, "the manifest")
+    first, _, rest = text.partition("\n")
+    delimiters: Sequence[str] = ("\t",) if path.suffix.lower() == ".tsv" else DELIMITERS
+    if (told := first.strip().strip('"').lower()).startswith("sep="):
+        text, delimiters = rest, (told.removeprefix("sep=").replace("\\t", "\t") or "\t",)
+    try:
+        headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in delimiters}
+        right = [mark for mark, header in headers.items() if accept(header)]
+        delimiter = right[0] if right else max(headers, key=lambda mark: len(headers[mark]))
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            if any(cell.strip() for cell in row):
+                yield row
+    except (csv.Error, TypeError) as error:  # TypeError: a delimiter of several characters
+        raise DataError(f"can't read the manifest {path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a user named, by `--path-column` and `--label-column`; None for the usual names.
+
+    Attributes
+    ----------
+    path, label : str, optional
+        The column of the images or of their paths, and that of the labels.
+    """
+
+    path: str | None = None
+    label: str | None = None
+
+
+def find_columns(names: Sequence[str], columns: Columns, where: object) -> dict[str, str]:
+    """Find the columns of a table that count by their names, whose case, blanks, dashes and underscores do not.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The table's header.
+    columns : Columns
+        What the user named.
+    where : object
+        What a message calls the table.
+
+    Returns
+    -------
+    dict of str to str
+        `path` and `label`, and those of `OPTIONAL` that are there, to the names in the header.
+
+    Raises
+    ------
+    DataError
+        There is no such column, or several could be meant; the message lists those that are there.
+    """
+    wanted = [("path", PATH_COLUMNS, columns.path), ("label", LABEL_COLUMNS, columns.label)]
+    found = {role: _find(names, known, given, role, where) for role, known, given in wanted}
+    plain = {_plain(name): name for name in reversed(names)}
+    return found | {role: plain[role] for role in OPTIONAL if role in plain}
+
+
+def has_columns(names: Sequence[str], columns: Columns) -> bool:
+    """Return whether a header has the columns that count; see `find_columns`."""
+    try:
+        find_columns(names, columns, "")
+    except DataError:
+        return False
+    return True
+
+
+def _find(names: Sequence[str], known: Sequence[str], given: str | None, role: str, where: object) -> str:
+    """The column of a role: the one given, else the one that is named like it, else the only one of a known name."""
+    for exact in (given,) if given is not None else (role,):
+        if names.count(exact) > 1:
+            raise DataError(f"{where} has several columns {exact!r}: rename all but one")
+        if exact in names:
+            return exact
+    plain = [name for name in names if _plain(name) == _plain(given or role)]
+    matches = plain or ([] if given else [name for name in names if _plain(name) in known])
+    if len(matches) == 1:
+        return matches[0]
+    there = ", ".join(name.strip() for name in names)[:500] or "none"
+    if matches:
+        raise DataError(
+            f"several columns of {where} could be the {role} ({', '.join(matches)}): --{role}-column names it"
+        )
+    raise DataError(
+        f"no column {given or role!r} in {where} (there are {there}): expected path,label and, if you like, split, "
+        "fold, group; --path-column and --label-column name others"
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+
+
+class ParquetTable:
+    """A Parquet table: its columns of text at once, its images one row group after the other.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : Columns
+        What the user named.
+
+    Attributes
+    ----------
+    columns : dict of str to str
+        As of `find_columns`. The image column is the one that holds bytes, where there is one.
+    class_names : list of str or None
+        Names that the file has for its labels, which are their numbers then (Hugging Face's `ClassLabel`).
+    holds_images : bool
+        Whether the image column holds the images themselves.
+
+    Raises
+    ------
+    DataError
+        The file is damaged, has no such columns, or several labels for an image.
+    MissingExtra
+        Pyarrow is not installed.
+    """
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self._pyarrow = import_pyarrow(f"reading {path}")
+        self._path = path
+        try:
+            metadata = self._pyarrow.parquet.read_metadata(path)
+            schema = metadata.schema.to_arrow_schema()
+        except (OSError, ValueError, self._pyarrow.ArrowException) as error:
+            raise self._damaged(error) from error
+        types = self._pyarrow.types
+        images = [field.name for field in schema if _is_image(field.type, types)]
+        if columns.path is None and len(images) == 1:
+            columns = Columns(images[0], columns.label)
+        self.columns = find_columns(schema.names, columns, path)
+        kind = schema.field(self.columns["path"]).type
+        self.holds_images = _is_image(kind, types) or types.is_binary(kind) or types.is_large_binary(kind)
+        label = schema.field(self.columns["label"])
+        if types.is_nested(label.type) and not types.is_dictionary(label.type):
+            raise DataError(several_labels(f"the column {label.name!r} in {path} is of type {label.type}"))
+        self.class_names = _class_names(schema, label.name) if types.is_integer(label.type) else None
+        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        self._starts = [sum(sizes[:group]) for group in range(len(sizes))]
+        self._group = lru_cache(maxsize=2)(self._read_group)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the cells of each row by role, but for those that hold images. Errors are those of the class."""
+        roles = {name: role for role, name in self.columns.items() if role != "path" or not self.holds_images}
+        try:
+            table = self._pyarrow.parquet.ParquetFile(self._path).read(columns=list(roles))
+        except (OSError, ValueError, self._pyarrow.ArrowException) as error:
+            raise self._damaged(error) from error
+        return [{roles[name]: value for name, value in row.items()} for row in table.to_pylist()]
+
+    def image(self, row: int) -> EncodedImage:
+        """Return the image that a row holds, to be read when it is needed."""
+        return EncodedImage(f"{self._path}[{row}]", partial(self._image_bytes, row))
+
+    def _image_bytes(self, row: int) -> bytes:
+        """The bytes in a row, or those of the file that it names. Raises OSError if there are none."""
+        group = bisect_right(self._starts, row) - 1
+        cell = self._group(group)[row - self._starts[group]].as_py()
+        return image_bytes(cell if isinstance(cell, dict) else {"bytes": cell}, self._path.parent)
+
+    def _read_group(self, group: int) -> Any:
+        """The image column of a row group. Raises OSError if it is damaged."""
+        name = self.columns["path"]
+        try:
+            return self._pyarrow.parquet.ParquetFile(self._path).read_row_group(group, columns=[name]).column(name)
+        except (ValueError, self._pyarrow.ArrowException) as error:
+            raise OSError(str(error).partition("\n")[0]) from error
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(f"can't read the manifest {self._path}: {str(error).partition(chr(10))[0]}")
+
+
+def image_bytes(cell: dict[str, Any], folder: Path) -> bytes:
+    """Return the bytes of an image in a table that Hugging Face `datasets` wrote.
+
+    Parameters
+    ----------
+    cell : dict
+        `bytes`, or else `path`, the name of a file below the folder: a table from elsewhere opens no other file.
+    folder : Path
+        The folder of the table.
+
+    Raises
+    ------
+    OSError
+        There are no bytes, and no such file.
+    """
+    if cell.get("bytes") is not None:
+        return bytes(cell["bytes"])
+    if cell.get("path") is None:
+        raise OSError("the row has no image")
+    file = folder / str(cell["path"])
+    if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+        raise OSError(f"the row names {str(cell['path'])[:200]}, which is no file in {folder}")
+    return file.read_bytes()
+
+
+def _is_image(kind: Any, types: Any) -> bool:
+    """Whether a column's type is Hugging Face's for images: bytes and path."""
+    return bool(types.is_struct(kind)) and {field.name for field in kind} == {"bytes", "path"}
+
+
+def _class_names(schema: Any, column: str) -> list[str] | None:
+    """The names that Hugging Face `datasets` notes in a file's schema for the labels of a column."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = features[column]["names"]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return [str(name) for name in names] if isinstance(names, list) and names else None

@@ -1,0 +1,78 @@
+"""What methods are tried on: designs, labels, folds, and the selections that features were ranked by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from head2toe.probe.heads.crossval import Labels
+from head2toe.select.compute.arrays import Arrays
+from head2toe.select.compute.normalize import UnitRows
+from head2toe.select.ranking.selection import Selection
+from head2toe.store.common.labelled import Labelled
+from head2toe.store.reading.design_matrix import Design
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeData(Labelled):
+    """The features and labels that a method is given, and how its heads are to be trained on them.
+
+    Attributes
+    ----------
+    designs : dict
+        Target size to the design whose first `n_train` rows train and whose others test.
+    labels : (n,) int array
+        Of all rows.
+    folds : (n_train,) int array
+        The fold that holds each training row out; -1 for a row that always trains.
+    n_classes : int
+    arrays : Arrays
+        Where to compute.
+    exact, by_recipe : dict
+        Target size to the selection by the exact path and by the paper's recipe; empty where no method needs them.
+    standardize : str
+        How features were normalised before the exact path.
+    seed : int
+        Of random columns, and of heads that start at random.
+    head : str
+        What is trained on chosen columns: one of `KINDS`.
+    further : dict
+        For other normalisations, by name: their exact selections, as `exact`.
+    """
+
+    designs: Mapping[int, Design]
+    labels: np.ndarray
+    folds: np.ndarray
+    n_classes: int
+    arrays: Arrays
+    exact: Mapping[int, Selection]
+    by_recipe: Mapping[int, Selection]
+    standardize: str = "feature"
+    seed: int = 0
+    head: str = "logistic"
+    further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
+
+    @cached_property
+    def training(self) -> dict[int, Design]:
+        """The designs of the training rows alone."""
+        return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
+
+    @property
+    def variants(self) -> "tuple[ProbeData, ...]":
+        """These data as they are, and with each further normalisation in place of their own."""
+        others = (replace(self, standardize=name, exact=exact, further={}) for name, exact in self.further.items())
+        return (self, *others)
+
+    @cached_property
+    def unit_designs(self) -> dict[int, Design]:
+        """The designs with every layer of every row at unit norm."""
+        return {size: UnitRows.of(design) for size, design in self.designs.items()}
+
+    def as_selected(self, size: int, standardize: str) -> Design:
+        """Return a design as the exact path saw it; what is per feature is part of the path's models."""
+        return (self.unit_designs if standardize.startswith("unit") else self.designs)[size]
+
+    @cached_property
+    def on_device(self) -> Labels:
+        """Labels and folds of the training rows, on the device."""
+        return Labels.of(self.train_labels, self.folds, self.n_classes, self.arrays)

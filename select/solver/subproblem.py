@@ -1,0 +1,73 @@
+"""The subproblem of one row set at one λ: its working set with a warm start, all that it takes to solve it anywhere."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from head2toe.select.compute.arrays import Array, Arrays
+from head2toe.select.objective.datafits import Datafit
+from head2toe.select.objective.penalties import Penalty
+from head2toe.select.objective.problem import Problem
+from head2toe.select.solver import inner_solver
+from head2toe.select.solver.inner_solver import InnerSolution
+
+
+@dataclass(frozen=True)
+class Subproblem:
+    """A working set of p features on the n rows of a set, with its warm start.
+
+    Attributes
+    ----------
+    features : ndarray of float32 (q, m)
+        All m rows of the design, of the q features that any subproblem of the round needs.
+    columns : ndarray of int (p,)
+        Which of the q features are the working set.
+    rows : ndarray of int (n,)
+        Which of the m rows are those of the set.
+    mean, scale : ndarray of float32 (p, 1)
+        Moments of the working set on these rows, see `Moments`.
+    Y : array of float64 (n, C)
+        Targets.
+    lam, datafit, penalty
+        See `Problem`.
+    W, b : array of float64 (p, C), (C,)
+        Warm start; W is on the host.
+    residual, step, tol
+        See `inner_solver.solve`.
+    """
+
+    features: np.ndarray
+    columns: np.ndarray
+    rows: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    Y: Array
+    lam: float
+    datafit: Datafit
+    penalty: Penalty
+    W: np.ndarray
+    b: Array
+    residual: Array
+    step: float | None
+    tol: float
+
+    @property
+    def size(self) -> int:
+        """How many numbers its features are: p times n."""
+        return len(self.columns) * len(self.rows)
+
+    def compact(self) -> "Subproblem":
+        """Return the same subproblem without the features and rows of others, to be sent to another process."""
+        X = self._working_features()
+        return replace(self, features=X, columns=np.arange(len(X)), rows=np.arange(X.shape[1]))
+
+    def solve(self, arrays: Arrays) -> InnerSolution:
+        """Standardise the features and solve, on the device of `arrays`."""
+        X = arrays.put(self._working_features())
+        X = (X - arrays.put(self.mean)) * arrays.put(self.scale)
+        problem = Problem(X, self.Y, self.lam, self.datafit, self.penalty, arrays.xp)
+        W = arrays.put(self.W)
+        return inner_solver.solve(problem, W, self.b, self.tol, residual=self.residual, step=self.step)
+
+    def _working_features(self) -> np.ndarray:
+        """Return the features of the working set on the rows of the set (p, n), not standardised."""
+        return np.take(self.features[self.columns], self.rows, axis=1)
