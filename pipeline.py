@@ -20,7 +20,7 @@ import click
 from head2toe.extract.commands import echo_extraction, layers, tasks
 from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict_command
 from head2toe.extract.options import ExtractOptions
-from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
+from head2toe.probe.commands import echo_failures, echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.probe.stage_results import RunResult, SelectResult
 from head2toe.select.commands import echo_selection, recipe_option
@@ -312,8 +312,7 @@ def run_command(task: str, **given: Any) -> None:
 def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given: Any) -> None:
     """Go the whole way, keep the model if asked for, and show the result. Exit code 1 if a method failed."""
     result = run(task, Options(**given))
-    for method, line in result.failures.items():
-        echo(f"Error: {method} failed, the other methods are kept: {line}", err=True)
+    echo_failures(result.failures)
     names = [method.name for method in result.methods]
     saved = copy_model(result.file.parent, names, save_model) if save_model else None
     if as_json:

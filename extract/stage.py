@@ -41,7 +41,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     task : Task
         Whose images.
     options : ExtractOptions
-        What stage one is told, with one backbone.
+        The options, with one backbone.
     splits : {"all", "train"}
         Which rows.
     versions : dict

@@ -29,6 +29,12 @@ ThumbnailSource = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
 """Takes a run's record and returns the function that finds small pictures of its images (`mistakes.Thumbnail`)."""
 
 
+def echo_failures(failures: Mapping[str, str]) -> None:
+    """Say on stderr which methods failed, and why."""
+    for method, message in failures.items():
+        echo(f"Error: {method} failed, the other methods are kept: {message}", err=True)
+
+
 def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
     """Show the table of methods, the settings chosen, and the file that holds the result.
 

@@ -10,8 +10,9 @@ from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 
 BACKEND = "inductor"
+"""The backend of torch.compile that generates the code."""
 NO_COMPILER = ("InvalidCxxCompiler", "TritonMissing")
-"""Of torch's errors, those that say that there is none."""
+"""The names of torch's errors for a missing compiler."""
 
 
 class Graph:

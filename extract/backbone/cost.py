@@ -18,7 +18,7 @@ def forward_flops(network: nn.Module, input_size: int, device: torch.device) -> 
     Parameters
     ----------
     network : torch.nn.Module
-        In eval mode.
+        The network, in eval mode.
     input_size : int
         Height and width of the image in pixels.
     device : torch.device

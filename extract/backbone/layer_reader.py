@@ -41,7 +41,7 @@ class LayerReader:
     Parameters
     ----------
     network : torch.nn.Module
-        In eval mode.
+        The network, in eval mode.
     layers : sequence of Layer
         What to read; one tap may be there at several target sizes.
     tokens : Tokens

@@ -1,4 +1,4 @@
-"""Taps: the points of a network where an activation is read, found by running it once.
+"""Taps: the points of a network where an activation is read; running the network once shows which there are.
 
 Presets
 -------
@@ -93,12 +93,12 @@ class _Reading:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What was found in a network.
+    """The taps of a network, and the points that can't be read.
 
     Attributes
     ----------
     taps : tuple of Tap
-        In the order in which the network computes them.
+        The taps, in the order in which the network computes them.
     untapped : dict
         Points of the same roles that can't be read, and why.
     """
@@ -164,7 +164,7 @@ def tap_name(role: str, side: str, path: str, *, has_classifier: bool) -> str:
 
 @dataclass
 class _Run:
-    """What one forward pass showed: readings, and for each point that can't be read its role and why."""
+    """The readings of one forward pass and, of each point that can't be read, its role and why."""
 
     readings: list[_Reading]
     untapped: dict[str, tuple[str, str]]

@@ -28,7 +28,7 @@ class Deployed(nn.Module):
     Parameters
     ----------
     backbone : Backbone
-        With the weights and the preprocessing that the bundle names (`load` sees to that).
+        The network, with the weights and the preprocessing that the bundle names; `load` checks them.
     bundle : Bundle
         What is read of which layers, and the head.
 
@@ -218,7 +218,17 @@ class Speed:
 
 
 def measure(deployed: Deployed, *, batch_size: int = 8, runs: int = 5) -> Speed:
-    """Time backbone and deployed network on random pixels, turn by turn, after one run of each that does not count."""
+    """Time backbone and deployed network on random pixels, turn by turn, after one run of each that does not count.
+
+    Parameters
+    ----------
+    deployed : Deployed
+        The network.
+    batch_size : int
+        Images in a batch.
+    runs : int
+        How many runs of each the median is taken of.
+    """
     shape = (batch_size, 3, deployed.input_size, deployed.input_size)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pixels = pixels.to(deployed.device, memory_format=torch.channels_last)

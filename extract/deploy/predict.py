@@ -169,7 +169,7 @@ def row_of(prediction: Prediction, classes: Sequence[str], *, top_k: int = 1, pr
     Parameters
     ----------
     prediction : Prediction
-        Of an image that could be read.
+        The prediction of an image that could be read.
     classes : sequence of str
         Class names in label order.
     top_k : int

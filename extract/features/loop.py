@@ -18,7 +18,7 @@ Claims = Mapping[int, BlockWriter]
 """One row block of each store that this process may fill, by target size."""
 
 Read = Callable[[list[str]], Iterator[tuple[list[str], dict[int, Features]]]]
-"""From the digests of images to their features, batch by batch: the batch's digests, features by target size."""
+"""Takes the digests of images, and yields them batch by batch with their features by target size."""
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """How long to wait for other processes before their blocks are looked at again."""

@@ -1,4 +1,4 @@
-"""From a batch of images to the pooled features of every tap, as NumPy arrays."""
+"""The pooled features of every tap for a batch of images, as NumPy arrays."""
 
 from collections.abc import Sequence
 

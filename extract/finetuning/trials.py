@@ -92,7 +92,7 @@ class Trials:
         extraction : Extraction
             Whose task is learned, and by which backbone.
         options : ExtractOptions
-            What the extraction was told: weights, preprocessing, precision, device, batch size and seed.
+            The extraction's options: weights, preprocessing, precision, device, batch size and seed.
         steps : sequence of int
             Numbers of steps to compare, each at every learning rate of `RATES`.
         folder : Path
