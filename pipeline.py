@@ -90,14 +90,8 @@ def extract(
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
     if isinstance(task, str):
-        task = load_task(
-            task,
-            seed=o.seed,
-            folds=o.folds,
-            download=o.download,
-            path_column=o.path_column,
-            label_column=o.label_column,
-        )
+        columns = {"path_column": o.path_column, "label_column": o.label_column}
+        task = load_task(task, seed=o.seed, folds=o.folds, download=o.download, **columns)
     return extract_task(task, o, splits=splits, versions=versions())
 
 
@@ -221,11 +215,9 @@ def __getattr__(name: str) -> Any:
 
 def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     """Return a function from an image's name to a small JPEG, or None where task or image can't be read any more."""
-    from head2toe.extract.tasks.thumbnails import task_thumbnails
+    from head2toe.extract.tasks.thumbnails import thumbnails_of
 
-    options = record["options"]
-    columns = (options.get("path_column"), options.get("label_column"))  # a result made before has neither
-    return task_thumbnails(record["argument"], record["seed"], *columns)
+    return thumbnails_of(record)
 
 
 # --------------------------------------------------------------------------------------------------- the command line

@@ -1,7 +1,8 @@
 """Thumbnails of a task's images, for the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
+from typing import Any
 
 from head2toe.extract.tasks.registry import load_task
 from head2toe.store.common.errors import Head2ToeError
@@ -11,25 +12,18 @@ SIDE = 176
 """Largest width and height of a thumbnail in pixels."""
 
 
-def task_thumbnails(
-    task: str, seed: int, path_column: str | None = None, label_column: str | None = None
-) -> Callable[[str], bytes | None]:
+def thumbnails_of(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     """Return a function from an image's name to a small JPEG, or to None where the image can't be read any more.
 
     Parameters
     ----------
-    task : str
-        A name or a path, as for `load_task`; a relative path counts from the current folder.
-    seed : int
-        The seed, as for `load_task`.
-    path_column, label_column : str, optional
-        The columns of a table, as for `load_task`.
+    record : dict
+        The record of a run, `result.json`. A relative path of its task counts from the current folder.
     """
+    columns = {name: record["options"].get(name) for name in ("path_column", "label_column")}  # older ones lack both
     try:
-        images = {
-            image.name: image
-            for image in load_task(task, seed=seed, path_column=path_column, label_column=label_column).images
-        }
+        task = load_task(record["argument"], seed=record["seed"], **columns)
+        images = {image.name: image for image in task.images}
     except (Head2ToeError, OSError):
         images = {}  # moved or removed since: whoever asks for a picture learns that there is none
 
