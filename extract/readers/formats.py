@@ -54,6 +54,8 @@ def _file_reader(path: Path, columns: Columns) -> Reader:
 
 
 def _folder_reader(folder: Path, columns: Columns) -> Reader:
+    if not folder.is_dir():
+        raise DataError(f"can't read a task from {folder}, which is neither a file nor a folder")
     if vtab_lists.has_lists(folder):
         return partial(vtab_lists.read, folder), False
     if hf_dataset.is_saved(folder):

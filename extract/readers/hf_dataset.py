@@ -14,7 +14,6 @@ from head2toe.extract.readers.listing import (
     by_split,
     encode_labels,
     read_class_names,
-    require_two_images,
     several_labels,
     split_of,
 )
@@ -136,13 +135,11 @@ def read(folder: Path, columns: Columns | None = None) -> Listing:
             class_name = str(value if names is None else names[value])
             rows.append((split, EncodedImage(name, partial(_image_bytes, encoded, image, row, folder)), class_name))
     classes, labels = encode_labels((class_name for _, _, class_name in rows), names, str(folder))
-    fields = by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True))
-    require_two_images(classes, fields["train"], str(folder))
     return Listing(
         layout="Hugging Face datasets",
         source=f"Hugging Face datasets folder {folder.resolve()}",
         classes=classes,
-        **fields,
+        **by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True)),
     )
 
 

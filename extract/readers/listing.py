@@ -244,20 +244,22 @@ def rows_in_words(rows: Sequence[int]) -> str:
     return f"row{'' if len(rows) == 1 else 's'} {listed}{more}"
 
 
-def require_two_images(classes: Sequence[str], train: Sequence[Row], where: str) -> None:
+def require_two_images(listing: Listing) -> None:
     """Check that no class has a single training image, as one that no fold can both hold out and train on.
+
+    VTAB-1k's lists, whose order is part of the task, are taken as they are.
 
     Raises
     ------
     DataError
         One has; the message names it.
     """
-    counts = Counter(label for _, label in train)
-    for label, name in enumerate(classes):
-        if counts[label] == 1:
+    counts = Counter(label for _, label in listing.train)
+    for label, name in enumerate(listing.classes):
+        if counts[label] == 1 and not listing.ordered:
             raise DataError(
-                f"class {name!r} has 1 training image in {where}: cross-validation needs two or more; add images, or "
-                "remove this one"
+                f"class {name!r} has 1 training image in {listing.source}: cross-validation needs two or more; add "
+                "images, or remove this one"
             )
 
 

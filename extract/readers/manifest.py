@@ -17,7 +17,6 @@ from head2toe.extract.readers.listing import (
     encode_labels,
     is_missing,
     read_class_names,
-    require_two_images,
     rows_in_words,
     split_of,
 )
@@ -116,15 +115,13 @@ def listing_of(
         test = [i for i, split in enumerate(splits) if split == TEST]
         _check_groups({groups[i] for i in train}, {groups[i] for i in test}, where)
     folds = _column(rows, "fold", train, where)
-    fields = by_split(zip(splits, images, labels, strict=True))
-    require_two_images(classes, fields["train"], where)
     return Listing(
         layout=layout,
         source=source,
         classes=classes,
         folds=None if folds is None else _folds(folds, where),
         groups=None if groups is None else tuple(groups[i] for i in train),
-        **fields,
+        **by_split(zip(splits, images, labels, strict=True)),
     )
 
 

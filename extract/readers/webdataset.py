@@ -19,7 +19,6 @@ from head2toe.extract.readers.listing import (
     encode_labels,
     is_missing,
     read_class_names,
-    require_two_images,
     split_of,
 )
 from head2toe.store.common.errors import DataError
@@ -70,15 +69,13 @@ def read(path: Path) -> Listing:
     if not rows:
         raise DataError(f"no samples in {path}: expected <key>.jpg (or .png, .webp) and <key>.cls")
     classes, labels = encode_labels((label for _, _, label in rows), read_class_names(root), str(path))
-    fields = by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True))
-    require_two_images(classes, fields["train"], str(path))
     count = f"{len(files)} shard{'' if len(files) == 1 else 's'}"
     return Listing(
         layout="WebDataset",
         source=f"WebDataset {path.resolve()} ({count})",
         classes=classes,
         notes=tuple(notes),
-        **fields,
+        **by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True)),
     )
 
 

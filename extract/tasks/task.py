@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from head2toe.extract.images.file_formats import LOSSY
 from head2toe.extract.images.sources import ImageSource
-from head2toe.extract.readers.listing import Listing
+from head2toe.extract.readers.listing import Listing, require_two_images
 from head2toe.extract.readers.splits import choose_folds, fold_notes, hold_out_test, hold_out_validation, numbered
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import printable
@@ -81,6 +81,7 @@ class Task(Labelled):
         DataError
             The listing has too few images or classes, or its groups forbid the folds.
         """
+        require_two_images(listing)
         listing = hold_out_test(listing, seed)
         if folds == "holdout":
             listing = hold_out_validation(listing, seed)

@@ -261,4 +261,4 @@ def test_too_few_images_and_groups_are_counted_as_they_were_given() -> None:
     with pytest.raises(DataError, match="2 groups of images in made up, of which one would be held out as the test"):
         Task.from_listing(small_listing(12, 12, groups=["a", "b"] * 12), "few")
     with pytest.raises(DataError, match="task few: 5 images, of which 2 are the test and 3 are left to train on; 4 of"):
-        Task.from_listing(replace(small_listing(2, 1), test=small_listing(1, 1).train), "few")
+        Task.from_listing(replace(small_listing(3, 0), test=small_listing(1, 1).train), "few")
