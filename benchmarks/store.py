@@ -29,6 +29,7 @@ import zarr
 from head2toe.store.common.errors import MissingExtra
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.reading import mapping
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
 
@@ -230,11 +231,7 @@ def cpu_times(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str,
 def cold_gather(way: type[Way], root: Path, layers: LayerIndex, n: int, columns: np.ndarray) -> float:
     """Bytes fetched from disk per useful byte, with nothing of the files in memory. Runs in a process of its own."""
     reader = way(root, layers, n)
-    for file in root.rglob("*"):
-        if file.is_file():
-            fd = os.open(file, os.O_RDONLY)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(fd)
+    drop_cache(root)
     before = bytes_read()
     values = reader.gather(columns)
     itemsize = 2 if way is OursHalf else 4
@@ -265,6 +262,9 @@ def measure(root: Path, layers: LayerIndex, options: argparse.Namespace, argumen
         f"{options.rows} rows, {len(layers)} layers of {options.width}: {X.nbytes / 1e6:.0f} MB as float32", flush=True
     )
     prepare(root, layers, X)
+    measure_checks(root, arguments, options.repeats)
+    if options.checks_only:
+        return
     W = rng.standard_normal((layers.n_features, options.heads), dtype=np.float32)
     G = rng.standard_normal((options.rows, options.heads), dtype=np.float32)
     columns = some_columns(layers)
@@ -298,6 +298,44 @@ def ratios_to_memory(
     return first, second, third
 
 
+def first_pass(way: type[Way], root: Path, layers: LayerIndex, n: int, cold: bool, checked: bool) -> list[float]:
+    """Seconds (wall, CPU) of X @ W in a fresh process, whose first pass compares every file with its checksum."""
+    reader, W = way(root, layers, n), np.ones((layers.n_features, 50), np.float32)
+    if not checked:
+        mapping.running = lambda *_: None
+        mapping.check = lambda *_: None
+    if cold:
+        drop_cache(root)
+    start, cpu = time.perf_counter(), time.process_time()
+    reader.xw(W)
+    return [time.perf_counter() - start, time.process_time() - cpu]
+
+
+def measure_checks(root: Path, arguments: list[str], repeats: int) -> None:
+    """Print what checking on the way costs the first pass of a process, as the ratio to the same without."""
+    columns = "".join(f"{name:>10}" for name in ("cold wall", "cold CPU", "warm wall", "warm CPU"))
+    print(f"{'first pass of a process, checked / not':42}{columns}")
+    for way in (Ours, OursHdf5, OursHalf):
+        best: dict[tuple[bool, bool], np.ndarray] = {}
+        for _ in range(repeats):
+            for case in ((cold, checked) for cold in (True, False) for checked in (True, False)):
+                flags = [flag for flag, on in zip(("--from-disk", "--checked"), case, strict=True) if on]
+                command = [sys.executable, __file__, *arguments, "--root", str(root), "--first", way.__name__, *flags]
+                process = subprocess.run(command, capture_output=True, text=True, check=True)
+                best[case] = np.minimum(best.get(case, np.inf), json.loads(process.stdout))
+        ratios = [*(best[True, True] / best[True, False]), *(best[False, True] / best[False, False])]
+        print(f"{way.__doc__.splitlines()[0]:42}" + "".join(f"{ratio:10.2f}" for ratio in ratios), flush=True)
+
+
+def drop_cache(root: Path) -> None:
+    """Have the kernel forget the files below a folder."""
+    for file in root.rglob("*"):
+        if file.is_file():
+            fd = os.open(file, os.O_RDONLY)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
+
+
 def some_columns(layers: LayerIndex) -> np.ndarray:
     """1 % of the columns, anywhere."""
     d = layers.n_features
@@ -314,11 +352,21 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--root", type=Path, default=None, help="folder to work in (default: a temporary one)")
     parser.add_argument("--cold", choices=[way.__name__ for way in WAYS], help=argparse.SUPPRESS)
+    parser.add_argument("--first", choices=[way.__name__ for way in WAYS], help=argparse.SUPPRESS)
+    parser.add_argument("--from-disk", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--checks-only", action="store_true", help="measure what checksums on the way cost, and no more"
+    )
     options = parser.parse_args()
     layers = LayerIndex(tuple(f"layer{i}" for i in range(options.layers)), (options.width,) * options.layers)
     if options.cold:
         way = next(way for way in WAYS if way.__name__ == options.cold)
         print(json.dumps(cold_gather(way, options.root, layers, options.rows, some_columns(layers))))
+        return 0
+    if options.first:
+        way = next(way for way in WAYS if way.__name__ == options.first)
+        print(json.dumps(first_pass(way, options.root, layers, options.rows, options.from_disk, options.checked)))
         return 0
     arguments = ["--rows", str(options.rows), "--layers", str(options.layers), "--width", str(options.width)]
     work = Path(tempfile.mkdtemp(prefix="head2toe-bench-", dir=options.root))

@@ -88,8 +88,8 @@ def to_xarray(store: FeatureStore) -> "xarray.DataArray":
         import xarray
     except ImportError as error:
         raise MissingExtra("an xarray needs xarray: pip install 'head2toe[arrays]'") from error
-    layers = np.repeat(np.asarray(store.layers.names), store.layers.widths)
-    coordinates = {"layer": ("feature", layers), "image": list(store.images)}
+    layers = np.repeat(np.asarray(store.layers.names, object), store.layers.widths)
+    coordinates = {"layer": ("feature", layers), "image": np.asarray(store.images, object)}
     at_once = max(1, _CHUNK_BYTES // (4 * store.n_rows))
     array = _lazy(store, [*range(0, store.layers.n_features, at_once), store.layers.n_features])
     return xarray.DataArray(array, dims=("feature", "image"), coords=coordinates, name="features")

@@ -1,7 +1,10 @@
 """Export and import are each other's inverse, and damage never gets through."""
 
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,3 +97,93 @@ def test_a_damaged_store_is_not_exported(toy: SimpleNamespace, tmp_path: Path) -
     with pytest.raises(StoreError, match="verify --repair"):
         export_store(store.path, tmp_path / "archive")
     assert not (tmp_path / "archive").exists()
+
+
+def exported(toy: SimpleNamespace, tmp_path: Path) -> Path:
+    export_store(toy.write(10).path, tmp_path / "archive")
+    return tmp_path / "archive"
+
+
+@pytest.mark.parametrize("name", ["store/notes.txt", "store/images.txt", "features.zarr/stem/c/0/0", "store/more"])
+@pytest.mark.parametrize("target", ["private", "/dev/zero", "folder", None])
+def test_nothing_is_taken_from_behind_a_link_or_pipe(
+    toy: SimpleNamespace, tmp_path: Path, name: str, target: str | None
+) -> None:
+    archive = exported(toy, tmp_path)
+    (tmp_path / "private").write_text("secret")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "private").write_text("secret")
+    (archive / name).unlink(missing_ok=True)
+    if target is None:
+        os.mkfifo(archive / name)
+    else:
+        (archive / name).symlink_to(tmp_path / target)
+    with pytest.raises(StoreError, match=r"a link or special file.*`cp -rL") as error:
+        import_store(Catalogue(tmp_path / "elsewhere"), archive)
+    assert str(archive / name) in str(error.value)
+    assert not list((tmp_path / "elsewhere").rglob("*"))
+
+
+def test_what_no_record_names_stays_behind(toy: SimpleNamespace, tmp_path: Path) -> None:
+    archive = exported(toy, tmp_path)
+    before = contents(toy.write(10).path)
+    (archive / "store" / "readme.txt").write_text("mine")
+    (archive / "store" / "lock").mkdir()
+    (archive / "store" / "lock" / "0").write_text("mine")
+    assert contents(import_store(Catalogue(tmp_path / "elsewhere"), archive).path) == before
+
+
+def test_an_archive_of_an_archive_that_is_a_link(toy: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(exported(toy, tmp_path))
+    assert import_store(Catalogue(tmp_path / "elsewhere"), tmp_path / "link").n_rows == 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows_per_block": -5},
+        {"rows_per_block": 2**40},
+        {"rows_per_block": 0},
+        {"layers": [{"name": "stem", "width": 2**40}]},
+        {"format": "hdf6"},
+    ],
+)
+def test_senseless_numbers_are_one_line_at_once(toy: SimpleNamespace, tmp_path: Path, change: dict[str, Any]) -> None:
+    archive = exported(toy, tmp_path)
+    file = archive / "store" / "spec.json"
+    content = json.loads(file.read_text()) | change
+    content.pop("crc32c")
+    file.write_text(json.dumps(content))
+    refused(archive, tmp_path)
+
+
+def test_files_of_senseless_sizes(toy: SimpleNamespace, tmp_path: Path) -> None:
+    archive = exported(toy, tmp_path)
+    file = archive / "store" / "commit" / "0.json"
+    content = json.loads(file.read_text())
+    content.pop("crc32c")
+    content["files"][0][1] += 1 << 12
+    file.write_text(json.dumps(content))
+    refused(archive, tmp_path)
+    content["files"][0][1] += 1 << 42
+    file.write_text(json.dumps(content))
+    refused(archive, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [[10, 2**40], [2**40, 7], [10]])
+def test_arrays_of_senseless_shapes(toy: SimpleNamespace, tmp_path: Path, shape: list[int]) -> None:
+    archive = exported(toy, tmp_path)
+    file = archive / "features.zarr" / "stem" / "zarr.json"
+    content = json.loads(file.read_text())
+    content["shape"] = shape
+    content["chunk_grid"]["configuration"]["chunk_shape"] = shape
+    file.write_text(json.dumps(content))
+    refused(archive, tmp_path)
+
+
+def refused(archive: Path, tmp_path: Path) -> None:
+    """The archive is damaged, in one line, and nothing gets a name."""
+    with pytest.raises(StoreError, match="the archive is damaged") as error:
+        import_store(Catalogue(tmp_path / "elsewhere"), archive)
+    assert "\n" not in str(error.value)
+    assert not list((tmp_path / "elsewhere").rglob("*"))
