@@ -105,6 +105,21 @@ def test_where_to_add_names_what_is_in_the_files() -> None:
         assert any("tests" in file.parts for file in files)
 
 
+def test_every_promise_names_tests_that_are_there() -> None:
+    """Each row of the table of promises names a file of tests, and after it tests of that file."""
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| file |")]
+    assert len(rows) >= 12
+    for row in rows:
+        assert "`tests/" in row, f"no test holds: {row}"
+    named = re.findall(r"`(tests/[\w/]+\.py)`((?:[:,]\s+`test_\w+`)*)", page)
+    assert len(named) >= len(rows)
+    for file, names in named:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        for name in re.findall(r"`(test_\w+)`", names):
+            assert f"def {name}(" in text, f"{file} has no {name}"
+
+
 def test_the_checks_of_paths_can_fail() -> None:
     assert paths("see `store/nothing.py`, `tests/` and `nothing.py`") == ["store/nothing.py", "tests/"]
 
