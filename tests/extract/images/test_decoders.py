@@ -167,6 +167,18 @@ def test_nothing_else_in_the_package_opens_images() -> None:
     assert not calls
 
 
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}])
+def test_the_size_of_webp_is_known_before_its_decoder_takes_memory(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1234, 567)).save(buffer, "WEBP", **options)
+    assert decoders.claimed_size(buffer, 1) == (1234, 567)
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile", None)
+    with pytest.raises(DataError, match="1234 x 567 pixels; the limit is"):
+        decode.decode("x", buffer, max_pixels=1234 * 567 - 1)
+
+
 # ------------------------------------------------------------------------------------------------------ out of memory
 
 
