@@ -6,7 +6,7 @@ import warnings
 from typing import BinaryIO
 
 import numpy as np
-from head2toe.extract.images.decoders import NoImage, TooLarge, open_image
+from head2toe.extract.images.decoders import NoImage, TooLarge, claimed_size, open_image
 from head2toe.extract.images.metadata import without_failing_metadata
 from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.errors import DataError, OutOfMemory
@@ -21,8 +21,8 @@ SCARCE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """Numbers of system errors that say nothing of a file: memory or open files have run out."""
 
 _REMEDY = "mend or remove it, or pass --on-error skip"
-_BYTES_A_PIXEL = 8
-"""What decoding needs at most in most formats: the file's own pixels (up to 4 bytes) and RGB beside them (4)."""
+_BYTES_A_PIXEL = 20
+"""What decoding takes at most: 8 in most formats (the file's own pixels and RGB beside them), 19 in JPEG 2000."""
 _STRIP = 1 << 20
 """Pixels that are converted at once."""
 _ORIENTATION = 0x0112
@@ -173,12 +173,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _has_memory(file: BinaryIO, max_pixels: int) -> bool:
     """Whether there is memory enough to decode the image: some decoders call it damaged if there is not."""
     try:
-        width, height = open_image(file, max_pixels).size
-    except MemoryError:
-        return False
-    except Exception:
-        width, height = 0, 0
-    try:
+        width, height = claimed_size(file, max_pixels)
         np.empty(_BYTES_A_PIXEL * width * height + (32 << 20), np.uint8)
     except MemoryError:
         return False

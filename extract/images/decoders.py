@@ -106,14 +106,41 @@ def open_image(file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
     if not is_readable_format(format):
         raise NoImage(f"{format.upper()}, which needs another package: {remedy_of_format(format)}")
     header = jpeg_xl.read_header(file) if format == "jxl" else None
-    if header:
-        _check(header.size, max_pixels)
+    size = header.size if header else _webp_size(head) if format == "webp" else None
+    if size:  # these decoders take memory for all pixels when they open a file
+        _check(size, max_pixels)
     file.seek(0)
     image = _opener(format)(file)
     _check(image.size, max_pixels)
     if header and header.orientation != 1 and not getattr(image, "jpeg", False):
         image.getexif().clear()  # the decoder has turned the image by its header, and EXIF's orientation does not count
     return image
+
+
+def claimed_size(file: BinaryIO, max_pixels: int) -> tuple[int, int]:
+    """Return the width and height that a file's header claims, (0, 0) where it claims none; raises MemoryError."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    try:
+        if (format := format_of_bytes(head)) == "webp":
+            return _webp_size(head) or (0, 0)
+        return jpeg_xl.read_header(file).size if format == "jxl" else open_image(file, max_pixels).size
+    except MemoryError:
+        raise
+    except Exception:  # as of `open_image`
+        return 0, 0
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    """Width and height by the first chunk of a WebP file: VP8X, VP8L (lossless) or VP8."""
+    chunk, bits = head[12:16], int.from_bytes(head[21:25], "little")
+    if len(head) < 30:
+        return None
+    if chunk == b"VP8X":
+        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+    if chunk == b"VP8L":
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
 
 
 def _check(size: tuple[int, int], max_pixels: int) -> None:

@@ -38,25 +38,46 @@ def ghostscript(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return calls
 
 
+def contents(first: bytes) -> list[bytes]:
+    """Of four images: two of a class, then two of another one."""
+    return [first, PNG.getvalue(), PNG.getvalue(), PNG.getvalue()]
+
+
 def in_folder(folder: Path, content: bytes) -> ImageSource:
-    for name in ("a/1.png", "a/2.jpg", "b/1.png", "b/2.png"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content if name == "a/2.jpg" else PNG.getvalue())
-    return formats.read(folder).train[1][0]
+    for number, part in enumerate(contents(content)):
+        path = folder / "ab"[number // 2] / f"{number}.{'png' if number else 'jpg'}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(part)
+    return formats.read(folder).train[0][0]
 
 
 def in_manifest(folder: Path, content: bytes) -> ImageSource:
-    (folder / "x.webp").write_bytes(content)
-    (folder / "x.csv").write_text("path,label\nx.webp,a\n")
+    lines = ["path,label"]
+    for number, part in enumerate(contents(content)):
+        (folder / f"{number}.webp").write_bytes(part)
+        lines.append(f"{number}.webp,{'ab'[number // 2]}")
+    (folder / "x.csv").write_text("\n".join(lines))
     return formats.read(folder / "x.csv").train[0][0]
+
+
+def in_parquet(folder: Path, content: bytes) -> ImageSource:
+    """As a repository of the Hugging Face hub holds them."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    images = [{"bytes": part, "path": f"{number}.bmp"} for number, part in enumerate(contents(content))]
+    (folder / "data").mkdir()
+    table = pyarrow.table({"image": images, "label": list("aabb")})
+    parquet.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+    return formats.read(folder).train[0][0]
 
 
 def in_tar(folder: Path, content: bytes) -> ImageSource:
     with tarfile.open(folder / "x.tar", "w") as tar:
-        for name, part in (("0.png", content), ("0.cls", b"1")):
-            member = tarfile.TarInfo(name)
-            member.size = len(part)
-            tar.addfile(member, io.BytesIO(part))
+        for number, part in enumerate(contents(content)):
+            for name, member_content in ((f"{number}.png", part), (f"{number}.cls", b"ab"[number // 2 :][:1])):
+                member = tarfile.TarInfo(name)
+                member.size = len(member_content)
+                tar.addfile(member, io.BytesIO(member_content))
     return formats.read(folder / "x.tar").train[0][0]
 
 
@@ -70,13 +91,13 @@ def in_lists(folder: Path, content: bytes) -> ImageSource:
 def in_dataset(folder: Path, content: bytes) -> ImageSource:
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
-    rows = {"image": [{"bytes": content, "path": "x.gif"}], "label": ["a"]}
+    rows = {"image": [{"bytes": part, "path": "x.gif"} for part in contents(content)], "label": list("aabb")}
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(folder / "saved")
     return formats.read(folder / "saved").train[0][0]
 
 
 @pytest.mark.parametrize("content", EPS)
-@pytest.mark.parametrize("packed", [in_folder, in_manifest, in_tar, in_lists, in_dataset])
+@pytest.mark.parametrize("packed", [in_folder, in_manifest, in_parquet, in_tar, in_lists, in_dataset])
 def test_postscript_is_never_run(
     tmp_path: Path, packed: Callable[[Path, bytes], ImageSource], content: bytes, ghostscript: list[object]
 ) -> None:
@@ -144,6 +165,18 @@ def test_nothing_else_in_the_package_opens_images() -> None:
                 if is_open and "formats" not in {keyword.arg for keyword in node.keywords}:
                     calls.append(f"{file}:{node.lineno}")
     assert not calls
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"}])
+def test_the_size_of_webp_is_known_before_its_decoder_takes_memory(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1234, 567)).save(buffer, "WEBP", **options)
+    assert decoders.claimed_size(buffer, 1) == (1234, 567)
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile", None)
+    with pytest.raises(DataError, match="1234 x 567 pixels; the limit is"):
+        decode.decode("x", buffer, max_pixels=1234 * 567 - 1)
 
 
 # ------------------------------------------------------------------------------------------------------ out of memory
