@@ -192,7 +192,8 @@ class Commit:
                 for place, width in zip(self.places, spec.layers.widths, strict=True)
                 if place.file == name
             )
-            if not layers <= sizes[name] <= layers + _MOST_AROUND + _MOST_AROUND_LAYER * len(spec.layers):
+            around = _MOST_AROUND + _MOST_AROUND_LAYER * len(spec.layers) + 4 * spec.layers.n_features
+            if not layers <= sizes[name] <= layers + around:
                 raise ValueError(f"{name} has {sizes[name]} bytes, of which {layers} are features")
 
     def check_sizes(self, path: Path) -> None:

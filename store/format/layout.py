@@ -44,6 +44,11 @@ def commit_file(path: Path, block: int) -> Path:
     return path / "commit" / f"{block}.json"
 
 
+def sums_name(block: int) -> str:
+    """Return the name, relative to the store, of a block's checksums: a little-endian uint32 for every feature."""
+    return f"sums/{block}.crc32c"
+
+
 def lock_file(path: Path, name: int | str) -> Path:
     """Return the file that writers of a block (by its number), or the sealing process ("seal"), hold a lock on."""
     return path / "lock" / str(name)

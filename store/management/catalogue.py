@@ -251,7 +251,7 @@ def _create(root: Path, path: Path, spec: Spec) -> None:
         require_access([path.parent])
         temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
         try:
-            for name in ("commit", "lock"):
+            for name in ("commit", "lock", "sums"):
                 make_folders(temporary / name)
             require_file_system(temporary / "lock")
             backend(spec.format).create(temporary, spec)

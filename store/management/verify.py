@@ -10,7 +10,7 @@ from head2toe.store.common.progress import Counter, Progress
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import BlockFile, Commit, check_inside
 from head2toe.store.format.damage import damaged
-from head2toe.store.format.layout import Spec, commit_file, seal_file
+from head2toe.store.format.layout import Spec, commit_file, seal_file, sums_name
 from head2toe.store.format.records import read_record
 from head2toe.store.reading.store_lock import lock_exclusive, lock_shared
 from head2toe.store.writing.seal import seal
@@ -193,5 +193,5 @@ def _mark(path: Path, spec: Spec, bad_blocks: Sequence[int]) -> None:
         commit_file(path, block).unlink(missing_ok=True)
     sync_folder(path / "commit")
     for block in bad_blocks:
-        for name in backend(spec.format).block_files(spec, block):
+        for name in (*backend(spec.format).block_files(spec, block), sums_name(block)):
             (path / name).unlink(missing_ok=True)

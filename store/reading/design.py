@@ -105,6 +105,9 @@ class StoredFeatures(Protocol):
     def running_checksum(self, layer: int, block: int) -> "RunningChecksum | None":
         """Begin to check a layer's row block that is about to be read in order; None if there is nothing to do."""
 
+    def check_features(self, layer: int, block: int, features: np.ndarray, values: np.ndarray) -> None:
+        """Compare some features of a layer's row block, once in this process; raises `StoreError` if they differ."""
+
     def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
         """Have features [start, stop) of a layer's row block fetched in the background."""
 

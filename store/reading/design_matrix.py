@@ -273,4 +273,6 @@ def _gather(part: _Part, layer: int, features: np.ndarray, out: np.ndarray) -> N
             part.store.check(layer, segment.block)
         block = part.store.block(layer, segment.block, sparse=sparse)
         values = block[wanted] if isinstance(wanted, slice) else block.take(wanted, axis=0)
+        if not dense:
+            part.store.check_features(layer, segment.block, features, values)
         _assign(out, segment, _rows(values, segment))

@@ -11,7 +11,7 @@ import numpy as np
 from head2toe.store.common.errors import DataError, StoreError
 from head2toe.store.format.commits import Commit, layer_dtypes, read_commits
 from head2toe.store.format.layer_index import LayerIndex
-from head2toe.store.format.layout import Spec, read_spec_json, seal_file
+from head2toe.store.format.layout import Spec, read_spec_json, seal_file, sums_name
 from head2toe.store.reading import mapping
 from head2toe.store.reading.design import DEFAULT_BYTES, Block, Span
 from head2toe.store.reading.design_matrix import DesignMatrix
@@ -248,6 +248,35 @@ class FeatureStore:
             self.check(layer, block)
             return None
         return mapping.running(self.path / record.path, record.nbytes, record.crc32c, block)
+
+    def check_features(self, layer: int, block: int, features: np.ndarray, values: np.ndarray) -> None:
+        """Compare features of a layer's row block with their checksums, each once in this process.
+
+        Parameters
+        ----------
+        layer, block : int
+            The numbers of the layer and of the row block.
+        features : (k,) int64 array
+            Which of the layer's features.
+        values : (k, R) array
+            Their values as they lie on disk.
+
+        Raises
+        ------
+        StoreError
+            One isn't what was written. A store that was written before features had checksums isn't checked.
+        """
+        sums = self._records[block].get(sums_name(block))
+        if sums is None:
+            return
+        place, start = self.commits[block].places[layer], int(self.layers.offsets[layer])
+        mapping.check(self.path / sums.path, sums.crc32c, block)
+        shape = (1, self.layers.n_features)
+        expected = mapping.view(self.path / sums.path, sums.nbytes, 0, shape, "uint32")[0]
+        width = self.layers.widths[layer]
+        mapping.check_pieces(
+            self.path / place.file, place.offset, features, values, expected[start : start + width], block
+        )
 
     def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
         """Have the kernel fetch features [start, stop) of a layer's row block in the background."""

@@ -25,6 +25,8 @@ _cache: "OrderedDict[tuple[str, int, int, bool], mmap.mmap]" = OrderedDict()
 _lock = threading.Lock()
 _whole: set[tuple[str, int, int, int, int]] = set()  # files whose content this process has compared with its checksum
 
+_pieces: dict[tuple[str, int, int, int, int, int], np.ndarray] = {}  # the same of single features
+
 
 def _after_fork() -> None:
     """Give a forked process a lock of its own: another thread may have held it when the process was forked."""
@@ -152,6 +154,39 @@ class RunningChecksum:
         self._left -= piece.nbytes
         if self._left == 0:
             _conclude(self._path, self._name, self._crc == self._expected, self._block)
+
+
+def check_pieces(
+    path: Path, offset: int, features: np.ndarray, values: np.ndarray, sums: np.ndarray, block: int
+) -> None:
+    """Compare some features of a layer with their checksums, each once for as long as the file stays as it is.
+
+    Parameters
+    ----------
+    path, offset
+        The file that they lie in, and where the layer begins.
+    features : (k,) int64 array
+        Which of the layer's features.
+    values : (k, R) array
+        Their values as they lie in the file.
+    sums : (width,) uint32 array
+        The CRC-32C of every feature of the layer.
+    block : int
+        The number of the row block.
+
+    Raises
+    ------
+    Damaged
+        One isn't what was written.
+    """
+    name = _identity(path)
+    if name in _whole:
+        return
+    checked = _pieces.setdefault((*name, offset), np.zeros(len(sums), bool))
+    for i in np.flatnonzero(~checked[features]):
+        if google_crc32c.value(values[i]) != sums[features[i]]:
+            raise damaged(path, f"row block {block}, feature {features[i]}: isn't what was written (CRC-32C)")
+    checked[features] = True
 
 
 def _conclude(path: Path, name: tuple[str, int, int, int, int], same: bool, block: int) -> None:

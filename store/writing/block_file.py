@@ -9,12 +9,22 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
-from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, partial_name, preallocate, share, sync_folder
+from head2toe.store.common.files import (
+    ANOTHER_ROOT,
+    crc32c,
+    explained,
+    make_folders,
+    partial_name,
+    preallocate,
+    share,
+    sync_folder,
+)
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import BlockFile, Commit, Place
 from head2toe.store.format.layer_index import LayerIndex
-from head2toe.store.format.layout import Spec
+from head2toe.store.format.layout import Spec, sums_name
 
 _TILE_BYTES = 4 << 20
 
@@ -88,6 +98,7 @@ def write_block(
         The disk refuses; nothing is left behind.
     """
     partials: dict[str, Path] = {}
+    sums = np.zeros(spec.layers.n_features, "<u4")
 
     def partial(name: str) -> Path:
         return partials.setdefault(name, partial_name(path / name))
@@ -97,6 +108,10 @@ def write_block(
         for name, layers in _layers_by_file(spec, places).items():
             if instead_of is None or instead_of.places_of(name) != [place for place, _ in layers]:
                 _write_file(partial(name), spec.rows_per_block, layers, layer)
+        for place, name in zip(places, spec.layers.names, strict=True):
+            sums[spec.layers.columns(name)] = _sums(layer(name), spec.rows_per_block, place.dtype)
+        make_folders((path / sums_name(block)).parent)
+        _write_sums(partial(sums_name(block)), sums)
         written = [BlockFile(name, file.stat().st_size, crc32c(file)) for name, file in partials.items()]
         for name, file in partials.items():
             file.replace(path / (name + suffix))
@@ -137,6 +152,20 @@ def _write_file(
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _write_sums(file: Path, sums: np.ndarray) -> None:
+    """Write the checksums of a block's features durably."""
+    with file.open("xb") as opened:
+        share(opened.fileno(), file.parent)
+        opened.write(sums.tobytes())
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _sums(values: np.ndarray, rows_per_block: int, dtype: str) -> list[int]:
+    """Compute the CRC-32C of every feature of a layer as it lies on disk."""
+    return [google_crc32c.value(row) for _, tile in _tiles(values, rows_per_block, dtype) for row in tile]
 
 
 def _tiles(values: np.ndarray, rows_per_block: int, dtype: str) -> Iterable[tuple[int, np.ndarray]]:

@@ -37,8 +37,8 @@ class Estimate:
 def remaining(spec: Spec, pending: Collection[int]) -> Estimate:
     """Estimate what the pending blocks of a store, by their numbers, will need."""
     whole = _estimate(spec.layers, spec.n_rows, spec.dtype, spec.rows_per_block)
-    data_files = len(pending) * (2 + (len(spec.layers) if spec.format == "zarr" else 1))  # with record and lock
-    metadata_files = 8 + (2 * len(spec.layers) if spec.format == "zarr" else 1)  # with folders
+    data_files = len(pending) * (3 + (len(spec.layers) if spec.format == "zarr" else 1))  # with record and lock
+    metadata_files = 9 + (2 * len(spec.layers) if spec.format == "zarr" else 1)  # with folders
     return Estimate(
         whole.nbytes * len(pending) // spec.n_blocks, whole.scratch if pending else 0, data_files + metadata_files
     )

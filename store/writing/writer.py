@@ -14,7 +14,7 @@ from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, explained
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit
 from head2toe.store.format.float16 import FEW_ROWS, float32_because
-from head2toe.store.format.layout import Spec, commit_file, lock_file
+from head2toe.store.format.layout import Spec, commit_file, lock_file, sums_name
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.reading.row_map import as_slice
 from head2toe.store.reading.store_lock import Lock, holder, lock_shared
@@ -241,7 +241,7 @@ class BlockWriter:
 
 def _remove_partials(path: Path, spec: Spec, block: int) -> None:
     """Remove the partial files that killed writers of a block left; the block's lock must be held."""
-    for name in [*backend(spec.format).block_files(spec, block), f"commit/{block}.json"]:
+    for name in [*backend(spec.format).block_files(spec, block), sums_name(block), f"commit/{block}.json"]:
         file = path / name
         for leftover in file.parent.glob(f"{file.name}.*{PARTIAL}"):
             leftover.unlink()

@@ -29,7 +29,7 @@ def says(error: pytest.ExceptionInfo[StoreError], *words: object) -> None:
 
 
 def data_file(store: FeatureStore, block: int = 1) -> Path:
-    return store.path / store.commits[block].files[-1].path
+    return store.path / store.commits[block].places[-1].file
 
 
 def flip(file: Path, at: int) -> None:

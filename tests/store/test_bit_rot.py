@@ -1,13 +1,17 @@
 """Bytes that change on disk while sizes stay: whatever reads a layer's row block as a whole finds out, once."""
 
+import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import google_crc32c
 import numpy as np
 import pytest
+from head2toe.store.common import files
 from head2toe.store.common.errors import Damaged
 from head2toe.store.format.commits import Commit
+from head2toe.store.management.verify import verify
 from head2toe.store.reading import mapping
 from head2toe.store.reading.adapters import RowDataset
 from head2toe.store.reading.design_matrix import DesignMatrix
@@ -74,13 +78,83 @@ def test_what_was_checked_is_not_checked_again(toy: SimpleNamespace, monkeypatch
         list(design.stream())
 
 
-def test_a_gather_of_few_columns_reads_no_more_than_these(
-    toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_gather_of_few_columns_checks_what_it_reads(
+    toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, dtype: str
 ) -> None:
+    store = toy.write(10, dtype=dtype)
+    expected = np.concatenate(list(toy.features(store.images).values()), axis=1).T
+    read: list[Path] = []
+    monkeypatch.setattr(mapping, "crc32c", lambda file: (read.append(file), files.crc32c(file))[1])
+    np.testing.assert_array_equal(store.columns([1, 9]), expected[[1, 9]])
+    assert {file.parent.name for file in read} == {"sums"}  # no whole data file
+    itemsize = 2 if dtype == "float16" else 4
+    rot(store, 1, 1, at=3 * 4 * itemsize)  # feature 3 of the layer, column 10 of the store
+    np.testing.assert_array_equal(store.columns([1, 9]), expected[[1, 9]])
+    with pytest.raises(Damaged, match="row block 1, feature 3"):
+        store.columns([1, 10])
+
+
+def test_a_feature_is_checked_once(toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     store = toy.write(10)
-    monkeypatch.setattr(mapping, "crc32c", lambda *_: pytest.fail("a whole file was read"))
-    expected = np.concatenate(list(toy.features(store.images).values()), axis=1)
-    np.testing.assert_array_equal(store.columns([1, 9]), expected.T[[1, 9]])
+    store.columns([8, 9])
+    again = FeatureStore.open(store.path)
+    monkeypatch.setattr(mapping.google_crc32c, "value", lambda _: pytest.fail("a checksum was computed again"))
+    store.columns([9, 8])
+    again.columns([8])
+
+
+def test_damaged_checksums_are_damage(toy: SimpleNamespace) -> None:
+    store = toy.write(10)
+    path = store.path
+    file = path / "sums" / "1.crc32c"
+    file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(Damaged, match="row block 1"):
+        store.columns([1])
+    del store
+    assert verify(path, repair=True).bad_blocks == (1,)
+    writer = toy.catalogue.writer(toy.identity(), [toy.image(i) for i in range(10)], toy.layers, format=toy.format)
+    assert toy.fill(writer) == 4
+    assert verify(writer.seal().path).faults == ()
+
+
+def test_a_store_without_checksums_of_features_is_read_as_ever(toy: SimpleNamespace) -> None:
+    """As all stores of earlier versions are; whole passes check these, too."""
+    store = toy.write(10)
+    expected = np.concatenate(list(toy.features(store.images).values()), axis=1).T
+    for block in range(3):
+        file = store.path / "commit" / f"{block}.json"
+        content = json.loads(file.read_text())
+        content["files"] = [entry for entry in content["files"] if not entry[0].startswith("sums/")]
+        content.pop("crc32c")
+        file.write_text(json.dumps(content))
+    for file in (store.path / "sums").iterdir():
+        file.unlink()
+    (store.path / "sums").rmdir()
+    old = FeatureStore.open(store.path)
+    np.testing.assert_array_equal(old.columns([1, 9]), expected[[1, 9]])
+    np.testing.assert_array_equal(old.columns(np.arange(27)), expected)
+    rot(old, 1, 1)
+    with pytest.raises(Damaged):
+        list(old.stream())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_checksums_of_features_are_those_of_what_lies_on_disk(toy: SimpleNamespace, dtype: str) -> None:
+    """Layers that were widened on sealing among them."""
+    images = [toy.image(i) for i in range(10)]
+    writer = toy.catalogue.writer(toy.identity(dtype=dtype), images, toy.layers, format=toy.format, rows_per_block=4)
+    for block in writer.pending():
+        with writer.claim(block) as claimed:
+            features = toy.features([images[row] for row in claimed.missing])
+            features["head"] *= 1e6 if block == 2 else 1
+            claimed.put(claimed.missing, features)
+            claimed.commit()
+    store = writer.seal()
+    for block in range(3):
+        sums = np.fromfile(store.path / "sums" / f"{block}.crc32c", "<u4")
+        rows = [google_crc32c.value(row) for layer in range(4) for row in store.block(layer, block)]
+        assert sums.tolist() == rows
 
 
 def test_rows_of_a_damaged_store_are_extracted_and_not_copied(toy: SimpleNamespace) -> None:

@@ -38,7 +38,7 @@ def test_contents_then_names_then_the_record(toy: SimpleNamespace, monkeypatch: 
         monkeypatch.setattr(os, name, naming(getattr(os, name)))
     toy.fill(writer)
     assert named[-1] == writer.path / "commit" / "0.json"
-    assert len(named) == 1 + (len(toy.layers) if toy.format == "zarr" else 1)
+    assert len(named) == 2 + (len(toy.layers) if toy.format == "zarr" else 1)
     assert not unsynced_folders
     writer.seal()
     assert named[-1] == writer.path / "complete.json"
