@@ -26,9 +26,9 @@ from typing import Any
 import datasets
 import pytest
 from click.testing import CliRunner
-from head2toe.extract.backbone import weights
 from head2toe.extract.tasks import embedded
 from head2toe.extract.vtab.tasks import VTAB_TASKS
+from head2toe.extract.weights import sources
 from head2toe.pipeline import main
 from head2toe.select import stage
 from PIL import Image
@@ -189,7 +189,8 @@ def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: p
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     few = replace(embedded.EMBEDDED_TASKS["digits"], read=few_digits(embedded.digits()))
     monkeypatch.setitem(embedded.EMBEDDED_TASKS, "digits", few)
-    monkeypatch.setattr(weights, "_from_hub", lambda name, options: (weights._create(name, options), "random:0"))
+    hub = lambda name, options: sources.Weighted(sources.create(name, options), "random:0")  # noqa: E731
+    monkeypatch.setattr(sources, "_from_hub", hub)
     with Listener(family="AF_UNIX") as listener:
         installed(tmp_path, listener)
         yield Shell(tmp_path, listener)
