@@ -58,7 +58,7 @@ def survey(names: Sequence[str], taps: str = "h2t") -> Iterator[Refusal | None]:
 
 def _reason(name: str, taps: str) -> str:
     """Say why a model can't be read; empty for one that can."""
-    size = _bytes_of(name)
+    size = bytes_of(name)
     if size is not None and size > LARGEST:
         return f"its weights take {size / 1e9:.1f} GB, more than the {LARGEST / 1e9:.0f} GB that are tried"
     try:
@@ -71,12 +71,12 @@ def _reason(name: str, taps: str) -> str:
     return "" if tapped else "no layer of it can be tapped"
 
 
-def _bytes_of(name: str) -> int | None:
+def bytes_of(name: str) -> int | None:
     """Return how many bytes a model's weights take, without making them; None where only making them tells."""
     try:
         with torch.device("meta"):
             model = timm.create_model(name)
     except Exception:
         return None
-    tensors: dict[str, torch.Tensor] = model.state_dict()
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    tensors: list[torch.Tensor] = list(model.state_dict().values())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
