@@ -122,6 +122,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     """
     from head2toe.extract.finetuning.trials import TRAINING_CODE
     from head2toe.probe.methods.nested import outer_folds
+    from head2toe.probe.results import predictions
     from head2toe.probe.results.result_files import RESULT, read_result, write_run
     from head2toe.store.common.text import file_name
 
@@ -132,7 +133,8 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     folder = o.output / f"{experiment.task.name}-{file_name('+'.join(o.backbones))}-{key[:8]}"
     file = folder / RESULT
     earlier = read_result(file) if file.is_file() and not o.fresh else {}
-    if earlier.get("key") == key and not earlier.get("failures"):  # what failed is tried again
+    same = earlier.get("key") == key and not earlier.get("failures")  # what failed is tried again
+    if same and predictions.whole(folder, earlier.get("predictions")):
         return RunResult(experiment.extractions, earlier, file, recalled=True)
     outcomes, trainings = experiment.outcomes(splits), {}
     for method in o.costly:

@@ -97,11 +97,13 @@ def report_command(thumbnails: ThumbnailSource) -> click.Command:
 def _page(runs: "Sequence[StoredRun]", thumbnails: ThumbnailSource) -> str:
     """The page of one run, or the one that compares several."""
     from head2toe.probe.report import comparison_page, run_page
+    from head2toe.probe.results.stored_runs import misfits_named
 
-    if len(runs) > 1:
-        return comparison_page.render(runs)
-    (run,) = runs
-    return run_page.render(run.folder, run.record, thumbnails(run.record))
+    with misfits_named(runs):
+        if len(runs) > 1:
+            return comparison_page.render(runs)
+        (run,) = runs
+        return run_page.render(run.folder, run.record, thumbnails(run.record))
 
 
 @click.command("results")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from head2toe.probe.extracted import ExtractedFeatures
+from head2toe.store.common.fingerprint import SEAL
 
 if TYPE_CHECKING:
     from head2toe.probe.results.summary import MethodResult
@@ -85,8 +86,9 @@ class RunResult(Generic[E]):
         return dict(self.record.get("failures", {}))
 
     def document(self) -> dict[str, Any]:
-        """Return the record and what happened this time, as JSON."""
-        return self.record | {
+        """Return the record and what happened this time, as JSON; without the record's hash, which is of it alone."""
+        record = {name: value for name, value in self.record.items() if name != SEAL}
+        return record | {
             "result": str(self.file),
             "recalled": self.recalled,
             "images_extracted": sum(extraction.images_extracted for extraction in self.extractions),

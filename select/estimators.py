@@ -7,7 +7,11 @@ and never held in memory. (`GridSearchCV` indexes X by rows, which designs do no
 # mypy: disallow-subclassing-any=False
 # (scikit-learn has no types)
 
-from typing import Any
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 from head2toe.select.compute.arrays import namespace
@@ -18,9 +22,23 @@ from head2toe.store.reading.design_matrix import ArrayDesign, Design, DesignMatr
 from head2toe.store.reading.feature_store import FeatureStore
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectorMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+FLOATS = (np.float64, np.float32)
+"""The precisions that arrays are taken in."""
+ROWS = 256
+"""How many rows are centred at a time."""
 
 
 def _as_design(X: Any) -> Design | None:
@@ -30,8 +48,37 @@ def _as_design(X: Any) -> Design | None:
     return X if all(hasattr(X, name) for name in ("shape", "layers", "stream", "columns")) else None
 
 
+def _centred(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract the mean of every feature in float64; float32 would lose a small spread beside a large mean.
+
+    The mean is the weighted one: rows that are there twice and rows that count twice leave the same numbers.
+
+    Returns
+    -------
+    centred : ndarray of float32 (n, d)
+        Features that are constant up to the rounding of X are 0.
+    mean : ndarray of float64 (d,)
+    """
+    mean = X.mean(axis=0, dtype=np.float64) if weights is None else weights @ X / weights.sum()
+    centred = np.empty(X.shape, np.float32)
+    with np.errstate(over="ignore"):  # what overflows float32 is refused by `path`, in words
+        for start in range(0, len(X), ROWS):
+            centred[start : start + ROWS] = X[start : start + ROWS] - mean
+    centred[:, np.abs(centred).max(axis=0) <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
+    return centred, mean
+
+
 class _GroupLasso(BaseEstimator):
-    """What both estimators share: the path up to `alpha` on all rows, see `GroupLassoClassifier`."""
+    """What both estimators share: the path down to `alpha` on all rows, see `GroupLassoClassifier`."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "alpha": [Interval(Real, 0, 1, closed="right")],
+        "n_alphas": [Interval(Integral, 1, None, closed="left")],
+        "standardize": ["boolean"],
+        "tol": [Interval(Real, 0, 1, closed="neither")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "device": [str],
+    }
 
     def __init__(
         self,
@@ -40,50 +87,74 @@ class _GroupLasso(BaseEstimator):
         n_alphas: int = 8,
         standardize: bool = True,
         tol: float = 1e-3,
+        class_weight: Mapping[Any, float] | str | None = None,
         device: str = "cpu",
     ) -> None:
         self.alpha = alpha
         self.n_alphas = n_alphas
         self.standardize = standardize
         self.tol = tol
+        self.class_weight = class_weight
         self.device = device
 
-    def _fit_path(self, X: Any, y: Any) -> None:
+    def _fit_path(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Check the data and solve. Errors of the library become ValueError, which scikit-learn expects."""
-        design, y = self._checked(X, y)
+        self._validate_params()
+        X, y = self._checked(X, y)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"{type(self).__name__} can't be fitted: y has only one class, {self.classes_[0]!r}")
-        if not 0 < self.alpha <= 1:
-            raise ValueError(f"alpha is a share of λ_max, above 0 and at most 1, not {self.alpha}")
-        ratios = np.geomspace(1.0, self.alpha, max(2, self.n_alphas)) if self.alpha < 1 else np.ones(1)
+        weights = self._weights(sample_weight, labels)
+        mean = None
+        if isinstance(X, np.ndarray):
+            X, mean = _centred(X, weights)
+            X = ArrayDesign(X)
         try:
             points = path(
-                design,
+                X,
                 labels,
                 np.ones((1, len(labels)), bool),
                 n_classes=len(self.classes_),
-                ratios=ratios,
+                ratios=np.geomspace(1.0, self.alpha, self.n_alphas) if self.n_alphas > 1 else [self.alpha],
                 standardize=self.standardize,
                 tol=self.tol,
                 arrays=namespace(self.device),
+                weights=weights,
+                until=1.0,  # where classes separate there is a model at `alpha` all the same
             )
-            self.path_: list[PathPoint] = list(points)
+            self.path_: list[PathPoint] = [_uncentred(point, mean) for point in points]
         except (BadRequest, DataError) as error:
             raise ValueError(str(error)) from error
-        self._keep_last(design.shape[1])
+        self._keep_last(self.n_features_in_)
+        self._warn_of_gaps()
 
-    def _checked(self, X: Any, y: Any) -> tuple[Design, np.ndarray]:
-        """Return X as a design and y as an array of as many rows."""
+    def _checked(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Return X as a design or an array of floating-point numbers, and y as an array of as many rows."""
         design = _as_design(X)
         if design is None:
-            X, y = validate_data(self, X, y, dtype=np.float32, ensure_min_samples=2)
-            return ArrayDesign(X), y
+            X, y = validate_data(self, X, y, dtype=FLOATS, ensure_min_samples=2)
+            return X, y
         y = column_or_1d(y, warn=True)
         check_consistent_length(np.empty(design.shape[0]), y)
         self.n_features_in_ = design.shape[1]
         return design, y
+
+    def _weights(self, sample_weight: Any, labels: np.ndarray) -> np.ndarray | None:
+        """Return what each row counts (n,) by `sample_weight` and `class_weight`; None if all count alike."""
+        if sample_weight is None and self.class_weight is None:
+            return None
+        rows = np.empty((len(labels), 1))
+        weights = np.asarray(_check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True))
+        if not weights.any():
+            raise ValueError("all rows have the sample_weight 0")
+        if self.class_weight == "balanced":
+            counts = np.bincount(labels, weights)
+            by_class = np.divide(weights.sum(), np.count_nonzero(counts) * counts, where=counts > 0, out=0 * counts)
+        else:
+            y = self.classes_[labels]
+            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        return np.asarray(weights * by_class[labels])
 
     def _keep_last(self, n_features: int) -> None:
         """Set the fitted attributes from the last point of the path."""
@@ -97,16 +168,36 @@ class _GroupLasso(BaseEstimator):
         self.n_iter_ = max(1, sum(point.solutions[0].iterations for point in self.path_))
         self.scores_ = last.scores[0]
 
+    def _warn_of_gaps(self) -> None:
+        """Warn where the path did not reach the tolerance."""
+        gaps = [point.solutions[0].gap for point in self.path_ if not point.solutions[0].converged]
+        if gaps:
+            warnings.warn(
+                f"the relative duality gap is above tol={self.tol:g} at {len(gaps)} of the {len(self.path_)} λ of the "
+                f"path (largest: {max(gaps):.1e}; at alpha: {self.dual_gap_:.1e}): raise tol or alpha, or standardize "
+                "the features",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
     def _columns(self, X: Any, columns: np.ndarray) -> np.ndarray:
-        """Return some columns (n, m) float32 of X (n, d), an array or a design of as many features as were fitted."""
+        """Return some columns (n, m) of X (n, d), an array or a design of as many features as were fitted."""
         check_is_fitted(self)
         design = _as_design(X)
         if design is None:
-            return np.asarray(validate_data(self, X, dtype=np.float32, reset=False)[:, columns])
+            return np.asarray(validate_data(self, X, dtype=FLOATS, reset=False)[:, columns])
         if design.shape[1] != self.n_features_in_:
             expected = f"{type(self).__name__} is expecting {self.n_features_in_} features as input"
             raise ValueError(f"X has {design.shape[1]} features, but {expected}")
         return np.asarray(design.columns(columns).T)
+
+
+def _uncentred(point: PathPoint, mean: np.ndarray | None) -> PathPoint:
+    """Return a point of the path on centred features as one on the features as given: the intercepts move."""
+    if mean is None:
+        return point
+    moved = [replace(s, intercept=s.intercept - mean[s.columns] @ s.coef) for s in point.solutions]
+    return replace(point, solutions=tuple(moved))
 
 
 class GroupLassoClassifier(ClassifierMixin, _GroupLasso):
@@ -117,13 +208,15 @@ class GroupLassoClassifier(ClassifierMixin, _GroupLasso):
     Parameters
     ----------
     alpha : float
-        λ as a share of λ_max, the smallest λ at which no feature is left. The path ends earlier where classes separate.
+        λ as a share of λ_max, the smallest λ at which no feature is left; above 0, at most 1.
     n_alphas : int
-        Number of λ from λ_max down to there.
+        Number of λ from λ_max down to there. More of them change the way, not the model at its end.
     standardize : bool
         Scale features to unit variance (undone in `coef_`).
     tol : float
-        Relative duality gap.
+        Relative duality gap, between 0 and 1.
+    class_weight : dict, "balanced" or None
+        Label to what its rows count; "balanced" lets all classes count alike.
     device : str
         "cpu", "cuda", "cuda:N" or "auto".
 
@@ -145,15 +238,31 @@ class GroupLassoClassifier(ClassifierMixin, _GroupLasso):
         d.
     """
 
-    def fit(self, X: Any, y: Any) -> "GroupLassoClassifier":
-        """Solve the path on X (n, d), an array, a store or a design, with labels y (n,).
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GroupLassoClassifier":
+        """Solve the path.
+
+        Arrays are centred in float64, so that large offsets change nothing.
+
+        Parameters
+        ----------
+        X : array, FeatureStore or Design
+            n rows, d features.
+        y : array (n,)
+            Labels.
+        sample_weight : array of float (n,), optional
+            What each row counts, in the loss and in the standardisation: 2 is the row twice, 0 is no row.
 
         Raises
         ------
         ValueError
-            X or y is not what a classifier can be fitted on, or `alpha` is out of its range.
+            X, y or the weights are not what a classifier can be fitted on, or a parameter is out of its range.
+
+        Warns
+        -----
+        ConvergenceWarning
+            The duality gap is above `tol` somewhere on the path.
         """
-        self._fit_path(X, y)
+        self._fit_path(X, y, sample_weight)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -180,10 +289,11 @@ class GroupLassoSelector(SelectorMixin, _GroupLasso):
 
     Parameters
     ----------
-    alpha, n_alphas, standardize, tol, device
+    alpha, n_alphas, standardize, tol, class_weight, device
         See `GroupLassoClassifier`.
     n_features_to_select : int, float or None
-        How many, or which share; None keeps those with nonzero weights.
+        How many, from 1 to d, or which share, above 0 and at most 1, of which at least one is kept; None keeps those
+        with nonzero weights.
 
     Attributes
     ----------
@@ -193,6 +303,15 @@ class GroupLassoSelector(SelectorMixin, _GroupLasso):
         See `GroupLassoClassifier`.
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_GroupLasso._parameter_constraints,
+        "n_features_to_select": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="right"),
+            None,
+        ],
+    }
+
     def __init__(
         self,
         alpha: float = 0.1,
@@ -201,9 +320,12 @@ class GroupLassoSelector(SelectorMixin, _GroupLasso):
         n_alphas: int = 8,
         standardize: bool = True,
         tol: float = 1e-3,
+        class_weight: Mapping[Any, float] | str | None = None,
         device: str = "cpu",
     ) -> None:
-        super().__init__(alpha, n_alphas=n_alphas, standardize=standardize, tol=tol, device=device)
+        super().__init__(
+            alpha, n_alphas=n_alphas, standardize=standardize, tol=tol, class_weight=class_weight, device=device
+        )
         self.n_features_to_select = n_features_to_select
 
     def __sklearn_tags__(self) -> Any:
@@ -212,15 +334,31 @@ class GroupLassoSelector(SelectorMixin, _GroupLasso):
         tags.target_tags.required = True
         return tags
 
-    def fit(self, X: Any, y: Any) -> "GroupLassoSelector":
-        """Solve the path on X (n, d), an array, a store or a design, with labels y (n,).
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GroupLassoSelector":
+        """Solve the path.
+
+        Arrays are centred in float64, so that large offsets change nothing.
+
+        Parameters
+        ----------
+        X : array, FeatureStore or Design
+            n rows, d features.
+        y : array (n,)
+            Labels.
+        sample_weight : array of float (n,), optional
+            What each row counts, in the loss and in the standardisation: 2 is the row twice, 0 is no row.
 
         Raises
         ------
         ValueError
-            X or y is not what a classifier can be fitted on, or `alpha` is out of its range.
+            X, y or the weights are not what a classifier can be fitted on, or a parameter is out of its range.
+
+        Warns
+        -----
+        ConvergenceWarning
+            The duality gap is above `tol` somewhere on the path.
         """
-        self._fit_path(X, y)
+        self._fit_path(X, y, sample_weight)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -228,11 +366,25 @@ class GroupLassoSelector(SelectorMixin, _GroupLasso):
         check_is_fitted(self)
         return super().transform(X) if _as_design(X) is None else self._columns(X, self.get_support(indices=True))
 
+    def _checked(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        checked = super()._checked(X, y)
+        self._n_to_keep(self.n_features_in_)  # more than there are is refused before the path is solved
+        return checked
+
     def _get_support_mask(self) -> np.ndarray:
         check_is_fitted(self)
-        k = self.n_features_to_select
-        if k is None:
+        self._validate_params()  # it may have been set since `fit`
+        if self.n_features_to_select is None:
             return np.asarray(np.any(self.coef_ != 0, axis=0))
         mask = np.zeros(len(self.scores_), bool)
-        mask[rank(self.scores_, max(1, int(k * len(mask))) if isinstance(k, float) else k)] = True
+        mask[rank(self.scores_, self._n_to_keep(len(mask)))] = True
         return mask
+
+    def _n_to_keep(self, d: int) -> int:
+        """Return how many of d features are to be kept. Raises ValueError if these are more than there are."""
+        k = d if self.n_features_to_select is None else self.n_features_to_select
+        if not isinstance(k, Integral):
+            return max(1, int(k * d))
+        if k > d:
+            raise ValueError(f"n_features_to_select={k} is more than the {d} features that there are")
+        return int(k)

@@ -101,6 +101,16 @@ def test_a_method_that_failed_is_said_and_tried_again(
     assert "failures" not in again
     broken.add("knn")
     assert json.loads(CliRunner().invoke(main, words).stdout)["recalled"]
+    file = Path(again["result"])
+    (file.parent / "predictions.parquet").write_bytes(b"PAR1")
+    assert "damaged (not what was written)" in CliRunner().invoke(main, words).stderr
+    (file.parent / "predictions.parquet").unlink()  # as the message says
+    assert not json.loads(CliRunner().invoke(main, words).stdout)["recalled"]
+    file.write_text(file.read_text().replace('"seed": 0', '"seed": 1'))
+    assert "damaged (not what was written)" in CliRunner().invoke(main, words).stderr
+    file.unlink()
+    assert not json.loads(CliRunner().invoke(main, words).stdout)["recalled"]
+    assert json.loads(CliRunner().invoke(main, words).stdout)["recalled"]
     result = CliRunner().invoke(main, [*words, "--methods", "knn", "--fresh"])
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: knn predicted NaN")
 

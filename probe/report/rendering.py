@@ -31,9 +31,11 @@ def fill(template: str, **values: Any) -> str:
     ------
     MissingExtra
         Jinja is not installed.
+    LookupError
+        Something that the template names is missing.
     """
     try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
     except ImportError as error:
         raise MissingExtra("the report needs jinja2: pip install 'head2toe[report]'") from error
     environment = Environment(
@@ -52,7 +54,10 @@ def fill(template: str, **values: Any) -> str:
         "plus_minus": plus_minus,
         "thousands": thousands,
     }
-    return environment.get_template(template).render(values)
+    try:
+        return environment.get_template(template).render(values)
+    except UndefinedError as error:
+        raise LookupError(f"{template}: {error}") from error
 
 
 def plain(value: Any) -> str:

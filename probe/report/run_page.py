@@ -32,7 +32,7 @@ def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str
     """
     best = summary.best_method(record)
     name, bins = best["name"], best["calibration"]["bins"]
-    predicted = predictions.read(folder).get(name)
+    predicted = predictions.read(folder, record.get("predictions")).get(name)
     several_folds = len(record["folds"]) > 1
     return fill(
         "run.html",

@@ -5,6 +5,7 @@ the refit on all training rows. Training rows that no fold held out have no pred
 """
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.metrics.classification import normalized
-from head2toe.store.common.errors import MissingExtra, StoreError
+from head2toe.store.common.errors import Damaged, MissingExtra
 from head2toe.store.common.files import write_bytes
 from head2toe.store.common.parquet import import_pyarrow
 
 PARQUET, CSV = "predictions.parquet", "predictions.csv"
+REMEDY = "remove it and run the task again"
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError)
+"""What is raised by reading a file that is not what was written; pyarrow's own errors are among them."""
 
 
 class LabelledImages(Protocol):
@@ -116,8 +120,47 @@ def write(folder: Path, images: LabelledImages, outcomes: Sequence[Outcome]) -> 
     return file
 
 
-def read(folder: Path) -> dict[str, Predictions]:
+def named(file: Path) -> dict[str, str]:
+    """Return the entry of a run's record that names the file of its predictions: `file` and its `sha256` (hex)."""
+    return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def whole(folder: Path, entry: Mapping[str, str] | None) -> bool:
+    """Check the file of a run's predictions against the entry of its record.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    entry : mapping or None
+        What `named` returned; None for a run that was written before there were such entries, which is not checked.
+
+    Returns
+    -------
+    bool
+        False if the file is gone.
+
+    Raises
+    ------
+    Damaged
+        The file is not what was written.
+    """
+    if entry is not None and not (folder / entry["file"]).is_file():
+        return False
+    if entry is not None:
+        _content(folder / entry["file"], entry)
+    return True
+
+
+def read(folder: Path, entry: Mapping[str, str] | None = None) -> dict[str, Predictions]:
     """Read all methods' predictions from a run's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    entry : mapping, optional
+        What the run's record says of the file (see `named`), which is then checked.
 
     Returns
     -------
@@ -126,18 +169,27 @@ def read(folder: Path) -> dict[str, Predictions]:
 
     Raises
     ------
-    StoreError
-        The file is damaged.
+    Damaged
+        The file is not what was written.
     MissingExtra
         The file is Parquet, and pyarrow is not installed.
     """
     for name, load in ((PARQUET, _from_parquet), (CSV, _from_csv)):
         if (file := folder / name).is_file():
+            content = _content(file, entry if entry and entry["file"] == name else None)
             try:
-                return _by_method(load(file))
-            except (KeyError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-                raise StoreError(f"{file}: damaged ({' '.join(str(error).split())}): run the task again") from error
+                return _by_method(load(content, file))
+            except _DAMAGED as error:
+                raise Damaged(file, f"damaged ({' '.join(str(error).split())})", REMEDY) from error
     return {}
+
+
+def _content(file: Path, entry: Mapping[str, str] | None) -> bytes:
+    """Read a file as a whole, which a mapped one that shrinks meanwhile would not survive, and check it."""
+    content = file.read_bytes()
+    if entry is not None and hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise Damaged(file, "damaged (not what was written)", REMEDY)
+    return content
 
 
 def _by_method(columns: Mapping[str, Any]) -> dict[str, Predictions]:
@@ -194,15 +246,13 @@ def _as_parquet(columns: Mapping[str, Any], pyarrow: Any) -> bytes:
     return sink.getvalue()
 
 
-def _from_csv(file: Path) -> dict[str, list[Any]]:
-    with file.open(newline="", encoding="utf-8") as lines:
-        header, *body = csv.reader(lines)
+def _from_csv(content: bytes, _: Path) -> dict[str, list[Any]]:
+    header, *body = csv.reader(io.StringIO(content.decode(), newline=""))
     return dict(zip(header, map(list, zip(*body, strict=True)), strict=True))
 
 
-def _from_parquet(file: Path) -> dict[str, Any]:
+def _from_parquet(content: bytes, file: Path) -> dict[str, Any]:
     pyarrow = import_pyarrow(f"reading {file}")
-    # Read as a whole first: a mapped file that shrinks meanwhile would kill the process.
-    table = pyarrow.parquet.read_table(io.BytesIO(file.read_bytes()))
-    named = zip(table.column_names, table.columns, strict=True)
-    return {name: column.to_numpy() if name.startswith("p_") else column.to_pylist() for name, column in named}
+    table = pyarrow.parquet.read_table(io.BytesIO(content))
+    columns = zip(table.column_names, table.columns, strict=True)
+    return {name: column.to_numpy() if name.startswith("p_") else column.to_pylist() for name, column in columns}

@@ -1,5 +1,6 @@
 """The files of a run's folder: written together, `result.json` last, and `result.json` read back."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,16 +8,19 @@ from typing import Any
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.results import predictions, summary
 from head2toe.probe.results.record import SCHEMA_VERSION, Run, document
-from head2toe.store.common.errors import StoreError
+from head2toe.store.common.errors import Damaged, StoreError
 from head2toe.store.common.files import read_json, write_json
+from head2toe.store.common.fingerprint import SEAL, sealed
 
 RESULT = "result.json"
+REMEDY = "remove it and run the task again"
 
 
 def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Write `predictions.*`, `summary.md`, `config.json` and, when all that stands, `result.json`.
 
-    Each file is written atomically: who reads at the same time sees the earlier run's or this one's.
+    Each file is written atomically: who reads at the same time sees the earlier run's or this one's. The record holds
+    the hash of the predictions, and one of itself, by which `read_result` notices what was changed.
 
     Parameters
     ----------
@@ -38,7 +42,8 @@ def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, 
     """
     record = document(run, outcomes)
     folder.mkdir(parents=True, exist_ok=True)
-    predictions.write(folder, run, outcomes)
+    record["predictions"] = predictions.named(predictions.write(folder, run, outcomes))
+    record = sealed(json.loads(json.dumps(record)))  # as it will be read: all names are text
     summary.write(folder, record)
     write_json(folder / "config.json", {key: record[key] for key in ("options", "command", "versions", "seed")})
     write_json(folder / RESULT, record)
@@ -48,19 +53,23 @@ def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, 
 def read_result(path: Path) -> dict[str, Any]:
     """Read the document of a run from its folder or its `result.json`.
 
+    One that was written before results were sealed is taken as it is.
+
     Raises
     ------
     StoreError
         There is none, it is damaged, or it was written by another version.
     """
     file = path / RESULT if path.is_dir() else path
-    record = read_json(file)
+    record = read_json(file, remedy=REMEDY)
     if record.get("schema_version") != SCHEMA_VERSION:
         raise StoreError(
             f"{file}: not a result of this version (schema {record.get('schema_version')}, not {SCHEMA_VERSION}): "
-            "run the task again"
+            f"{REMEDY}"
         )
+    if SEAL in record and record != sealed(record):
+        raise Damaged(file, "damaged (not what was written)", REMEDY)
     missing = [key for key in ("task", "classes", "counts", "backbones", "methods", "comparisons") if key not in record]
     if missing:
-        raise StoreError(f"{file}: damaged (no {missing[0]!r}): run the task again")
+        raise StoreError(f"{file}: damaged (no {missing[0]!r}): {REMEDY}")
     return record

@@ -1,19 +1,24 @@
 """Runs in folders, read again for a page or a table: by name, or all that lie below a folder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from head2toe.probe.results import run_table, summary
-from head2toe.probe.results.result_files import RESULT, read_result
-from head2toe.store.common.errors import BadRequest, StoreError
+from head2toe.probe.results.result_files import REMEDY, RESULT, read_result
+from head2toe.store.common.errors import BadRequest, Damaged, StoreError
 from head2toe.store.common.files import explained
+from head2toe.store.common.fingerprint import SEAL
 
 RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "options", "seed", "source", "versions")
 METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")
 SHARED_FOLDERS = ("outcomes", "selections", "trained")
 """The folders beside those of the runs, which hold what runs share."""
+
+
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class StoredRun:
     folder: Path
     record: Mapping[str, Any]
     written: float
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its record is known to be what was written; those of earlier versions are not."""
+        return SEAL in self.record
 
     @property
     def backbone(self) -> str:
@@ -63,8 +73,27 @@ def load(path: Path) -> StoredRun:
         run_table.rows(record, run.folder)
         summary.best_method(record)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{file}: damaged ({' '.join(str(error).split())}): run the task again") from error
+        raise Damaged(file, f"damaged ({' '.join(str(error).split())})", REMEDY) from error
     return run
+
+
+@contextmanager
+def misfits_named(runs: Sequence[StoredRun]) -> Iterator[None]:
+    """Take an error of making a page for damage, where a run among these has no hash that says it is whole.
+
+    Raises
+    ------
+    Damaged
+        The entries of such a run are not what the page is made of.
+    """
+    try:
+        yield
+    except _MISFITS as error:
+        unsealed = [run for run in runs if not run.sealed]
+        if not unsealed:
+            raise
+        reason = f"damaged, or of another version ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise Damaged(unsealed[0].folder / RESULT, reason, REMEDY) from error
 
 
 def below(folder: Path, complain: Callable[[str], None]) -> list[StoredRun]:

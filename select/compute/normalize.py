@@ -84,7 +84,7 @@ class Moments:
         return Moments(self.mean, (self.scale > 0).astype(np.float32))
 
 
-def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
+def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np.ndarray | None = None) -> Moments:
     """Compute mean and 1 / standard deviation of every feature over each of K row sets, in one pass over the design.
 
     Variances are shifted twice, E[(x - c)²] - (E[x - c])² with c the mean over all rows: E[x²] - E[x]² would lose a
@@ -99,6 +99,8 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
         The rows of every set.
     xp, device
         The array namespace to compute with, and its device.
+    weights : ndarray of float64 (n,), optional
+        What each row counts, positive on the rows of the sets; by default all count alike.
 
     Returns
     -------
@@ -110,13 +112,15 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
         A feature holds NaN or inf; the message names its layer.
     """
     arrays = Arrays(xp, device, str(device))
-    average = arrays.put((masks / masks.sum(axis=1, keepdims=True)).T.astype(np.float32))  # (n, K)
+    counts = masks if weights is None else masks * weights
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    average = arrays.put(shares.T.astype(np.float32))  # (n, K)
     mean = np.empty((len(masks), design.shape[1]), np.float32)
     scale = np.empty_like(mean)
 
     def use(block: Block) -> None:
         columns = slice(block.start, block.stop)
-        mean[:, columns], variance = _block_moments(block, average, masks, arrays)
+        mean[:, columns], variance = _block_moments(block, average, shares, arrays)
         if not np.isfinite(variance).all():
             name = design.layers.names[_layer(design, block)]
             raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
@@ -129,8 +133,11 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any) -> Moments:
     return Moments(mean, scale)
 
 
-def _block_moments(block: Block, average: Array, masks: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and variances (K, features) float32 of a block's features, given the (n, K) matrix that averages."""
+def _block_moments(block: Block, average: Array, shares: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and variances (K, features) float32 of a block's features.
+
+    `shares` (K, n) float64 says what each row counts in each set, and `average` is its transpose on the device.
+    """
     xp, X = arrays.xp, arrays.put(block.values)
     with np.errstate(over="ignore", invalid="ignore"):  # `moments` raises an error of one line
         centre = xp.mean(X, axis=1, keepdims=True)
@@ -141,8 +148,10 @@ def _block_moments(block: Block, average: Array, masks: np.ndarray, arrays: Arra
     mean = np.array(to_numpy(centre + shift))
     for k in np.flatnonzero(thin.any(axis=0)):
         some = np.flatnonzero(thin[:, k])
-        values = np.asarray(block.values[some][:, masks[k]], np.float64)
-        mean[some, k], variance[some, k] = values.mean(axis=1), values.var(axis=1)
+        rows = np.flatnonzero(shares[k])
+        values = np.asarray(block.values[some][:, rows], np.float64)
+        own = values @ shares[k, rows]
+        mean[some, k], variance[some, k] = own, (values - own[:, None]) ** 2 @ shares[k, rows]
     return mean.T, variance.T
 
 

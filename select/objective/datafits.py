@@ -1,15 +1,15 @@
 """Data terms F(Z; Y) of predictions Z = XW + 1bᵀ, each with all that a solver needs of it.
 
-A data term is a mean over the n rows. At a point it gives its value and the residual G = ∂F/∂Z; its Hessian applied to
-predictions; its Bregman distance; the value of the dual; and the exact intercept, which is not penalised. It knows
-neither penalties nor solvers.
+A data term is a mean over the n rows, weighted if the rows have weights. At a point it gives its value and the residual
+G = ∂F/∂Z; its Hessian applied to predictions; its Bregman distance; the value of the dual; and the exact intercept,
+which is not penalised. It knows neither penalties nor solvers.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, Arrays, scalar
+from head2toe.select.compute.arrays import Array, Arrays, scalar, to_numpy
 from head2toe.select.compute.softmax import softmax
 from head2toe.store.common.errors import BadRequest
 
@@ -78,10 +78,61 @@ class Datafit(Protocol):
         """Return the fraction of the null model's deviance that is explained. Near 1 the path ends."""
 
 
-class Multinomial:
+class WeightableDatafit(Datafit, Protocol):
+    """A data term that can be a weighted mean over the rows."""
+
+    def weighted(self, shares: Array) -> Self:
+        """Return the same data term with the rows weighted by positive shares (n,) float64 that sum to 1."""
+
+
+@dataclass(frozen=True)
+class _RowMean:
+    """The mean over n rows that both data terms below are made of.
+
+    Attributes
+    ----------
+    shares : array of float64 (n,), optional
+        What each row counts, positive, summing to 1; by default all count alike, 1 / n.
+    """
+
+    shares: Array | None = None
+
+    def weighted(self, shares: Array) -> Self:
+        """Return the same data term with the rows weighted by positive shares (n,) float64 that sum to 1."""
+        return type(self)(shares)
+
+    def _mean(self, values: Array, xp: Any) -> Array:
+        """Return the mean of values (n, …) over the rows."""
+        return xp.mean(values, axis=0) if self.shares is None else self.shares @ values
+
+    def _counts(self, values: Array, xp: Any) -> Any:
+        """Return what each row of values (n,) or (n, C) counts, as what they can be multiplied by."""
+        if self.shares is None:
+            return 1.0 / values.shape[0]
+        shares = xp.astype(self.shares, values.dtype, copy=False)
+        return shares if values.ndim == 1 else shares[:, None]
+
+    def _spread(self, values: Array, xp: Any) -> Array:
+        """Return values (n,) or (n, C) times what each row counts."""
+        return values * self._counts(values, xp)
+
+    def _gathered(self, values: Array) -> Array:
+        """Return values (n, C) divided by what each row counts: the opposite of `_spread`."""
+        return values * values.shape[0] if self.shares is None else values / self.shares[:, None]
+
+    def _largest(self) -> float:
+        """Return n times the largest share."""
+        return 1.0 if self.shares is None else float(self.shares.shape[0] * to_numpy(self.shares).max())
+
+
+@dataclass(frozen=True)
+class Multinomial(_RowMean):
     """F = (1/n) Σ_i [log Σ_c exp(z_ic) - z_{i, y_i}]: cross-entropy after softmax. With C = 2: logistic regression."""
 
-    curvature = 0.5  # of diag(p) - ppᵀ, reached where two classes share all probability
+    @property
+    def curvature(self) -> float:
+        """Return that of diag(p) - ppᵀ, reached where two classes share all probability."""
+        return 0.5 * self._largest()
 
     def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
         """Return labels (n,); raise BadRequest unless each row has an integer in 0 .. n_outputs - 1."""
@@ -105,65 +156,62 @@ class Multinomial:
 
         The gradient is the mean of P - Y over the rows; it must vanish for the dual to be feasible.
         """
-        n, C = Y.shape
+        C = Y.shape[1]
         if b is None:
-            b = xp.log(xp.mean(Y, axis=0))
+            b = xp.log(self._mean(Y, xp))
         eye = xp.eye(C, dtype=Y.dtype, device=Y.device)
         P, lse = softmax(Z + b, xp)
-        loss, gradient = xp.sum(lse) / n - xp.sum(xp.mean((Z + b) * Y, axis=0)), xp.mean(P - Y, axis=0)
+        loss, gradient = self._mean(lse, xp) - xp.sum(self._mean((Z + b) * Y, xp)), self._mean(P - Y, xp)
         for _ in range(50):
             if scalar(xp.max(xp.abs(gradient))) <= 1e-12:
                 break
-            p = xp.mean(P, axis=0)
-            H = eye * p - P.T @ P / n
+            p = self._mean(P, xp)
+            H = eye * p - P.T @ self._spread(P, xp)
             # H is singular along 1, because softmax does not see a shift: 11ᵀ/C mends that and leaves the step alone.
             step = xp.linalg.solve(H + (1.0 / C) * scalar(xp.sum(p * (1 - p))) + 1e-14 * eye, gradient[:, None])[:, 0]
             slope, t = scalar(xp.sum(step * gradient)), 1.0
             for _ in range(30):
                 trial = b - t * step
                 P, lse = softmax(Z + trial, xp)
-                value = xp.sum(lse) / n - xp.sum(xp.mean((Z + trial) * Y, axis=0))
+                value = self._mean(lse, xp) - xp.sum(self._mean((Z + trial) * Y, xp))
                 if scalar(value - loss) <= -1e-4 * t * slope + 1e-14:
                     break
                 t /= 2
-            b, loss, gradient = trial, value, xp.mean(P - Y, axis=0)
+            b, loss, gradient = trial, value, self._mean(P - Y, xp)
         return b - xp.mean(b)
 
     def evaluate(self, Z: Array, b: Array, Y: Array, xp: Any) -> Fit:
         """Return the loss, the residual (P - Y) / n and the probabilities P."""
         P, lse = softmax(Z + b, xp)
-        n = Y.shape[0]
-        return Fit(scalar(xp.sum(lse - xp.sum((Z + b) * Y, axis=1))) / n, (P - Y) / n, P)
+        return Fit(scalar(self._mean(lse - xp.sum((Z + b) * Y, axis=1), xp)), self._spread(P - Y, xp), P)
 
     def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:
         """Return the mean over the rows of log Σ_c p_c exp(dz_c) - Σ_c p_c dz_c."""
         dZ = dZ - xp.sum(fit.mean * dZ, axis=1, keepdims=True)  # softmax does not see it, and the second sum is now 0
         if scalar(xp.max(xp.abs(dZ))) > 700.0:  # exp would overflow
             top = xp.max(dZ, axis=1, keepdims=True)
-            return scalar(xp.mean(top[:, 0] + xp.log(xp.sum(fit.mean * xp.exp(dZ - top), axis=1) + 1e-300)))
-        return scalar(xp.mean(xp.log1p(xp.sum(fit.mean * xp.expm1(dZ), axis=1))))
+            return scalar(self._mean(top[:, 0] + xp.log(xp.sum(fit.mean * xp.exp(dZ - top), axis=1) + 1e-300), xp))
+        return scalar(self._mean(xp.log1p(xp.sum(fit.mean * xp.expm1(dZ), axis=1)), xp))
 
     def hessian(self, mean: Array, V: Array, xp: Any) -> Array:
         """Return (diag(p_i) - p_i p_iᵀ) v_i / n for every row i."""
         U = mean * V
         U -= mean * xp.sum(U, axis=1, keepdims=True)
-        U *= 1.0 / mean.shape[0]
+        U *= self._counts(U, xp)
         return U
 
     def weights(self, mean: Array, xp: Any) -> Array:
         """Return Σ_c p_c (1 - p_c) / (C - 1) / n for every row: the trace of its Hessian over its rank."""
-        n, C = mean.shape
-        return xp.sum(mean * (1 - mean), axis=1) / (n * (C - 1))
+        return self._spread(xp.sum(mean * (1 - mean), axis=1) / (mean.shape[1] - 1), xp)
 
     def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
-        """Return the mean entropy of q_i = y_i + scale · n g_i.
+        """Return the mean entropy of q_i = y_i + scale · n g_i (with weights: g_i / share_i).
 
         Where G = (P - Y) / n, every q_i is a probability distribution for each scale from 0 to 1.
         """
-        n: int = Y.shape[0]
-        q = Y + (scale * n) * G
+        q = Y + scale * self._gathered(G)
         q = xp.where(q > 0, q, 1.0)  # 0 log 0 = 0 = 1 log 1, and rounding may give a little less than 0
-        return -scalar(xp.sum(q * xp.log(q))) / n
+        return -scalar(self._mean(xp.sum(q * xp.log(q), axis=1), xp))
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:
         """Return the intercepts of all classes; an absent one has e⁻³⁰ of the odds of the rarest (optimum: -inf)."""
@@ -176,10 +224,14 @@ class Multinomial:
         return 1.0 - fit.value / null.value
 
 
-class Quadratic:
+@dataclass(frozen=True)
+class Quadratic(_RowMean):
     """F = ||Z - Y||² / 2n: multi-task least squares on real targets (n, C)."""
 
-    curvature = 1.0
+    @property
+    def curvature(self) -> float:
+        """Return that of the square, which is the same everywhere."""
+        return self._largest()
 
     def checked(self, y: np.ndarray, n: int, n_outputs: int) -> np.ndarray:
         """Return targets (n, n_outputs) in float64, from (n,) for one output; raise BadRequest for anything else."""
@@ -199,30 +251,31 @@ class Quadratic:
 
     def intercept(self, Z: Array, Y: Array, b: Array | None, xp: Any) -> Array:  # noqa: ARG002
         """Return the mean of Y - Z over the rows."""
-        return xp.mean(Y - Z, axis=0)
+        return self._mean(Y - Z, xp)
 
     def evaluate(self, Z: Array, b: Array, Y: Array, xp: Any) -> Fit:
         """Return half the mean squared error, the residual (Z + 1bᵀ - Y) / n, and Z + 1bᵀ."""
-        n, residual = Y.shape[0], Z + b - Y
-        return Fit(scalar(xp.sum(residual * residual)) / (2 * n), residual / n, Z + b)
+        residual = Z + b - Y
+        return Fit(self._half_square(residual, xp), self._spread(residual, xp), Z + b)
 
-    def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:
+    def bregman(self, fit: Fit, dZ: Array, xp: Any) -> float:  # noqa: ARG002
         """Return ||dZ||² / 2n."""
-        n: int = fit.mean.shape[0]
-        return scalar(xp.sum(dZ * dZ)) / (2 * n)
+        return self._half_square(dZ, xp)
 
     def hessian(self, mean: Array, V: Array, xp: Any) -> Array:  # noqa: ARG002
         """Return V / n."""
-        return V / mean.shape[0]
+        return self._spread(V, xp)
 
     def weights(self, mean: Array, xp: Any) -> Array:
         """Return 1 / n for every row."""
-        return xp.ones_like(mean[:, 0]) / mean.shape[0]
+        return self._spread(xp.ones_like(mean[:, 0]), xp)
 
     def dual(self, G: Array, Y: Array, scale: float, xp: Any) -> float:
         """Return -<Θ, Y> - n ||Θ||² / 2 at Θ = scale · G."""
-        n: int = Y.shape[0]
-        return -scale * scalar(xp.sum(G * Y)) - n * scale**2 * scalar(xp.sum(G * G)) / 2
+        return -scale * scalar(xp.sum(G * Y)) - scale**2 * scalar(xp.sum(self._gathered(G) * G)) / 2
+
+    def _half_square(self, values: Array, xp: Any) -> float:
+        return scalar(self._mean(xp.sum(values * values, axis=1), xp)) / 2
 
     def absent_intercept(self, b: np.ndarray, classes: np.ndarray, n_outputs: int) -> np.ndarray:  # noqa: ARG002
         """Return b: no output is ever absent."""

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.compute.normalize import moments
 from head2toe.select.compute.threads import thread_pool
-from head2toe.select.objective.datafits import Datafit, Multinomial
+from head2toe.select.objective.datafits import Datafit, Multinomial, WeightableDatafit
 from head2toe.select.objective.penalties import GroupL21, Penalty
 from head2toe.select.objective.requirements import require_members
 from head2toe.select.solver.dual_norms import dual_norms
@@ -69,6 +70,8 @@ def path(
     arrays: Arrays,
     datafit: Datafit | None = None,
     penalty: Penalty | None = None,
+    weights: np.ndarray | None = None,
+    until: float = SATURATED,
 ) -> Iterator[PathPoint]:
     """Solve min F(XW + 1bᵀ) + λΩ(W) on K row sets for falling λ, each to a certified relative duality gap.
 
@@ -97,6 +100,11 @@ def path(
         The data term F, `Multinomial()` by default.
     penalty : Penalty, optional
         The penalty Ω, `GroupL21()` by default.
+    weights : ndarray of float (n,), optional
+        What each row counts in F and in the moments; 2 is the row twice, and 0 is no row. By default all count alike.
+    until : float
+        The fraction of the null model's deviance above which classes count as separate, and the path ends; 1 for a path
+        down to the last ratio.
 
     Yields
     ------
@@ -116,9 +124,13 @@ def path(
     require_members(penalty, Penalty)
     masks, ratios = _checked(design, masks, ratios, tol)
     y = datafit.checked(y, design.shape[0], n_classes)
+    if weights is not None:
+        require_members(datafit, WeightableDatafit)
+        weights = _checked_weights(weights, design.shape[0])
+        masks = _checked_masks(masks & (weights > 0), design.shape[0])
     penalty.checked(design.shape[1])
     with closing(WorkerPool(arrays)) as pool:
-        centre = moments(design, masks, arrays.xp, arrays.device)
+        centre = moments(design, masks, arrays.xp, arrays.device, weights)
         if not standardize:
             centre = centre.without_scaling()
         sets = []
@@ -126,11 +138,15 @@ def path(
             rows = np.flatnonzero(mask)
             if len(np.unique(y[rows])) < 2:
                 raise DataError(f"row set {k} has 1 class only: at least two are needed to tell apart")
-            sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, datafit, penalty, arrays))
+            own = datafit
+            if weights is not None:
+                shares = arrays.put(weights[rows] / weights[rows].sum())
+                own = cast("WeightableDatafit", datafit).weighted(shares)
+            sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, own, penalty, arrays))
         pool.start(len(sets))
         norms = _null_norms(design, sets)
-        schedules = [PathSchedule(s, own, ratios, tol) for s, own in zip(sets, norms, strict=True)]
-        yield from _points(design, schedules, ratios, pool)
+        schedules = [PathSchedule(s, own_norms, ratios, tol, until) for s, own_norms in zip(sets, norms, strict=True)]
+        yield from _points(design, schedules, ratios, pool, until)
 
 
 def _null_norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
@@ -144,7 +160,7 @@ def _null_norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
 
 
 def _points(
-    design: Design, schedules: Sequence[PathSchedule], ratios: np.ndarray, pool: WorkerPool
+    design: Design, schedules: Sequence[PathSchedule], ratios: np.ndarray, pool: WorkerPool, until: float
 ) -> Iterator[PathPoint]:
     """Run rounds with all row sets that may go on, and yield a point as soon as all row sets have finished its λ."""
     for ratio in ratios:
@@ -153,7 +169,7 @@ def _points(
             _round(design, [schedule for schedule in schedules if schedule.may_go_on(slowest)], pool)
         steps = [schedule.steps.popleft() for schedule in schedules]
         explained = min(step.explained for step in steps)
-        stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > SATURATED else ""
+        stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > until else ""
         yield PathPoint(
             ratio=float(ratio),
             lambdas=np.array([step.lam for step in steps]),
@@ -192,12 +208,24 @@ def _checked(
     masks, ratios = np.asarray(masks), np.asarray(ratios, dtype=float)
     if n < 1 or d < 1:
         raise DataError(f"the design is empty: {n} rows, {d} features")
-    if masks.ndim != 2 or masks.shape[1] != n or masks.dtype != bool or not len(masks):
-        raise BadRequest(f"row sets are boolean masks of shape (K, {n}), not {masks.dtype} {masks.shape}")
-    if not masks.any(axis=1).all():
-        raise BadRequest(f"row set {int(np.argmin(masks.any(axis=1)))} is empty")
+    masks = _checked_masks(masks, n)
     if ratios.ndim != 1 or not len(ratios) or not (ratios > 0).all() or (np.diff(ratios) > 0).any():
         raise BadRequest("ratios of λ_max must be positive and not rise")
     if not 0 < tol < 1:
         raise BadRequest(f"a relative duality gap of {tol} can't be asked for: give one between 0 and 1")
     return masks, ratios
+
+
+def _checked_masks(masks: np.ndarray, n: int) -> np.ndarray:
+    if masks.ndim != 2 or masks.shape[1] != n or masks.dtype != bool or not len(masks):
+        raise BadRequest(f"row sets are boolean masks of shape (K, {n}), not {masks.dtype} {masks.shape}")
+    if not masks.any(axis=1).all():
+        raise BadRequest(f"row set {int(np.argmin(masks.any(axis=1)))} is empty")
+    return masks
+
+
+def _checked_weights(weights: np.ndarray, n: int) -> np.ndarray:
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise BadRequest(f"{n} rows need {n} finite weights, none of them negative, not an array of {weights.shape}")
+    return weights

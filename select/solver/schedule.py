@@ -48,6 +48,8 @@ class PathSchedule:
         λ / λ_max, not rising.
     tol : float
         Relative duality gap to reach at each λ.
+    until : float
+        The explained deviance at which the path may end.
 
     Attributes
     ----------
@@ -57,8 +59,10 @@ class PathSchedule:
         Those of them that were not handed out yet, in their order.
     """
 
-    def __init__(self, row_set: RowSet, norms: np.ndarray, ratios: np.ndarray, tol: float) -> None:
-        self.row_set, self._norms, self._ratios, self._tol = row_set, norms, ratios, tol
+    def __init__(
+        self, row_set: RowSet, norms: np.ndarray, ratios: np.ndarray, tol: float, until: float = SATURATED
+    ) -> None:
+        self.row_set, self._norms, self._ratios, self._tol, self._until = row_set, norms, ratios, tol, until
         self.n_done = 0
         self.steps: deque[PathStep] = deque()
         self._rounds = 0
@@ -71,7 +75,7 @@ class PathSchedule:
         their classes separate, because the path may end there.
         """
         ahead = self.n_done - slowest
-        separated = self.row_set.explained > SATURATED
+        separated = self.row_set.explained > self._until
         return self.n_done < len(self._ratios) and (ahead == 0 or (ahead <= MOST_AHEAD and not separated))
 
     def judge(self, norms: np.ndarray) -> None:

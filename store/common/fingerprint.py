@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ HOUSE = Path(__file__).parents[2]
 
 PACKAGES = ("head2toe", "torch", "timm", "zarr", "h5py", "numpy", "scikit-learn")
 """The packages that numbers depend on."""
+
+SEAL = "sha256"
+"""The entry of a sealed document that holds the hash of all others."""
 
 
 def canonical(value: Any) -> str:
@@ -33,6 +36,15 @@ def canonical(value: Any) -> str:
 def fingerprint(value: Any) -> str:
     """Hash a value that JSON can hold, NaN and infinity included; returns the sha256 in hex."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a document, which JSON can hold, the fingerprint of all of it as its entry `sha256`.
+
+    A document that was sealed and read back is what was written if sealing it anew changes nothing.
+    """
+    content = {name: value for name, value in document.items() if name != SEAL}
+    return {**content, SEAL: fingerprint(content)}
 
 
 def code_fingerprint(*places: str, house: Path | None = None) -> str:

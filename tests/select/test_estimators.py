@@ -1,5 +1,7 @@
 """The estimators behave as scikit-learn expects."""
 
+import warnings
+
 import numpy as np
 import pytest
 from head2toe.select.estimators import GroupLassoClassifier, GroupLassoSelector
@@ -8,6 +10,7 @@ from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.reading.design_matrix import ArrayDesign
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -22,7 +25,14 @@ def digits():
     return X, np.array(["nought", "one", "two", "three"])[y[:150]]
 
 
-@parametrize_with_checks([GroupLassoClassifier(), GroupLassoSelector()])
+def known_failures(estimator):
+    """That check wants predictions equal to 1e-7, and models are solved to a gap; see the test of weights below."""
+    if isinstance(estimator, GroupLassoClassifier):
+        return {"check_sample_weight_equivalence_on_dense_data": "equal up to tol"}
+    return {}
+
+
+@parametrize_with_checks([GroupLassoClassifier(), GroupLassoSelector()], expected_failed_checks=known_failures)
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
@@ -86,3 +96,141 @@ def test_bad_data_is_a_value_error(digits):
     X[3, 3] = np.nan
     with pytest.raises(ValueError, match="layer x holds NaN or inf"):
         GroupLassoClassifier().fit(ArrayDesign(X), y)
+
+
+def noisy(n=90, d=40, C=3, seed=0):
+    """Classes that two features tell apart, not quite."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) * rng.uniform(0.2, 3, d)
+    return X, (X[:, 0] / X[:, 0].std() + X[:, 1] / X[:, 1].std() + rng.normal(size=n)).argsort().argsort() * C // n
+
+
+def assert_same_model(a, b, atol=1e-4):
+    scale = np.abs(b.coef_).max()
+    np.testing.assert_allclose(a.coef_, b.coef_, atol=atol * scale)
+    np.testing.assert_allclose(a.alphas_, b.alphas_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("C", [2, 3])
+def test_a_weight_of_2_is_the_row_twice_and_0_is_no_row(standardize, C):
+    X, y = noisy(C=C)
+    weights = np.resize([2, 1, 0, 1, 3], len(y))
+    model = GroupLassoClassifier(standardize=standardize, tol=1e-6)
+    weighted = clone(model).fit(X, y, sample_weight=weights)
+    repeated = clone(model).fit(X.repeat(weights, axis=0), y.repeat(weights))
+    assert_same_model(weighted, repeated)
+    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-5)
+    assert not np.allclose(weighted.coef_, clone(model).fit(X, y).coef_, atol=1e-3)
+    assert_same_model(clone(model).fit(X, y, sample_weight=0.3 * weights), weighted, atol=1e-6)
+    X[weights == 0] = 1e6
+    assert_same_model(clone(model).fit(X, y, sample_weight=weights), weighted)
+    selector = GroupLassoSelector(n_features_to_select=5, tol=1e-6)
+    kept = [
+        clone(selector).fit(X, y, sample_weight=weights).get_support(),
+        clone(selector).fit(X.repeat(weights, axis=0), y.repeat(weights)).get_support(),
+    ]
+    assert np.array_equal(*kept)
+
+
+def test_weights_count_in_designs_too():
+    X, y = noisy()
+    X, weights = X.astype(np.float32), np.resize([2, 1, 0.5], len(y))
+    model = GroupLassoClassifier(tol=1e-6)
+    assert_same_model(
+        clone(model).fit(ArrayDesign(X), y, sample_weight=weights), model.fit(X, y, sample_weight=weights)
+    )
+
+
+def test_balanced_classes_count_alike():
+    X, y = noisy()
+    few = np.flatnonzero((y != 2) | (np.arange(len(y)) % 3 == 0))
+    X, y = X[few], y[few]
+    model = GroupLassoClassifier(tol=1e-6)
+    counts = np.bincount(y)
+    by_hand = clone(model).fit(X, y, sample_weight=(1 / counts)[y])
+    balanced = clone(model).set_params(class_weight="balanced").fit(X, y)
+    assert_same_model(balanced, by_hand)
+    null = GroupLassoClassifier(alpha=1, n_alphas=1, class_weight="balanced").fit(X, y)
+    np.testing.assert_allclose(null.predict_proba(X), 1 / 3, rtol=1e-6)
+    twice = np.where(y == 1, 2, 1)
+    doubled = clone(model).set_params(class_weight={1: 2}).fit(X, y)
+    assert_same_model(doubled, clone(model).fit(X, y, sample_weight=twice))
+    both = clone(model).set_params(class_weight="balanced").fit(X, y, sample_weight=twice)
+    again = clone(model).set_params(class_weight="balanced").fit(X.repeat(twice, axis=0), y.repeat(twice))
+    assert_same_model(both, again)
+
+
+@pytest.mark.parametrize("weights", [-np.ones(90), np.zeros(90), np.ones(89), np.full(90, np.nan)])
+def test_senseless_weights_are_refused(weights):
+    with pytest.raises(ValueError, match="weight"):
+        GroupLassoClassifier().fit(*noisy(), sample_weight=weights)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_large_offsets_change_nothing(standardize):
+    X, y = noisy()
+    model = GroupLassoClassifier(standardize=standardize, tol=1e-6).fit(X, y)
+    for offset in (1e6, -1e9):
+        moved = clone(model).fit(X + offset, y)
+        assert_same_model(moved, model)
+        np.testing.assert_allclose(moved.predict_proba(X + offset), model.predict_proba(X), atol=1e-5)
+        last = moved.path_[-1].solutions[0]
+        logits = (X + offset)[:, last.columns] @ last.coef + last.intercept
+        np.testing.assert_allclose(logits, X @ model.coef_.T + model.intercept_, atol=1e-4)
+    constant = np.c_[X, np.full(len(X), 0.1), 1e9 + 1e-7 * X[:, 0]]
+    assert not clone(model).fit(constant, y).coef_[:, -2:].any(), "what is constant but for rounding stays out"
+
+
+def test_the_model_is_the_one_at_alpha_also_where_classes_separate():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(60, 200))
+    y = (X[:, 0] + 0.3 * X[:, 1] > 0).astype(int)
+    models = [GroupLassoClassifier(alpha=1e-3, n_alphas=n, tol=1e-6).fit(X, y) for n in (1, 2, 8, 30)]
+    for model, n in zip(models, (1, 2, 8, 30), strict=True):
+        assert len(model.alphas_) == n
+        np.testing.assert_allclose(model.coef_, models[-1].coef_, atol=1e-2 * np.abs(models[-1].coef_).max())
+        assert model.alphas_[-1] == pytest.approx(models[-1].alphas_[-1])
+
+
+def test_a_gap_that_is_not_met_is_a_warning():
+    X, y = noisy()
+    with pytest.warns(ConvergenceWarning, match="above tol=1e-15 at .* raise tol or alpha"):
+        GroupLassoClassifier(tol=1e-15).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        GroupLassoClassifier().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *({"n_features_to_select": k} for k in (0, -1, 1.5, -0.5, 0.0, 41, np.nan, "a", [3])),
+        *({"alpha": alpha} for alpha in (0, -0.1, 1.5, np.nan, "0.1")),
+        *({"n_alphas": n} for n in (0, -3, 2.5)),
+        *({"standardize": value} for value in ("none", None, 2)),
+        *({"tol": tol} for tol in (0, 1, -1e-3)),
+        *({"class_weight": value} for value in ("equal", 2)),
+        {"device": 0},
+    ],
+    ids=str,
+)
+def test_parameters_out_of_their_range_are_refused(parameters):
+    X, y = noisy()
+    with pytest.raises(ValueError, match=next(iter(parameters))):
+        GroupLassoSelector(**parameters).fit(X, y)
+
+
+def test_shares_and_numbers_of_features():
+    X, y = noisy()
+    for k, kept in ((1, 1), (40, 40), (1.0, 40), (0.1, 4), (np.float32(0.1), 4), (np.int64(3), 3), (1e-9, 1)):
+        selector = GroupLassoSelector(n_features_to_select=k).fit(X, y)
+        assert selector.get_support().sum() == kept, k
+    with pytest.raises(ValueError, match="n_features_to_select=41 is more than the 40 features"):
+        selector.set_params(n_features_to_select=41).transform(X)
+
+
+def test_continuous_labels_are_refused_as_such():
+    X, y = noisy()
+    with pytest.raises(ValueError, match="continuous"):
+        GroupLassoClassifier().fit(X, y + 0.37)

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from head2toe.probe.report import run_page
+from head2toe.probe.results import predictions
 from head2toe.probe.results.result_files import read_result, write_run
+from head2toe.probe.results.stored_runs import load, misfits_named
 from head2toe.store.common.errors import StoreError
 
 Made = Callable[..., tuple[Any, Any]]
@@ -21,6 +25,68 @@ def test_a_round_trip(made_up: Made, tmp_path: Path) -> None:
     assert again == record
     for name in ("result.json", "summary.md", "config.json", "predictions.parquet"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_no_changed_byte_passes(made_up: Made, tmp_path: Path) -> None:
+    record = write_run(tmp_path, *made_up(n_train=30, n_test=20))
+    file, rng = tmp_path / "result.json", np.random.default_rng(0)
+    text = file.read_bytes()
+    (digit,) = re.search(rb'"value": 0\.(\d)', text).groups()  # type: ignore[union-attr]
+    edited = text.replace(b'"value": 0.' + digit, b'"value": 0.%d' % (int(digit) ^ 1), 1)
+    flipped = []
+    for at in rng.choice(len(text), 150, replace=False):
+        byte = bytes([text[at] ^ 1 << int(rng.integers(8))])
+        flipped.append(text[:at] + byte + text[at + 1 :])
+    passed = 0
+    for content in (edited, *flipped):
+        file.write_bytes(content)
+        message = ""
+        try:
+            assert read_result(tmp_path) == record
+        except StoreError as error:
+            message = str(error)
+        assert not message or re.fullmatch(".*: remove it and run the task again", message)
+        passed += not message
+    assert passed < 20, "only spaces may change"
+    file.write_bytes(text)
+    assert read_result(tmp_path) == record
+
+
+def test_changed_predictions_do_not_pass(made_up: Made, tmp_path: Path) -> None:
+    entry = write_run(tmp_path, *made_up(n_train=30, n_test=20))["predictions"]
+    file = tmp_path / entry["file"]
+    content = file.read_bytes()
+    assert predictions.whole(tmp_path, entry)
+    assert list(predictions.read(tmp_path, entry))
+    file.write_bytes(content[:500] + bytes([content[500] ^ 4]) + content[501:])
+    for check in (predictions.whole, predictions.read):
+        with pytest.raises(StoreError, match=r"predictions\.parquet: damaged .*: remove it and run the task again"):
+            check(tmp_path, entry)
+    file.unlink()
+    assert not predictions.whole(tmp_path, entry)
+    assert predictions.read(tmp_path, entry) == {}
+    assert predictions.whole(tmp_path, None), "a run of before names no predictions"
+
+
+def test_results_of_before_are_read_and_what_they_lack_is_named(made_up: Made, tmp_path: Path) -> None:
+    write_run(tmp_path, *made_up(n_train=30, n_test=20))
+    file = tmp_path / "result.json"
+    record = json.loads(file.read_text())
+    del record["sha256"], record["predictions"]
+    file.write_text(json.dumps(record))
+    old = load(tmp_path)
+    assert not old.sealed
+    assert predictions.read(tmp_path, old.record.get("predictions"))
+    for lacking in (("options",), ("versions",), ("calibration", "bins"), ("cost", "seconds"), ("cv", "accuracy")):
+        less = json.loads(json.dumps(record))
+        for part in [less] if lacking[0] in less else less["methods"]:
+            del (part[lacking[0]] if len(lacking) > 1 else part)[lacking[-1]]
+        file.write_text(json.dumps(less))
+        with pytest.raises(StoreError, match="remove it and run the task again") as error:  # noqa: PT012
+            run = load(tmp_path)
+            with misfits_named([run]):
+                run_page.render(run.folder, run.record, lambda _: None)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

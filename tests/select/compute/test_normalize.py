@@ -39,6 +39,16 @@ def test_moments_are_those_of_the_rows(design, arrays, split_masks):
         np.testing.assert_allclose(found.scale[k], 1 / X[mask].std(axis=0, dtype=float), rtol=1e-4)
 
 
+def test_weighted_moments_are_those_of_repeated_rows(design, arrays, split_masks):
+    design, X = design
+    masks, times = split_masks(len(X), 3), np.resize([1, 2, 3], len(X))
+    found = moments(design, masks, arrays.xp, arrays.device, times.astype(float))
+    for k, mask in enumerate(masks):
+        rows = np.flatnonzero(mask).repeat(times[mask])
+        np.testing.assert_allclose(found.mean[k], X[rows].mean(axis=0, dtype=float), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found.scale[k], 1 / X[rows].std(axis=0, dtype=float), rtol=1e-4)
+
+
 def test_a_small_variance_beside_a_large_mean_survives_float32(cpu):
     rng = np.random.default_rng(0)
     X = (1e4 + 0.1 * rng.standard_normal((500, 3))).astype(np.float32)

@@ -11,10 +11,16 @@ from head2toe.select.ranking.weight_scores import rank
 PENALTIES = [GroupL21(), GroupL21Ridge(0.7), L1(), GroupNorm(np.array([0, 1, 1, 0, 2, 1]))]
 
 
-@pytest.fixture(params=[Multinomial(), Quadratic()], ids=["multinomial", "quadratic"])
+TERMS = {"multinomial": Multinomial(), "quadratic": Quadratic()}
+
+
+@pytest.fixture(params=[(name, weighted) for name in TERMS for weighted in (False, True)], ids=str)
 def setting(request, arrays):
     rng = np.random.default_rng(0)
-    datafit = request.param
+    name, weighted = request.param
+    datafit = TERMS[name]
+    if weighted:
+        datafit = datafit.weighted(arrays.put(rng.dirichlet(np.ones(30))))
     y = rng.integers(0, 4, 30) if isinstance(datafit, Multinomial) else rng.standard_normal((30, 4))
     Y = datafit.targets(y, datafit.classes(y, 4), arrays)
     return datafit, Y, arrays.put(rng.standard_normal((30, 4))), arrays.put(rng.standard_normal((30, 4))), arrays
@@ -24,6 +30,26 @@ def test_the_intercept_is_exact(setting):
     datafit, Y, Z, _, arrays = setting
     b = datafit.intercept(Z, Y, None, arrays.xp)
     assert np.abs(to_numpy(datafit.evaluate(Z, b, Y, arrays.xp).residual).sum(axis=0)).max() < 1e-12
+
+
+@pytest.mark.parametrize("term", TERMS.values(), ids=TERMS)
+def test_a_weight_of_2_is_the_row_twice(term, arrays):
+    rng, xp = np.random.default_rng(4), arrays.xp
+    times = np.resize([1, 2, 3], 30)
+    y = rng.integers(0, 4, 30) if isinstance(term, Multinomial) else rng.standard_normal((30, 4))
+    Z, V = rng.standard_normal((2, 30, 4))
+    values = []
+    weighted = term.weighted(arrays.put(times / times.sum()))
+    for datafit, rows in ((weighted, np.arange(30)), (term, np.arange(30).repeat(times))):
+        Y, z, v = datafit.targets(y[rows], np.arange(4), arrays), arrays.put(Z[rows]), arrays.put(V[rows])
+        b = datafit.intercept(z, Y, None, xp)
+        fit = datafit.evaluate(z, b, Y, xp)
+        hessian = xp.sum(v * datafit.hessian(fit.mean, v, xp))
+        dual = datafit.dual(fit.residual, Y, 0.7, xp)
+        whole = [float(x) for x in (xp.sum(hessian), xp.sum(datafit.weights(fit.mean, xp)))]
+        values.append([*to_numpy(b), fit.value, datafit.bregman(fit, v, xp), dual, *whole])
+    np.testing.assert_allclose(*values, rtol=1e-10)
+    assert weighted.curvature == pytest.approx(term.curvature * 1.5)
 
 
 def test_derivatives_are_those_of_the_value(setting):
