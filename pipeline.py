@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import echo_extraction, layers, tasks
-from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict_command
+from head2toe.extract.deploy.commands import (
+    MODELS,
+    copy_model,
+    export_command,
+    info,
+    predict_command,
+    require_model_target,
+)
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
@@ -30,6 +37,7 @@ from head2toe.store.common.cli import Commands, echo_checks, json_option, settin
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import printable, require_writable
 from head2toe.store.common.fingerprint import code_fingerprint, versions
+from head2toe.store.common.outputs import ANOTHER_OUTPUT
 
 if TYPE_CHECKING:
     from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # what `__getattr__` derives from it
@@ -160,7 +168,7 @@ def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extractio
 
     # What would fail in the end is said before the backbone runs, not after.
     arrays = namespace(options.device)
-    require_writable(options.output, "choose another folder with --output DIR")
+    require_writable(options.output, ANOTHER_OUTPUT)
     extractions = tuple(extract(task, options, backbone=backbone) for backbone in options.backbones)
     return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)
 
@@ -181,7 +189,7 @@ def save_models(experiment: "Experiment[Extraction]", outcomes: Sequence["Outcom
     for outcome, model, accuracies in experiment.deployable(outcomes):
         known: dict[str, Any] = {"method": outcome.name, "settings": outcome.settings, "metrics": accuracies}
         bundle = bundle_of(experiment.extractions[0], model, **known, versions=versions())
-        bundle.save(folder / MODELS / outcome.name)
+        bundle.save(folder / MODELS / outcome.name, another=ANOTHER_OUTPUT)
 
 
 def __getattr__(name: str) -> Any:
@@ -309,6 +317,8 @@ def run_command(task: str, **given: Any) -> None:
 
 def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given: Any) -> None:
     """Go the whole way, keep the model if asked for, and show the result."""
+    if save_model:
+        require_model_target(save_model)
     result = run(task, options_of(given))
     names = [method.name for method in result.methods]
     saved = copy_model(result.file.parent, names, save_model) if save_model else None
