@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.extract.commands import echo_extraction, layers, tasks
-from head2toe.extract.deploy.commands import MODELS, copy_model, export_command, info, predict_command
+from head2toe.extract.deploy.commands import MODEL_COMMANDS, MODELS, copy_model, require_model_target
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_failures, echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
@@ -30,6 +30,7 @@ from head2toe.store.common.cli import Commands, echo, echo_checks, json_option, 
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import printable, require_writable
 from head2toe.store.common.fingerprint import code_fingerprint, versions
+from head2toe.store.common.outputs import ANOTHER_OUTPUT
 
 if TYPE_CHECKING:
     from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # what `__getattr__` derives from it
@@ -162,7 +163,7 @@ def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extractio
 
     # What would fail in the end is said before the backbone runs, not after.
     arrays = namespace(options.device)
-    require_writable(options.output, "choose another folder with --output DIR")
+    require_writable(options.output, ANOTHER_OUTPUT)
     extractions = tuple(extract(task, each) for each in options.of_each_backbone())
     return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)
 
@@ -184,7 +185,7 @@ def save_models(experiment: "Experiment[Extraction]", outcomes: Sequence["Outcom
         known: dict[str, Any] = {"method": outcome.name, "settings": outcome.settings, "metrics": accuracies}
         with experiment.failures.of(outcome.name):
             bundle = bundle_of(experiment.extractions[0], model, **known, versions=versions())
-            bundle.save(folder / MODELS / outcome.name)
+            bundle.save(folder / MODELS / outcome.name, another=ANOTHER_OUTPUT)
 
 
 def __getattr__(name: str) -> Any:
@@ -305,10 +306,12 @@ def run_command(task: str, **given: Any) -> None:
 
 def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given: Any) -> None:
     """Go the whole way, keep the model if asked for, and show the result. Exit code 1 if a method failed."""
+    if save_model:
+        require_model_target(save_model)
     result = run(task, Options(**given))
     echo_failures(result.failures)
-    names = [method.name for method in result.methods]
-    saved = copy_model(result.file.parent, names, save_model) if save_model else None
+    methods = [method.name for method in result.methods]
+    saved = copy_model(result.file.parent, methods, save_model) if save_model else None
     if as_json:
         show(result.document())
     else:
@@ -339,8 +342,7 @@ def doctor(root: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-report = report_command(thumbnails)
-for command in (tasks, layers, predict_command, info, export_command, store, report, results_command):
+for command in (tasks, layers, *MODEL_COMMANDS, store, report_command(thumbnails), results_command):
     main.add_command(command)
 
 

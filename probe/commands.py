@@ -79,12 +79,11 @@ def report_command(thumbnails: ThumbnailSource) -> click.Command:
         Example: head2toe report -o report.html
         """
         from head2toe.probe.results import stored_runs
-        from head2toe.store.common.files import write_bytes
+        from head2toe.store.common.outputs import write_output
 
         shown = stored_runs.chosen(runs, output, _pass_over)
         html = _page(shown, thumbnails)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, html.encode())
+        write_output(file, html.encode(), "choose another file with -o FILE")
         if as_json:
             show({"report": str(file), "runs": [str(run.folder) for run in shown]})
         else:

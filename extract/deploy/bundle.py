@@ -19,13 +19,15 @@ import safetensors.numpy
 from head2toe.extract.deploy.bundle_document import fault_of_document
 from head2toe.extract.deploy.model_card import model_card
 from head2toe.store.common.errors import BadRequest, DataError
-from head2toe.store.common.files import explained, read_json, write_bytes, write_json
+from head2toe.store.common.files import explained, json_bytes, read_json, require_writable
 from head2toe.store.common.fingerprint import canonical
+from head2toe.store.common.outputs import holds_only, whole_folder
 
 FORMAT_NAME = "head2toe model"
 FORMAT_VERSION = 1
 MODEL, HEAD, CARD = "model.json", "head.safetensors", "README.md"
 ARRAYS = {"columns": "int32", "mean": "float32", "scale": "float32", "coef": "float32", "intercept": "float32"}
+ANOTHER_FOLDER = "choose another folder"
 _REMEDY = "copy or export the model again"
 
 
@@ -131,8 +133,15 @@ class Bundle:
             return []
         return np.split(self.columns, np.cumsum([layer.kept for layer in self.layers])[:-1])
 
-    def save(self, folder: Path) -> Path:
-        """Write the folder; `model.json` last, so that what is interrupted does not pass for a model.
+    def save(self, folder: Path, *, another: str = ANOTHER_FOLDER) -> Path:
+        """Write the folder as a whole: it is the earlier model or this one, whenever the process is killed.
+
+        Parameters
+        ----------
+        folder : Path
+            The folder; one that holds a model already gets this one instead.
+        another : str
+            How to choose another folder, said where this one can't be written.
 
         Raises
         ------
@@ -142,15 +151,18 @@ class Bundle:
             It can't be written.
         """
         folder = Path(folder)
-        with explained(folder):
-            if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MODEL).is_file())):
-                raise BadRequest(f"{folder} is there already and no model: choose another folder")
-            folder.mkdir(parents=True, exist_ok=True)
-            content = safetensors.numpy.save(self.arrays)
-            write_bytes(folder / HEAD, content)
-            document = self._document()
-            write_bytes(folder / CARD, model_card(document, len(content)).encode())
-            write_json(folder / MODEL, _sealed(document | {"head_sha256": _sha256(content)}))
+        require_model_folder(folder, another)
+        document, head = self._document(), safetensors.numpy.save(self.arrays)
+        content = {
+            HEAD: head,
+            CARD: model_card(document, len(head)).encode(),
+            MODEL: json_bytes(_sealed(document | {"head_sha256": _sha256(head)})),
+        }
+        if _holds(folder, content):  # equal runs at once leave each other's model alone
+            return folder
+        with whole_folder(folder, tuple(content), another) as partial, explained(folder, another):
+            for name, bytes_of_it in content.items():
+                (partial / name).write_bytes(bytes_of_it)
         return folder
 
     @classmethod
@@ -191,6 +203,32 @@ class Bundle:
         values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
         values["classes"] = tuple(document["classes"])
         return cls(**values, **arrays)  # type: ignore[arg-type]
+
+
+def require_model_folder(folder: Path, another: str = ANOTHER_FOLDER) -> None:
+    """Check that a folder can hold a model: it is missing, empty, a model's, or what an interrupted save left.
+
+    Raises
+    ------
+    BadRequest
+        It holds something else.
+    StoreError
+        It can't be read, or can't be made.
+    """
+    require_writable(folder, another)
+    with explained(folder, another):
+        if not folder.exists():
+            return
+        if not folder.is_dir() or not ((folder / MODEL).is_file() or holds_only(folder, (HEAD, CARD, MODEL))):
+            raise BadRequest(f"{folder} is there already and no model: {another}")
+
+
+def _holds(folder: Path, content: Mapping[str, bytes]) -> bool:
+    """Whether the files of a folder hold this content already."""
+    try:
+        return all((folder / name).read_bytes() == expected for name, expected in content.items())
+    except OSError:  # one is missing: it is written now
+        return False
 
 
 def _read_head(file: Path, digest: str) -> dict[str, np.ndarray]:

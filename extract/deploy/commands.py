@@ -15,6 +15,16 @@ MODELS = "models"
 """The subfolder of a run's folder that holds a model bundle for each method."""
 
 
+ANOTHER_MODEL = "choose another folder with --save-model DIR"
+
+
+def require_model_target(folder: Path) -> None:
+    """Check before a run that its model can be copied to a folder; errors are those of `require_model_folder`."""
+    from head2toe.extract.deploy.bundle import require_model_folder
+
+    require_model_folder(folder, ANOTHER_MODEL)
+
+
 def model_folder(path: Path, method: str) -> Path:
     """Find a model's folder: the path itself or, in a run's folder (or its result.json), that of a method.
 
@@ -60,7 +70,7 @@ def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
     if not saved:
         raise BadRequest(f"no method of {run} leaves a model to save: run head2toe, l21 or linear")
     name = "head2toe" if "head2toe" in saved else saved[-1]
-    Bundle.load(run / MODELS / name).save(target)
+    Bundle.load(run / MODELS / name).save(target, another=ANOTHER_MODEL)
     return name
 
 
@@ -114,7 +124,7 @@ def predict_command(
     """
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.deploy.deployed import load
-    from head2toe.extract.deploy.predict import find_images, left_out_notes, predict, row_of, writing
+    from head2toe.extract.deploy.predict import columns_of, find_images, left_out_notes, predict, row_of, writing
     from head2toe.extract.images.frames import several_frames_note
     from head2toe.extract.images.sources import with_limit
     from head2toe.store.common.progress import progress
@@ -128,7 +138,9 @@ def predict_command(
     for note in [*left_out_notes(names), *several_frames_note(sources)]:
         echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
-    with writing(output, kind, sys.stdout, csv_safe=csv_safe) as write, progress("predicting", unit="img") as report:
+    columns = columns_of(bundle.classes, top_k=top_k, probabilities=probabilities)
+    place = writing(output, kind, sys.stdout, columns, csv_safe=csv_safe)
+    with place as write, progress("predicting", unit="img") as report:
         for prediction in predict(deployed, sources, batch_size=batch_size, on_error=on_error, progress=report):
             if prediction.fault:
                 skipped += 1
@@ -192,7 +204,7 @@ def export_command(
 
     bundle, worst = Bundle.load(model_folder(source, method)), None
     if kind == "bundle":
-        bundle.save(output)
+        bundle.save(output, another="choose another folder with -o DIR")
     else:
         from head2toe.extract.deploy.deployed import load
         from head2toe.extract.deploy.export import export
@@ -204,3 +216,7 @@ def export_command(
         return
     checked = "" if worst is None else f", checked: largest difference of a probability {worst:.1e}"
     echo(f"exported {output} ({readable(size)}{checked})")
+
+
+MODEL_COMMANDS = (predict_command, info, export_command)
+"""The commands of this file, for the command line."""

@@ -1,19 +1,25 @@
 """A deployed network as one file for other runtimes: ONNX, or torch.export's .pt2; checked before it is called done."""
 
+import io
+import json
 import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 from head2toe.extract.deploy.deployed import Deployed
+from head2toe.extract.deploy.export_document import EMBEDDED, INPUT, OUTPUT, document_file, embedded, export_document
 from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
-from head2toe.store.common.files import partial_name
+from head2toe.store.common.files import explained
+from head2toe.store.common.outputs import whole_file, write_json_output
 
 TOLERANCE = 1e-4
 """The largest difference of a probability that passes."""
+
+_ANOTHER = "choose another file with -o FILE"
 
 Runner = Callable[[torch.Tensor], np.ndarray]
 """Runs an exported file: takes images (n, 3, s, s) float32 between 0 and 1, returns probabilities (n, classes)."""
@@ -22,14 +28,15 @@ Runner = Callable[[torch.Tensor], np.ndarray]
 def export(deployed: Deployed, file: Path, kind: str) -> float:
     """Write the graph from pixels to probabilities, and check it against the deployed network.
 
-    The input is float32 (n, 3, s, s), RGB between 0 and 1, any n; the normalisation is part of the graph.
+    The input is float32 (n, 3, s, s), RGB between 0 and 1, any n; the normalisation is part of the graph. The file says
+    its classes in order and what is done to an image before (see `export_document`), and so does a `.json` beside it.
 
     Parameters
     ----------
     deployed : Deployed
         The network with its head.
     file : Path
-        What to write.
+        What to write; folders above it that are missing are made.
     kind : {"onnx", "torch"}
         The format: ONNX, or torch.export's .pt2.
 
@@ -43,33 +50,38 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
     MissingExtra
         ONNX without its packages.
     BadRequest
-        The model computes in half precision, the file has no folder or is one, or torch can't trace this backbone.
+        The model computes in half precision, or torch can't trace this backbone.
+    StoreError
+        The file can't be written.
     DataError
         What was written does not compute the same; nothing is left.
     """
     if deployed.amp:
         raise BadRequest("a model that was extracted with --amp can't be exported: extract and train it without")
-    if not file.parent.is_dir() or file.is_dir():
-        raise BadRequest(f"{file}: {'is a folder' if file.is_dir() else f'there is no folder {file.parent}'}: -o FILE")
     if kind == "onnx":
         _require_onnx()
+    with whole_file(file, _ANOTHER) as partial:  # what can't be written is an error before the work, not after it
+        worst = _write_checked(deployed, file, partial, kind)
+        write_json_output(document_file(file), export_document(deployed), _ANOTHER)
+    return worst
+
+
+def _write_checked(deployed: Deployed, file: Path, partial: Path, kind: str) -> float:
+    """Write a partial file, and return how far it is from the network. Raises DataError where that is too far."""
     shape = (2, 3, deployed.input_size, deployed.input_size)
     deployed.cut = False  # the tracer can't follow a forward pass that stops; what has no effect leaves the graph
     try:
         program = _traced(deployed, torch.zeros(shape, device=deployed.device))
     finally:
         deployed.cut = True
-    partial = partial_name(file).with_suffix(file.suffix)  # both runtimes go by the suffix
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about versions and tensors of torch's own making
-            run = _write_onnx(program, partial) if kind == "onnx" else _write_torch(program, partial)
-            worst = difference(deployed, run)
-        if not worst <= TOLERANCE:
-            raise DataError(f"{file}: the exported graph differs by {worst:.1e} in a probability; it was not kept")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+    texts = embedded(export_document(deployed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about versions and tensors of torch's own making
+        with explained(file, _ANOTHER):
+            run = (_write_onnx if kind == "onnx" else _write_torch)(program, partial, texts)
+        worst = difference(deployed, run)
+    if not worst <= TOLERANCE:
+        raise DataError(f"{file}: the exported graph differs by {worst:.1e} in a probability; it was not kept")
     return worst
 
 
@@ -98,30 +110,61 @@ def _traced(deployed: Deployed, images: torch.Tensor) -> Any:
         raise BadRequest(f"torch.export can't trace this backbone ({type(error).__name__}: {reason})") from error
 
 
-def _write_torch(program: Any, file: Path) -> Runner:
+class _Sink(io.RawIOBase):
+    """A file for torch's writer, which aborts the process when a write fails: here the error is kept, and raised later.
+
+    Attributes
+    ----------
+    error : OSError, optional
+        The first that there was; nothing is written after it.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        if self.error is None:
+            try:
+                self._file.write(content)
+            except OSError as error:
+                self.error = error
+        return len(content)
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:  # what torch asks for, though it writes from front to back
+        return True
+
+
+def _write_torch(program: Any, file: Path, texts: dict[str, str]) -> Runner:
     """Write a traced network as .pt2, and read it again to run it."""
-    torch.export.save(program, file)
-    loaded = torch.export.load(file).module()
+    with file.open("wb") as opened:
+        sink: Any = _Sink(opened)
+        torch.export.save(program, sink, extra_files={EMBEDDED: json.dumps(texts, ensure_ascii=False)})
+    if sink.error is not None:
+        raise sink.error
+    with file.open("rb") as opened:
+        loaded = torch.export.load(opened).module()
     device = next(iter(program.state_dict.values())).device
     return lambda images: loaded(images.to(device)).detach().cpu().numpy()
 
 
-def _write_onnx(program: Any, file: Path) -> Runner:
+def _write_onnx(program: Any, file: Path, texts: dict[str, str]) -> Runner:
     """Write a traced network as ONNX, and read it again to run it."""
     import onnxruntime
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    torch.onnx.export(
-        program,
-        f=file,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-        input_names=["images"],
-        output_names=["probabilities"],
+    graph = torch.onnx.export(
+        program, dynamo=True, external_data=False, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
     )
+    assert graph is not None, "is None for the older exporter alone"
+    graph.model.metadata_props.update(texts)
+    graph.save(file, external_data=False)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return lambda images: np.asarray(session.run(None, {"images": images.numpy()})[0])
+    return lambda images: np.asarray(session.run(None, {INPUT: images.numpy()})[0])
 
 
 def _require_onnx() -> None:

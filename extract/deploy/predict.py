@@ -17,7 +17,8 @@ from head2toe.extract.images.decode import without_remedy
 from head2toe.extract.images.folder_contents import folder_contents, left_out_note
 from head2toe.extract.images.sources import ImageFile, ImageSource
 from head2toe.store.common.errors import BadRequest, DataError
-from head2toe.store.common.files import expanded, partial_name
+from head2toe.store.common.files import expanded, explained
+from head2toe.store.common.outputs import whole_file
 from head2toe.store.common.parquet import import_pyarrow
 from head2toe.store.common.progress import Progress
 from PIL import Image
@@ -28,7 +29,7 @@ FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "
 Row = dict[str, Any]
 """One image's prediction, by column."""
 
-Write = Callable[[Row], None]
+Write = Callable[[Row], object]
 """Takes one row after the other."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -36,7 +37,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def find_images(names: Iterable[str]) -> list[ImageFile]:
-    """Find the images that names stand for, in the order given.
+    """Find the images that names stand for, in the order given; where there is none, that is always an error.
+
+    An empty table would pass for a result of a wrong folder, a disk that is not mounted, or a list that failed.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def find_images(names: Iterable[str]) -> list[ImageFile]:
     Raises
     ------
     BadRequest
-        A name is no file, folder or pattern that matches, or a folder holds no image.
+        There is no name; or one is no file, folder or pattern that matches, or a folder that holds no image.
     """
     images: list[ImageFile] = []
     for name in names:
@@ -60,6 +63,8 @@ def find_images(names: Iterable[str]) -> list[ImageFile]:
             notes = "".join(f"; {note}" for note in left_out_notes([name]))
             raise BadRequest(f"no image {name!r}: expected a file, a folder with images, a glob pattern, or -{notes}")
         images += [ImageFile(p) for p in files]
+    if not images:
+        raise BadRequest("no image: the list is empty; expected files, folders with images, or glob patterns")
     return images
 
 
@@ -188,8 +193,17 @@ def row_of(prediction: Prediction, classes: Sequence[str], *, top_k: int = 1, pr
     return row
 
 
+def columns_of(classes: Sequence[str], *, top_k: int = 1, probabilities: bool = False) -> list[str]:
+    """Name the columns of the rows that `row_of` makes, with the same parameters."""
+    tails = ["" if rank == 1 else f"_{rank}" for rank in range(1, min(top_k, len(classes)) + 1)]
+    best = [f"{name}{tail}" for tail in tails for name in ("prediction", "probability")]
+    return ["path", *best, *(f"p({name})" for name in classes if probabilities)]
+
+
 @contextmanager
-def writing(file: Path | None, kind: str | None, stdout: IO[str], *, csv_safe: bool = False) -> Iterator[Write]:
+def writing(
+    file: Path | None, kind: str | None, stdout: IO[str], columns: Sequence[str], *, csv_safe: bool = False
+) -> Iterator[Write]:
     """Open a place for rows; a file gets its name when it is complete.
 
     Parameters
@@ -200,6 +214,8 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str], *, csv_safe: b
         The format; by default that of the file's suffix, and csv on stdout.
     stdout : text stream
         Where rows go without a file.
+    columns : sequence of str
+        The columns' names. A CSV file begins with them, and a Parquet file has them, where there is no row, too.
     csv_safe : bool
         Whether class names that a spreadsheet would run as formulas get an apostrophe in front, in CSV alone.
 
@@ -214,6 +230,8 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str], *, csv_safe: b
         The suffix says no format, or Parquet is to go to stdout.
     MissingExtra
         Parquet is asked for, and pyarrow is not installed.
+    StoreError
+        The file can't be written.
     """
     kind = kind or (FORMATS.get(file.suffix.lower()) if file else "csv")
     if kind is None:
@@ -221,40 +239,40 @@ def writing(file: Path | None, kind: str | None, stdout: IO[str], *, csv_safe: b
     if kind == "parquet" and file is None:
         raise BadRequest("Parquet goes to a file: pass -o FILE.parquet")
     if file is None:
-        yield _writer(stdout, kind, csv_safe=csv_safe)
+        yield _writer(stdout, kind, columns, csv_safe=csv_safe)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_name(file)
-    try:
-        if kind == "parquet":
-            write_table = _parquet()
+    another = "choose another file with -o FILE"
+    write_table = _parquet(columns) if kind == "parquet" else None
+    with whole_file(file, another) as partial:  # what can't be written is an error before the work, not after it
+        if write_table is not None:
             rows: list[Row] = []
-            partial.touch()  # a folder that can't be written is an error before the work, not after it
             yield rows.append
-            write_table(rows, partial)
-        else:
-            with partial.open("w", encoding="utf-8", newline="") as stream:
-                yield _writer(stream, kind, csv_safe=csv_safe)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _writer(stream: IO[str], kind: str, *, csv_safe: bool) -> Write:
-    """Return a function that writes rows to a stream as CSV, under a header, or as JSON, each in a line."""
-    table: csv.DictWriter[str] | None = None
-
-    def write(row: Row) -> None:
-        nonlocal table
-        if kind == "jsonl":
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            with explained(file, another):
+                write_table(rows, partial)
             return
-        if table is None:
-            table = csv.DictWriter(stream, list(row), lineterminator="\n")
-            table.writeheader()
-        table.writerow({name: _cell(name, value, csv_safe=csv_safe) for name, value in row.items()})
+        stream = partial.open("w", encoding="utf-8", newline="")
+        try:
+            with explained(file, another):
+                write = _writer(stream, kind, columns, csv_safe=csv_safe)
+            yield lambda row: _written(write, row, file, another)
+        finally:
+            with explained(file, another):
+                stream.close()
 
-    return write
+
+def _written(write: Write, row: Row, file: Path, another: str) -> None:
+    """Write a row; raises StoreError for what the operating system refuses."""
+    with explained(file, another):
+        write(row)
+
+
+def _writer(stream: IO[str], kind: str, columns: Sequence[str], *, csv_safe: bool) -> Write:
+    """Return a function that writes rows to a stream as CSV, under a header, or as JSON, each in a line."""
+    if kind == "jsonl":
+        return lambda row: stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    table = csv.DictWriter(stream, columns, lineterminator="\n")
+    table.writeheader()
+    return lambda row: table.writerow({name: _cell(name, value, csv_safe=csv_safe) for name, value in row.items()})
 
 
 def _cell(column: str, value: Any, *, csv_safe: bool) -> Any:
@@ -266,7 +284,9 @@ def _cell(column: str, value: Any, *, csv_safe: bool) -> Any:
     return f"'{value}" if csv_safe else value
 
 
-def _parquet() -> Callable[[list[Row], Path], None]:
+def _parquet(columns: Sequence[str]) -> Callable[[list[Row], Path], None]:
     """Return a function that writes rows as a Parquet file. Raises MissingExtra without pyarrow."""
     pyarrow = import_pyarrow("Parquet")
-    return lambda rows, file: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    text = {name for name in columns if name == "path" or name.startswith("prediction")}
+    schema = pyarrow.schema([(name, pyarrow.string() if name in text else pyarrow.float64()) for name in columns])
+    return lambda rows, file: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), file)

@@ -16,7 +16,7 @@ import numpy as np
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.metrics.classification import normalized
 from head2toe.store.common.errors import Damaged, MissingExtra
-from head2toe.store.common.files import write_bytes
+from head2toe.store.common.outputs import ANOTHER_OUTPUT, write_output
 from head2toe.store.common.parquet import import_pyarrow
 
 PARQUET, CSV = "predictions.parquet", "predictions.csv"
@@ -115,7 +115,7 @@ def write(folder: Path, images: LabelledImages, outcomes: Sequence[Outcome]) -> 
         file, content = folder / CSV, _as_csv(columns)
     else:
         file, content = folder / PARQUET, _as_parquet(columns, pyarrow)
-    write_bytes(file, content)
+    write_output(file, content, ANOTHER_OUTPUT)
     (folder / (CSV if file.name == PARQUET else PARQUET)).unlink(missing_ok=True)
     return file
 

@@ -9,8 +9,9 @@ from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.results import predictions, summary
 from head2toe.probe.results.record import SCHEMA_VERSION, Run, document
 from head2toe.store.common.errors import Damaged, StoreError
-from head2toe.store.common.files import read_json, write_json
+from head2toe.store.common.files import read_json
 from head2toe.store.common.fingerprint import SEAL, sealed
+from head2toe.store.common.outputs import ANOTHER_OUTPUT, sweep_folder, write_json_output
 
 RESULT = "result.json"
 REMEDY = "remove it and run the task again"
@@ -41,12 +42,13 @@ def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, 
         A method predicted NaN, or not for the rows of the run.
     """
     record = document(run, outcomes)
-    folder.mkdir(parents=True, exist_ok=True)
+    sweep_folder(folder)
     record["predictions"] = predictions.named(predictions.write(folder, run, outcomes))
     record = sealed(json.loads(json.dumps(record)))  # as it will be read: all names are text
     summary.write(folder, record)
-    write_json(folder / "config.json", {key: record[key] for key in ("options", "command", "versions", "seed")})
-    write_json(folder / RESULT, record)
+    config = {key: record[key] for key in ("options", "command", "versions", "seed")}
+    write_json_output(folder / "config.json", config, ANOTHER_OUTPUT)
+    write_json_output(folder / RESULT, record, ANOTHER_OUTPUT)
     return record
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from head2toe.store.common.files import write_bytes
+from head2toe.store.common.outputs import ANOTHER_OUTPUT, write_output
 from head2toe.store.common.text import decimal, interval, markdown_text, plus_minus, readable, table, without_controls
 
 HEADER = (
@@ -166,7 +166,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
     """Write `summary.md` into a run's folder, atomically."""
-    write_bytes(folder / "summary.md", markdown(record).encode())
+    write_output(folder / "summary.md", markdown(record).encode(), ANOTHER_OUTPUT)
 
 
 def setting(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.store.common.errors import DataError
-from head2toe.store.common.files import explained, write_bytes
+from head2toe.store.common.outputs import ANOTHER_OUTPUT, sweep_folder, write_output
 
 _DAMAGED = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
@@ -43,9 +43,8 @@ def write_arrays(file: Path, header: Mapping[str, Any], **arrays: np.ndarray) ->
     text = json.dumps(dict(header), default=lambda scalar: scalar.item())  # JSON knows no NumPy scalar
     content, members = io.BytesIO(), {"header": np.array(text), **arrays}
     np.savez(content, **members)  # type: ignore[arg-type]  # none is called `allow_pickle`
-    with explained(file, "choose another folder with --output DIR"):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, content.getvalue())
+    sweep_folder(file.parent)
+    write_output(file, content.getvalue(), ANOTHER_OUTPUT)
 
 
 @contextmanager

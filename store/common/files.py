@@ -1,7 +1,6 @@
 """Durable, atomic files: the few file-system operations that the store's crash safety is made of.
 
-In this order: what the operating system refuses, as a one-line `StoreError` that names the file and the remedy; paths;
-syncing; files written under a partial name and then renamed; JSON; checksums.
+In this order: what the operating system refuses, as a one-line error; paths; syncing; whole files; JSON; checksums.
 """
 
 import errno
@@ -40,9 +39,7 @@ _REMEDIES = {
     errno.ENOENT: "no such file or folder",
     errno.EIO: "the disk failed to read or write: check the disk, or {another}",
 }
-_NO_INODES = (
-    "no inodes left on its disk (there is space, but no more files can be made): remove some files, or {another}"
-)
+_NO_INODES = "no inodes left on its disk (space there is, but no more files can be made): remove some, or {another}"
 _GONE = ": was the store removed meanwhile? run `head2toe store ls`"
 
 ANOTHER_ROOT = "choose another folder with --store DIR or HEAD2TOE_STORE"
@@ -226,9 +223,13 @@ def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
 
 def write_json(path: Path, content: Mapping[str, Any], *, exclusive: bool = False) -> bool:
     """Write a mapping as JSON, atomically and durably; see `write_bytes`."""
+    return write_bytes(path, json_bytes(content), exclusive=exclusive)
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """Write a mapping as JSON; what UTF-8 can't hold becomes JSON's own escape and is read back as it was."""
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    # What UTF-8 can't hold becomes JSON's own escape and is read back as it was.
-    return write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n", exclusive=exclusive)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def read_json(path: Path, *, remedy: str = _ANEW, another: str = _ANOTHER_FILE) -> dict[str, Any]:
@@ -293,9 +294,7 @@ def _too_deep(value: Any) -> bool:
 
 
 def crc32c(path: Path, count: Callable[[int], None] | None = None) -> int:
-    """Compute the CRC-32C of a whole file.
-
-    It is read in large pieces and never mapped: a file that shrinks meanwhile must not kill the process.
+    """Compute the CRC-32C of a file, read in pieces and never mapped: one that shrinks must not kill the process.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ import numpy as np
 import zarr
 from head2toe.store.common.errors import BadRequest, Damaged, StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, make_folders, sync_file, sync_folder
+from head2toe.store.common.outputs import staged_folder
 from head2toe.store.common.progress import Counter, Progress
 from head2toe.store.format.commits import Commit, read_commits
 from head2toe.store.format.damage import damaged, store_name
@@ -70,18 +71,14 @@ def export_store(path: Path, target: Path, *, progress: Progress | None = None) 
     store = FeatureStore.open(path)
     if faults := verify(store.path).faults:
         raise damaged(faults[0].file, faults[0].what)
-    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
-    with explained(target):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write_arrays(store, partial / _FEATURES, progress)
-            _write_around(store, partial / _AROUND)
-            for file in partial.rglob("*"):
-                (sync_folder if file.is_dir() else sync_file)(file)
-            partial.rename(target)
-            sync_folder(target.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    another = "name another TARGET"
+    with explained(target, another), staged_folder(target, another) as partial:
+        _write_arrays(store, partial / _FEATURES, progress)
+        _write_around(store, partial / _AROUND)
+        for file in partial.rglob("*"):
+            (sync_folder if file.is_dir() else sync_file)(file)
+        partial.rename(target)
+        sync_folder(target.parent)
         return sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
 
 
