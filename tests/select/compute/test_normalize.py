@@ -33,10 +33,10 @@ def test_unit_rows_are_unit_per_layer_and_example(design):
 def test_moments_are_those_of_the_rows(design, arrays, split_masks):
     design, X = design
     masks = split_masks(len(X), 3)
-    found = moments(design, masks, arrays.xp, arrays.device)
+    computed = moments(design, masks, arrays.xp, arrays.device)
     for k, mask in enumerate(masks):
-        np.testing.assert_allclose(found.mean[k], X[mask].mean(axis=0, dtype=float), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(found.scale[k], 1 / X[mask].std(axis=0, dtype=float), rtol=1e-4)
+        np.testing.assert_allclose(computed.mean[k], X[mask].mean(axis=0, dtype=float), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(computed.scale[k], 1 / X[mask].std(axis=0, dtype=float), rtol=1e-4)
 
 
 def test_weighted_moments_are_those_of_repeated_rows(design, arrays, split_masks):
@@ -52,18 +52,18 @@ def test_weighted_moments_are_those_of_repeated_rows(design, arrays, split_masks
 def test_a_small_variance_beside_a_large_mean_survives_float32(cpu):
     rng = np.random.default_rng(0)
     X = (1e4 + 0.1 * rng.standard_normal((500, 3))).astype(np.float32)
-    found = moments(ArrayDesign(X), np.ones((1, 500), bool), cpu.xp, cpu.device)
-    np.testing.assert_allclose(found.scale[0], 1 / X.std(axis=0, dtype=float), rtol=1e-2)
+    computed = moments(ArrayDesign(X), np.ones((1, 500), bool), cpu.xp, cpu.device)
+    np.testing.assert_allclose(computed.scale[0], 1 / X.std(axis=0, dtype=float), rtol=1e-2)
 
 
 def test_a_feature_that_is_constant_on_some_rows_is_dead_there(cpu):
     X = np.random.default_rng(0).standard_normal((20, 2)).astype(np.float32)
     X[:10, 0] = 0.1
     masks = np.stack([np.arange(20) < 10, np.ones(20, bool)])
-    found = moments(ArrayDesign(X), masks, cpu.xp, cpu.device)
-    assert found.scale[0, 0] == 0
-    assert found.scale[1, 0] > 0
-    assert found.without_scaling().scale.tolist() == [[0, 1], [1, 1]]
+    computed = moments(ArrayDesign(X), masks, cpu.xp, cpu.device)
+    assert computed.scale[0, 0] == 0
+    assert computed.scale[1, 0] > 0
+    assert computed.without_scaling().scale.tolist() == [[0, 1], [1, 1]]
 
 
 def test_an_outlier_elsewhere_does_not_hide_what_is_constant_or_small(arrays):
@@ -73,8 +73,10 @@ def test_an_outlier_elsewhere_does_not_hide_what_is_constant_or_small(arrays):
     X[:, 30:] += 1e-3 * np.random.default_rng(0).standard_normal((800, 10)).astype(np.float32)
     X[5] += np.linspace(1, 300, 40, dtype=np.float32)
     masks = np.stack([np.arange(800) != 5, np.ones(800, bool)])
-    found = moments(ArrayDesign(X), masks, arrays.xp, arrays.device)
-    assert not found.scale[0, :30].any()
-    np.testing.assert_allclose(found.scale[0, 30:], 1 / X[masks[0], 30:].std(axis=0, dtype=float), rtol=2e-3)
-    np.testing.assert_allclose(found.mean, [X[mask].mean(axis=0, dtype=float) for mask in masks], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.scale[1], 1 / X.std(axis=0, dtype=float), rtol=1e-4)
+    computed = moments(ArrayDesign(X), masks, arrays.xp, arrays.device)
+    assert not computed.scale[0, :30].any()
+    np.testing.assert_allclose(computed.scale[0, 30:], 1 / X[masks[0], 30:].std(axis=0, dtype=float), rtol=2e-3)
+    np.testing.assert_allclose(
+        computed.mean, [X[mask].mean(axis=0, dtype=float) for mask in masks], rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(computed.scale[1], 1 / X.std(axis=0, dtype=float), rtol=1e-4)

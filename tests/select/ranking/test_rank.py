@@ -16,14 +16,14 @@ FOLDS = np.arange(60) % 2
 
 
 @pytest.fixture
-def task(make_data):
+def data(make_data):
     X, y = make_data(n=60, d=40, noise=0.7)
     return ArrayDesign(X, LAYERS), y
 
 
 @pytest.fixture
-def ranked(task, cpu):
-    design, y = task
+def ranked(data, cpu):
+    design, y = data
     path = {"ratios": (1.0, 0.5, 0.2), "standardize": "feature", "tol": 1e-2}
 
     def rank(**score):
@@ -33,18 +33,18 @@ def ranked(task, cpu):
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_ranking_is_by_its_score_and_models_are_the_path_s(name, ranked, task, cpu):
-    design, y = task
-    found, plain = ranked(name=name), ranked()
+def test_a_ranking_is_by_its_score_and_models_are_the_path_s(name, ranked, data, cpu):
+    design, y = data
+    selection, plain = ranked(name=name), ranked()
     masks = np.stack([FOLDS != 0, FOLDS != 1, FOLDS >= 0])
     score = Score(name, ratio=0.2, n_ratios=3)
     scores = feature_scores(score, design, y, masks, n_classes=3, arrays=cpu)
     if name in ("variance", "f_classif", "mutual_info", "random", "trees"):  # the same at every λ
-        assert found.ranked_ratios == (1.0,)
-        assert np.array_equal(found.rankings[-1], [score.rank(s, 12) for s in scores])
+        assert selection.ranked_ratios == (1.0,)
+        assert np.array_equal(selection.rankings[-1], [score.rank(s, 12) for s in scores])
     elif name != "layer":  # two layers have little choice
-        assert found.ranked_ratios == (1.0, 0.5, 0.2)
-    for one, other in zip(found.models, plain.models, strict=True):
+        assert selection.ranked_ratios == (1.0, 0.5, 0.2)
+    for one, other in zip(selection.models, plain.models, strict=True):
         assert all(np.array_equal(a.coef, b.coef) for a, b in zip(one, other, strict=True))
 
 
@@ -66,8 +66,8 @@ def test_scores_average_over_runs(ranked):
     assert Score("l21", runs=1).description() == Score("l21", runs=2).description()  # nothing there is left to chance
 
 
-def test_the_paper_s_recipe_ranks_by_any_score(task, cpu):
-    design, y = task
+def test_the_paper_s_recipe_ranks_by_any_score(data, cpu):
+    design, y = data
     settings = {"lambdas": (1e-3, 1e-5), "top": 12, "steps": 20, "seed": 0, "arrays": cpu}
     of_weights = rank_features_by_recipe(design, y, FOLDS, 3, **settings, score=Score("l1", "paper", runs=2))
     of_features = rank_features_by_recipe(design, y, FOLDS, 3, **settings, score=Score("variance", "paper"))
@@ -76,15 +76,15 @@ def test_the_paper_s_recipe_ranks_by_any_score(task, cpu):
 
 
 def test_what_a_lambda_has_to_say_is_kept(ranked, tmp_path):
-    found = ranked()
-    assert "no feature is left" in found.certificates[0].note
-    found.save(tmp_path / "a.npz", {})
-    assert Selection.load(tmp_path / "a.npz").certificates == found.certificates
+    selection = ranked()
+    assert "no feature is left" in selection.certificates[0].note
+    selection.save(tmp_path / "a.npz", {})
+    assert Selection.load(tmp_path / "a.npz").certificates == selection.certificates
 
 
 @pytest.fixture
-def select(task, cpu, tmp_path):
-    design, y = task
+def select(data, cpu, tmp_path):
+    design, y = data
 
     def kept(recipe="exact", n_classes=3, **score):
         training = TrainingSet("toy", ["image"] * 60, y, FOLDS, n_classes)

@@ -15,10 +15,10 @@ def test_a_round_trip_and_damage(tmp_path: Path) -> None:
     certificate = Certificate(0.1, 0.005, converged=True, active=(3, 3))
     file = tmp_path / "new" / "s.npz"
     Selection(rankings, (certificate,), ((model, model),), 9).save(file, {"tol": 0.01})
-    found = Selection.load(file)
-    assert np.array_equal(found.rankings, rankings)
-    assert (found.certificates, found.n_features, found.ratios) == ((certificate,), 9, (0.1,))
-    assert np.array_equal(found.models[0][1].coef, model.coef)
+    loaded = Selection.load(file)
+    assert np.array_equal(loaded.rankings, rankings)
+    assert (loaded.certificates, loaded.n_features, loaded.ratios) == ((certificate,), 9, (0.1,))
+    assert np.array_equal(loaded.models[0][1].coef, model.coef)
     whole = file.read_bytes()
     for content in (b"", b"no zip", whole[: len(whole) // 2]):
         file.write_bytes(content)

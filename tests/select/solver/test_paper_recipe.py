@@ -24,8 +24,8 @@ def test_it_comes_near_the_optimum_when_it_has_time(cpu, make_data, softmax_loss
         return V * np.maximum(1 - t / np.maximum(length, 1e-300), 0)
 
     best, _ = slow_solution(X, y, lam, 3, shrink, lambda W: np.linalg.norm(W, axis=1).sum())
-    found = objective(X, y, heads.W[0, 0], heads.b[0, 0], lam, softmax_loss)
-    assert best - 1e-6 <= found < 1.03 * best
+    reached = objective(X, y, heads.W[0, 0], heads.b[0, 0], lam, softmax_loss)
+    assert best - 1e-6 <= reached < 1.03 * best
 
 
 def reference(X, y, batches, W, lam, optimizer, rate, steps):
