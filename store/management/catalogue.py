@@ -188,7 +188,7 @@ class Catalogue:
             return StoreWriter(path, existing)
         if present:
             require_access([path / "commit", path / "lock"])
-            require_file_system(path / "lock")
+            _try_file_system(self.root)
         writer = StoreWriter(path, existing, list(self._siblings(identity, spec)))
         require_space(self.root, [remaining(existing, writer.pending())])
         return writer
@@ -239,6 +239,17 @@ def _spec(
     rows = unique(images)
     block_size = rows_per_block or default_rows_per_block(identity["dtype"], len(rows))
     return Spec(store_key(identity, rows), dict(identity), rows, layers, block_size, format, dict(provenance))
+
+
+def _try_file_system(root: Path) -> None:
+    """Try the file system beside the stores: in one, whoever seals it takes files of a moment for leftovers."""
+    temporary = root / f"{TEMPORARY}{uuid.uuid4().hex}"
+    with explained(root, ANOTHER_ROOT):
+        make_folders(temporary)
+        try:
+            require_file_system(temporary)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _create(root: Path, path: Path, spec: Spec) -> None:

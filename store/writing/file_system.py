@@ -16,7 +16,7 @@ def require_file_system(folder: Path) -> None:
     Parameters
     ----------
     folder : Path
-        A folder of a store, where files are made for a moment; what a kill leaves of them is swept like other partials.
+        A folder of its own, where files are made for a moment.
 
     Raises
     ------
