@@ -7,7 +7,7 @@
 Torch, timm and scikit-learn are imported inside the functions that need them: `head2toe --help` answers at once.
 """
 
-from head2toe.store.common import interrupts  # isort: skip  # noqa: F401 - first: it takes Ctrl-C during the imports
+from head2toe.store.console import interrupts  # isort: skip  # noqa: F401 - first: it takes Ctrl-C during the imports
 
 import shlex
 import sys
@@ -26,11 +26,11 @@ from head2toe.probe.stage_results import RunResult, SelectResult
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import root_option, store
-from head2toe.store.common.cli import Commands, echo, echo_checks, json_option, setting_options, show
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import printable, require_writable
 from head2toe.store.common.fingerprint import code_fingerprint, versions
 from head2toe.store.common.outputs import ANOTHER_OUTPUT
+from head2toe.store.console.cli import Commands, echo, echo_checks, json_option, setting_options, show
 
 if TYPE_CHECKING:
     from head2toe.extract.deploy.estimator import ImageClassifier as Head2Toe  # what `__getattr__` derives from it
@@ -125,7 +125,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     from head2toe.probe.methods.nested import outer_folds
     from head2toe.probe.results import predictions
     from head2toe.probe.results.result_files import RESULT, read_result, write_run
-    from head2toe.store.common.text import file_name
+    from head2toe.store.console.text import file_name
 
     o = replace(options or Options(), **changes)
     experiment = experiment_on(task, o)

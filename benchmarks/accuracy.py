@@ -18,7 +18,7 @@ from typing import Any
 
 from head2toe.pipeline import run
 from head2toe.probe.options import METHODS
-from head2toe.store.common.text import plus_minus
+from head2toe.store.console.text import plus_minus
 
 Table = dict[str, dict[str, Mapping[str, Any]]]  # task, method, the method's part of the record
 

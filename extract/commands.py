@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
-from head2toe.store.common.cli import echo, json_option, show
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.console.cli import echo, json_option, show
 
 if TYPE_CHECKING:
     from head2toe.extract.backbone.taps import Tap
@@ -25,7 +25,7 @@ def tasks(as_json: bool) -> None:
     from dataclasses import asdict
 
     from head2toe.extract.tasks.registry import named_tasks
-    from head2toe.store.common.text import table
+    from head2toe.store.console.text import table
 
     named = named_tasks()
     if as_json:
@@ -96,7 +96,7 @@ def layers(
 def _check_all(pattern: str, taps: str, as_json: bool) -> None:
     """Show which of the models that match a pattern can't be read, as they are found, and how many can."""
     from head2toe.extract.survey import names_like, survey
-    from head2toe.store.common.progress import progress
+    from head2toe.store.console.progress import progress
 
     names, refusals = names_like(pattern), []
     with progress("checking", unit="model") as report:
@@ -119,7 +119,7 @@ def _echo_layers(
     untapped: Mapping[str, str],
 ) -> None:
     """A table of taps with their features at each target size, what they come to, and what is not tapped and why."""
-    from head2toe.store.common.text import table
+    from head2toe.store.console.text import table
 
     rows = [
         (tap.name, " x ".join(map(str, tap.shape)), tap.layout, *map(str, widths.values()))

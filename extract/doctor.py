@@ -10,7 +10,7 @@ from head2toe.extract.options import data_root
 from head2toe.extract.vtab.reader import existing_folder
 from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.extract.weights.sources import DEMO, PACKAGES, default_weights
-from head2toe.store.common.cli import Check
+from head2toe.store.console.cli import Check
 
 
 def torch_checks() -> list[Check]:

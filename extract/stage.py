@@ -26,7 +26,7 @@ from head2toe.extract.images.sources import ImageSource, with_limit
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task, image_formats
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.common.progress import progress
+from head2toe.store.console.progress import progress
 from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.writing.space import remaining, require_space

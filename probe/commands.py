@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.store.common.cli import echo, json_option, show
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.console.cli import echo, json_option, show
 
 if TYPE_CHECKING:
     from head2toe.probe.results.stored_runs import StoredRun

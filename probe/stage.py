@@ -10,7 +10,7 @@ from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.sweep import evaluate
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
-from head2toe.store.common.progress import progress
+from head2toe.store.console.progress import progress
 
 CODE = (
     "select",

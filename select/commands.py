@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 from head2toe.select.options import RECIPES
-from head2toe.store.common.cli import echo
+from head2toe.store.console.cli import echo
 
 if TYPE_CHECKING:
     from head2toe.select.stage import Selected
@@ -20,7 +20,7 @@ recipe_option = click.option(
 
 def echo_selection(selected: "Selected", recipe: str) -> None:
     """Print a row for every λ of every target size, with its certificate; then notes, and the selections' files."""
-    from head2toe.store.common.text import table
+    from head2toe.store.console.text import table
 
     header = (
         "target size",

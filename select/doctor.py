@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 from head2toe.select.compute.arrays import namespace, to_numpy
-from head2toe.store.common.cli import Check
 from head2toe.store.common.errors import Head2ToeError
+from head2toe.store.console.cli import Check
 
 
 def array_checks() -> list[Check]:

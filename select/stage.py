@@ -14,7 +14,7 @@ from head2toe.select.ranking.relevance import Score
 from head2toe.select.ranking.selection import Certificate, Selection
 from head2toe.select.solver.paper_recipe import BATCH, RECIPE_LAMBDAS, RECIPE_STEPS
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
-from head2toe.store.common.progress import Progress, progress
+from head2toe.store.console.progress import Progress, progress
 from head2toe.store.reading.design_matrix import Design
 
 LAMBDA_RATIOS = tuple(round(10 ** (-i / 5), 4) for i in range(11))

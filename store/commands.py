@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from head2toe.store.common.cli import echo, json_option, show
+from head2toe.store.console.cli import echo, json_option, show
 
 _FROM_0 = click.FloatRange(min=0)
 
@@ -79,7 +79,7 @@ def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_jso
     Example: head2toe store verify --repair
     """
     from head2toe.store.common.errors import StoreError
-    from head2toe.store.common.progress import progress
+    from head2toe.store.console.progress import progress
     from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.listing import verification_document, verification_text
     from head2toe.store.management.maintenance import resolve
@@ -137,7 +137,7 @@ def store_rm(names: tuple[str, ...], root: Path | None, as_json: bool) -> None:
 
     Example: head2toe store rm 3fa9
     """
-    from head2toe.store.common.text import readable
+    from head2toe.store.console.text import readable
     from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.maintenance import remove, resolve
 
@@ -159,8 +159,8 @@ def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> N
 
     Example: head2toe store export 3fa9 digits.archive
     """
-    from head2toe.store.common.progress import progress
-    from head2toe.store.common.text import readable
+    from head2toe.store.console.progress import progress
+    from head2toe.store.console.text import readable
     from head2toe.store.management.archive import export_store
     from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.maintenance import resolve
@@ -181,7 +181,7 @@ def store_import(source: Path, root: Path | None, as_json: bool) -> None:
 
     Example: head2toe store import digits.archive
     """
-    from head2toe.store.common.progress import progress
+    from head2toe.store.console.progress import progress
     from head2toe.store.management.archive import import_store
     from head2toe.store.management.catalogue import Catalogue
 

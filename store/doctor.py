@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from head2toe.store.common.cli import Check
 from head2toe.store.common.errors import StoreError
 from head2toe.store.common.files import explained, preallocate, sync_folder, write_bytes
-from head2toe.store.common.text import readable
+from head2toe.store.console.cli import Check
+from head2toe.store.console.text import readable
 from head2toe.store.writing.file_system import try_flock, try_link
 
 ANOTHER_ROOT = "choose a folder on a local disk with --store DIR or HEAD2TOE_STORE"

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from head2toe.extract import doctor as stage_one
 from head2toe.pipeline import main
 from head2toe.select.doctor import blas_checks
-from head2toe.store.common.cli import Check
+from head2toe.store.console.cli import Check
 from head2toe.store.doctor import TRIALS, root_checks
 
 

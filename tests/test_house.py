@@ -22,10 +22,11 @@ MAY_IMPORT = {
 }
 WINGS = {  # each wing of a room, and the wings of its room that it may import
     "store/common": set(),
-    "store/format": {"common"},
-    "store/reading": {"common", "format"},
-    "store/writing": {"common", "format", "reading"},
-    "store/management": {"common", "format", "reading", "writing"},
+    "store/console": {"common"},
+    "store/format": {"common", "console"},
+    "store/reading": {"common", "console", "format"},
+    "store/writing": {"common", "console", "format", "reading"},
+    "store/management": {"common", "console", "format", "reading", "writing"},
     "select/compute": set(),
     "select/objective": {"compute"},
     "select/solver": {"compute", "objective"},
@@ -52,7 +53,7 @@ HOME = {  # the only places where these may be imported
     "h5py": {"store"},
     "click": {
         "pipeline.py",
-        "store/common/cli.py",
+        "store/console/cli.py",
         "store/commands.py",
         "extract/commands.py",
         "extract/deploy/commands.py",

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 from head2toe.extract.options import MAX_PIXELS
-from head2toe.store.common.cli import echo, json_option, show
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.console.cli import echo, json_option, show
 
 MODELS = "models"
 """The subfolder of a run's folder that holds a model bundle for each method."""
@@ -127,7 +127,7 @@ def predict_command(
     from head2toe.extract.deploy.predict import columns_of, find_images, left_out_notes, predict, row_of, writing
     from head2toe.extract.images.frames import several_frames_note
     from head2toe.extract.images.sources import with_limit
-    from head2toe.store.common.progress import progress
+    from head2toe.store.console.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
     # As bytes: a file's name need not be UTF-8.
@@ -164,7 +164,7 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
 
     from head2toe.extract.deploy.bundle import HEAD, Bundle
     from head2toe.extract.deploy.deployed import load, measure
-    from head2toe.store.common.text import readable, table
+    from head2toe.store.console.text import readable, table
 
     folder = model_folder(model, method)
     bundle = Bundle.load(folder)
@@ -200,7 +200,7 @@ def export_command(
     Example: head2toe export my_model --format onnx -o my_model.onnx
     """
     from head2toe.extract.deploy.bundle import Bundle
-    from head2toe.store.common.text import readable
+    from head2toe.store.console.text import readable
 
     bundle, worst = Bundle.load(model_folder(source, method)), None
     if kind == "bundle":

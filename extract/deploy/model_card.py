@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from head2toe.store.common.text import markdown_text, readable
+from head2toe.store.console.text import markdown_text, readable
 
 Model = Mapping[str, Any]
 """The content of model.json: the fields of a `Bundle`, but for its arrays."""

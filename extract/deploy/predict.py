@@ -20,7 +20,7 @@ from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded, explained
 from head2toe.store.common.outputs import whole_file
 from head2toe.store.common.parquet import import_pyarrow
-from head2toe.store.common.progress import Progress
+from head2toe.store.console.progress import Progress
 from PIL import Image
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}

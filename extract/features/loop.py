@@ -10,7 +10,7 @@ from head2toe.extract.backbone.taps import Tap
 from head2toe.extract.features.reader import FeatureReader, Features
 from head2toe.extract.images.batches import batches
 from head2toe.extract.images.sources import ImageSource
-from head2toe.store.common.progress import Progress
+from head2toe.store.console.progress import Progress
 from head2toe.store.writing.waiting import Waiting
 from head2toe.store.writing.writer import BlockWriter, StoreWriter
 

@@ -11,7 +11,7 @@ from head2toe.extract.images.batches import batches
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.files import explained, preallocate
-from head2toe.store.common.progress import Progress
+from head2toe.store.console.progress import Progress
 
 IN_MEMORY = 1 << 30
 """The number of bytes from which images are kept in a file, which the system may drop from memory and read again."""

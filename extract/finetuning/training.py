@@ -22,7 +22,7 @@ import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
 from head2toe.extract.weights.seeding import seeded
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
-from head2toe.store.common.progress import Progress
+from head2toe.store.console.progress import Progress
 from torch import nn
 
 RATES = (0.025, 0.0025)

@@ -22,7 +22,7 @@ from head2toe.extract.images.batches import batches
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
-from head2toe.store.common.progress import progress
+from head2toe.store.console.progress import progress
 
 TRAINING_CODE = ("extract/images", "extract/weights", "extract/backbone", "extract/finetuning")
 """The code that a training's numbers depend on: how images are decoded and scaled, the network, how it is trained."""

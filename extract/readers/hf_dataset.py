@@ -20,7 +20,7 @@ from head2toe.extract.readers.listing import (
 from head2toe.extract.readers.manifest import listing_of
 from head2toe.extract.readers.tables import Columns, image_bytes
 from head2toe.store.common.errors import DataError, MissingExtra
-from head2toe.store.common.text import parse_yaml
+from head2toe.store.console.text import parse_yaml
 
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 _CARD = "README.md"

@@ -24,7 +24,7 @@ from head2toe.extract.readers.listing import Listing
 from head2toe.extract.readers.tables import Columns
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
-from head2toe.store.common.text import parse_yaml
+from head2toe.store.console.text import parse_yaml
 
 _SUFFIXES = (".yaml", ".yml")
 FIELDS = ("path", "classes", "path_column", "label_column", "folds", "group", "seed", "name")

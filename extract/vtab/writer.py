@@ -14,7 +14,7 @@ from head2toe.extract.images.file_formats import format_of_bytes
 from head2toe.extract.readers.vtab_lists import SOURCE_FILE, TEST_LIST, TRAIN800, TRAIN800VAL200, VAL200
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import partial_name, sync_folder, write_json
-from head2toe.store.common.progress import Counter, progress
+from head2toe.store.console.progress import Counter, progress
 from PIL import Image
 
 

@@ -17,7 +17,7 @@ from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.metrics import classification
 from head2toe.probe.options import RULES
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.common.progress import Progress
+from head2toe.store.console.progress import Progress
 
 BUILT_ON = "lambda_ratio"
 """The setting that all candidates have which build on an exact selection."""

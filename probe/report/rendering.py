@@ -5,7 +5,7 @@ from typing import Any
 
 from head2toe.probe.results import summary
 from head2toe.store.common.errors import MissingExtra
-from head2toe.store.common.text import decimal, interval, percent, plus_minus
+from head2toe.store.console.text import decimal, interval, percent, plus_minus
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -8,7 +8,7 @@ from head2toe.probe.report import figures, mistakes, record_charts
 from head2toe.probe.report.mistakes import Thumbnail
 from head2toe.probe.report.rendering import fill
 from head2toe.probe.results import predictions, summary
-from head2toe.store.common.text import percent
+from head2toe.store.console.text import percent
 
 
 def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.probe.results import summary
-from head2toe.store.common.text import decimal, interval, plus_minus, table
+from head2toe.store.console.text import decimal, interval, plus_minus, table
 
 COLUMNS = (
     "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "nested_accuracy", "nested_stderr",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.outputs import ANOTHER_OUTPUT, write_output
-from head2toe.store.common.text import decimal, interval, markdown_text, plus_minus, readable, table, without_controls
+from head2toe.store.console.text import decimal, interval, markdown_text, plus_minus, readable, table, without_controls
 
 HEADER = (
     "method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds", "FLOPs", "kept",

@@ -11,7 +11,7 @@ from head2toe.select.ranking.selection import Certificate, Selection, Sparse
 from head2toe.select.solver.paper_recipe import RecipeSetting, train
 from head2toe.select.solver.path import path
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.common.progress import Progress
+from head2toe.store.console.progress import Progress
 from head2toe.store.reading.design_matrix import Design
 
 

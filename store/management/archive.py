@@ -16,7 +16,7 @@ import zarr
 from head2toe.store.common.errors import BadRequest, Damaged, StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, make_folders, sync_file, sync_folder
 from head2toe.store.common.outputs import staged_folder
-from head2toe.store.common.progress import Counter, Progress
+from head2toe.store.console.progress import Counter, Progress
 from head2toe.store.format.commits import Commit, read_commits
 from head2toe.store.format.damage import damaged, store_name
 from head2toe.store.format.key import DTYPES

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from head2toe.store.common.text import days, readable, table
+from head2toe.store.console.text import days, readable, table
 from head2toe.store.format.damage import store_name
 from head2toe.store.format.key import flatten
 from head2toe.store.management.maintenance import Collected, Entry, Info

@@ -13,7 +13,7 @@ from typing import Any
 
 from head2toe.store.common.errors import BadRequest, Refused, StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, explained, in_words
-from head2toe.store.common.text import days
+from head2toe.store.console.text import days
 from head2toe.store.format.commits import Commit
 from head2toe.store.format.damage import is_key, list_command
 from head2toe.store.format.key import flatten

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from head2toe.store.common.errors import Damaged, StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, in_words, sync_folder
-from head2toe.store.common.progress import Counter, Progress
+from head2toe.store.console.progress import Counter, Progress
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import BlockFile, Commit, check_inside
 from head2toe.store.format.damage import damaged

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from head2toe.store.common.errors import StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, explained, inodes_left
-from head2toe.store.common.text import readable
+from head2toe.store.console.text import readable
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec
 

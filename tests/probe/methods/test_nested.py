@@ -15,7 +15,7 @@ from head2toe.probe.report import run_page
 from head2toe.probe.results import summary
 from head2toe.probe.results.result_files import write_run
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.common.text import interval, plus_minus
+from head2toe.store.console.text import interval, plus_minus
 
 Made = Callable[..., tuple[Any, Any]]
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from head2toe.store.common.interrupts import MESSAGE, Interrupted, raised
+from head2toe.store.console.interrupts import MESSAGE, Interrupted, raised
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -19,7 +19,7 @@ def run_program(text: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("number", ENDING)
 def test_a_signal_during_the_imports_is_one_line(number: int) -> None:
-    imports = "import sys; sys.argv[0] = '/usr/bin/head2toe'; import head2toe.store.common.interrupts, os, time"
+    imports = "import sys; sys.argv[0] = '/usr/bin/head2toe'; import head2toe.store.console.interrupts, os, time"
     code, message = run_program(f"{imports}; os.kill(os.getpid(), {int(number)}); time.sleep(10)")
     assert (code, message) == (128 + number, f"{MESSAGE}\n")
 
@@ -111,7 +111,7 @@ def test_another_thread_changes_nothing() -> None:
 
 
 def test_an_impatient_user_gets_out_at_once() -> None:
-    stuck = "import os, signal, time\nfrom head2toe.store.common.interrupts import raised\n"
+    stuck = "import os, signal, time\nfrom head2toe.store.console.interrupts import raised\n"
     stuck += "with raised():\n    try:\n        signal.raise_signal(2)\n    finally:\n"
     stuck += "        time.sleep(1.2)\n        os.kill(os.getpid(), 2)\n        time.sleep(20)\n"
     assert run_program(stuck) == (130, f"{MESSAGE}\n")

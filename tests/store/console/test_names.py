@@ -5,8 +5,8 @@ import json
 import click
 import pytest
 from click.testing import CliRunner
-from head2toe.store.common.cli import echo, show
-from head2toe.store.common.text import markdown_text, without_controls
+from head2toe.store.console.cli import echo, show
+from head2toe.store.console.text import markdown_text, without_controls
 
 STEERING = ["\x1b[2J", "\x9b31m", "\r", "\x07", "\u202e", "\u2066", "\u2028", "\x7f", "\x00"]
 

@@ -1,8 +1,8 @@
 """What is finished is added up and reported; in a log, from time to time."""
 
 import pytest
-from head2toe.store.common import progress as module
-from head2toe.store.common.progress import Counter, progress
+from head2toe.store.console import progress as module
+from head2toe.store.console.progress import Counter, progress
 
 
 def test_a_counter_reports_sums_and_none_above_the_total() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from head2toe.store.common import interrupts
 from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.common.files import in_words
 from head2toe.store.common.settings import flag_of
-from head2toe.store.common.text import without_controls
+from head2toe.store.console import interrupts
+from head2toe.store.console.text import without_controls
 
 
 class Commands(click.Group):

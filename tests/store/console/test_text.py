@@ -1,6 +1,6 @@
 """Numbers as people write them."""
 
-from head2toe.store.common.text import days, decimal, interval, percent, plus_minus, readable, table
+from head2toe.store.console.text import days, decimal, interval, percent, plus_minus, readable, table
 
 
 def test_bytes_as_people_say_them() -> None:
