@@ -270,6 +270,8 @@ class FeatureStore:
         if sums is None:
             return
         place, start = self.commits[block].places[layer], int(self.layers.offsets[layer])
+        if mapping.are_checked(self.path / place.file, place.offset, features):
+            return
         mapping.check(self.path / sums.path, sums.crc32c, block)
         shape = (1, self.layers.n_features)
         expected = mapping.view(self.path / sums.path, sums.nbytes, 0, shape, "uint32")[0]

@@ -156,6 +156,13 @@ class RunningChecksum:
             _conclude(self._path, self._name, self._crc == self._expected, self._block)
 
 
+def are_checked(path: Path, offset: int, features: np.ndarray) -> bool:
+    """Tell whether this process has compared all of some features of a layer, which lies at an offset in a file."""
+    name = _identity(path)
+    checked = _pieces.get((*name, offset))
+    return name in _whole or (checked is not None and bool(checked[features].all()))
+
+
 def check_pieces(
     path: Path, offset: int, features: np.ndarray, values: np.ndarray, sums: np.ndarray, block: int
 ) -> None:
