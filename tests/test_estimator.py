@@ -134,3 +134,9 @@ def test_what_makes_no_sense_is_said_in_one_line(image_folder: Path, small: dict
         with pytest.raises(error) as raised:
             act()
         assert "\n" not in str(raised.value)
+
+
+def test_continuous_labels_are_refused_as_such() -> None:
+    images = [np.full((8, 8), i, np.uint8) for i in range(12)]
+    with pytest.raises(BadRequest, match=r"labels look continuous \(0\.0909091\)"):
+        Head2Toe().fit(images, np.linspace(0, 1, 12))

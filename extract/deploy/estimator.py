@@ -267,6 +267,9 @@ def task_of(X: Sequence[Any], y: Any, seed: int, how: str = "auto") -> tuple["Ta
         classes, labels = np.unique(np.asarray(y), return_inverse=True)
     except TypeError as error:
         raise BadRequest(f"labels of several kinds can't be sorted ({error}): make them all text or numbers") from error
+    if classes.dtype.kind == "f" and (classes != np.floor(classes)).any():
+        shown = next(value for value in classes.tolist() if value != np.floor(value))
+        raise BadRequest(f"the labels look continuous ({shown:g}): this is a classifier; give classes, such as ranges")
     labels = labels.astype(np.int64)
     rows = list(zip(images, labels.tolist(), strict=True))
     listing = Listing("images", "images in memory", tuple(map(str, classes)), train=rows, test=[])
