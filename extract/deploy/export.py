@@ -1,6 +1,5 @@
 """A deployed network as one file for other runtimes: ONNX, or torch.export's .pt2; checked before it is called done."""
 
-import io
 import json
 import logging
 import warnings
@@ -110,7 +109,7 @@ def _traced(deployed: Deployed, images: torch.Tensor) -> Any:
         raise BadRequest(f"torch.export can't trace this backbone ({type(error).__name__}: {reason})") from error
 
 
-class _Sink(io.RawIOBase):
+class _Sink:
     """A file for torch's writer, which aborts the process when a write fails: here the error is kept, and raised later.
 
     Attributes
@@ -120,7 +119,6 @@ class _Sink(io.RawIOBase):
     """
 
     def __init__(self, file: IO[bytes]) -> None:
-        super().__init__()
         self._file = file
         self.error: OSError | None = None
 
@@ -132,15 +130,13 @@ class _Sink(io.RawIOBase):
                 self.error = error
         return len(content)
 
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:  # what torch asks for, though it writes from front to back
-        return True
+    def flush(self) -> None:
+        """Do nothing: closing the file flushes it."""
 
 
 def _write_torch(program: Any, file: Path, texts: dict[str, str]) -> Runner:
     """Write a traced network as .pt2, and read it again to run it."""
+    logging.getLogger("torch.export.pt2_archive._package").setLevel(logging.ERROR)  # it warns of what is no file
     with file.open("wb") as opened:
         sink: Any = _Sink(opened)
         torch.export.save(program, sink, extra_files={EMBEDDED: json.dumps(texts, ensure_ascii=False)})

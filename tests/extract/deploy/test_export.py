@@ -1,20 +1,35 @@
 """An exported file computes what the network computes, or is not kept."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from head2toe.extract.deploy import deployed
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.deploy.export import TOLERANCE, difference, export
+from head2toe.extract.deploy.export_document import EMBEDDED
 from head2toe.extract.features.extraction import Extraction
 from head2toe.pipeline import extract
 from head2toe.probe.heads.linear_model import LinearModel
 
 HeadOn = Callable[..., tuple[LinearModel, np.ndarray]]
 Packed = Callable[[Extraction, LinearModel], Bundle]
+
+
+def embedded_in(file: Path) -> dict[str, str]:
+    """The document that an exported file holds."""
+    if file.suffix == ".onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        return dict(session.get_modelmeta().custom_metadata_map)
+    extra = {EMBEDDED: ""}
+    torch.export.load(file, extra_files=extra)
+    return dict(json.loads(extra[EMBEDDED]))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +56,10 @@ def test_exports_agree(
     network = deployed.load(packed(extraction, head_on(extraction, unit=True)[0]), device="cpu")
     file = tmp_path / ("model.onnx" if kind == "onnx" else "model.pt2")
     assert export(network, file, kind) <= TOLERANCE
-    assert file.stat().st_size > 0
+    document = json.loads((tmp_path / f"{file.name}.json").read_text())
+    assert document["classes"] == list(network.classes)
+    assert document["input"]["shape"] == ["n", 3, 32, 32]
+    assert embedded_in(file)["classes"] == json.dumps(list(network.classes))
     assert network.cut, "the network itself stays cut"
     # The check can fail: against another head it does.
     assert difference(network, lambda images: np.full((len(images), 3), 1 / 3)) > TOLERANCE
