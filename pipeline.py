@@ -306,8 +306,7 @@ def run_command(task: str, **given: Any) -> None:
 
 def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given: Any) -> None:
     """Go the whole way, keep the model if asked for, and show the result. Exit code 1 if a method failed."""
-    if save_model:
-        require_model_target(save_model)
+    require_model_target(save_model)
     result = run(task, Options(**given))
     echo_failures(result.failures)
     methods = [method.name for method in result.methods]

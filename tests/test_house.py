@@ -65,8 +65,8 @@ HOME = {  # the only places where these may be imported
     "pyarrow": {"store/common/parquet.py"},
     "cupy": {"select"},
 }
-MOST_LINES = 320
-"""Of a module, but for `pipeline.py`."""
+MOST_LINES, MOST_LINES_OF_PIPELINE = 320, 349
+"""Of every other module, and of `pipeline.py`."""
 
 House = Mapping[str, str]
 """Name of a module, relative to the root, to its text."""
@@ -177,8 +177,9 @@ def size_rule(house: House) -> Iterator[str]:
     """No module is long."""
     for name, text in house.items():
         lines = text.count("\n")
-        if lines > MOST_LINES and name != "pipeline.py":
-            yield f"{name} has {lines} lines, {MOST_LINES} at most"
+        most = MOST_LINES_OF_PIPELINE if name == "pipeline.py" else MOST_LINES
+        if lines > most:
+            yield f"{name} has {lines} lines, {most} at most"
 
 
 def wings_rule(house: House) -> Iterator[str]:

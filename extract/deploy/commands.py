@@ -18,11 +18,12 @@ MODELS = "models"
 ANOTHER_MODEL = "choose another folder with --save-model DIR"
 
 
-def require_model_target(folder: Path) -> None:
-    """Check before a run that its model can be copied to a folder; errors are those of `require_model_folder`."""
+def require_model_target(folder: Path | None) -> None:
+    """Check before a run that its model can be copied to a folder, if it is to be; see `require_model_folder`."""
     from head2toe.extract.deploy.bundle import require_model_folder
 
-    require_model_folder(folder, ANOTHER_MODEL)
+    if folder is not None:
+        require_model_folder(folder, ANOTHER_MODEL)
 
 
 def model_folder(path: Path, method: str) -> Path:
