@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from head2toe.extract.deploy.predict import find_images, left_out_notes, writing
+from head2toe.extract.deploy.predict import columns_of, find_images, left_out_notes, writing
 from head2toe.store.common.errors import BadRequest, MissingExtra, StoreError
 from PIL import Image
 
@@ -27,6 +27,28 @@ def test_parquet_that_cannot_be_written_is_said_before_the_work(
     with pytest.raises((MissingExtra, StoreError)), writing(file, None, sys.stdout, ["path"]):
         pytest.fail("the work began")
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_where_there_is_no_image_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").touch()
+    for names in ([], [str(tmp_path / "empty")], [str(tmp_path / "texts")], [str(tmp_path / "*.png")]):
+        with pytest.raises(BadRequest, match=r"^no image"):
+            find_images(names)
+
+
+def test_a_table_without_rows_has_its_header(tmp_path: Path) -> None:
+    columns = columns_of(("a", "b"), top_k=3, probabilities=True)
+    assert columns == ["path", "prediction", "probability", "prediction_2", "probability_2", "p(a)", "p(b)"]
+    file = tmp_path / "new" / "p.csv"
+    with writing(file, None, sys.stdout, columns):
+        pass
+    assert file.read_text() == ",".join(columns) + "\n"
+    parquet = pytest.importorskip("pyarrow.parquet")
+    with writing(tmp_path / "p.parquet", None, sys.stdout, columns):
+        pass
+    assert parquet.read_table(tmp_path / "p.parquet").column_names == columns
 
 
 def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path) -> None:
