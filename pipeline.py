@@ -44,7 +44,7 @@ __all__ = ["Head2Toe", "Options", "RunResult", "SelectResult", "extract", "main"
 
 @dataclass(frozen=True)
 class Options(ProbeOptions, SelectOptions, ExtractOptions):
-    """What every stage can be told: the fields of `ExtractOptions`, `SelectOptions` and `ProbeOptions`."""
+    """The settings of every stage: the fields of `ExtractOptions`, `SelectOptions` and `ProbeOptions`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -133,8 +133,8 @@ def _rows(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow
 def _csv(path: Path, columns: Columns) -> Iterator[TableRow]:
     rows = table_rows(path, lambda header: has_columns(header, columns))
     header = next(rows, [])
-    found = find_columns(header, columns, path)
-    position = {role: header.index(name) for role, name in found.items()}
+    names = find_columns(header, columns, path)
+    position = {role: header.index(name) for role, name in names.items()}
     for number, row in enumerate(rows, start=1):
         if any(cell.strip() for cell in row[len(header) :]):
             raise DataError(

@@ -100,8 +100,8 @@ def table_rows(path: Path, accept: Callable[[Sequence[str]], bool]) -> Iterator[
     text = read_text(path, "the manifest")
     first, _, rest = text.partition("\n")
     delimiters: Sequence[str] = ("\t",) if path.suffix.lower() == ".tsv" else DELIMITERS
-    if (told := first.strip().strip('"').lower()).startswith("sep="):
-        text, delimiters = rest, (told.removeprefix("sep=").replace("\\t", "\t") or "\t",)
+    if (opening := first.strip().strip('"').lower()).startswith("sep="):
+        text, delimiters = rest, (opening.removeprefix("sep=").replace("\\t", "\t") or "\t",)
     try:
         headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in delimiters}
         right = [mark for mark, header in headers.items() if accept(header)]
@@ -150,9 +150,9 @@ def find_columns(names: Sequence[str], columns: Columns, where: object) -> dict[
         There is no such column, or several could be meant; the message lists those that are there.
     """
     wanted = [("path", PATH_COLUMNS, columns.path), ("label", LABEL_COLUMNS, columns.label)]
-    found = {role: _find(names, known, given, role, where) for role, known, given in wanted}
+    columns = {role: _find(names, known, given, role, where) for role, known, given in wanted}
     plain = {_plain(name): name for name in reversed(names)}
-    return found | {role: plain[role] for role in OPTIONAL if role in plain}
+    return columns | {role: plain[role] for role in OPTIONAL if role in plain}
 
 
 def has_columns(names: Sequence[str], columns: Columns) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from head2toe.extract.vtab.recipes import RECIPES, Recipe
+from head2toe.extract.vtab.recipes import VTAB_RECIPES, Recipe
 from head2toe.extract.vtab.tasks import VtabTask
 from head2toe.extract.vtab.writer import LabelledImage, SplitRows, write_task
 from head2toe.store.common.errors import DataError, MissingExtra
@@ -44,7 +44,7 @@ def materialise(task: VtabTask, root: Path, *, data_dir: Path | None = None) -> 
     if folder.is_dir():
         return folder
     tfds = _tensorflow_datasets(task)
-    recipe = RECIPES[task.folder]
+    recipe = VTAB_RECIPES[task.folder]
     builder, name = _prepared_builder(tfds, recipe, task, data_dir)
     sizes = {split: int(info.num_examples) for split, info in builder.info.splits.items()}
     try:

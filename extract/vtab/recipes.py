@@ -156,7 +156,7 @@ def _smallnorb(feature: str) -> Recipe:
     )
 
 
-RECIPES: dict[str, Recipe] = {
+VTAB_RECIPES: dict[str, Recipe] = {
     "cifar": _tail_of_train("cifar100:3.*.*", 90),
     "caltech101": _tail_of_train("caltech101:3.*.*", 90),
     "dtd": _official("dtd:3.*.*"),

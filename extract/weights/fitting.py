@@ -157,10 +157,10 @@ def _through_timm(name: ModelName, state: State, options: Mapping[str, Any], n_c
 
 def _load(name: ModelName, state: State, options: Mapping[str, Any], n_classes: int, seed: int) -> torch.nn.Module:
     overlay = {"state_dict": dict(state), "custom_load": False, "source": "", "label_offset": 0}
-    told = {**options, "num_classes": n_classes, "pretrained_cfg_overlay": {**overlay, "num_classes": n_classes}}
+    arguments = {**options, "num_classes": n_classes, "pretrained_cfg_overlay": {**overlay, "num_classes": n_classes}}
     try:
         with seeded(seed):
-            model = create(name, told, pretrained=True)
+            model = create(name, arguments, pretrained=True)
     except (RuntimeError, LookupError, AttributeError, BadRequest) as error:
         raise Misfit(str(error)) from error
     model.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]

@@ -123,8 +123,8 @@ def _registered(name: str) -> ModelName:
             there = f"timm has {', '.join(filter(None, tags))}" if any(tags) else "timm knows none of it"
             raise BadRequest(f"unknown tag {tag!r} of the backbone {architecture}: {there}")
     config = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
-    found = {} if config is None else {"classifier": config.classifier, "fixed_input_size": config.fixed_input_size}
-    return ModelName(name, architecture, _heads(found), bool(found.get("fixed_input_size")))
+    settings = {} if config is None else {"classifier": config.classifier, "fixed_input_size": config.fixed_input_size}
+    return ModelName(name, architecture, _heads(settings), bool(settings.get("fixed_input_size")))
 
 
 def _on_hub(hub_id: str) -> ModelName:
@@ -165,9 +165,9 @@ def _in_folder(folder: Path) -> ModelName:
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         raise DataError(f"{file} names the architecture {architecture!r}, which timm {timm.__version__} does not have")
     own = {key: value for key, value in arguments.items() if key not in DESCRIBES_WEIGHTS}
-    told = f"{architecture} {canonical(own)}" if own and _changes(architecture, own) else architecture
+    label = f"{architecture} {canonical(own)}" if own and _changes(architecture, own) else architecture
     heads = _heads(config) or _registered(architecture).heads
-    return ModelName(f"local-dir:{folder}", told, heads, fixed_size, folder=folder)
+    return ModelName(f"local-dir:{folder}", label, heads, fixed_size, folder=folder)
 
 
 def _changes(architecture: str, arguments: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from head2toe.extract.readers import vtab_lists
 from head2toe.extract.vtab import from_tfds, from_torchvision
-from head2toe.extract.vtab.recipes import RECIPES
+from head2toe.extract.vtab.recipes import VTAB_RECIPES
 from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.extract.vtab.writer import png
 from head2toe.store.common.errors import DataError, MissingExtra
@@ -99,9 +99,9 @@ def fake_tfds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeBuilder]:
     return install
 
 
-@pytest.mark.parametrize("folder", RECIPES)
+@pytest.mark.parametrize("folder", VTAB_RECIPES)
 def test_labels_of_every_task_fit_its_classes(folder: str, fake_tfds: Callable[..., FakeBuilder]) -> None:
-    builder, recipe, n_classes = fake_tfds(folder), RECIPES[folder], BY_FOLDER[folder].n_classes
+    builder, recipe, n_classes = fake_tfds(folder), VTAB_RECIPES[folder], BY_FOLDER[folder].n_classes
     assert {recipe.label(builder.example(i)) for i in range(2000)} == set(range(n_classes))
     assert isinstance(recipe.classes, str) or len(set(recipe.classes)) == n_classes
 
@@ -117,7 +117,7 @@ def test_tfds_task_is_written_and_read(
     task = BY_FOLDER[folder]
     made = from_tfds.materialise(task, tmp_path)
     assert made == tmp_path / "vtab-1k" / folder
-    assert sys.modules["tensorflow_datasets"].asked == [(RECIPES[folder].builder, None)]
+    assert sys.modules["tensorflow_datasets"].asked == [(VTAB_RECIPES[folder].builder, None)]
 
     listing = vtab_lists.read(made)
     assert len(listing.train) == 1000
@@ -125,12 +125,12 @@ def test_tfds_task_is_written_and_read(
     assert lines(made, "train800") + lines(made, "val200") == lines(made, "train800val200")
     cuts = {
         name: cut.bounds({k: v.num_examples for k, v in builder.info.splits.items()})
-        for name, cut in RECIPES[folder].cuts.items()
+        for name, cut in VTAB_RECIPES[folder].cuts.items()
     }
     for name, (first, last) in cuts.items():
         expected = [builder.example(i) for i in range(first, last)]
         rows = lines(made, name)
-        assert [label for _, label in rows] == [RECIPES[folder].label(example) for example in expected]
+        assert [label for _, label in rows] == [VTAB_RECIPES[folder].label(example) for example in expected]
         for (path, _), example in list(zip(rows, expected, strict=True))[::37]:
             content = (made / path).read_bytes()
             if folder.startswith("dsprites"):
@@ -152,7 +152,7 @@ def test_smallnorb_and_dsprites_read_the_attribute_of_their_name() -> None:
     example = {"label_azimuth": 17, "label_elevation": 5, "label_category": 3, "label_x_position": 31}
     example |= {"label_orientation": 12, "label": 0}
     labels = {"smallnorb_azi": 17, "smallnorb_ele": 5, "dsprites_loc": 15, "dsprites_ori": 4}
-    assert {folder: RECIPES[folder].label(example) for folder in labels} == labels
+    assert {folder: VTAB_RECIPES[folder].label(example) for folder in labels} == labels
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
