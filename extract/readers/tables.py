@@ -150,9 +150,9 @@ def find_columns(names: Sequence[str], columns: Columns, where: object) -> dict[
         There is no such column, or several could be meant; the message lists those that are there.
     """
     wanted = [("path", PATH_COLUMNS, columns.path), ("label", LABEL_COLUMNS, columns.label)]
-    columns = {role: _find(names, known, given, role, where) for role, known, given in wanted}
+    chosen = {role: _find(names, known, given, role, where) for role, known, given in wanted}
     plain = {_plain(name): name for name in reversed(names)}
-    return columns | {role: plain[role] for role in OPTIONAL if role in plain}
+    return chosen | {role: plain[role] for role in OPTIONAL if role in plain}
 
 
 def has_columns(names: Sequence[str], columns: Columns) -> bool:
