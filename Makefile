@@ -6,7 +6,7 @@
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
 #   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
 #   make bench-accuracy DATA=…       every method on every task below a folder
-#   make torture                     kill writers of a store at random moments, for minutes; nothing may be lost
+#   make torture                     kill writers of a store, and commands (KILLS=200), at random moments; nothing may be lost
 #   make check                       ruff and mypy (check-lint, check-format, check-types: one of them)
 #   make docs                        the documentation's pages, into site/
 #   make clean                       remove builds, caches and results (never feature stores)
@@ -78,6 +78,7 @@ bench-accuracy: $(VENV)/bench
 
 torture: $(VENV)/dev
 	$(BIN)/python benchmarks/torture.py $(ARGS)
+	$(BIN)/python benchmarks/torture_commands.py $(if $(KILLS),--kills $(KILLS))
 
 clean:
 	rm -rf build dist site results *.egg-info .pytest_cache .mypy_cache .ruff_cache .cache/typing .cache/docs
