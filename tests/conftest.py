@@ -1,5 +1,6 @@
 """What all tests share: small tasks made on the spot, stores and results in a folder of the test's own."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEAD2TOE_STORE", str(tmp_path / "stores"))
     monkeypatch.delenv("HEAD2TOE_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C where a shell has turned it off (of what runs in the background): commands would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

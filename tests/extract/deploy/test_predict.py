@@ -66,7 +66,8 @@ def test_files_of_a_folder_that_are_left_out_are_counted(tmp_path: Path) -> None
 def test_csv_runs_no_path_as_a_formula(name: str, csv_safe: bool, tmp_path: Path) -> None:
     """A path goes on to name its file; a class keeps its name unless it is asked to be safe."""
     rows = [{"path": name, "prediction": "=1+1", "probability": -0.5}, {"path": "a.png", "prediction": "b"}]
-    with writing(tmp_path / "p.csv", None, sys.stdout, csv_safe=csv_safe) as write:
+    columns = ["path", "prediction", "probability"]
+    with writing(tmp_path / "p.csv", None, sys.stdout, columns, csv_safe=csv_safe) as write:
         for row in rows:
             write({"probability": 0.5, **row})
     table = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()))
@@ -77,6 +78,6 @@ def test_csv_runs_no_path_as_a_formula(name: str, csv_safe: bool, tmp_path: Path
 
 
 def test_jsonl_keeps_names_as_they_are(tmp_path: Path) -> None:
-    with writing(tmp_path / "p.jsonl", None, sys.stdout, csv_safe=True) as write:
+    with writing(tmp_path / "p.jsonl", None, sys.stdout, ["path", "prediction"], csv_safe=True) as write:
         write({"path": "=x.png", "prediction": "=1"})
     assert json.loads((tmp_path / "p.jsonl").read_text()) == {"path": "=x.png", "prediction": "=1"}

@@ -33,7 +33,7 @@ def paths(value: Any, path: str, open_ended: set[str]) -> Iterator[str]:
         yield path
 
 
-def test_the_schema_is_the_documented_one(made_up: Made) -> None:
+def test_the_schema_is_the_documented_one(made_up: Made, tmp_path: Path) -> None:
     text = DOCS.read_text(encoding="utf-8").split("## result.json")[1].split("## predictions")[0]
     documented = {
         path for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for path in re.findall(r"`(.+?)`", row)
@@ -45,7 +45,7 @@ def test_the_schema_is_the_documented_one(made_up: Made) -> None:
         nested_log_probabilities=outcomes[0].fold_log_probabilities,
         nested_settings=(outcomes[0].settings,) * 5,
     )
-    record = document(run, [nested, *outcomes[1:]])
+    record = write_run(tmp_path, run, [nested, *outcomes[1:]])
     produced = {re.sub(r"(interval)$", r"\1[]", path) for path in paths(record, "", open_ended)}
     assert produced == documented
 
