@@ -2,7 +2,7 @@
 
 import pytest
 from head2toe.extract.vtab import from_torchvision
-from head2toe.extract.vtab.recipes import RECIPES, Cut
+from head2toe.extract.vtab.recipes import VTAB_RECIPES, Cut
 from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.store.common.errors import DataError
 
@@ -26,19 +26,19 @@ REAL = {  # the builders' sizes, and VTAB-1k's rows in them
 @pytest.mark.parametrize("folder", REAL)
 def test_splits_in_absolute_rows(folder: str) -> None:
     sizes, val, test = REAL[folder]
-    assert {name: cut.spec(sizes) for name, cut in RECIPES[folder].cuts.items()} == {
+    assert {name: cut.spec(sizes) for name, cut in VTAB_RECIPES[folder].cuts.items()} == {
         "train800": "train[0:800]",
         "val200": val,
         "test": test,
     }
 
 
-@pytest.mark.parametrize("folder", RECIPES)
+@pytest.mark.parametrize("folder", VTAB_RECIPES)
 def test_no_row_is_in_two_splits(folder: str) -> None:
     sizes = {"train": 4321, "validation": 432, "test": 1234}
     rows: set[tuple[str, int]] = set()
     total = 0
-    for cut in RECIPES[folder].cuts.values():
+    for cut in VTAB_RECIPES[folder].cuts.values():
         first, last = cut.bounds(sizes)
         rows |= {(cut.split, row) for row in range(first, last)}
         total += last - first
@@ -52,5 +52,5 @@ def test_a_cut_that_is_not_there(sizes: dict[str, int]) -> None:
 
 
 def test_every_task_has_a_recipe() -> None:
-    assert set(RECIPES) == set(BY_FOLDER)
+    assert set(VTAB_RECIPES) == set(BY_FOLDER)
     assert set(from_torchvision.OFFERS) < set(BY_FOLDER)
