@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from head2toe.select.compute.arrays import namespace
@@ -89,6 +89,33 @@ class GroupLasso(BaseEstimator):
         self.tol = tol
         self.class_weight = class_weight
         self.device = device
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Solve the path.
+
+        Arrays are centred in float64, so that large offsets change nothing.
+
+        Parameters
+        ----------
+        X : array, FeatureStore or Design
+            n rows, d features.
+        y : array (n,)
+            Labels.
+        sample_weight : array of float (n,), optional
+            What each row counts, in the loss and in the standardisation: 2 is the row twice, 0 is no row.
+
+        Raises
+        ------
+        ValueError
+            X, y or the weights are not what a classifier can be fitted on, or a parameter is out of its range.
+
+        Warns
+        -----
+        ConvergenceWarning
+            The duality gap is above `tol` somewhere on the path.
+        """
+        self._fit_path(X, y, sample_weight)
+        return self
 
     def _fit_path(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Check the data and solve. Errors of the library become ValueError, which scikit-learn expects."""

@@ -59,33 +59,6 @@ class GroupLassoClassifier(ClassifierMixin, GroupLasso):
         d.
     """
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GroupLassoClassifier":
-        """Solve the path.
-
-        Arrays are centred in float64, so that large offsets change nothing.
-
-        Parameters
-        ----------
-        X : array, FeatureStore or Design
-            n rows, d features.
-        y : array (n,)
-            Labels.
-        sample_weight : array of float (n,), optional
-            What each row counts, in the loss and in the standardisation: 2 is the row twice, 0 is no row.
-
-        Raises
-        ------
-        ValueError
-            X, y or the weights are not what a classifier can be fitted on, or a parameter is out of its range.
-
-        Warns
-        -----
-        ConvergenceWarning
-            The duality gap is above `tol` somewhere on the path.
-        """
-        self._fit_path(X, y, sample_weight)
-        return self
-
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the logits (n, C) of X (n, d); with two classes their difference (n,), as scikit-learn has it."""
         check_is_fitted(self)
@@ -154,33 +127,6 @@ class GroupLassoSelector(SelectorMixin, GroupLasso):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GroupLassoSelector":
-        """Solve the path.
-
-        Arrays are centred in float64, so that large offsets change nothing.
-
-        Parameters
-        ----------
-        X : array, FeatureStore or Design
-            n rows, d features.
-        y : array (n,)
-            Labels.
-        sample_weight : array of float (n,), optional
-            What each row counts, in the loss and in the standardisation: 2 is the row twice, 0 is no row.
-
-        Raises
-        ------
-        ValueError
-            X, y or the weights are not what a classifier can be fitted on, or a parameter is out of its range.
-
-        Warns
-        -----
-        ConvergenceWarning
-            The duality gap is above `tol` somewhere on the path.
-        """
-        self._fit_path(X, y, sample_weight)
-        return self
 
     def transform(self, X: Any) -> Any:
         """Return the kept columns (n, k) of X (n, d), an array, a store or a design."""
