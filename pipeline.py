@@ -122,7 +122,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     errors are those of `extract`.
     """
     from head2toe.extract.finetuning.trials import TRAINING_CODE
-    from head2toe.probe.methods.nested import outer_folds
+    from head2toe.probe.choice.nested import outer_folds
     from head2toe.probe.results import predictions
     from head2toe.probe.results.result_files import RESULT, read_result, write_run
     from head2toe.store.console.text import file_name

@@ -13,8 +13,8 @@ import numpy as np
 from head2toe.probe.extracted import LabelledTask
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.failures import Failures
-from head2toe.probe.methods.finetuned import Trainings, evaluate_trained
-from head2toe.probe.methods.nested import Split, with_nested
+from head2toe.probe.choice.finetuned import Trainings, evaluate_trained
+from head2toe.probe.choice.nested import Split, with_nested
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
@@ -141,6 +141,7 @@ class Experiment(Generic[E]):
             standardize=usual,
             seed=self.seed,
             head=self.probe_options.head,
+            members=self.probe_options.members,
             further={name: selections for name, selections in exact.items() if name != usual},
         )
 
@@ -221,7 +222,7 @@ class Experiment(Generic[E]):
             Hash of the code that trains whole backbones; it counts where a method does so.
         """
         o, task = self.probe_options, self.task
-        settings = [list(o.methods), o.head, o.metric, o.rule, self.seed, o.nested, list(task.classes)]
+        settings = [list(o.methods), o.head, o.metric, o.rule, o.members, self.seed, o.nested, list(task.classes)]
         settings.append([image.name for image in task.images])  # by which predictions are found
         trained = [o.finetune_steps, training_code] if o.costly else []
         return fingerprint([self._depends_on(), settings, code_fingerprint(*CODE), *trained])

@@ -33,6 +33,8 @@ DEFAULT_METHODS = ("linear", "l21", "head2toe")
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "auroc")
 RULES = ("best", "simplest")
 HEADS = ("logistic", "ridge", "adam", "sgd")
+MEMBERS = 20
+"""How many heads `head2toe` averages at most, unless told otherwise: more than that are level with fewer."""
 
 
 def require_same_names(what: str, offered: Collection[str], registered: Collection[str], registry: str) -> None:
@@ -81,6 +83,8 @@ class ProbeOptions(Settings):
         What the folds choose by: `accuracy`, `balanced_accuracy`, `log_loss` or `auroc`.
     rule : str
         Which settings win: the `best`, or the `simplest`: fewest features within one standard error of the best.
+    members : int
+        How many heads `head2toe` averages at most; with 1 it takes the one that the folds like best by `metric`.
     nested : bool
         Nested cross-validation as well: an estimate without a test that no choice of settings has flattered. It does
         all the work once more for every fold, on the other folds: of five, two to three times as much again.
@@ -104,6 +108,7 @@ class ProbeOptions(Settings):
     head: str = setting("logistic", "What is trained on chosen features.", choices=HEADS)
     metric: str = setting("accuracy", "What the folds choose by.", choices=METRICS)
     rule: str = setting("best", "`simplest`: the fewest features within one standard error of the best.", choices=RULES)
+    members: int = setting(MEMBERS, "How many heads head2toe averages at most; 1: the best one alone.", kind=int)
     nested: bool = setting(
         False,
         "Nested cross-validation, too: an unbiased estimate without a test. With five folds, two to three times the "
@@ -115,6 +120,8 @@ class ProbeOptions(Settings):
         super().__post_init__()
         if not self.methods:
             raise BadRequest("methods names one thing or more")
+        if self.members < 1:
+            raise BadRequest(f"--members {self.members}: it is the number of heads that are averaged, 1 or more")
         if self.nested and self.costly:
             raise BadRequest(f"--nested trains no backbones again and again: leave {self.costly[0]} out")
         if not self.finetune_steps or min(self.finetune_steps) < 1:

@@ -8,7 +8,7 @@ from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.methods.sweep import evaluate
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.console.progress import progress
 
@@ -18,6 +18,7 @@ CODE = (
     "probe/metrics",
     "probe/heads",
     "probe/methods",
+    "probe/choice",
     "probe/results/record.py",
     "probe/stage.py",
     "probe/experiment.py",
@@ -91,6 +92,7 @@ def outcome_key(method: str, data: ProbeData, depends_on: Mapping[str, Any], met
         "standardize": [data.standardize, *data.further],
         "classes": data.n_classes,
         "head": data.head,
+        "members": data.members if METHODS[method].averages else 1,
         "code": code_fingerprint(*CODE),
     }
     return fingerprint(dependencies | settings)

@@ -16,12 +16,12 @@ from head2toe.probe.heads.crossval import (
     Fit,
     Labels,
     Weights,
-    cross_validate,
+    cross_validated,
     fold_bases,
     fold_scores,
     out_of_fold,
 )
-from head2toe.probe.heads.eigenbasis import eigenbasis, stack
+from head2toe.probe.heads.eigenbasis import Basis, eigenbasis, stack
 from head2toe.probe.heads.logistic import logistic_path
 from head2toe.probe.heads.ridge import ridge_path
 from head2toe.probe.heads.scaling import Columns, Scaling
@@ -73,7 +73,11 @@ class Logistic:
         self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Train a head of every strength on every fold; see `Kind`."""
-        for C, logp in cross_validate(design, columns, labels, STRENGTHS, scaling, arrays):
+        yield from self.on_bases(fold_bases(design, columns, labels, scaling, arrays), labels, arrays)
+
+    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Train heads on rows that are in the eigenbasis of each fold already; see `Kind.cross_validate`."""
+        for C, logp in cross_validated(basis, labels, STRENGTHS, arrays):
             yield {"C": C}, logp
 
     def fit(self, settings: Settings) -> Fit:
@@ -102,7 +106,10 @@ class Ridge:
         self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
     ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Train a head of every strength on every fold; see `Kind`."""
-        basis = fold_bases(design, columns, labels, scaling, arrays)
+        yield from self.on_bases(fold_bases(design, columns, labels, scaling, arrays), labels, arrays)
+
+    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Train heads on rows that are in the eigenbasis of each fold already; see `Kind.cross_validate`."""
         for heads in ridge_path(basis, labels.onehot, STRENGTHS, arrays.xp):
             C, scores = heads.C, out_of_fold(heads.scores, labels.folds)
             scale = best_scale(scores, labels)
@@ -123,6 +130,27 @@ class Ridge:
 
     def flops(self, k: int, n: int, classes: int) -> float:
         """Count as many as for the logistic head, whose basis it shares."""
+        return Logistic().flops(k, n, classes)
+
+
+@dataclass(frozen=True)
+class ExactHeads:
+    """Logistic and ridge heads side by side: the basis, which is most of the work, serves both, and they err apart."""
+
+    def cross_validate(
+        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
+    ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Train heads of both kinds and every strength on every fold; see `Kind`."""
+        basis = fold_bases(design, columns, labels, scaling, arrays)
+        yield from Logistic().on_bases(basis, labels, arrays)
+        yield from Ridge().on_bases(basis, labels, arrays)
+
+    def fit(self, settings: Settings) -> Fit:
+        """Make the function that trains a head of the kind that the settings name."""
+        return Ridge().fit(settings) if settings.get("head") == "ridge" else Logistic().fit(settings)
+
+    def flops(self, k: int, n: int, classes: int) -> float:
+        """Count as many as for the logistic head, whose basis both share."""
         return Logistic().flops(k, n, classes)
 
 

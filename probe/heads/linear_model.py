@@ -1,6 +1,6 @@
 """A linear model on some columns of a design, in the units in which the store holds them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,3 +38,8 @@ class LinearModel:
         """How many bytes a model takes up: column numbers as int32, scales and weights as they are."""
         numbers = (self.columns.astype(np.int32), self.mean, self.scale, self.coef, self.intercept)
         return sum(part.nbytes for part in numbers)
+
+    def at_temperature(self, temperature: float) -> "LinearModel":
+        """Return the model whose scores are divided by a temperature: less certain above 1, more certain below."""
+        factor = np.float32(1 / temperature)
+        return replace(self, coef=self.coef * factor, intercept=self.intercept * factor)

@@ -26,12 +26,12 @@ class Choice(Protocol):
         """Settings that tell this choice from the method's others, but for those of the head."""
 
     @property
-    def target_size(self) -> int:
-        """Target size of the design that it reads."""
+    def target_sizes(self) -> tuple[int, ...]:
+        """Target sizes of the designs that it reads; there may be none."""
 
     @property
     def columns(self) -> Columns:
-        """Columns that the refit reads, (k,) int64, ascending."""
+        """Columns that the refit reads, (k,) int64, ascending; they count through the designs side by side."""
 
     def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:
         """Train on all training rows, with these settings of the head.
@@ -85,6 +85,11 @@ class HeadOnColumns:
     scaling: Scaling
     kind: Kind | None = None
 
+    @property
+    def target_sizes(self) -> tuple[int, ...]:
+        """The one target size; see `Choice`."""
+        return (self.target_size,)
+
     def kind_of(self, data: ProbeData) -> Kind:
         """Return the kind of head that is trained. Raises TypeError for one that lacks a method of `Kind`."""
         return checked_kind(self.kind or KINDS[data.head](data.seed))
@@ -96,7 +101,7 @@ class HeadOnColumns:
 
     def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:
         """Train the head on all training rows; see `Choice`."""
-        design, sizes = data.designs[self.target_size], (self.target_size,)
+        design, sizes = data.designs[self.target_size], self.target_sizes
         fit = self.kind_of(data).fit(head)
         trained: Refit = refit(design, self.columns, data.on_device, fit, self.scaling, data.arrays, sizes)
         return trained.log_probabilities, trained.model
@@ -123,6 +128,11 @@ class PenalisedModel:
     ratio: float
     selection: Selection
     standardize: str
+
+    @property
+    def target_sizes(self) -> tuple[int, ...]:
+        """The one target size; see `Choice`."""
+        return (self.target_size,)
 
     @property
     def columns(self) -> Columns:
@@ -165,6 +175,11 @@ class NearestNeighbours:
     target_size: int
     columns: Columns
     neighbours: int
+
+    @property
+    def target_sizes(self) -> tuple[int, ...]:
+        """The one target size; see `Choice`."""
+        return (self.target_size,)
 
     def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Predict each fold from its training rows; there is nothing more to set."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.metrics.uncertainty import Estimate, Interval
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
 
 
@@ -87,6 +88,14 @@ class Outcome:
         Of every training row by a head whose settings, too, were chosen without its fold (nested cross-validation).
     nested_settings : tuple of dict
         What was chosen for each of those folds.
+    members : tuple of dict
+        Of a mean of several heads: for each its `settings`, its `weight` (they sum to 1) and how many `features` it
+        reads, the largest weight first.
+    temperature : float
+        What the log-probabilities, those here and the model's, were divided by: the one at which the predictions out of
+        fold have the least log-loss.
+    corrected : dict
+        Metric to its value on rows that had no part in the choice (`probe/choice/bias_corrected.py`).
     """
 
     name: str
@@ -104,6 +113,9 @@ class Outcome:
     layers: Mapping[str, int] = field(default_factory=dict)
     nested_log_probabilities: np.ndarray | None = None
     nested_settings: tuple[Mapping[str, Any], ...] = ()
+    members: tuple[Mapping[str, Any], ...] = ()
+    temperature: float = 1.0
+    corrected: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def chosen(self) -> SweepPoint:
@@ -119,6 +131,7 @@ class Outcome:
         """Write the outcome to a file, whole or not at all. Raises StoreError where it can't be written."""
         plain, arrays = _parted(self)
         plain["sweep"] = [asdict(point) for point in self.sweep]
+        plain["corrected"] = {name: asdict(estimate) for name, estimate in self.corrected.items()}
         plain["model"] = None
         if self.model is not None:
             plain["model"], of_model = _parted(self.model)
@@ -139,7 +152,14 @@ class Outcome:
                 SweepPoint(point["settings"], tuple(point["accuracies"]), tuple(point["log_losses"]))
                 for point in plain.pop("sweep")
             )
-            return cls(**plain | arrays, sweep=sweep, model=model)
+            corrected = {name: _estimate(**estimate) for name, estimate in plain.pop("corrected").items()}
+            members = tuple(plain.pop("members"))
+            return cls(**plain | arrays, sweep=sweep, members=members, corrected=corrected, model=model)
+
+
+def _estimate(value: float, interval: dict[str, float] | None) -> Estimate:
+    """An estimate that went through JSON."""
+    return Estimate(value, None if interval is None else Interval(**interval))
 
 
 def _parted(record: Any) -> tuple[dict[str, Any], dict[str, Any]]:

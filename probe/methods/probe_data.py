@@ -1,15 +1,17 @@
 """What methods are tried on: designs, labels, folds, and the selections that features were ranked by."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from head2toe.probe.heads.crossval import Labels
+from head2toe.probe.options import MEMBERS
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.compute.normalize import UnitRows
 from head2toe.select.ranking.selection import Selection
 from head2toe.store.common.labelled import Labelled
+from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import Design
 
 
@@ -36,6 +38,8 @@ class ProbeData(Labelled):
         Of random columns, and of heads that start at random.
     head : str
         What is trained on chosen columns: one of `KINDS`.
+    members : int
+        How many heads `head2toe` averages at most.
     further : dict
         For other normalisations, by name: their exact selections, as `exact`.
     """
@@ -50,12 +54,18 @@ class ProbeData(Labelled):
     standardize: str = "feature"
     seed: int = 0
     head: str = "logistic"
+    members: int = MEMBERS
     further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
 
     @cached_property
     def training(self) -> dict[int, Design]:
         """The designs of the training rows alone."""
         return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
+
+    def layers(self, target_sizes: Sequence[int]) -> LayerIndex:
+        """Return the layers of the designs of some target sizes, side by side; of several, names begin with the size."""
+        parts = [self.designs[size].layers for size in target_sizes]
+        return LayerIndex.concat(parts, [f"{size}/" if len(parts) > 1 else "" for size in target_sizes])
 
     @property
     def variants(self) -> "tuple[ProbeData, ...]":

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe import options
-from head2toe.probe.heads.kinds import NearestMean, RecipeHead
+from head2toe.probe.heads.kinds import ExactHeads, NearestMean, RecipeHead
 from head2toe.probe.heads.scaling import Columns, Scaling, scaled_rows, standardized_rows, unit_rows
 from head2toe.probe.methods.candidates import Candidate, HeadOnColumns, NearestNeighbours, PenalisedModel
 from head2toe.probe.methods.probe_data import ProbeData
@@ -43,7 +43,7 @@ class Method:
     needs : tuple of str
         Which selections these read: `exact`, `paper` or none.
     averages : bool
-        Whether averages of its best candidates are candidates, too.
+        Whether heads of several candidates are averaged.
     """
 
     candidates: Callable[[ProbeData], Iterator[Candidate]]
@@ -104,8 +104,17 @@ def head2toe(data: ProbeData) -> Iterator[Candidate]:
     """Select by the exact group lasso on standardised features, then refit; the folds say how much of it helps.
 
     Rankings near λ_max judge every feature for itself, those further down drop what is redundant. The penalised model
-    as it is and the last layer alone are candidates, too, and so is the average of the best two to four of them all.
+    as it is and the last layer alone are candidates, too, and every other layer alone where heads are averaged: next to
+    others, a layer that is not the best by itself may have its say. There, logistic and ridge heads are trained.
     """
+    averaging = data.members > 1
+    for candidate in selections(data, averaging):
+        kind = ExactHeads() if averaging and data.head == "logistic" else None
+        yield replace(candidate, kind=kind) if isinstance(candidate, HeadOnColumns) else candidate
+
+
+def selections(data: ProbeData, with_layers: bool) -> Iterator[Candidate]:
+    """List the candidates of `head2toe` as they are, every layer alone among them or the last layer only."""
     scaling = unit_rows if data.standardize == "unit" else standardized_rows
     for size, selection in data.exact.items():
         for ratio in selection.ranked_among(RATIOS_TO_REFIT):
@@ -114,8 +123,11 @@ def head2toe(data: ProbeData) -> Iterator[Candidate]:
                     settings = {"target_size": size, "lambda_ratio": ratio, "features": kept}
                     yield head_on_top(data, selection, size, ratio, kept, scaling, settings)
     yield from l21(data)
-    size, columns = last_layer(data)
-    yield head_on(data, size, columns, standardized_rows, {"layer": LAST_LAYER})
+    if with_layers:
+        yield from layerwise(data)
+    else:
+        size, columns = last_layer(data)
+        yield head_on(data, size, columns, standardized_rows, {"layer": LAST_LAYER})
 
 
 def head2toe_paper(data: ProbeData) -> Iterator[Candidate]:

@@ -42,6 +42,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A figure and its interval, which is None where nobody computed one."""
+
+    value: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
 class McNemar:
     """McNemar's exact test of two methods on the same rows (McNemar 1947, Psychometrika 12, 153-157).
 

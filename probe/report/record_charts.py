@@ -9,7 +9,7 @@ from head2toe.probe.report import figures
 from head2toe.probe.report.svg import LINES
 from head2toe.probe.results import summary
 
-HOW_FITTED = {"head", "C", "scale", "learning_rate", "average_of"}
+HOW_FITTED = {"head", "C", "scale", "learning_rate"}
 """The settings that say how heads are fitted, and not what they are fitted on."""
 CURVES = {
     "fraction": ("F", "share of features kept, F"),
@@ -27,8 +27,10 @@ def accuracy_chart(name: str, record: Mapping[str, Any]) -> str:
         figures.Dot(
             name=method["name"],
             value=summary.accuracy_of(method),
-            interval=(method["test"] or method["nested"] or {}).get("accuracy", {}).get("interval"),
-            folds=method["cv"]["accuracy"]["mean"] if method["test"] else None,
+            interval=(method["test"] or method["nested"] or method.get("corrected") or {})
+            .get("accuracy", {})
+            .get("interval"),
+            folds=summary.over_folds(method) if method["test"] else None,
             best=method["name"] == best,
         )
         for method in record["methods"]
@@ -41,6 +43,8 @@ def _held_out_accuracy(record: Mapping[str, Any]) -> str:
     """The words for the accuracy of methods where there is no test."""
     if summary.has_nested(record):
         return "accuracy in nested cross-validation"
+    if any(summary.corrected_accuracy(method) is not None for method in record["methods"]):
+        return "corrected accuracy over the folds" if len(record["folds"]) > 1 else "corrected accuracy, held-out images"
     return "accuracy over the folds" if len(record["folds"]) > 1 else "accuracy on held-out images"
 
 
@@ -121,7 +125,7 @@ def best_of_each(method: Mapping[str, Any], key: str, colour: int) -> figures.Cu
     """For each value of a setting, take the best of all other settings.
 
     A sweep may hold models of several kinds: those count that have the same settings as the chosen one, apart from
-    `HOW_FITTED`.
+    `HOW_FITTED`. Where heads are averaged that is the one of largest weight that has the setting.
 
     Parameters
     ----------
@@ -137,7 +141,8 @@ def best_of_each(method: Mapping[str, Any], key: str, colour: int) -> figures.Cu
     Curve, optional
         None where fewer than two values were tried.
     """
-    kind = method["settings"].keys() - HOW_FITTED
+    every = [method["settings"], *(member["settings"] for member in method.get("members", ()))]
+    kind = next((settings.keys() for settings in every if key in settings), every[0].keys()) - HOW_FITTED
     best: dict[float, tuple[float, float]] = {}
     for point in method["sweep"]:
         value, accuracies = point["settings"].get(key), point["accuracies"]

@@ -63,6 +63,8 @@ def lead(record: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     sentence = f"{best['name']} gets {percent(summary.accuracy_of(best))} {images} right"
     if best["test"] and (ends := best["test"]["accuracy"]["interval"]):
         sentence += f" (95 % interval {percent(ends[0])} to {percent(ends[1])})"
+    if best["test"] and (corrected := summary.corrected_accuracy(best)) is not None:
+        sentence += f", where corrected cross-validation promised {percent(corrected)}"
     for pair in record["comparisons"]:
         if {pair["a"], pair["b"]} == {best["name"], "linear"}:
             points = 100 * pair["difference"] * (1 if pair["a"] == best["name"] else -1)

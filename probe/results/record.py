@@ -149,10 +149,18 @@ def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
         "name": outcome.name,
         "settings": _settings(outcome.settings),
         "cv": _over_folds(folded, run),
+        "corrected": {
+            name: {"value": _number(estimate.value), "interval": _ends(estimate.interval)}
+            for name, estimate in outcome.corrected.items()
+        },
         "nested": None if nested is None else _over_folds(classification.normalized(nested[held]), run),
         "nested_settings": [_settings(chosen) for chosen in outcome.nested_settings],
         "test": _on_test(tested, run.test_labels, run.seed) if has_test else None,
-        "calibration": _calibration(folded, labels, tested, run.test_labels),
+        "members": [
+            {"settings": _settings(one["settings"]), "weight": _number(one["weight"]), "features": one["features"]}
+            for one in outcome.members
+        ],
+        "calibration": _calibration(outcome.temperature, folded, labels, tested, run.test_labels),
         "features": {"kept": outcome.features_kept, "total": outcome.features_total},
         "layers": _layers(outcome),
         "sweep": [
@@ -208,18 +216,19 @@ def _intervals(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Int
     }
 
 
-def _calibration(folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test: np.ndarray) -> dict[str, Any]:
+def _calibration(
+    temperature: float, folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test: np.ndarray
+) -> dict[str, Any]:
     """The entry `calibration`: on the test rows, or on the folds where there are none."""
-    temperature = calibration.fit_temperature(folded, train)
     logp, labels = (tested, test) if len(test) else (folded, train)
-    scaled = classification.normalized(logp, temperature)
+    before = classification.normalized(logp, 1 / temperature)
     counts, confidence, right = calibration.reliability(logp, labels)
     return {
         "on": "test" if len(test) else "folds",
         "temperature": _number(temperature),
         "ece": _number(calibration.ece(logp, labels)),
-        "ece_scaled": _number(calibration.ece(scaled, labels)),
-        "log_loss_scaled": _number(classification.log_loss(scaled, labels)),
+        "ece_before": _number(calibration.ece(before, labels)),
+        "log_loss_before": _number(classification.log_loss(before, labels)),
         "bins": {
             "counts": counts.tolist(),
             "confidence": [_number(value) for value in confidence],

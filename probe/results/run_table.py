@@ -10,12 +10,13 @@ from head2toe.probe.results import summary
 from head2toe.store.console.text import decimal, interval, plus_minus, table
 
 COLUMNS = (
-    "task", "group", "backbone", "method", "cv_accuracy", "cv_stderr", "nested_accuracy", "nested_stderr",
+    "task", "group", "backbone", "method", "corrected_accuracy", "corrected_low", "corrected_high",
+    "cv_accuracy", "cv_stderr", "nested_accuracy", "nested_stderr",
     "test_accuracy", "test_low", "test_high",
     "features_kept", "features_total", "seconds", "flops", "bytes", "F", "lambda_ratio", "lambda", "run",
 )  # fmt: skip
 HEADER = (
-    "task", "group", "backbone", "method", "cv accuracy", "test accuracy", "95 %", "features", "seconds", "F",
+    "task", "group", "backbone", "method", "cv corrected", "cv plain", "test accuracy", "95 %", "features", "seconds", "F",
     "λ / λ_max",
 )  # fmt: skip
 
@@ -48,9 +49,14 @@ def _of_method(method: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that are about the method, from its part of a record."""
     over, test, settings, cost = method["cv"]["accuracy"], method["test"], method["settings"], method["cost"]
     nested = (method["nested"] or {}).get("accuracy", {})
+    corrected = method.get("corrected", {}).get("accuracy", {})
+    lowest, highest = corrected.get("interval") or (None, None)
     low, high = (test["accuracy"]["interval"] or (None, None)) if test else (None, None)
     return {
         "method": method["name"],
+        "corrected_accuracy": corrected.get("value"),
+        "corrected_low": lowest,
+        "corrected_high": highest,
         "cv_accuracy": over["mean"],
         "cv_stderr": over["stderr"],
         "nested_accuracy": nested.get("mean"),
@@ -86,6 +92,7 @@ def as_text(listed: Sequence[Mapping[str, Any]]) -> str:
             row["group"] or "–",
             row["backbone"],
             row["method"],
+            decimal(row["corrected_accuracy"]),
             plus_minus(row["cv_accuracy"], row["cv_stderr"]),
             decimal(row["test_accuracy"]),
             interval(None if row["test_low"] is None else [row["test_low"], row["test_high"]]),

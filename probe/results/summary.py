@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.outputs import ANOTHER_OUTPUT, write_output
-from head2toe.store.console.text import decimal, interval, markdown_text, plus_minus, readable, table, without_controls
+from head2toe.store.console.text import decimal, interval, markdown_text, percent, plus_minus, readable, table, without_controls
 
 HEADER = (
-    "method", "cv accuracy", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds", "FLOPs", "kept",
+    "method", "cv corrected", "cv plain", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds", "FLOPs",
+    "kept",
 )  # fmt: skip
 NESTED = ("nested cv", "nested 95 %")
-"""The columns after the cv accuracy where cross-validation was nested."""
+"""The columns after those of the cv accuracy where cross-validation was nested."""
 ALPHA = 0.05
 """The level of McNemar's test, of each pair of methods for itself."""
 
@@ -39,6 +40,8 @@ class MethodResult:
         Features that are read, and those chosen from; 0 for a method that reads pixels.
     nested_accuracy, nested_stderr : float, optional
         The same as of `cv` from nested cross-validation; None if it was not asked for.
+    corrected_accuracy : float, optional
+        Over the folds, on rows that had no part in the choice of the settings (bootstrap bias-corrected).
     """
 
     name: str
@@ -50,6 +53,7 @@ class MethodResult:
     features_total: int
     nested_accuracy: float | None = None
     nested_stderr: float | None = None
+    corrected_accuracy: float | None = None
 
     @classmethod
     def of(cls, method: Mapping[str, Any]) -> "MethodResult":
@@ -66,7 +70,14 @@ class MethodResult:
             features["total"],
             nested.get("mean"),
             nested.get("stderr"),
+            corrected_accuracy(method),
         )
+
+
+def corrected_accuracy(method: Mapping[str, Any]) -> float | None:
+    """Return a method's bias-corrected accuracy over the folds; None where a record has none."""
+    value: float | None = method.get("corrected", {}).get("accuracy", {}).get("value")
+    return value
 
 
 def has_nested(record: Mapping[str, Any]) -> bool:
@@ -76,7 +87,7 @@ def has_nested(record: Mapping[str, Any]) -> bool:
 
 def header(record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the columns of the table of methods."""
-    return (*HEADER[:2], *NESTED, *HEADER[2:]) if has_nested(record) else HEADER
+    return (*HEADER[:3], *NESTED, *HEADER[3:]) if has_nested(record) else HEADER
 
 
 def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -84,6 +95,7 @@ def method_rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             method["name"],
+            decimal(corrected_accuracy(method)),
             _over_folds(method["cv"]["accuracy"]),
             *(_nested(method) if has_nested(record) else ()),
             decimal((method["test"] or {}).get("accuracy", {}).get("value")),
@@ -130,8 +142,16 @@ def settings_line(method: Mapping[str, Any]) -> str:
     Where they chose the null model, which reads no feature, the line says so.
     """
     line = ", ".join(f"{key} {setting(value)}" for key, value in method["settings"].items())
+    if members := method.get("members"):
+        line += f", the first: {member_line(members[0])}"
     null = method["features"]["total"] and not method["features"]["kept"]
     return f"{line} (no feature is read: it predicts the frequencies of the classes)" if null else line
+
+
+def member_line(member: Mapping[str, Any]) -> str:
+    """Write the weight of a member of an ensemble and its settings in one line."""
+    settings = ", ".join(f"{key} {setting(value)}" for key, value in member["settings"].items())
+    return f"{percent(member['weight'])} {settings}"
 
 
 def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -146,10 +166,16 @@ def judges(record: Mapping[str, Any]) -> str:
 
 
 def accuracy_of(method: Mapping[str, Any]) -> float:
-    """Return the accuracy (0 to 1) on the test or, without one, the mean over the folds: the outer ones if nested."""
+    """Return the accuracy (0 to 1) on the test or, without one, over the folds: nested, else corrected, else plain."""
     if method["test"]:
         return float(method["test"]["accuracy"]["value"])
-    return float((method["nested"] or method["cv"])["accuracy"]["mean"])
+    return float(method["nested"]["accuracy"]["mean"]) if method["nested"] else over_folds(method)
+
+
+def over_folds(method: Mapping[str, Any]) -> float:
+    """Return the accuracy (0 to 1) over the folds: the corrected one or, in records without it, the plain mean."""
+    corrected = corrected_accuracy(method)
+    return float(method["cv"]["accuracy"]["mean"]) if corrected is None else corrected
 
 
 def level_with_best(record: Mapping[str, Any]) -> set[str]:
@@ -201,8 +227,9 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join([f'{mark}{markdown_text(row[0])}{mark}', *map(markdown_text, row[1:])])} |"
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
+    yield "Plain cv is a little hopeful, for the folds chose the settings; corrected cv is judged on rows without a say."
     if has_nested(record):
-        yield "The cv accuracy is a little hopeful. Nested cv is not: settings were chosen without the fold it judges."
+        yield "Nested cv has settings chosen, features selected and heads trained without the fold that it judges."
     yield ""
     for method in record["methods"]:
         yield f"- {markdown_text(method['name'])}: {markdown_text(settings_line(method)) or 'nothing to choose'}"

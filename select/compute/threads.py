@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
+import array_api_compat
 from head2toe.select.compute.arrays import Arrays
 from threadpoolctl import ThreadpoolController
 
@@ -56,6 +57,20 @@ def thread_pool(arrays: Arrays) -> Iterator[tuple[int, RunJobs]]:
                 future.result()
 
         yield threads, run
+
+
+def side_by_side(job: Callable[[int], None], n: int, arrays: Arrays) -> None:
+    """Call a function with 0 .. n - 1, each time with a BLAS of one thread: the numbers don't depend on the threads.
+
+    On a processor as many calls go on at once as the BLAS may use threads; on a GPU, which a single one fills, they go
+    on one after the other. What a call raises is raised here.
+    """
+    jobs = [partial(job, k) for k in range(n)]
+    with thread_pool(arrays) as (_, run):
+        if array_api_compat.is_numpy_namespace(arrays.xp):
+            run(jobs)
+        else:
+            _one_by_one(jobs)
 
 
 def _one_by_one(jobs: Sequence[Callable[[], None]]) -> None:

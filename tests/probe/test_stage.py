@@ -12,7 +12,7 @@ from head2toe.extract.finetuning.trials import TRAINING_CODE
 from head2toe.probe import stage
 from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.methods.sweep import evaluate
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.store.common.errors import BadRequest, Damaged, DataError
 from head2toe.store.common.fingerprint import code_fingerprint
 
@@ -144,7 +144,7 @@ TRAININGS = ("extract/tasks/", "extract/readers/", "extract/vtab/", "extract/fea
 """What trainings depend on through images, labels and folds, which are part of their names, or not at all."""
 
 
-@pytest.mark.parametrize("door", ["probe/stage.py", "probe/experiment.py", "probe/methods/sweep.py", "select/stage.py"])
+@pytest.mark.parametrize("door", ["probe/stage.py", "probe/experiment.py", "probe/choice/sweep.py", "select/stage.py"])
 def test_results_are_named_by_all_code_they_depend_on(door: str) -> None:
     known = {file.relative_to(ROOT).as_posix() for file in sources(ROOT, stage.CODE)}
     reached = {file for file in closure(door) if not file.startswith(SHOWN)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from head2toe.extract.tasks.registry import load_task
 from head2toe.pipeline import Options, run
-from head2toe.probe.methods.nested import Split, outer_folds, with_nested
+from head2toe.probe.choice.nested import Split, outer_folds, with_nested
 from head2toe.probe.report import run_page
 from head2toe.probe.results import summary
 from head2toe.probe.results.result_files import write_run

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from head2toe.probe.heads.scaling import standardized_rows
-from head2toe.probe.methods.averaging import Average
+from head2toe.probe.choice.ensemble import Average
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.methods.sweep import evaluate
+from head2toe.probe.choice.sweep import evaluate
 from scipy.special import log_softmax
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.methods.finetuned import evaluate_trained
+from head2toe.probe.choice.finetuned import evaluate_trained
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.store.common.errors import DataError
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from head2toe.probe.methods.outcome import SweepPoint
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.methods.sweep import Trial, candidates, choose, judge
+from head2toe.probe.choice.sweep import Trial, candidates, choose, judge
 
 FOLDS = np.arange(100) * 5 // 100
 

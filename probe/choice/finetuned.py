@@ -1,7 +1,7 @@
 """Methods whose predictions come from elsewhere (networks that were trained): the same choice, without a design."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +9,7 @@ from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.methods.sweep import choose, judge
+from head2toe.probe.choice.sweep import best_head, decided, judge
 
 
 class Trainings(Protocol):
@@ -48,9 +48,9 @@ class TrainedNetwork:
     trainings: Trainings
 
     @property
-    def target_size(self) -> int:
-        """Always 0, for no design is read."""
-        return 0
+    def target_sizes(self) -> tuple[int, ...]:
+        """Always empty, for no design is read."""
+        return ()
 
     @property
     def columns(self) -> Columns:
@@ -83,20 +83,7 @@ def evaluate_trained(
     DataError
         A network predicted NaN.
     """
-    tried = [
-        judge(TrainedNetwork(settings, trainings), {}, logp, data, metric) for settings, logp in trainings.over_folds()
-    ]
-    best = choose(tried, rule)
-    test, _ = best.candidate.refit(data, {})
-    return Outcome(
-        name=name,
-        settings=best.point.settings,
-        sweep=tuple(trial.point for trial in tried),
-        fold_log_probabilities=best.log_probabilities.astype(np.float32),
-        test_log_probabilities=test.astype(np.float32),
-        kept_by_layer={},
-        features_total=0,
-        seconds=trainings.seconds,
-        flops=trainings.flops,
-        bytes_stored=trainings.nbytes,
-    )
+    choose = best_head(metric, rule)
+    tried = [judge(TrainedNetwork(settings, trainings), {}, logp, data) for settings, logp in trainings.over_folds()]
+    outcome = decided(name, tried, data, choose)
+    return replace(outcome, seconds=trainings.seconds, flops=trainings.flops, bytes_stored=trainings.nbytes)

@@ -1,0 +1,174 @@
+"""The rules by which heads are chosen on the rows that the folds held out, and what each choice is worth on others."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from head2toe.probe.choice.bias_corrected import bootstrap, by_draw, by_row
+from head2toe.probe.choice.forward_selection import GRID, forward_selection
+from head2toe.probe.choice.library import Library
+from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
+from head2toe.probe.metrics.uncertainty import Estimate
+
+DRAWS = 100
+"""How often the choice of one head is repeated to tell what it is worth."""
+BAGS = 40
+"""How many forward selections are averaged; a row is left out of 15 of them."""
+ROUNDING = 1e-9
+"""Difference up to which means over the folds are level."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a rule chose.
+
+    Attributes
+    ----------
+    weights : (heads,) float64 array
+        Of the heads whose log-probabilities are averaged, 0 for all others; they sum to 1.
+    corrected : dict
+        Metric to its value on rows that had no part in the choice.
+    """
+
+    weights: np.ndarray
+    corrected: Mapping[str, Estimate]
+
+
+class Rule(Protocol):
+    """A way to choose."""
+
+    def choose(self, library: Library, seed: int) -> Verdict:
+        """Choose from a library; the seed draws the rows on which the choice is repeated."""
+
+
+@dataclass(frozen=True)
+class BestHead:
+    """The one head that is best by a metric; ties are settled by the log-loss, then by the fewest features.
+
+    Attributes
+    ----------
+    metric : str
+        One of `METRICS`: its mean over the folds decides.
+    simplest : bool
+        Whether the head with the fewest features within one standard error of the best wins (Breiman et al. 1984,
+        section 3.4.3). One fold has no standard error: there it only settles ties.
+    """
+
+    metric: str = "accuracy"
+    simplest: bool = False
+
+    def choose(self, library: Library, seed: int) -> Verdict:
+        """Choose one head by all rows; what it is worth is told by the choices on drawn rows. See `Rule`."""
+        n = len(library.labels)
+        (weights,) = self.weights(library, np.ones((1, n), np.int64))
+        draws = bootstrap(n, seed, DRAWS)
+        return Verdict(weights, by_draw(library, self.weights(library, draws), draws))
+
+    def weights(self, library: Library, draws: np.ndarray) -> np.ndarray:
+        """Choose one head for each draw: an array (draws, heads) with a 1 in each row.
+
+        Parameters
+        ----------
+        library : Library
+        draws : (draws, n) int array
+            How often each row counts.
+        """
+        merits, errors = merits_over_folds(library, draws, self.metric)
+        losses = draws @ library.losses.T.astype(np.float64) / draws.sum(axis=1, keepdims=True)
+        weights = np.zeros(merits.shape)
+        for draw, (merit, error, loss) in enumerate(zip(merits, errors, losses, strict=True)):
+            weights[draw, self._best(merit, error, loss, library.sizes)] = 1
+        return weights
+
+    def _best(self, merit: np.ndarray, error: np.ndarray, loss: np.ndarray, sizes: np.ndarray) -> int:
+        """Choose among heads with these merits, their standard errors, and log-losses."""
+        best = self._first(merit, loss, sizes, np.arange(len(merit)))
+        if not self.simplest:
+            return best
+        enough = np.flatnonzero(merit >= merit[best] - error[best] - ROUNDING)
+        fewest = enough[sizes[enough] == sizes[enough].min()]
+        return self._first(merit, loss, sizes, fewest)
+
+    @staticmethod
+    def _first(merit: np.ndarray, loss: np.ndarray, sizes: np.ndarray, among: np.ndarray) -> int:
+        """Return the best of some heads: by merit, then log-loss, then size, each on a grid coarser than rounding."""
+        levels = (sizes[among], np.round(loss[among] / GRID), -np.round(merit[among] / ROUNDING))
+        return int(among[np.lexsort(levels)[0]])
+
+
+@dataclass(frozen=True)
+class BaggedSelection:
+    """A weighted mean of heads: forward selection on the log-loss, repeated on drawn rows, the weights averaged.
+
+    Caruana et al. (2004), section 2.3: a selection on one set of rows fits itself to them, the mean of many less so. And
+    every row is predicted by the selections that it had no part in, which tells what the mean is worth, for nothing.
+
+    Attributes
+    ----------
+    members : int
+        How many heads the mean has at most; those of least weight are left out.
+    """
+
+    members: int
+
+    def choose(self, library: Library, seed: int) -> Verdict:
+        """Choose heads and their weights; see `Rule`."""
+        draws = bootstrap(len(library.labels), seed, BAGS)
+        counts = forward_selection(library, draws, members=self.members)
+        selections = counts / counts.sum(axis=1, keepdims=True)
+        weights = selections.mean(axis=0)
+        weights[np.argsort(-weights, kind="stable")[self.members :]] = 0
+        return Verdict(weights / weights.sum(), by_row(library, selections, draws, seed))
+
+
+def merits_over_folds(library: Library, draws: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Judge every head on every draw by the mean of a metric over the folds.
+
+    Parameters
+    ----------
+    library : Library
+    draws : (draws, n) int array
+        How often each row counts.
+    metric : str
+        One of `METRICS`.
+
+    Returns
+    -------
+    merits, errors : (draws, heads) float64 arrays
+        The mean, its sign changed where less is better, and its standard error, which is 0 for one fold. A fold in
+        which the metric is not defined (the area under a curve, of one class) has no say; without any, a merit is -inf.
+    """
+    folds = [library.folds == fold for fold in range(library.n_folds)]
+    values = np.stack([_on_rows(library, draws, rows, metric) for rows in folds if rows.any()])
+    values = -values if metric in LESS_IS_BETTER else values
+    defined = np.isfinite(values).sum(axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of heads without a fold that counts
+        merits, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1)
+    errors = np.where(defined > 1, spread / np.sqrt(np.maximum(defined, 1)), 0.0)
+    return np.where(defined > 0, merits, -np.inf), errors
+
+
+def _on_rows(library: Library, draws: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
+    """A metric of every head on some rows (n,) bool of every draw, (draws, heads); NaN where no row counts."""
+    counts, labels = draws[:, rows].astype(np.float64), library.labels[rows]
+    with np.errstate(invalid="ignore"):
+        if metric == "log_loss":
+            return np.asarray(counts @ library.losses[:, rows].T / counts.sum(axis=1, keepdims=True))
+        if metric == "accuracy":
+            return np.asarray(counts @ library.hits[:, rows].T / counts.sum(axis=1, keepdims=True))
+        if metric == "balanced_accuracy":
+            own = [labels == label for label in np.unique(labels)]
+            shares = [counts[:, o] @ library.hits[:, rows][:, o].T / counts[:, o].sum(axis=1)[:, None] for o in own]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # of a draw without any row of the fold
+                return np.asarray(np.nanmean(np.stack(shares), axis=0))
+    values = np.full((len(draws), len(library.sizes)), np.nan)
+    for draw, count in enumerate(draws[:, rows]):
+        drawn = np.repeat(np.arange(len(count)), count)
+        if len(drawn):
+            for head, logp in enumerate(library.log_probabilities[:, rows]):
+                values[draw, head] = METRICS[metric](logp[drawn], labels[drawn])
+    return values

@@ -1,0 +1,245 @@
+"""The choice that every method makes alike: all candidates over the folds, the best refitted, one look at the test."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from head2toe.probe.choice.ensemble import Ensemble, Member, weighted_mean
+from head2toe.probe.choice.library import Library
+from head2toe.probe.choice.rules import BaggedSelection, BestHead, Rule
+from head2toe.probe.heads.kinds import Logistic
+from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
+from head2toe.probe.methods.outcome import Outcome, SweepPoint
+from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.metrics import calibration, classification
+from head2toe.probe.options import RULES
+from head2toe.select.compute.threads import side_by_side
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.console.progress import Counter, Progress
+from scipy.special import log_softmax
+
+BUILT_ON = "lambda_ratio"
+"""The setting that all candidates have which build on an exact selection."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A candidate with one setting of its head, and how it did on the folds.
+
+    Attributes
+    ----------
+    candidate : Choice
+    head : dict
+        Settings of the head.
+    point : SweepPoint
+        All settings, with the accuracy and log-loss of each fold.
+    log_probabilities : (n_train, classes) float array
+        Out of fold, in nats; NaN for rows that always train.
+    """
+
+    candidate: Choice
+    head: Mapping[str, Any]
+    point: SweepPoint
+    log_probabilities: np.ndarray
+
+
+def evaluate(
+    name: str, data: ProbeData, *, metric: str = "accuracy", rule: str = "best", progress: Progress | None = None
+) -> Outcome:
+    """Try a method's grid over the folds, refit the winner on all training rows, predict the test rows once.
+
+    Parameters
+    ----------
+    name : str
+        One of `METHODS`.
+    data : ProbeData
+        What the method is tried on.
+    metric : str
+        One of `classification.METRICS`: its mean over the folds decides; the log-loss settles ties. Where heads are
+        averaged, the log-loss decides which.
+    rule : {"best", "simplest"}
+        `simplest` takes the one head with the fewest features among those within one standard error of the best.
+    progress : callable, optional
+        Told after every candidate how many are done, of how many.
+
+    Raises
+    ------
+    BadRequest
+        The method, the metric or the rule is unknown.
+    DataError
+        A method predicted NaN, or the store lacks a layer that the method reads.
+    """
+    start = time.perf_counter()
+    grid = candidates(name, data)
+    averaging = METHODS[name].averages and data.members > 1 and rule == "best"
+    one_head = best_head(metric, rule)
+    choose = BaggedSelection(data.members) if averaging else one_head
+    outcome = decided(name, try_all(grid, data, progress), data, choose)
+    flops = sum(training_flops(data, candidate) for candidate in grid)
+    return replace(outcome, flops=flops, seconds=time.perf_counter() - start)
+
+
+def best_head(metric: str, rule: str) -> BestHead:
+    """Make the rule that chooses one head. Raises BadRequest where the metric or the rule is unknown."""
+    if metric not in classification.METRICS or rule not in RULES:
+        raise BadRequest(
+            f"unknown metric or rule {metric!r}, {rule!r}: {', '.join(classification.METRICS)}; {', '.join(RULES)}"
+        )
+    return BestHead(metric, rule == "simplest")
+
+
+def candidates(name: str, data: ProbeData) -> list[Candidate]:
+    """List a method's grid.
+
+    Where features were selected under several normalisations, so that the folds choose, what builds on a selection (its
+    settings have a λ) stands there once for each.
+
+    Raises
+    ------
+    BadRequest
+        There is no such method.
+    """
+    if name not in METHODS:
+        raise BadRequest(f"unknown method {name!r}: {', '.join(METHODS)}")
+    method = METHODS[name]
+    grid = list(method.candidates(data))
+    if not data.further or "exact" not in method.needs:
+        return grid
+    whole = [candidate for candidate in grid if BUILT_ON not in candidate.settings]
+    for variant in data.variants:
+        normalisation = {"standardize": variant.standardize}
+        built: Iterator[Any] = (one for one in method.candidates(variant) if BUILT_ON in one.settings)
+        whole += [replace(candidate, settings={**normalisation, **candidate.settings}) for candidate in built]
+    return whole
+
+
+def try_all(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None = None) -> list[Trial]:
+    """Judge every candidate with every setting of its head.
+
+    Candidates are tried side by side, each with a BLAS of one thread: what they predict does not depend on how many
+    threads there are.
+    """
+    by_candidate: dict[int, list[Trial]] = {}
+    counter = Counter(progress, len(grid))
+
+    def try_one(k: int) -> None:
+        by_candidate[k] = [judge(grid[k], head, logp, data) for head, logp in grid[k].cross_validate(data)]
+        counter.add()
+
+    side_by_side(try_one, len(grid), data.arrays)
+    return [trial for k in range(len(grid)) for trial in by_candidate[k]]
+
+
+def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, data: ProbeData) -> Trial:
+    """Judge out-of-fold predictions.
+
+    Parameters
+    ----------
+    candidate : Choice
+        What predicted, with these settings of its `head`.
+    logp : (n_train, classes) array
+        Log-probabilities in nats; rows that always train are not looked at.
+
+    Raises
+    ------
+    DataError
+        A prediction is NaN.
+    """
+    folds = [np.flatnonzero(data.folds == fold) for fold in range(data.n_folds)]
+    parts = [(classification.normalized(logp[held]), data.labels[held]) for held in folds if len(held)]
+
+    def over_folds(name: str) -> tuple[float, ...]:
+        return tuple(float(classification.METRICS[name](*part)) for part in parts)
+
+    point = SweepPoint({**candidate.settings, **head}, over_folds("accuracy"), over_folds("log_loss"))
+    return Trial(candidate, head, point, logp)
+
+
+def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> Outcome:
+    """Choose by a rule, refit what was chosen on all training rows, and gather what is known of it but for the costs."""
+    library = Library.of(
+        [trial.log_probabilities for trial in tried],
+        data.train_labels,
+        data.folds,
+        [len(trial.candidate.columns) for trial in tried],
+    )
+    verdict = rule.choose(library, data.seed)
+    best = chosen(tried, verdict.weights, data)
+    points = [trial.point for trial in tried]
+    columns, layers = best.candidate.columns, data.layers(best.candidate.target_sizes)
+    test, model = refitted(best, data)
+    temperature = temperature_of(best.log_probabilities, data)
+    model = None if model is None else model.at_temperature(temperature)
+    return Outcome(
+        name=name,
+        settings=best.point.settings,
+        sweep=tuple(points if best in tried else [*points, best.point]),
+        fold_log_probabilities=at_temperature(best.log_probabilities, temperature),
+        test_log_probabilities=at_temperature(test, temperature),
+        kept_by_layer={n: int(c) for n, c in zip(layers.names, layers.counts(columns), strict=True) if c},
+        features_total=sum(layers.widths),
+        seconds=0.0,
+        bytes_stored=0 if model is None else model.nbytes,
+        model=model,
+        layers=dict(zip(layers.names, layers.widths, strict=True)),
+        members=members_of(best.candidate),
+        temperature=temperature,
+        corrected=verdict.corrected,
+    )
+
+
+def chosen(tried: Sequence[Trial], weights: np.ndarray, data: ProbeData) -> Trial:
+    """Return the trial that has all the weight or, where several have some, the trial of their weighted mean."""
+    order = np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)]
+    if len(order) == 1:
+        return tried[int(order[0])]
+    trials, shares = [tried[k] for k in order], [float(weights[k]) for k in order]
+    members = tuple(Member(trial.candidate, trial.head, share) for trial, share in zip(trials, shares, strict=True))
+    used = {size for member in members for size in member.candidate.target_sizes}
+    widths = {size: design.shape[1] for size, design in data.designs.items() if size in used}
+    ensemble = Ensemble({"members": len(members)}, members, widths)
+    logp = weighted_mean([at_temperature(trial.log_probabilities, 1.0) for trial in trials], shares)
+    return judge(ensemble, {}, logp, data)
+
+
+def refitted(trial: Trial, data: ProbeData) -> tuple[np.ndarray, LinearModel | None]:
+    """Train what was chosen on all training rows; return its log-probabilities of the test rows, and the model."""
+    if isinstance(trial.candidate, Ensemble):
+        return trial.candidate.refit(data, trial.head)  # its members side by side
+    refits = []
+    side_by_side(lambda _: refits.append(trial.candidate.refit(data, trial.head)), 1, data.arrays)
+    return refits[0]
+
+
+def members_of(choice: Choice) -> tuple[dict[str, Any], ...]:
+    """Describe the members of an ensemble: settings, weight and number of features; nothing else has members."""
+    if not isinstance(choice, Ensemble):
+        return ()
+    return tuple(
+        {"settings": member.settings, "weight": member.weight, "features": len(member.candidate.columns)}
+        for member in choice.members
+    )
+
+
+def temperature_of(logp: np.ndarray, data: ProbeData) -> float:
+    """Fit the temperature at which out-of-fold predictions (n_train, classes) have the least log-loss."""
+    held = data.folds >= 0
+    return calibration.fit_temperature(classification.normalized(logp[held]), data.train_labels[held])
+
+
+def at_temperature(logp: np.ndarray, temperature: float) -> np.ndarray:
+    """Normalised log-probabilities (n, classes) at a temperature, float32; rows of NaN, which nobody predicted, stay."""
+    return np.asarray(log_softmax(np.asarray(logp, np.float64) / temperature, axis=1), np.float32)
+
+
+def training_flops(data: ProbeData, candidate: Choice) -> float:
+    """Estimate the floating-point operations of a candidate's heads, over all folds.
+
+    What is no head on columns counts as the exact one would.
+    """
+    kind = candidate.kind_of(data) if isinstance(candidate, HeadOnColumns) else Logistic()
+    return data.n_folds * kind.flops(len(candidate.columns), data.n_train, data.n_classes)
