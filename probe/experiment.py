@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Any, Generic
 
 import numpy as np
+from head2toe.probe.choice.finetuned import Trainings, evaluate_trained
+from head2toe.probe.choice.nested import Split, with_nested
 from head2toe.probe.extracted import LabelledTask
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.failures import Failures
-from head2toe.probe.choice.finetuned import Trainings, evaluate_trained
-from head2toe.probe.choice.nested import Split, with_nested
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.choice.sweep import evaluate
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.console.progress import progress
 

@@ -44,8 +44,8 @@ WINGS = {  # each wing of a room, and the wings of its room that it may import
     "probe/heads": {"metrics"},
     "probe/methods": {"metrics", "heads"},
     "probe/choice": {"metrics", "heads", "methods"},
-    "probe/results": {"metrics", "heads", "methods", "choice"},
-    "probe/report": {"metrics", "heads", "methods", "choice", "results"},
+    "probe/results": {"metrics", "heads", "methods"},
+    "probe/report": {"metrics", "heads", "methods", "results"},
 }
 HOME = {  # the only places where these may be imported
     "torch": {"extract"},

@@ -102,8 +102,8 @@ class BestHead:
 class BaggedSelection:
     """A weighted mean of heads: forward selection on the log-loss, repeated on drawn rows, the weights averaged.
 
-    Caruana et al. (2004), section 2.3: a selection on one set of rows fits itself to them, the mean of many less so. And
-    every row is predicted by the selections that it had no part in, which tells what the mean is worth, for nothing.
+    Caruana et al. (2004), section 2.3: a selection on one set of rows fits itself to them, the mean of many less so.
+    And every row is predicted by the selections that it had no part in, which tells what the mean is worth.
 
     Attributes
     ----------

@@ -160,7 +160,7 @@ def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, data: Pr
 
 
 def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> Outcome:
-    """Choose by a rule, refit what was chosen on all training rows, and gather what is known of it but for the costs."""
+    """Choose by a rule, refit what was chosen on all training rows, and gather what is known but for the costs."""
     library = Library.of(
         [trial.log_probabilities for trial in tried],
         data.train_labels,
@@ -232,7 +232,7 @@ def temperature_of(logp: np.ndarray, data: ProbeData) -> float:
 
 
 def at_temperature(logp: np.ndarray, temperature: float) -> np.ndarray:
-    """Normalised log-probabilities (n, classes) at a temperature, float32; rows of NaN, which nobody predicted, stay."""
+    """Normalised log-probabilities (n, classes) at a temperature, float32; rows of NaN, of no prediction, stay."""
     return np.asarray(log_softmax(np.asarray(logp, np.float64) / temperature, axis=1), np.float32)
 
 

@@ -63,7 +63,7 @@ class ProbeData(Labelled):
         return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
 
     def layers(self, target_sizes: Sequence[int]) -> LayerIndex:
-        """Return the layers of the designs of some target sizes, side by side; of several, names begin with the size."""
+        """Return the layers of the designs of some target sizes side by side; of several, names begin with the size."""
         parts = [self.designs[size].layers for size in target_sizes]
         return LayerIndex.concat(parts, [f"{size}/" if len(parts) > 1 else "" for size in target_sizes])
 

@@ -43,8 +43,8 @@ def ece(logp: np.ndarray, labels: np.ndarray) -> float:
 def fit_temperature(logp: np.ndarray, labels: np.ndarray, bounds: tuple[float, float] = (0.05, 20.0)) -> float:
     """Find the T within `bounds` at which softmax(log p / T) has the least log-loss (Guo et al. 2017, section 4.2).
 
-    The loss is convex in 1 / T, so that its one minimum is found. Every label counts as the others' by 1 / (n + 2), as if
-    a row more of each kind had been seen (Platt 1999, section 2.2): n rows that are all right don't make certain.
+    The loss is convex in 1 / T, so that its one minimum is found. A share of 1 / (n + 2) of each label is any class, as
+    if more rows had been seen than n (Platt 1999, section 2.2): that all of them are right does not make certain.
 
     Parameters
     ----------

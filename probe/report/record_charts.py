@@ -44,7 +44,9 @@ def _held_out_accuracy(record: Mapping[str, Any]) -> str:
     if summary.has_nested(record):
         return "accuracy in nested cross-validation"
     if any(summary.corrected_accuracy(method) is not None for method in record["methods"]):
-        return "corrected accuracy over the folds" if len(record["folds"]) > 1 else "corrected accuracy, held-out images"
+        return (
+            "corrected accuracy over the folds" if len(record["folds"]) > 1 else "corrected accuracy, held-out images"
+        )
     return "accuracy over the folds" if len(record["folds"]) > 1 else "accuracy on held-out images"
 
 

@@ -62,7 +62,7 @@ class Predictions:
     predicted : (n,) int64 array
         The most probable classes.
     probabilities : (n, classes) float32 array
-        The probability of each class, not scaled by the temperature.
+        The probability of each class, at the temperature that the folds chose.
     """
 
     ids: tuple[str, ...]

@@ -16,8 +16,8 @@ COLUMNS = (
     "features_kept", "features_total", "seconds", "flops", "bytes", "F", "lambda_ratio", "lambda", "run",
 )  # fmt: skip
 HEADER = (
-    "task", "group", "backbone", "method", "cv corrected", "cv plain", "test accuracy", "95 %", "features", "seconds", "F",
-    "λ / λ_max",
+    "task", "group", "backbone", "method", "cv corrected", "cv plain", "test accuracy", "95 %", "features", "seconds",
+    "F", "λ / λ_max",
 )  # fmt: skip
 
 

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.store.common.outputs import ANOTHER_OUTPUT, write_output
-from head2toe.store.console.text import decimal, interval, markdown_text, percent, plus_minus, readable, table, without_controls
+from head2toe.store.console.text import (
+    decimal,
+    interval,
+    markdown_text,
+    percent,
+    plus_minus,
+    readable,
+    table,
+    without_controls,
+)
 
 HEADER = (
     "method", "cv corrected", "cv plain", "test accuracy", "95 %", "log-loss", "ECE", "features", "seconds", "FLOPs",
@@ -227,7 +236,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join([f'{mark}{markdown_text(row[0])}{mark}', *map(markdown_text, row[1:])])} |"
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
-    yield "Plain cv is a little hopeful, for the folds chose the settings; corrected cv is judged on rows without a say."
+    yield "Plain cv is a little hopeful, for it chose the settings; corrected cv is on rows without a say in that."
     if has_nested(record):
         yield "Nested cv has settings chosen, features selected and heads trained without the fold that it judges."
     yield ""

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.heads.scaling import standardized_rows
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.outcome import SweepPoint
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.report import run_page
 from head2toe.probe.results import predictions, summary
 from head2toe.probe.results.result_files import write_run

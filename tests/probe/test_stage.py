@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from head2toe.extract.finetuning.trials import TRAINING_CODE
 from head2toe.probe import stage
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.choice.sweep import evaluate
 from head2toe.store.common.errors import BadRequest, Damaged, DataError
 from head2toe.store.common.fingerprint import code_fingerprint
 

@@ -1,15 +1,18 @@
-"""An average of heads is one linear model, and no better-informed than its members."""
+"""A weighted mean of heads is one linear model, and no better-informed than its members."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from head2toe.probe.heads.scaling import standardized_rows
-from head2toe.probe.choice.ensemble import Average
+from head2toe.probe.choice.ensemble import Ensemble, Member
+from head2toe.probe.choice.sweep import evaluate
+from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.heads.scaling import standardized_rows, unit_rows
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.choice.sweep import evaluate
+from head2toe.store.reading.design_matrix import ArrayDesign
 from scipy.special import log_softmax
 
 
@@ -19,40 +22,81 @@ def data(posed: Callable[[np.ndarray], ProbeData]) -> ProbeData:
     return posed(np.arange(100) * 5 // 100)
 
 
+def predicted(model: LinearModel, data: ProbeData) -> np.ndarray:
+    """Log-probabilities of the test rows by a model, from raw features of all its target sizes side by side."""
+    X = np.concatenate([data.designs[size].columns(np.arange(160)) for size in model.target_sizes])
+    raw = X[model.columns, 100:].astype(np.float64)
+    Z = ((raw - model.mean[:, None]) * model.scale[:, None]).T @ model.coef + model.intercept
+    return np.asarray(log_softmax(Z, axis=1))
+
+
 def test_the_combined_model_predicts_what_its_members_average(data: ProbeData) -> None:
     heads = [
         HeadOnColumns({}, 512, [columns] * 5, columns, standardized_rows)
         for columns in (np.arange(0, 60), np.arange(30, 150), np.arange(2, 90, 3))
     ]
-    average = Average({}, tuple((head, {"C": 10.0 ** (k + 1)}) for k, head in enumerate(heads)))
-    logp, model = average.refit(data, {})
+    weights = (0.5, 0.3, 0.2)
+    members = tuple(Member(head, {"C": 10.0 ** (k + 1)}, weights[k]) for k, head in enumerate(heads))
+    ensemble = Ensemble({}, members, {512: 160})
+    logp, model = ensemble.refit(data, {})
     assert model is not None
-    assert np.array_equal(model.columns, average.columns)
-    raw = data.designs[512].columns(model.columns)[:, 100:].astype(np.float64)
-    Z = ((raw - model.mean[:, None]) * model.scale[:, None]).T @ model.coef + model.intercept
-    np.testing.assert_allclose(log_softmax(Z, axis=1), logp, atol=2e-4)
+    assert np.array_equal(model.columns, ensemble.columns)
+    np.testing.assert_allclose(predicted(model, data), logp, atol=2e-4)
     alone = [head.refit(data, {"C": 10.0 ** (k + 1)})[0] for k, head in enumerate(heads)]
-    np.testing.assert_allclose(logp, log_softmax(sum(alone) / 3, axis=1), atol=1e-12)
+    mean = sum(weight * one for weight, one in zip(weights, alone, strict=True))
+    np.testing.assert_allclose(logp, log_softmax(mean, axis=1), atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", ["best", "simplest"])
-def test_the_winner_is_among_what_was_tried_and_its_model_is_what_was_judged(data: ProbeData, rule: str) -> None:
-    outcome = evaluate("head2toe", data, rule=rule)
-    assert any(point.settings == outcome.settings for point in outcome.sweep)
-    assert any("average_of" in point.settings for point in outcome.sweep)
-    assert outcome.fold_log_probabilities.shape == (100, 3)
-    assert outcome.test_log_probabilities.shape == (40, 3)
-    assert outcome.features_kept == sum(outcome.kept_by_layer.values())
-    best = max(point.accuracy for point in outcome.sweep)
-    chosen = next(point for point in outcome.sweep if point.settings == outcome.settings)
-    assert chosen.accuracy == best if rule == "best" else chosen.accuracy >= best - 0.2
-    y, model = data.labels, outcome.model
-    held = outcome.fold_log_probabilities.argmax(1) == y[:100]
-    assert held.mean() == pytest.approx(chosen.accuracy)
+def test_members_of_several_target_sizes_are_one_model(data: ProbeData) -> None:
+    """Columns count through the designs side by side, as a bundle of both stores has them."""
+    rng = np.random.default_rng(5)
+    finer = ArrayDesign(rng.standard_normal((140, 160)).astype(np.float32), data.designs[512].layers)
+    both = replace(data, designs={512: data.designs[512], 4096: finer})
+    columns = np.arange(10, 70)
+    members = tuple(
+        Member(HeadOnColumns({}, size, [columns] * 5, columns, standardized_rows), {"C": 1.0}, weight)
+        for size, weight in ((4096, 0.6), (512, 0.4))
+    )
+    ensemble = Ensemble({}, members, {512: 160, 4096: 160})
+    assert ensemble.target_sizes == (512, 4096)
+    assert np.array_equal(ensemble.columns, np.concatenate([columns, 160 + columns]))
+    logp, model = ensemble.refit(both, {})
     assert model is not None
-    raw = data.designs[512].columns(model.columns)[:, 100:].astype(np.float64)
-    Z = ((raw - model.mean[:, None]) * model.scale[:, None]).T @ model.coef + model.intercept
-    np.testing.assert_allclose(log_softmax(Z, axis=1), outcome.test_log_probabilities, atol=5e-4)
+    assert model.target_sizes == (512, 4096)
+    np.testing.assert_allclose(predicted(model, both), logp, atol=2e-4)
+    layers = both.layers(model.target_sizes)
+    assert layers.names == ("512/a", "512/pre_logits", "4096/a", "4096/pre_logits")
+    assert layers.counts(model.columns).tolist() == [60, 0, 60, 0]
+
+
+def test_the_default_method_averages_and_its_model_is_what_was_judged(data: ProbeData) -> None:
+    outcome = evaluate("head2toe", data)
+    assert outcome.settings == {"members": len(outcome.members)}
+    assert 2 <= len(outcome.members) <= data.members
+    assert sum(member["weight"] for member in outcome.members) == pytest.approx(1)
+    weights = [member["weight"] for member in outcome.members]
+    assert weights == sorted(weights, reverse=True)
+    assert outcome.chosen == outcome.sweep[-1]
+    assert outcome.features_kept == sum(outcome.kept_by_layer.values())
+    assert outcome.model is not None
+    np.testing.assert_allclose(predicted(outcome.model, data), outcome.test_log_probabilities, atol=5e-4)
+    settings = [point.settings for point in outcome.sweep]
+    assert {"target_size": 512, "layer": "a", "C": 1.0} in settings
+    assert any(one.get("head") == "ridge" and "lambda_ratio" in one for one in settings)
+
+
+@pytest.mark.parametrize(("members", "rule"), [(1, "best"), (20, "simplest")])
+def test_one_head_alone_can_be_asked_for(data: ProbeData, members: int, rule: str) -> None:
+    outcome = evaluate("head2toe", replace(data, members=members), rule=rule)
+    assert outcome.members == ()
+    assert outcome.settings in [point.settings for point in outcome.sweep]
+    best = max(point.accuracy for point in outcome.sweep)
+    assert outcome.chosen.accuracy == best if rule == "best" else outcome.chosen.accuracy >= best - 0.2
+    if members == 1:
+        layers = {point.settings.get("layer") for point in outcome.sweep}
+        assert layers == {None, "pre_logits"}
+    assert outcome.model is not None
+    np.testing.assert_allclose(predicted(outcome.model, data), outcome.test_log_probabilities, atol=5e-4)
 
 
 def test_every_method_has_the_same_outcome(data: ProbeData) -> None:
@@ -61,9 +105,11 @@ def test_every_method_has_the_same_outcome(data: ProbeData) -> None:
         assert outcome.fold_log_probabilities.shape == (100, 3)
         assert np.isfinite(outcome.test_log_probabilities).all()
         assert (outcome.model is None) == (method == "knn")
+        assert set(outcome.corrected) == {"accuracy", "balanced_accuracy", "log_loss", "auroc"}
+        assert outcome.members == ()
 
 
-def test_the_null_model_is_chosen_averaged_and_predicts_the_frequencies(data: ProbeData) -> None:
+def test_the_null_model_is_averaged_and_predicts_the_frequencies(data: ProbeData) -> None:
     null = next(one for one in METHODS["l21"].candidates(data) if one.settings["lambda_ratio"] == 1.0)
     logp, model = null.refit(data, {})
     frequencies = np.bincount(data.labels[:100]) / 100
@@ -73,7 +119,17 @@ def test_the_null_model_is_chosen_averaged_and_predicts_the_frequencies(data: Pr
     np.testing.assert_allclose(np.exp(log_softmax(model.intercept)), frequencies, rtol=1e-6)
     columns = np.arange(0, 60)
     head = HeadOnColumns({}, 512, [columns] * 5, columns, standardized_rows)
-    averaged, combined = Average({}, ((head, {"C": 1.0}), (null, {}))).refit(data, {})
+    members = (Member(head, {"C": 1.0}, 0.5), Member(null, {}, 0.5))
+    averaged, combined = Ensemble({}, members, {512: 160}).refit(data, {})
     assert combined is not None
     assert np.array_equal(combined.columns, columns)
     np.testing.assert_allclose(averaged, log_softmax((head.refit(data, {"C": 1.0})[0] + logp) / 2, axis=1))
+
+
+def test_a_member_on_rows_of_unit_norm_leaves_predictions_but_no_model(data: ProbeData) -> None:
+    columns = np.arange(0, 60)
+    heads = [HeadOnColumns({}, 512, [columns] * 5, columns, scaling) for scaling in (standardized_rows, unit_rows)]
+    members = tuple(Member(head, {"C": 1.0}, 0.5) for head in heads)
+    logp, model = Ensemble({}, members, {512: 160}).refit(data, {})
+    assert model is None
+    assert np.isfinite(logp).all()

@@ -1,4 +1,4 @@
-"""What the folds choose: the best merit, clearer heads among equals, and by the rule `simplest` the fewest features."""
+"""Candidates are judged on the rows that the folds hold out, alike for any number of threads, and calibrated there."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,51 +7,97 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.methods.outcome import SweepPoint
+from head2toe.probe.choice.sweep import candidates, evaluate, judge, try_all
+from head2toe.probe.heads.kinds import ExactHeads
+from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.choice.sweep import Trial, candidates, choose, judge
+from head2toe.probe.metrics import calibration, classification
+from threadpoolctl import threadpool_limits
 
 FOLDS = np.arange(100) * 5 // 100
 
 
-def trial(merit: float, features: int, *, loss: float = 1.0, error: float = 0.02) -> Trial:
-    candidate: Any = SimpleNamespace(settings={}, columns=np.arange(features))
-    return Trial(candidate, {}, SweepPoint({}, (merit,), (loss,)), np.empty(0), merit, error)
-
-
-def test_the_best_merit_wins_and_the_log_loss_settles_ties() -> None:
-    tried = [trial(0.8, 10), trial(0.9, 500, loss=0.5), trial(0.9, 500, loss=0.4), trial(0.9 + 1e-14, 500, loss=0.6)]
-    assert choose(tried, "best") is tried[2]
-
-
-def test_the_simplest_has_the_fewest_features_within_one_standard_error() -> None:
-    tried = [trial(0.9, 500), trial(0.885, 50), trial(0.889, 50), trial(0.87, 5)]
-    assert choose(tried, "simplest") is tried[2]
-    assert choose([trial(0.9, 500, error=0.0), *tried[1:]], "simplest").merit == 0.9
-
-
 def test_a_fold_is_judged_by_its_held_out_rows(posed: Callable[[np.ndarray], ProbeData]) -> None:
-    """Fold k is right in 20 - k of its 20 rows; where less is better, the sign of the merit is changed."""
+    """Fold k is right in 20 - k of its 20 rows."""
     data = posed(FOLDS)
-    predicted = data.labels[:100].copy()
+    wrong = data.labels[:100].copy()
     for fold in range(5):
-        predicted[20 * fold : 20 * fold + fold] += 1
-    logp = np.log(0.1 + 0.7 * np.eye(3)[predicted % 3])
+        wrong[20 * fold : 20 * fold + fold] += 1
+    logp = np.log(0.1 + 0.7 * np.eye(3)[wrong % 3])
     candidate: Any = SimpleNamespace(settings={"a": 1}, columns=np.arange(3))
-    by_accuracy, by_loss = (judge(candidate, {"C": 1.0}, logp, data, metric) for metric in ("accuracy", "log_loss"))
-    accuracies = [1 - fold / 20 for fold in range(5)]
-    assert by_accuracy.point.settings == {"a": 1, "C": 1.0}
-    assert by_accuracy.point.accuracies == pytest.approx(accuracies)
-    assert by_accuracy.merit == pytest.approx(np.mean(accuracies))
-    assert by_accuracy.standard_error == pytest.approx(np.std(accuracies, ddof=1) / np.sqrt(5))
-    assert by_accuracy.standard_error == pytest.approx(by_accuracy.point.standard_error)
-    assert by_loss.merit == pytest.approx(-by_loss.point.log_loss)
+    trial = judge(candidate, {"C": 1.0}, logp, data)
+    assert trial.point.settings == {"a": 1, "C": 1.0}
+    assert trial.point.accuracies == pytest.approx([1 - fold / 20 for fold in range(5)])
+    assert trial.point.log_losses == pytest.approx(
+        [-(fold * np.log(0.1 / 1.0) + (20 - fold) * np.log(0.8)) / 20 for fold in range(5)]
+    )
+
+
+@pytest.mark.parametrize("method", ["head2toe", "linear"])
+def test_the_outcome_is_the_same_for_any_number_of_threads(
+    posed: Callable[[np.ndarray], ProbeData], method: str
+) -> None:
+    outcomes = []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads, "blas"):
+            outcomes.append(evaluate(method, posed(FOLDS)))
+    for other in outcomes[1:]:
+        assert other.settings == outcomes[0].settings
+        assert other.members == outcomes[0].members
+        assert np.array_equal(other.fold_log_probabilities, outcomes[0].fold_log_probabilities)
+        assert np.array_equal(other.test_log_probabilities, outcomes[0].test_log_probabilities)
+        assert other.model is not None
+        assert np.array_equal(other.model.coef, outcomes[0].model.coef)  # type: ignore[union-attr]
+
+
+def test_rounding_moves_no_choice(posed: Callable[[np.ndarray], ProbeData], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions as another machine's arithmetic would round them lead to the same members."""
+    data = posed(FOLDS)
+    plain = evaluate("head2toe", data)
+    rng = np.random.default_rng(0)
+    exact = ExactHeads.cross_validate
+
+    def rounded(*arguments: Any) -> Any:
+        for settings, logp in exact(*arguments):
+            noise = (1 + 1e-6 * rng.standard_normal(logp.shape)).astype(logp.dtype)
+            yield settings, logp * noise
+
+    monkeypatch.setattr(ExactHeads, "cross_validate", rounded)
+    other = evaluate("head2toe", data)
+    assert [m["settings"].keys() for m in other.members] == [m["settings"].keys() for m in plain.members]
+    assert [m["weight"] for m in other.members] == pytest.approx([m["weight"] for m in plain.members], abs=1e-9)
+
+
+def test_the_model_leaves_at_the_temperature_of_the_folds(posed: Callable[[np.ndarray], ProbeData]) -> None:
+    """No other temperature makes what was predicted out of fold more probable."""
+    data = posed(FOLDS)
+    for method in ("linear", "l21", "head2toe"):
+        outcome = evaluate(method, data)
+        logp = classification.normalized(outcome.fold_log_probabilities)
+        if outcome.temperature < 19:  # not at the bound, where predictions know nothing
+            assert calibration.fit_temperature(logp, data.labels[:100]) == pytest.approx(1, abs=1e-3)
+        before = classification.normalized(logp, 1 / outcome.temperature)
+        assert classification.log_loss(logp, data.labels[:100]) <= 1e-3 + classification.log_loss(
+            before, data.labels[:100]
+        )
+
+
+def test_progress_counts_candidates(posed: Callable[[np.ndarray], ProbeData]) -> None:
+    data, told = posed(FOLDS), []
+    grid = candidates("layerwise", data)
+    try_all(grid, data, lambda done, total: told.append((done, total)))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_a_chosen_head_is_that_of_the_run_where_one_is_asked_for(posed: Callable[[np.ndarray], ProbeData]) -> None:
+    grid = candidates("head2toe", replace(posed(FOLDS), head="ridge"))
+    assert {one.kind for one in grid if isinstance(one, HeadOnColumns)} == {None}
 
 
 def test_a_further_normalisation_repeats_what_builds_on_a_selection(posed: Callable[[np.ndarray], ProbeData]) -> None:
     data = posed(FOLDS)
-    alone = candidates("head2toe", data)
-    both = candidates("head2toe", replace(data, further={"unit": data.exact}))
+    alone = candidates("head2toe", replace(data, members=1))
+    both = candidates("head2toe", replace(data, members=1, further={"unit": data.exact}))
     of_layers = [one for one in alone if "lambda_ratio" not in one.settings]
     assert len(of_layers) == 1
     assert len(both) == 2 * len(alone) - len(of_layers)

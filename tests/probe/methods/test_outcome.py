@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.choice.sweep import evaluate
 from head2toe.store.common.errors import DataError
 
 Posed = Callable[[np.ndarray], ProbeData]

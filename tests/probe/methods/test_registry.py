@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.heads.kinds import KINDS
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.choice.sweep import evaluate
 from head2toe.select.compute.arrays import numpy_arrays
 from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.store.common.errors import BadRequest

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.probe.metrics import classification
+from head2toe.probe.metrics.uncertainty import Estimate, Interval
 from head2toe.probe.results import summary
 from head2toe.probe.results.record import document
 from head2toe.probe.results.result_files import write_run
@@ -24,7 +25,9 @@ def paths(value: Any, path: str, open_ended: set[str]) -> Iterator[str]:
         yield f"{path}.*"
     elif isinstance(value, dict):
         for key, item in value.items():
-            name = "METRIC" if key in classification.METRICS and re.search(r"\.(cv|nested|test)$", path) else key
+            name = (
+                "METRIC" if key in classification.METRICS and re.search(r"\.(cv|corrected|nested|test)$", path) else key
+            )
             yield from paths(item, f"{path}.{name}" if path else name, open_ended)
     elif isinstance(value, list):
         for item in value:
@@ -44,6 +47,8 @@ def test_the_schema_is_the_documented_one(made_up: Made, tmp_path: Path) -> None
         outcomes[0],
         nested_log_probabilities=outcomes[0].fold_log_probabilities,
         nested_settings=(outcomes[0].settings,) * 5,
+        corrected={name: Estimate(0.5, Interval(0.4, 0.6)) for name in classification.METRICS},
+        members=({"settings": outcomes[0].settings, "weight": 1.0, "features": 3},),
     )
     record = write_run(tmp_path, run, [nested, *outcomes[1:]])
     produced = {re.sub(r"(interval)$", r"\1[]", path) for path in paths(record, "", open_ended)}
