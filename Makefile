@@ -9,6 +9,7 @@
 #   make torture                     kill writers of a store, and commands (KILLS=200), at random moments; nothing may be lost
 #   make check                       ruff and mypy (check-lint, check-format, check-types: one of them)
 #   make docs                        the documentation's pages, into site/
+#   make faq                         the table of bad inputs in docs/faq.md, from the rows that the tests run
 #   make clean                       remove builds, caches and results (never feature stores)
 #
 # Variables, passed on where given: TASK BACKBONE WEIGHTS TAPS INPUT_SIZE TARGET_SIZE (several in quotes) STORE OUTPUT
@@ -25,7 +26,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs bench bench-store bench-select bench-extract bench-probe bench-accuracy torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-accuracy torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -54,6 +55,9 @@ check-types: $(VENV)/dev .cache/typing/head2toe
 # The variable silences news about the tool's successor; --strict makes every warning an error.
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+faq: $(VENV)/dev
+	$(BIN)/python -m head2toe.tests.bad_inputs.page
 
 extract select probe run: $(VENV)/demo
 	$(BIN)/head2toe $@ '$(TASK)' $(OPTIONS)

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a ratio of CPU times wants one thread
 
@@ -311,20 +312,54 @@ def first_pass(way: type[Way], root: Path, layers: LayerIndex, n: int, cold: boo
     return [time.perf_counter() - start, time.process_time() - cpu]
 
 
+def repeated_gathers(way: type[Ours], root: Path, layers: LayerIndex, n: int, repeats: int) -> dict[int, float]:
+    """Cost of the second and later gathers of a process, checked over unchecked: the median of pairs, by columns."""
+    reader = way(root, layers, n)
+    checked = mapping._are_checked
+    rng, medians = np.random.default_rng(2), {}
+    for count in (10, 100, 1000):
+        columns = np.sort(rng.choice(layers.n_features, min(count, layers.n_features // 5), replace=False))
+        reader.gather(columns)  # the first gather compares them with their checksums
+        at_once = max(1, 2000 // count)  # so that a measurement takes long enough to be one
+        ratios = []
+        for pair in range(6 * repeats):
+            times = {}
+            for compared in (True, False) if pair % 2 else (False, True):
+                mapping._are_checked = checked if compared else lambda *_: True
+                start = time.process_time()
+                for _ in range(at_once):
+                    reader.gather(columns)
+                times[compared] = time.process_time() - start
+            ratios.append(times[True] / times[False])
+        mapping._are_checked = checked
+        medians[count] = float(np.median(ratios))
+    return medians
+
+
 def measure_checks(root: Path, arguments: list[str], repeats: int) -> None:
-    """Print what checking on the way costs the first pass of a process, as the ratio to the same without."""
+    """Print what checking on the way costs, as ratios to the same without: medians of pairs taken in turn."""
     columns = "".join(f"{name:>10}" for name in ("cold wall", "cold CPU", "warm wall", "warm CPU"))
     print(f"{'first pass of a process, checked / not':42}{columns}")
     for way in (Ours, OursHdf5, OursHalf):
-        best: dict[tuple[bool, bool], np.ndarray] = {}
-        for _ in range(repeats):
-            for case in ((cold, checked) for cold in (True, False) for checked in (True, False)):
-                flags = [flag for flag, on in zip(("--from-disk", "--checked"), case, strict=True) if on]
-                command = [sys.executable, __file__, *arguments, "--root", str(root), "--first", way.__name__, *flags]
-                process = subprocess.run(command, capture_output=True, text=True, check=True)
-                best[case] = np.minimum(best.get(case, np.inf), json.loads(process.stdout))
-        ratios = [*(best[True, True] / best[True, False]), *(best[False, True] / best[False, False])]
-        print(f"{way.__doc__.splitlines()[0]:42}" + "".join(f"{ratio:10.2f}" for ratio in ratios), flush=True)
+        ratios: dict[bool, list[np.ndarray]] = {True: [], False: []}
+        for pair, cold in ((pair, cold) for pair in range(repeats) for cold in ratios):
+            times = {}
+            for checked in (True, False) if pair % 2 else (False, True):
+                flags = [flag for flag, on in (("--from-disk", cold), ("--checked", checked)) if on]
+                times[checked] = np.array(in_a_process(root, arguments, "--first", way.__name__, *flags))
+            ratios[cold].append(times[True] / times[False])
+        medians = np.concatenate([np.median(of_pairs, axis=0) for of_pairs in ratios.values()])
+        print(f"{way.__doc__.splitlines()[0]:42}" + "".join(f"{ratio:10.2f}" for ratio in medians), flush=True)
+    print(f"{'later gathers of so many columns, warm CPU':42}" + "".join(f"{count:10}" for count in (10, 100, 1000)))
+    for way in (Ours, OursHdf5, OursHalf):
+        medians = in_a_process(root, arguments, "--gathers", way.__name__, "--repeats", str(repeats)).values()
+        print(f"{way.__doc__.splitlines()[0]:42}" + "".join(f"{ratio:10.3f}" for ratio in medians), flush=True)
+
+
+def in_a_process(root: Path, arguments: list[str], *more: str) -> Any:
+    """Run a part of this script in a fresh process, and return what it measured."""
+    command = [sys.executable, __file__, *arguments, "--root", str(root), *more]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def drop_cache(root: Path) -> None:
@@ -353,6 +388,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=None, help="folder to work in (default: a temporary one)")
     parser.add_argument("--cold", choices=[way.__name__ for way in WAYS], help=argparse.SUPPRESS)
     parser.add_argument("--first", choices=[way.__name__ for way in WAYS], help=argparse.SUPPRESS)
+    parser.add_argument("--gathers", choices=[way.__name__ for way in WAYS], help=argparse.SUPPRESS)
     parser.add_argument("--from-disk", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
@@ -367,6 +403,10 @@ def main() -> int:
     if options.first:
         way = next(way for way in WAYS if way.__name__ == options.first)
         print(json.dumps(first_pass(way, options.root, layers, options.rows, options.from_disk, options.checked)))
+        return 0
+    if options.gathers:
+        way = next(way for way in WAYS if way.__name__ == options.gathers)
+        print(json.dumps(repeated_gathers(way, options.root, layers, options.rows, options.repeats)))
         return 0
     arguments = ["--rows", str(options.rows), "--layers", str(options.layers), "--width", str(options.width)]
     work = Path(tempfile.mkdtemp(prefix="head2toe-bench-", dir=options.root))

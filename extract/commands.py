@@ -4,7 +4,7 @@ Torch is imported only by the command that needs it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.store.common.errors import BadRequest
@@ -13,6 +13,7 @@ from head2toe.store.console.cli import echo, json_option, show
 if TYPE_CHECKING:
     from head2toe.extract.backbone.taps import Tap
     from head2toe.extract.features.extraction import Extraction
+    from head2toe.extract.survey import Trial
 
 
 @click.command()
@@ -40,6 +41,7 @@ def tasks(as_json: bool) -> None:
 @click.option(
     "--check-all", is_flag=True, help="Which of timm's models (of a BACKBONE pattern) can't be read, and why."
 )
+@click.option("--families", is_flag=True, help="With --check-all: the smallest model of each of timm's families alone.")
 @click.option("--taps", default="h2t", show_default=True, help="h2t, blocks, all, or globs: 'blocks.*'.")
 @click.option("--input-size", type=click.IntRange(min=1), help="Pixels.  [default: the model's own]")
 @click.option(
@@ -52,6 +54,7 @@ def tasks(as_json: bool) -> None:
 def layers(
     backbone: str | None,
     check_all: bool,
+    families: bool,
     taps: str,
     input_size: int | None,
     target_sizes: tuple[int, ...],
@@ -62,8 +65,10 @@ def layers(
 
     Example: head2toe layers resnet50 --taps blocks --target-size 512
     """
+    if families and not check_all:
+        raise BadRequest("--families goes with --check-all")
     if check_all:
-        _check_all(backbone or "*", taps, as_json)
+        _check_all(backbone or "*", taps, families, as_json)
         return
     if backbone is None:
         raise BadRequest("name a backbone: head2toe layers resnet50")
@@ -93,23 +98,38 @@ def layers(
     )
 
 
-def _check_all(pattern: str, taps: str, as_json: bool) -> None:
-    """Show which of the models that match a pattern can't be read, as they are found, and how many can."""
-    from head2toe.extract.survey import names_like, survey
+def _check_all(pattern: str, taps: str, families: bool, as_json: bool) -> None:
+    """Show which of the models that match a pattern can't be read, as they are found, and how many can.
+
+    Of families the smallest model is tried, at few pixels if it takes these, and what it took is shown.
+    """
+    from head2toe.extract.survey import families_of, names_like, smallest, survey
     from head2toe.store.console.progress import progress
 
-    names, refusals = names_like(pattern), []
-    with progress("checking", unit="model") as report:
-        for number, refusal in enumerate(survey(names, taps), start=1):
-            report(number, len(names))
-            if refusal is not None:
-                refusals.append(refusal)
-                if not as_json:
-                    click.echo(f"{refusal.name}: {refusal.reason}")
+    names = names_like(pattern)
+    groups = families_of(names) if families else {name: [name] for name in names}
+    trials = {}
+    with progress("checking", unit="family" if families else "model") as report:
+        for number, (group, members) in enumerate(groups.items(), start=1):
+            (trial,) = survey([smallest(members) if families else group], taps, small_input=families)
+            trials[group] = trial
+            report(number, len(groups))
+            if as_json:
+                continue
+            if families:
+                at = f"{trial.pixels} px" if trial.pixels else trial.reason
+                echo(f"{group:28} {trial.name:36} {trial.seconds:5.1f} s  {at}")
+            elif trial.reason:
+                echo(f"{trial.name}: {trial.reason}")
+    refused = {trial.name: trial.reason for trial in trials.values() if trial.reason}
     if as_json:
-        show({"models": len(names), "refused": {refusal.name: refusal.reason for refusal in refusals}})
+        show({"models": len(groups), "refused": refused} | ({"families": _documents(trials)} if families else {}))
     else:
-        click.echo(f"{len(names) - len(refusals)} of {len(names)} models can be read")
+        echo(f"{len(groups) - len(refused)} of {len(groups)} {'families' if families else 'models'} can be read")
+
+
+def _documents(trials: "Mapping[str, Trial]") -> dict[str, dict[str, Any]]:
+    return {family: trial._asdict() for family, trial in trials.items()}
 
 
 def _echo_layers(

@@ -1,6 +1,9 @@
 """Which of timm's models can be backbones here, found by trying: every one is built with random weights and tapped."""
 
 import gc
+import re
+import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,11 +17,31 @@ LARGEST = 2 * 10**9
 """Bytes of weights beyond which a model is not tried."""
 
 
-class Refusal(NamedTuple):
-    """A model that can't be read, and why."""
+SMALL_INPUT = 64
+"""Pixels at which a model is tried first where time counts; many take any size."""
+
+_SMALL = re.compile(r"^test_|atto|femto|pico|nano|tiny|mini|_xxt|_xxs|_xs|_050|_035|_s\d?(_|$)|small|18|10t|_b0|_m0")
+
+
+class Trial(NamedTuple):
+    """What came of trying a model.
+
+    Attributes
+    ----------
+    name : str
+        The model's name in timm.
+    reason : str
+        Why it can't be read; empty for one that can.
+    pixels : int
+        The input at which it was tapped, 0 if it was not.
+    seconds : float
+        What building and tapping it took.
+    """
 
     name: str
     reason: str
+    pixels: int
+    seconds: float
 
 
 def names_like(pattern: str) -> list[str]:
@@ -35,7 +58,21 @@ def names_like(pattern: str) -> list[str]:
     return names
 
 
-def survey(names: Sequence[str], taps: str = "h2t") -> Iterator[Refusal | None]:
+def families_of(names: Sequence[str]) -> dict[str, list[str]]:
+    """Sort names of timm's models by the module that defines them, which is a family: in the order of the names."""
+    families: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        families[timm.model_entrypoint(name).__module__.rpartition(".")[2]].append(name)
+    return dict(families)
+
+
+def smallest(names: Sequence[str]) -> str:
+    """Return the model of the fewest bytes of weights, among those whose names say that they are small, if any do."""
+    candidates = list(filter(_SMALL.search, names)) or list(names)
+    return min(candidates, key=lambda name: bytes_of(name) or LARGEST)
+
+
+def survey(names: Sequence[str], taps: str = "h2t", *, small_input: bool = False) -> Iterator[Trial]:
     """Try one model after the other.
 
     Parameters
@@ -44,31 +81,38 @@ def survey(names: Sequence[str], taps: str = "h2t") -> Iterator[Refusal | None]:
         Names of timm's models.
     taps : str
         As for `discover`.
+    small_input : bool
+        Whether to try `SMALL_INPUT` pixels first, and the model's own size where it does not take these.
 
     Yields
     ------
-    Refusal or None
-        For each name, why the model can't be read; None for one that can.
+    Trial
+        What came of each.
     """
     for name in names:
-        reason = _reason(name, taps)
-        gc.collect()  # networks hold on to themselves in circles
-        yield Refusal(name, reason) if reason else None
+        start = time.perf_counter()
+        for input_size in (SMALL_INPUT, None) if small_input else (None,):
+            reason, pixels = _try(name, taps, input_size)
+            gc.collect()  # networks hold on to themselves in circles
+            if not reason:
+                break
+        yield Trial(name, reason, pixels, time.perf_counter() - start)
 
 
-def _reason(name: str, taps: str) -> str:
-    """Say why a model can't be read; empty for one that can."""
+def _try(name: str, taps: str, input_size: int | None) -> tuple[str, int]:
+    """Say why a model can't be read, nothing for one that can; and at how many pixels it was tapped."""
     size = bytes_of(name)
     if size is not None and size > LARGEST:
-        return f"its weights take {size / 1e9:.1f} GB, more than the {LARGEST / 1e9:.0f} GB that are tried"
+        return f"its weights take {size / 1e9:.1f} GB, more than the {LARGEST / 1e9:.0f} GB that are tried", 0
     try:
-        tapped = discover(load_backbone(name, weights="random", device="cpu"), taps).taps
+        backbone = load_backbone(name, weights="random", device="cpu", input_size=input_size)
+        tapped = discover(backbone, taps).taps
     except Head2ToeError as error:
-        return str(error)
+        return str(error), 0
     except Exception as error:
         text = " ".join(str(error).split())[:200]
-        return f"{type(error).__name__}: {text}"
-    return "" if tapped else "no layer of it can be tapped"
+        return f"{type(error).__name__}: {text}", 0
+    return ("", backbone.input_size) if tapped else ("no layer of it can be tapped", 0)
 
 
 def bytes_of(name: str) -> int | None:

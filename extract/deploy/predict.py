@@ -20,7 +20,7 @@ from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded, explained
 from head2toe.store.common.outputs import whole_file
 from head2toe.store.common.parquet import import_pyarrow
-from head2toe.store.console.progress import Progress
+from head2toe.store.console.progress import Counter, Progress
 from PIL import Image
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -155,7 +155,7 @@ def predict(
         raise BadRequest("batch size must be 1 or more")
     lenient = {str(i): _Lenient(image) for i, image in enumerate(images)}
     source: dict[str, Any] = lenient if on_error == "skip" else {str(i): image for i, image in enumerate(images)}
-    done = 0
+    counter = Counter(progress, len(images))
     for names, batch in batches(list(source), source, deployed.preprocessing, batch_size):
         with torch.inference_mode():
             pixels = batch.to(deployed.device, memory_format=torch.channels_last)
@@ -163,9 +163,7 @@ def predict(
         for name, probabilities in zip(names, values, strict=True):
             reason = next(iter(lenient[name].faults), "")
             yield Prediction(images[int(name)], None if reason else probabilities, reason)
-        done += len(names)
-        if progress:
-            progress(done, len(images))
+        counter.add(len(names))
 
 
 def row_of(prediction: Prediction, classes: Sequence[str], *, top_k: int = 1, probabilities: bool = False) -> Row:

@@ -11,7 +11,7 @@ from head2toe.extract.images.batches import batches
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.files import explained, preallocate
-from head2toe.store.console.progress import Progress
+from head2toe.store.console.progress import Counter, Progress
 
 IN_MEMORY = 1 << 30
 """The number of bytes from which images are kept in a file, which the system may drop from memory and read again."""
@@ -55,12 +55,10 @@ def decoded(
         small = math.prod(shape) < in_memory
         pixels = np.empty(shape, np.uint8) if small else _mapped(Path(folder) / "pixels", shape)
         names = [str(row) for row in range(len(images))]
-        done = 0
+        counter = Counter(progress, len(images))
         for rows, batch in batches(names, dict(zip(names, images, strict=True)), preprocessing, 32):
-            pixels[done : done + len(rows)] = batch.numpy()
-            done += len(rows)
-            if progress:
-                progress(done, len(images))
+            pixels[int(rows[0]) : int(rows[-1]) + 1] = batch.numpy()
+            counter.add(len(rows))
         yield pixels
 
 

@@ -82,10 +82,14 @@ _CONVERT = "convert it where it was made, with torch.save(model.state_dict(), 'w
 def _reason(path: Path, error: BaseException) -> str:
     """Say in one line why a file can't be read, and how to convert one that holds objects of a program's own."""
     text = str(error)
+    if path.is_file() and path.stat().st_size == 0:
+        return "the file is empty"
     if "TorchScript" in text:
         return f"it is a TorchScript archive: {_CONVERT}"
     if isinstance(error, pickle.UnpicklingError) and (names := _refused(path, text)):
         return f"it holds objects that only running code could make ({', '.join(names)}): {_CONVERT}"
+    if isinstance(error, EOFError | pickle.UnpicklingError) or "PytorchStreamReader" in text:
+        return "no file of torch.save, or one that was cut short or damaged: fetch it again"
     return text.strip().partition("\n")[0] or type(error).__name__
 
 

@@ -37,6 +37,7 @@ _REMEDIES = {
     errno.EPERM: "operation not permitted: {another}",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
     errno.ENOENT: "no such file or folder",
+    errno.EEXIST: "a file of this name is there already: {another}",
     errno.EIO: "the disk failed to read or write: check the disk, or {another}",
 }
 _NO_INODES = "no inodes left on its disk (space there is, but no more files can be made): remove some, or {another}"

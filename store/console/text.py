@@ -13,6 +13,7 @@ _TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # its 
 _MARKUP = "\\`*_[|~"
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}
 _MOST_YAML = 100_000  # characters: what people write here is a few lines
+_DEEPEST_YAML = 50  # levels
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -113,9 +114,21 @@ def parse_yaml(text: str, what: str) -> Any:
 
     if len(text) > _MOST_YAML:
         raise DataError(f"can't read {what}: {len(text):,} characters, {_MOST_YAML:,} are the most")
+    opens = (
+        yaml.BlockMappingStartToken,
+        yaml.BlockSequenceStartToken,
+        yaml.FlowMappingStartToken,
+        yaml.FlowSequenceStartToken,
+    )
+    closes = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            raise DataError(f"can't read {what}: aliases (*name) are not read here")
+        depth = 0
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise DataError(f"can't read {what}: aliases (*name) are not read here")
+            depth += isinstance(token, opens) - isinstance(token, closes)
+            if depth > _DEEPEST_YAML:  # the scanner's time grows with the square of the depth
+                raise DataError(f"can't read {what}: it is nested too deeply")
         return yaml.safe_load(text)
     except RecursionError as error:
         raise DataError(f"can't read {what}: it is nested too deeply") from error

@@ -166,6 +166,8 @@ class Spec:
         content = read_spec_json(path)
         file = images_file(path)
         raw = read_regular(file, remedy=remedy(file, repairable=False), another=ANOTHER_ROOT)
+        if google_crc32c.value(raw) != content.get("images_crc32c"):
+            raise damaged(file, "it isn't what was written", repairable=False)
         try:
             spec = cls(
                 key=content["key"],
@@ -179,8 +181,8 @@ class Spec:
             spec._check()
         except (KeyError, TypeError, ValueError, BadRequest) as error:
             raise damaged(spec_file(path), f"bad or missing field {error}", repairable=False) from error
-        if google_crc32c.value(raw) != content.get("images_crc32c") or len(spec.images) != content.get("rows"):
-            raise damaged(file, "it isn't what was written", repairable=False)
+        if len(spec.images) != content.get("rows"):
+            raise damaged(file, f"{len(spec.images)} images, of {content.get('rows')}", repairable=False)
         if store_key(spec.identity, spec.images) != spec.key:
             raise damaged(spec_file(path), "its content doesn't have the key it claims", repairable=False)
         return spec

@@ -96,7 +96,7 @@ class StoredFeatures(Protocol):
     def rows_of(self, images: Sequence[str]) -> np.ndarray:
         """Find the row number of each image, int64; raises `DataError` naming one that isn't there."""
 
-    def block(self, layer: int, block: int, *, sparse: bool = False) -> np.ndarray:
+    def block(self, layer: int, block: int) -> np.ndarray:
         """Map a layer's row block as it lies on disk: (width, R), read-only."""
 
     def check(self, layer: int, block: int) -> None:
@@ -105,8 +105,8 @@ class StoredFeatures(Protocol):
     def running_checksum(self, layer: int, block: int) -> "RunningChecksum | None":
         """Begin to check a layer's row block that is about to be read in order; None if there is nothing to do."""
 
-    def check_features(self, layer: int, block: int, features: np.ndarray, values: np.ndarray) -> None:
-        """Compare some features of a layer's row block, once in this process; raises `StoreError` if they differ."""
+    def features(self, layer: int, block: int, features: "slice | np.ndarray") -> np.ndarray:
+        """Read some features of a layer's row block, (k, R), each compared with its checksum once in this process."""
 
     def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
         """Have features [start, stop) of a layer's row block fetched in the background."""

@@ -267,12 +267,11 @@ def _gather(part: _Part, layer: int, features: np.ndarray, out: np.ndarray) -> N
     """Copy some features of a layer, of all rows, into `out`."""
     wanted = as_slice(features)
     dense = len(features) >= _DENSE * part.store.layers.widths[layer]
-    sparse = not dense and not isinstance(wanted, slice)
     for segment in part.row_map.segments:
         if dense:
             part.store.check(layer, segment.block)
-        block = part.store.block(layer, segment.block, sparse=sparse)
-        values = block[wanted] if isinstance(wanted, slice) else block.take(wanted, axis=0)
-        if not dense:
-            part.store.check_features(layer, segment.block, features, values)
+            block = part.store.block(layer, segment.block)
+            values = block[wanted] if isinstance(wanted, slice) else block.take(wanted, axis=0)
+        else:
+            values = part.store.features(layer, segment.block, wanted)
         _assign(out, segment, _rows(values, segment))

@@ -201,15 +201,13 @@ class FeatureStore:
         """Tell whether all these images have a row."""
         return self.row_by_image.keys() >= set(images)
 
-    def block(self, layer: int, block: int, *, sparse: bool = False) -> np.ndarray:
+    def block(self, layer: int, block: int) -> np.ndarray:
         """Map a layer's row block as it lies on disk; rows beyond the store's last one are padding.
 
         Parameters
         ----------
         layer, block : int
             The numbers of the layer and of the row block.
-        sparse : bool
-            Whether little of it will be read; see `mapping.mapped`.
 
         Returns
         -------
@@ -224,7 +222,7 @@ class FeatureStore:
         place = self.commits[block].places[layer]
         shape = (self.layers.widths[layer], self.spec.rows_per_block)
         nbytes = self._records[block][place.file].nbytes
-        return mapping.view(self.path / place.file, nbytes, place.offset, shape, place.dtype, sparse=sparse)
+        return mapping.view(self.path / place.file, nbytes, place.offset, shape, place.dtype)
 
     def check(self, layer: int, block: int) -> None:
         """Compare the whole file that a layer's row block lies in with its checksum, once in this process.
@@ -249,36 +247,39 @@ class FeatureStore:
             return None
         return mapping.running(self.path / record.path, record.nbytes, record.crc32c, block)
 
-    def check_features(self, layer: int, block: int, features: np.ndarray, values: np.ndarray) -> None:
-        """Compare features of a layer's row block with their checksums, each once in this process.
+    def features(self, layer: int, block: int, features: "slice | np.ndarray") -> np.ndarray:
+        """Read some features of a layer's row block, and compare each with its checksum, once in this process.
 
         Parameters
         ----------
         layer, block : int
             The numbers of the layer and of the row block.
-        features : (k,) int64 array
+        features : slice or (k,) int64 array
             Which of the layer's features.
-        values : (k, R) array
-            Their values as they lie on disk.
+
+        Returns
+        -------
+        (k, R) array
+            Their values in the dtype stored; of a slice, a view.
 
         Raises
         ------
         StoreError
-            One isn't what was written. A store that was written before features had checksums isn't checked.
+            The file is missing or not of its size, or a feature isn't what was written. A store that was written before
+            features had checksums isn't checked.
         """
-        sums = self._records[block].get(sums_name(block))
-        if sums is None:
-            return
-        place, start = self.commits[block].places[layer], int(self.layers.offsets[layer])
-        if mapping.are_checked(self.path / place.file, place.offset, features):
-            return
+        place, records = self.commits[block].places[layer], self._records[block]
+        shape = (self.layers.widths[layer], self.spec.rows_per_block)
+        file = self.path / place.file
+        values, unchecked = mapping.gather(file, records[place.file].nbytes, place.offset, shape, place.dtype, features)
+        if unchecked is None or (sums := records.get(sums_name(block))) is None:
+            return values
         mapping.check(self.path / sums.path, sums.crc32c, block)
-        shape = (1, self.layers.n_features)
-        expected = mapping.view(self.path / sums.path, sums.nbytes, 0, shape, "uint32")[0]
-        width = self.layers.widths[layer]
+        every = mapping.view(self.path / sums.path, sums.nbytes, 0, (1, self.layers.n_features), "uint32")[0]
         mapping.check_pieces(
-            self.path / place.file, place.offset, features, values, expected[start : start + width], block
+            unchecked, place.offset, features, values, every[slice(*self.layers.offsets[layer : layer + 2])], block
         )
+        return values
 
     def read_ahead(self, layer: int, block: int, start: int, stop: int) -> None:
         """Have the kernel fetch features [start, stop) of a layer's row block in the background."""

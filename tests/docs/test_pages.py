@@ -33,7 +33,7 @@ def check(words: list[str]) -> None:
     for word in words:
         if word in (">", "|"):
             break
-        if word.startswith("-") and word != "-":
+        if re.match("-.*[a-z]", word):  # neither stdin nor a number below zero
             assert word.partition("=")[0] in known, f"no option {word!r} of {command.name}"
 
 

@@ -104,6 +104,18 @@ def test_a_feature_is_checked_once(toy: SimpleNamespace, monkeypatch: pytest.Mon
     again.columns([8])
 
 
+def test_what_was_checked_of_a_file_that_has_changed_is_checked_again(toy: SimpleNamespace) -> None:
+    """A feature that was good, in a file that was written over in its place: contiguous ones and scattered ones."""
+    store = toy.write(10)
+    for columns in ([7, 8], [7, 9]):
+        store.columns(columns)
+    file = rot(store, 1, 1, at=0)  # feature 0 of the layer, column 7 of the store
+    for columns in ([7, 8], [7, 9]):
+        with pytest.raises(Damaged, match="row block 1, feature 0") as error:
+            store.columns(columns)
+        assert error.value.file == file
+
+
 def test_damaged_checksums_are_damage(toy: SimpleNamespace) -> None:
     store = toy.write(10)
     path = store.path

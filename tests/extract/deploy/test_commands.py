@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from click.testing import Result
 from head2toe.extract.deploy.bundle import Bundle
-from head2toe.extract.deploy.predict import find_images
 from head2toe.extract.features.extraction import Extraction
 from head2toe.pipeline import extract
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.store.common.errors import BadRequest
 from PIL import Image
 
 HeadOn = Callable[..., tuple[LinearModel, np.ndarray]]
@@ -95,15 +93,6 @@ def test_a_run_s_model_predicts_what_the_run_reports(image_folder: Path, flags: 
     right = [Path(row["path"]).parent.name == row["prediction"] for row in rows]
     (method,) = json.loads(ran.stdout)["methods"]
     assert np.mean(right) == pytest.approx(method["test"]["accuracy"]["value"])
-
-
-def test_bad_requests_get_one_line(tmp_path: Path, call: Call) -> None:
-    for args in (["predict", "nowhere", "x.png"], ["info", str(tmp_path)], ["export", "nowhere", "-o", "x"]):
-        result = call(*args)
-        assert result.exit_code == 2
-        assert "no model in" in result.stderr
-    with pytest.raises(BadRequest, match="no image"):
-        find_images(["no/such/*.png"])
 
 
 def test_photos_are_read_alike_where_they_are_extracted_and_where_they_are_predicted(

@@ -1,6 +1,7 @@
 """An exported file computes what the network computes, or is not kept."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 from head2toe.extract.deploy import deployed
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.deploy.export import TOLERANCE, difference, export
@@ -63,3 +65,20 @@ def test_exports_agree(
     assert network.cut, "the network itself stays cut"
     # The check can fail: against another head it does.
     assert difference(network, lambda images: np.full((len(images), 3), 1 / 3)) > TOLERANCE
+
+
+def test_a_disk_that_fills_up_while_torch_writes_is_one_line(
+    image_folder: Path, flags: list[str], tmp_path: Path, call: Callable[..., Result]
+) -> None:
+    """Torch's own writer aborts the process. Here a limit on the size of files stands for the disk's end."""
+    assert call("run", str(image_folder), *flags, "--methods", "linear", "--save-model", "m").exit_code == 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    try:
+        stopped = call("export", "m", "--format", "torch", "-o", "out/x.pt2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (stopped.exit_code, stopped.stdout) == (1, "")
+    (line,) = stopped.stderr.splitlines()
+    assert line.startswith("Error: out/x.pt2: the file would be larger than allowed here")
+    assert not list((tmp_path / "out").iterdir())
