@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.cost import forward_flops
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap, discover
+from head2toe.extract.backbone.windows import Tokens, height_matters
 from head2toe.extract.features import loop
 from head2toe.extract.features.extraction import Extraction
 from head2toe.extract.features.notes import (
@@ -96,7 +96,7 @@ def store_identity(
     backbone: Backbone, taps: Sequence[Tap], target_size: int, tokens: Tokens, dtype: str, *, amp: bool = False
 ) -> dict[str, Any]:
     """Return everything but the images that determines the numbers in a store: what its key is made of."""
-    return {
+    identity = {
         "backbone": {"architecture": backbone.architecture, "weights_sha256": backbone.weights_sha256},
         "preprocessing": backbone.preprocessing.describe(),
         "taps": [tap.name for tap in taps],
@@ -105,6 +105,10 @@ def store_identity(
         "precision": f"amp, {backbone.device.type}" if amp else "float32",
         "dtype": dtype,
     }
+    # Only where it makes a difference, so that all other stores of before are found.
+    if any(height_matters(tap.shape, target_size, tap.layout) for tap in taps):
+        identity["map_windows"] = "of the height"
+    return identity
 
 
 def _without_unreadable(task: Task, options: ExtractOptions) -> tuple[Task, tuple[str, ...]]:

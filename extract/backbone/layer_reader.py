@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from head2toe.extract.backbone.hooks import Point, first_tensor, hooked
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import Tokens
 from head2toe.store.common.errors import DataError
 from torch import nn
 

@@ -3,14 +3,9 @@
 Source: google-research/head2toe, models/finetune.py, `flatten_and_concat`; Evci et al. 2022, section 3.
 """
 
-import math
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
-
-Layout = Literal["NCHW", "NHWC", "NLC", "NC"]
-Tokens = Literal["paper", "cls", "cls+paper", "mean", "cls+mean"]
+from head2toe.extract.backbone.windows import Layout, Tokens, map_window, sequence_window
 
 
 def pool(
@@ -18,9 +13,9 @@ def pool(
 ) -> torch.Tensor:
     """Pool each example's activation to one vector of about `target_size` entries.
 
-    Maps (`NCHW`, `NHWC`) are averaged over square windows that do not overlap; what does not fill a window at the
-    right and bottom edge is dropped; the result is flattened in (height, width, channel) order. Vectors (`NC`) pass
-    unchanged. Sequences (`NLC`) are averaged over windows of tokens, as `tokens` says.
+    Maps (`NCHW`, `NHWC`) are averaged over square windows that do not overlap, whose side the height gives; what does
+    not fill a window at the right and bottom edge is dropped; the result is flattened in (height, width, channel)
+    order. Vectors (`NC`) pass unchanged. Sequences (`NLC`) are averaged over windows of tokens, as `tokens` says.
 
     Parameters
     ----------
@@ -59,23 +54,6 @@ def pool_view(
     return _pool_tokens(x, target_size, tokens, prefix) if layout == "NLC" else x
 
 
-def map_window(channels: int, width: int, target_size: int) -> int:
-    """Return the side of the square window for a map, 0 for the global mean.
-
-    It is also 0 where more cells are wished for than the map is wide: the original falls back to the mean there.
-    """
-    if channels >= target_size:
-        return 0
-    return width // int(math.sqrt(target_size // channels))
-
-
-def sequence_window(channels: int, length: int, target_size: int) -> int:
-    """Return the number of tokens in a window, 0 for the mean over all of them."""
-    if channels >= target_size:
-        return 0
-    return int(length / (target_size / channels))
-
-
 def pooled_width(
     shape: tuple[int, ...], target_size: int, layout: Layout, tokens: Tokens = "paper", prefix: int = 1
 ) -> int:
@@ -86,12 +64,12 @@ def pooled_width(
 
 def _pool_map(x: torch.Tensor, target_size: int) -> torch.Tensor:
     _, channels, height, width = x.shape
-    window = map_window(channels, width, target_size)
+    window = map_window(channels, height, target_size)
     if window == 0:
         return x.mean((2, 3))
     if window > 1:
-        # The window's side comes from the width alone; on a flat map it must not outgrow the height.
-        x = F.avg_pool2d(x, (min(window, height), window))
+        # The window's side comes from the height alone; on a narrow map it must not outgrow the width.
+        x = F.avg_pool2d(x, (window, min(window, width)))
     return x.permute(0, 2, 3, 1).flatten(1)
 
 

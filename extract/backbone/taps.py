@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from head2toe.extract.backbone.backbone import Backbone
 from head2toe.extract.backbone.hooks import Point, first_tensor, hooked
-from head2toe.extract.backbone.pooling import Layout, Tokens, pool, pool_view, pooled_width
+from head2toe.extract.backbone.pooling import pool, pool_view, pooled_width
 from head2toe.extract.backbone.roles import candidates, classifier_path
+from head2toe.extract.backbone.windows import Layout, Tokens
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LAST_LAYER
 from torch import nn

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+from head2toe.extract.backbone.windows import height_matters
 from head2toe.extract.deploy.bundle_document import fault_of_document
 from head2toe.extract.deploy.model_card import model_card
 from head2toe.store.common.errors import BadRequest, DataError
@@ -24,7 +25,8 @@ from head2toe.store.common.fingerprint import canonical
 from head2toe.store.common.outputs import holds_only, whole_folder
 
 FORMAT_NAME = "head2toe model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest version; a model that version 1 can tell is written as such, for readers of before."""
 MODEL, HEAD, CARD = "model.json", "head.safetensors", "README.md"
 ARRAYS = {"columns": "int32", "mean": "float32", "scale": "float32", "coef": "float32", "intercept": "float32"}
 ANOTHER_FOLDER = "choose another folder"
@@ -57,6 +59,11 @@ class KeptLayer:
     width: int
     dtype: str
     kept: int
+
+    @property
+    def needs_height(self) -> bool:
+        """Whether its maps are not square, so that it matters that the height gives the windows."""
+        return height_matters(self.tap["shape"], self.target_size, self.tap["layout"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +134,12 @@ class Bundle:
         return {name: np.ascontiguousarray(getattr(self, name), dtype) for name, dtype in ARRAYS.items()}
 
     @property
+    def format_version(self) -> int:
+        """The first version of the format that can tell this model."""
+        # In version 1 the windows of maps came from the width.
+        return 2 if any(layer.needs_height for layer in self.layers) else 1
+
+    @property
     def features_by_layer(self) -> list[np.ndarray]:
         """The kept positions of every layer, in the order of `layers`."""
         if not self.layers:
@@ -182,19 +195,24 @@ class Bundle:
         document = read_json(folder / MODEL, remedy=_REMEDY)
         if document.get("format_name") != FORMAT_NAME:
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} (format_name {document.get('format_name')!r})")
-        if (written := document.get("format_version")) != FORMAT_VERSION:
+        if (written := document.get("format_version")) not in range(1, FORMAT_VERSION + 1):
             raise DataError(f"{folder / MODEL}: version {written}, this is version {FORMAT_VERSION}: upgrade head2toe")
         if document != _sealed({name: value for name, value in document.items() if name != "sha256"}):
             raise DataError(f"{folder / MODEL}: damaged (not what was written): {_REMEDY}")
         if fault := fault_of_document(document):
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {_REMEDY}")
-        return cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
+        bundle = cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
+        if written < bundle.format_version:
+            raise DataError(
+                f"{folder / MODEL}: maps that are not square were pooled in another way then: train the model again"
+            )
+        return bundle
 
     def _document(self) -> dict[str, Any]:
         """Return the content of `model.json`, but for its hashes."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ARRAYS}
         layers = [asdict(layer) for layer in self.layers]
-        return {"format_name": FORMAT_NAME, "format_version": FORMAT_VERSION, **plain, "layers": layers}
+        return {"format_name": FORMAT_NAME, "format_version": self.format_version, **plain, "layers": layers}
 
     @classmethod
     def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":

@@ -120,9 +120,19 @@ _TAP = {
     "layout": _one_of("NCHW", "NHWC", "NLC", "NC"),
     "prefix": _integer(0),
 }
+_AXES = {"NCHW": 3, "NHWC": 3, "NLC": 2, "NC": 1}
+
+
+def _tap(value: Any) -> str:
+    if fault := _only(_record(**_TAP), *_TAP)(value):
+        return fault
+    axes, layout = len(value["shape"]), value["layout"]
+    return "" if axes == _AXES[layout] else f"shape should have {_AXES[layout]} axes for {layout}, not {axes}"
+
+
 _LAYER = {
     "name": _TEXT,
-    "tap": _only(_record(**_TAP), *_TAP),
+    "tap": _tap,
     "target_size": _integer(1),
     "width": _integer(1),
     "dtype": _one_of("float16", "float32"),

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone, load_backbone
 from head2toe.extract.backbone.layer_reader import Layer, LayerReader
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import Tokens
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.store.common.errors import BadRequest, DataError

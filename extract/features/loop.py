@@ -5,8 +5,8 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from head2toe.extract.backbone.backbone import Backbone
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import Tokens
 from head2toe.extract.features.reader import FeatureReader, Features
 from head2toe.extract.images.batches import batches
 from head2toe.extract.images.sources import ImageSource

@@ -7,8 +7,8 @@ import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
 from head2toe.extract.backbone.compiled import Graph
 from head2toe.extract.backbone.layer_reader import Layer, LayerReader
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import Tokens
 from head2toe.store.format.layer_index import LayerIndex
 
 Features = dict[str, np.ndarray]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ WRONG = {
     "layers.0.tap": [None, {"module": "x"}],
     "layers.0.tap.side": ["middle", 0],
     "layers.0.tap.call": [-1, "0"],
-    "layers.0.tap.shape": [[], [8, 0], ["8"], 8],
+    "layers.0.tap.shape": [[], [8, 0], ["8"], 8, [8], [8, 4]],
     "layers.0.tap.layout": ["HWC"],
     "layers.0.tap.more": [1],
     "layers.0.target_size": [0, 2**40, "8"],
@@ -113,6 +114,20 @@ def test_a_field_that_is_missing_is_named(name: str, tmp_path: Path) -> None:
     bundle().save(tmp_path)
     forge(tmp_path, lambda document: document.pop(name))
     with pytest.raises(DataError, match=rf"{name} is missing"):
+        Bundle.load(tmp_path)
+
+
+def test_maps_that_are_not_square_need_the_second_version(tmp_path: Path) -> None:
+    """In the first the width gave the windows: a model of then would read other numbers now."""
+    square = bundle()
+    assert square.format_version == 1
+    tap = square.layers[0].tap | {"shape": [4, 7, 9]}
+    oblong = replace(square, layers=(replace(square.layers[0], tap=tap, target_size=16, width=24),))
+    oblong.save(tmp_path)
+    assert json.loads((tmp_path / MODEL).read_text(encoding="utf-8"))["format_version"] == 2
+    assert Bundle.load(tmp_path).layers == oblong.layers
+    forge(tmp_path, setting("format_version", 1))
+    with pytest.raises(DataError, match="maps that are not square were pooled in another way then: train the model ag"):
         Bundle.load(tmp_path)
 
 
