@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
-from head2toe.extract.backbone.windows import height_matters
+from head2toe.extract.backbone.windows import MEAN, Statistics, column_blocks, height_matters
 from head2toe.extract.deploy.bundle_document import fault_of_document
 from head2toe.extract.deploy.model_card import model_card
 from head2toe.store.common.errors import BadRequest, DataError
@@ -80,6 +80,8 @@ class Bundle:
         The fields of `head2toe.extract.images.preprocess.Preprocessing`.
     tokens, precision : str
         What was kept of sequences; "float32", or "amp, <device type>".
+    pool : tuple of str
+        What was kept of every window: several of "mean", "std" and "max".
     classes : tuple of str
         The classes' names in label order.
     layers : tuple of KeptLayer
@@ -119,6 +121,7 @@ class Bundle:
     coef: np.ndarray
     intercept: np.ndarray
     method: str
+    pool: Statistics = MEAN
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -136,8 +139,8 @@ class Bundle:
     @property
     def format_version(self) -> int:
         """The first version of the format that can tell this model."""
-        # In version 1 the windows of maps came from the width.
-        return 2 if any(layer.needs_height for layer in self.layers) else 1
+        # Version 1 knows the mean alone, and has windows of maps from the width.
+        return 2 if self.pool != MEAN or any(layer.needs_height for layer in self.layers) else 1
 
     @property
     def features_by_layer(self) -> list[np.ndarray]:
@@ -145,6 +148,20 @@ class Bundle:
         if not self.layers:
             return []
         return np.split(self.columns, np.cumsum([layer.kept for layer in self.layers])[:-1])
+
+    @property
+    def kept_by_statistic(self) -> list[dict[str, int]]:
+        """How many kept features of every layer are which statistic, or "value" of what has no window."""
+        counts: list[dict[str, int]] = []
+        for layer, columns in zip(self.layers, self.features_by_layer, strict=True):
+            tap: Any = layer.tap
+            shape, prefix = tap["shape"], tap["prefix"]
+            tokens: Any = self.tokens
+            blocks = column_blocks(shape, layer.target_size, tap["layout"], tokens, prefix, self.pool)
+            bounds = np.cumsum([width for _, width in blocks])
+            owners = np.bincount(np.searchsorted(bounds, columns, side="right"), minlength=len(blocks))
+            counts.append({name: n for (name, _), n in zip(blocks, owners.tolist(), strict=True) if n})
+        return counts
 
     def save(self, folder: Path, *, another: str = ANOTHER_FOLDER) -> Path:
         """Write the folder as a whole: it is the earlier model or this one, whenever the process is killed.
@@ -202,7 +219,7 @@ class Bundle:
         if fault := fault_of_document(document):
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {_REMEDY}")
         bundle = cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
-        if written < bundle.format_version:
+        if written == 1 and bundle.format_version > 1:
             raise DataError(
                 f"{folder / MODEL}: maps that are not square were pooled in another way then: train the model again"
             )
@@ -211,13 +228,17 @@ class Bundle:
     def _document(self) -> dict[str, Any]:
         """Return the content of `model.json`, but for its hashes."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ARRAYS}
+        if self.pool == MEAN:
+            del plain["pool"]  # version 1 has no such field
         layers = [asdict(layer) for layer in self.layers]
         return {"format_name": FORMAT_NAME, "format_version": self.format_version, **plain, "layers": layers}
 
     @classmethod
     def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":
         """Return the bundle of which `model.json` holds the document, and `head.safetensors` the arrays."""
+        document = {"pool": MEAN, **document}
         values: dict[str, Any] = {name: document[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
+        values["pool"] = tuple(document["pool"])
         values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
         values["classes"] = tuple(document["classes"])
         return cls(**values, **arrays)  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ class Deployed(nn.Module):
         self._rounded = [layer.dtype == "float16" for layer in bundle.layers]
         layers = [Layer(tap_of(layer.name, layer.tap), layer.target_size) for layer in bundle.layers]
         tokens: Tokens = bundle.tokens  # type: ignore[assignment]
-        self._reader = LayerReader(self.network, layers, tokens, keep=self._kept)
+        self._reader = LayerReader(self.network, layers, tokens, bundle.pool, keep=self._kept)
         _require_modules(self.network, (module for _, module in self._reader.points), bundle.backbone["name"])
         for number, columns in enumerate(bundle.features_by_layer):
             self.register_buffer(f"columns_{number}", torch.from_numpy(columns.astype("int64")))
