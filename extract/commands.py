@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from head2toe.extract.options import POOL, ExtractOptions
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.console.cli import echo, json_option, show
+from head2toe.store.console.cli import echo, json_option, listed_names, show
 
 if TYPE_CHECKING:
     from head2toe.extract.backbone.taps import Tap
@@ -48,6 +49,13 @@ def tasks(as_json: bool) -> None:
     "--target-size", "target_sizes", type=click.IntRange(min=1), multiple=True, default=(512,), show_default=True
 )
 @click.option(
+    "--pool",
+    default="mean",
+    show_default=True,
+    callback=listed_names(POOL),
+    help="What is kept of every pooling window: mean, or several of mean,std,max.",
+)
+@click.option(
     "--images", type=click.IntRange(min=1), default=1000, show_default=True, help="Count the bytes for this many."
 )
 @json_option
@@ -58,6 +66,7 @@ def layers(
     taps: str,
     input_size: int | None,
     target_sizes: tuple[int, ...],
+    pool: tuple[str, ...],
     images: int,
     as_json: bool,
 ) -> None:
@@ -75,10 +84,13 @@ def layers(
     from head2toe.extract.backbone.backbone import load_backbone
     from head2toe.extract.backbone.taps import discover
 
+    statistics: Any = ExtractOptions(pool=pool).pool
     # Shapes do not depend on the weights, so none are fetched.
     network = load_backbone(backbone, weights="random", input_size=input_size, device="cpu")
     discovery = discover(network, taps)
-    taps_and_widths = [(tap, {size: tap.width(size) for size in target_sizes}) for tap in discovery.taps]
+    taps_and_widths = [
+        (tap, {size: tap.width(size, statistics=statistics) for size in target_sizes}) for tap in discovery.taps
+    ]
     total = {size: sum(widths[size] for _, widths in taps_and_widths) for size in target_sizes}
     if not as_json:
         _echo_layers(taps_and_widths, total, images, discovery.untapped)
@@ -87,6 +99,7 @@ def layers(
         {
             "backbone": backbone,
             "input_size": network.input_size,
+            "pool": list(statistics),
             "layers": [
                 {"name": tap.name, "shape": tap.shape, "layout": tap.layout, "features": widths}
                 for tap, widths in taps_and_widths

@@ -16,6 +16,9 @@ MAX_PIXELS = 200_000_000
 """The most pixels that an image may have unless more are asked for: what phones take, and no decompression bomb."""
 
 
+POOL = ("mean", "std", "max")
+"""The statistics that can be kept of every window that activations are pooled over."""
+
 FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
 """The ways to make folds that have a name; a number from 2 on is one, too."""
 
@@ -50,6 +53,9 @@ class ExtractOptions(Settings):
         centre crop included), `h2t` (the paper's), `imagenet` or `raw`.
     tokens : str
         What is kept of a sequence of tokens: `paper`, `cls`, `cls+paper`, `mean` or `cls+mean`.
+    pool : tuple of str
+        What is kept of every window that activations are pooled over: `mean` (the paper's), or several of `mean`,
+        `std` and `max`, side by side in that order; part of a store's key. A text with commas is taken, too.
     include_input : bool
         Whether the image itself is a layer, too.
     amp : bool
@@ -114,6 +120,12 @@ class ExtractOptions(Settings):
         "What is kept of a transformer's tokens.",
         choices=("paper", "cls", "cls+paper", "mean", "cls+mean"),
     )
+    pool: tuple[str, ...] = setting(
+        ("mean",),
+        "What is kept of every pooling window: mean, or several of mean,std,max.",
+        choices=POOL,
+        listed=True,
+    )
     include_input: bool = setting(False, "The image itself is a layer, too.")
     amp: bool = setting(False, "Half precision in the backbone (autocast).")
     compile: bool = setting(False, "Compile the backbone with torch.compile: takes minutes, for long runs.")
@@ -148,7 +160,13 @@ class ExtractOptions(Settings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folds", str(self.folds))
+        pool = self.pool.split(",") if isinstance(self.pool, str) else self.pool
+        object.__setattr__(self, "pool", tuple(part.strip() for part in pool))
         super().__post_init__()
+        if not self.pool:
+            raise BadRequest(f"pool names one statistic or more: {', '.join(POOL)}")
+        # In one order, so that the same statistics are the same stores, however they were asked for.
+        object.__setattr__(self, "pool", tuple(statistic for statistic in POOL if statistic in self.pool))
         weights = _each(self.weights)
         # One is one, however it was given: what is recorded of a run does not depend on that.
         object.__setattr__(self, "weights", weights[0] if len(weights) == 1 else weights or None)

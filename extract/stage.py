@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.cost import forward_flops
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap, discover
+from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens, height_matters
 from head2toe.extract.features import loop
 from head2toe.extract.features.extraction import Extraction
 from head2toe.extract.features.notes import (
@@ -93,10 +93,17 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
 
 
 def store_identity(
-    backbone: Backbone, taps: Sequence[Tap], target_size: int, tokens: Tokens, dtype: str, *, amp: bool = False
+    backbone: Backbone,
+    taps: Sequence[Tap],
+    target_size: int,
+    tokens: Tokens,
+    dtype: str,
+    *,
+    statistics: Statistics = MEAN,
+    amp: bool = False,
 ) -> dict[str, Any]:
     """Return everything but the images that determines the numbers in a store: what its key is made of."""
-    return {
+    identity = {
         "backbone": {"architecture": backbone.architecture, "weights_sha256": backbone.weights_sha256},
         "preprocessing": backbone.preprocessing.describe(),
         "taps": [tap.name for tap in taps],
@@ -105,6 +112,12 @@ def store_identity(
         "precision": f"amp, {backbone.device.type}" if amp else "float32",
         "dtype": dtype,
     }
+    # Only where it makes a difference, so that all other stores of before are found.
+    if statistics != MEAN:
+        identity["pool"] = ",".join(statistics)
+    if any(height_matters(tap.shape, target_size, tap.layout) for tap in taps):
+        identity["map_windows"] = "of the height"
+    return identity
 
 
 def _without_unreadable(task: Task, options: ExtractOptions) -> tuple[Task, tuple[str, ...]]:
@@ -132,6 +145,14 @@ def _provenance(backbone: Backbone, task: Task, options: ExtractOptions, version
     return provenance | {"compiled": True} if options.compile else provenance
 
 
+def _of_columns(taps: Sequence[Tap], target_size: int, tokens: Tokens, statistics: Statistics) -> dict[str, Any]:
+    """Return which columns of a layer hold which statistic, for readers of a store that has not the mean alone."""
+    if statistics == MEAN:
+        return {}
+    blocks = {tap.name: tap.blocks(target_size, tokens, statistics) for tap in taps}
+    return {"columns": {name: [list(block) for block in of_layer] for name, of_layer in blocks.items()}}
+
+
 @dataclass(frozen=True)
 class _Lookup:
     """What there is for each target size: a store that holds all images, or a writer of one that is to."""
@@ -147,19 +168,21 @@ def _look_up(
     taps: Sequence[Tap],
     digests: Sequence[str],
     options: ExtractOptions,
-    provenance: Mapping[str, Any],
+    provenance: dict[str, Any],
 ) -> _Lookup:
     """Find the stores that hold all images already, and begin those that are missing."""
-    tokens, lookup = cast(Tokens, options.tokens), _Lookup({}, {}, [])
+    tokens, statistics = cast(Tokens, options.tokens), cast(Statistics, options.pool)
+    lookup = _Lookup({}, {}, [])
     for size in dict.fromkeys(options.target_sizes):
-        identity = store_identity(backbone, taps, size, tokens, options.dtype, amp=options.amp)
+        identity = store_identity(backbone, taps, size, tokens, options.dtype, statistics=statistics, amp=options.amp)
         if (store := catalogue.find(identity, digests)) is not None:
             lookup.stores[size] = store
             lookup.notes.extend(version_note(store, provenance["versions"]))
         else:
             lookup.notes.extend(nearest_note(catalogue, identity, digests))
-            layers = layer_index(taps, size, tokens)
-            writer = catalogue.writer(identity, digests, layers, format=options.format, provenance=provenance)
+            layers = layer_index(taps, size, tokens, statistics)
+            about = provenance | _of_columns(taps, size, tokens, statistics)
+            writer = catalogue.writer(identity, digests, layers, format=options.format, provenance=about)
             lookup.writers[size] = writer
     return lookup
 
@@ -186,6 +209,7 @@ def _fill(
             taps,
             writers,
             tokens=cast(Tokens, options.tokens),
+            statistics=cast(Statistics, options.pool),
             amp=options.amp,
             compiled=options.compile,
             batch_size=options.batch_size,

@@ -32,6 +32,8 @@ FLOATS = (np.float64, np.float32)
 """The precisions that arrays are taken in."""
 ROWS = 256
 """How many rows are centred at a time."""
+ALPHA_RATIO = 0.1
+"""The share of λ_max where neither `alpha` nor `alpha_ratio` is given."""
 
 
 def as_design(X: Any) -> Design | None:
@@ -65,7 +67,8 @@ class GroupLasso(BaseEstimator):
     """The path down to `alpha` on all rows; see `GroupLassoClassifier`, which derives from it."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "alpha": [Interval(Real, 0, 1, closed="right")],
+        "alpha": [Interval(Real, 0, np.inf, closed="neither"), None],
+        "alpha_ratio": [Interval(Real, 0, 1, closed="right"), None],
         "n_alphas": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
         "tol": [Interval(Real, 0, 1, closed="neither")],
@@ -75,8 +78,9 @@ class GroupLasso(BaseEstimator):
 
     def __init__(
         self,
-        alpha: float = 0.1,
+        alpha: float | None = None,
         *,
+        alpha_ratio: float | None = None,
         n_alphas: int = 8,
         standardize: bool = True,
         tol: float = 1e-3,
@@ -84,6 +88,7 @@ class GroupLasso(BaseEstimator):
         device: str = "cpu",
     ) -> None:
         self.alpha = alpha
+        self.alpha_ratio = alpha_ratio
         self.n_alphas = n_alphas
         self.standardize = standardize
         self.tol = tol
@@ -107,7 +112,8 @@ class GroupLasso(BaseEstimator):
         Raises
         ------
         ValueError
-            X, y or the weights are not what a classifier can be fitted on, or a parameter is out of its range.
+            X, y or the weights are not what a classifier can be fitted on, a parameter is out of its range, or both
+            `alpha` and `alpha_ratio` are given.
 
         Warns
         -----
@@ -120,6 +126,11 @@ class GroupLasso(BaseEstimator):
     def _fit_path(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Check the data and solve. Errors of the library become ValueError, which scikit-learn expects."""
         self._validate_params()
+        if self.alpha is not None and self.alpha_ratio is not None:
+            raise ValueError(
+                "give alpha (the strength itself) or alpha_ratio (its share of alpha_max_), not both: "
+                f"alpha={self.alpha}, alpha_ratio={self.alpha_ratio}"
+            )
         X, y = self._checked(X, y)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -136,7 +147,7 @@ class GroupLasso(BaseEstimator):
                 labels,
                 np.ones((1, len(labels)), bool),
                 n_classes=len(self.classes_),
-                ratios=np.geomspace(1.0, self.alpha, self.n_alphas) if self.n_alphas > 1 else [self.alpha],
+                ratios=self._ratios,
                 standardize=self.standardize,
                 tol=self.tol,
                 arrays=namespace(self.device),
@@ -148,6 +159,17 @@ class GroupLasso(BaseEstimator):
             raise ValueError(str(error)) from error
         self._keep_last(self.n_features_in_)
         self._warn_of_gaps()
+
+    def _ratios(self, lam_max: np.ndarray) -> np.ndarray:
+        """Return the path's λ as shares (n_alphas,) of λ_max (1,), which is kept."""
+        self.alpha_max_ = float(lam_max[0])
+        if self.alpha is None:
+            last = ALPHA_RATIO if self.alpha_ratio is None else float(self.alpha_ratio)
+        else:
+            last = float(self.alpha) / self.alpha_max_
+        if last >= 1 or self.n_alphas == 1:  # from λ_max on there is no way down: all models are the null model
+            return np.full(self.n_alphas, last)
+        return np.geomspace(1.0, last, self.n_alphas)
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Return X as a design or an array of floating-point numbers, and y as an array of as many rows."""
@@ -181,6 +203,7 @@ class GroupLasso(BaseEstimator):
         last = self.path_[-1]
         solution = last.solutions[0]
         self.alphas_ = np.array([point.lambdas[0] for point in self.path_])
+        self.alpha_ = float(self.alphas_[-1] if self.alpha is None else self.alpha)
         self.coef_ = np.zeros((len(self.classes_), n_features))
         self.coef_[:, solution.columns] = solution.coef.T
         self.intercept_ = solution.intercept

@@ -24,14 +24,23 @@ from sklearn.utils.validation import check_is_fitted
 class GroupLassoClassifier(ClassifierMixin, GroupLasso):
     """Multinomial logistic regression with a group lasso on features, solved to a duality gap.
 
-    The penalty is that of Evci et al. (2022, section 3.2), and `path` solves it.
+    The objective is that of Evci et al. (2022, section 3.2), a mean over the rows as in scikit-learn's `Lasso` and in
+    skglm, no sum: with cross-entropy losses of the n rows,
+
+    ``sum_i w_i loss_i / sum_i w_i + alpha * sum_j ||W_j||_2``
+
+    over W (d, C) and an intercept that is not penalised. w_i is what a row counts (1 without weights), and W_j are the
+    weights of feature j, of the feature divided by its standard deviation if `standardize`. With two classes it is
+    l1-penalised logistic regression with the strength alpha / √2: ``LogisticRegression(l1_ratio=1, C=√2 / (alpha n))``.
 
     Parameters
     ----------
-    alpha : float
-        λ as a share of λ_max, the smallest λ at which no feature is left; above 0, at most 1.
+    alpha : float, optional
+        The strength of the penalty itself, above 0. From `alpha_max_` on no feature is left.
+    alpha_ratio : float, optional
+        The same as a share of `alpha_max_`; above 0, at most 1. With neither of the two it is 0.1; both are an error.
     n_alphas : int
-        Number of λ from λ_max down to there. More of them change the way, not the model at its end.
+        Number of strengths from `alpha_max_` down to there. More of them change the way, not the model at its end.
     standardize : bool
         Scale features to unit variance (undone in `coef_`).
     tol : float
@@ -47,8 +56,13 @@ class GroupLassoClassifier(ClassifierMixin, GroupLasso):
         Labels, ascending.
     coef_ : ndarray of float64 (C, d)
     intercept_ : ndarray of float64 (C,)
+    alpha_ : float
+        The strength of the penalty in this model.
+    alpha_max_ : float
+        The smallest strength that leaves no feature (λ_max): the largest norm of the features' gradients in the null
+        model.
     alphas_ : ndarray of float64 (n_alphas,)
-        Every λ of the path.
+        Every strength of the path, falling to `alpha_`.
     path_ : list of PathPoint
         The solutions at all these λ.
     dual_gap_ : float
@@ -83,7 +97,7 @@ class GroupLassoSelector(SelectorMixin, GroupLasso):
 
     Parameters
     ----------
-    alpha, n_alphas, standardize, tol, class_weight, device
+    alpha, alpha_ratio, n_alphas, standardize, tol, class_weight, device
         See `GroupLassoClassifier`.
     n_features_to_select : int, float or None
         How many, from 1 to d, or which share, above 0 and at most 1, of which at least one is kept; None keeps those
@@ -93,7 +107,7 @@ class GroupLassoSelector(SelectorMixin, GroupLasso):
     ----------
     scores_ : ndarray of float32 (d,)
         Relevance: 1 + ||W_j|| where not zero, else how near the feature is to entering.
-    classes_, coef_, intercept_, alphas_, path_, dual_gap_, n_iter_, n_features_in_
+    classes_, coef_, intercept_, alpha_, alpha_max_, alphas_, path_, dual_gap_, n_iter_, n_features_in_
         See `GroupLassoClassifier`.
     """
 
@@ -108,8 +122,9 @@ class GroupLassoSelector(SelectorMixin, GroupLasso):
 
     def __init__(
         self,
-        alpha: float = 0.1,
+        alpha: float | None = None,
         *,
+        alpha_ratio: float | None = None,
         n_features_to_select: int | float | None = None,
         n_alphas: int = 8,
         standardize: bool = True,
@@ -118,7 +133,13 @@ class GroupLassoSelector(SelectorMixin, GroupLasso):
         device: str = "cpu",
     ) -> None:
         super().__init__(
-            alpha, n_alphas=n_alphas, standardize=standardize, tol=tol, class_weight=class_weight, device=device
+            alpha,
+            alpha_ratio=alpha_ratio,
+            n_alphas=n_alphas,
+            standardize=standardize,
+            tol=tol,
+            class_weight=class_weight,
+            device=device,
         )
         self.n_features_to_select = n_features_to_select
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from head2toe.extract.backbone.hooks import Point, first_tensor, hooked
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens
 from head2toe.store.common.errors import DataError
 from torch import nn
 
@@ -46,6 +46,8 @@ class LayerReader:
         What to read; one tap may be there at several target sizes.
     tokens : Tokens
         What is kept of sequences.
+    statistics : Statistics
+        What is kept of every window.
     keep : callable, optional
         What to keep of each layer; by default all of it. See `Keep`.
 
@@ -58,12 +60,18 @@ class LayerReader:
     """
 
     def __init__(
-        self, network: nn.Module, layers: Sequence[Layer], tokens: Tokens = "paper", keep: Keep | None = None
+        self,
+        network: nn.Module,
+        layers: Sequence[Layer],
+        tokens: Tokens = "paper",
+        statistics: Statistics = MEAN,
+        keep: Keep | None = None,
     ) -> None:
         self.network = network
         self.points = tuple(dict.fromkeys(layer.tap.point for layer in layers))
         self._n_layers = len(layers)
         self._tokens: Tokens = tokens
+        self._statistics = statistics
         self._keep = keep
         self._passing: dict[tuple[Point, int], list[tuple[int, Layer]]] = {}
         for number, layer in enumerate(layers):
@@ -106,9 +114,10 @@ class LayerReader:
             tap, activation = layer.tap, first_tensor(value)
             assert activation is not None, f"tap {tap.name} gave a tensor when it was discovered"
             if self._keep is None:
-                kept[number] = tap.pool(activation, layer.target_size, self._tokens)
+                kept[number] = tap.pool(activation, layer.target_size, self._tokens, self._statistics)
             else:
-                kept[number] = self._keep(number, tap.pool_view(activation, layer.target_size, self._tokens))
+                pooled = tap.pool_view(activation, layer.target_size, self._tokens, self._statistics)
+                kept[number] = self._keep(number, pooled)
 
     def in_order(self, kept: dict[int, torch.Tensor]) -> list[torch.Tensor]:
         """Return what `read` has gathered in a forward pass, in the order of the layers.

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from head2toe.extract.backbone.backbone import Backbone
 from head2toe.extract.backbone.hooks import Point, first_tensor, hooked
-from head2toe.extract.backbone.pooling import Layout, Tokens, pool, pool_view, pooled_width
+from head2toe.extract.backbone.pooling import pool, pool_view, pooled_width
 from head2toe.extract.backbone.roles import candidates, classifier_path
+from head2toe.extract.backbone.windows import MEAN, Layout, Statistics, Tokens, column_blocks
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LAST_LAYER
 from torch import nn
@@ -63,17 +64,41 @@ class Tap:
         """Where the network is to be hooked."""
         return self.side, self.module
 
-    def width(self, target_size: int, tokens: Tokens = "paper") -> int:
+    def width(self, target_size: int, tokens: Tokens = "paper", statistics: Statistics = MEAN) -> int:
         """Return how many features pooling to `target_size` leaves."""
-        return pooled_width(self.shape, target_size, self.layout, tokens, self.prefix)
+        return pooled_width(self.shape, target_size, self.layout, tokens, self.prefix, statistics)
 
-    def pool(self, activation: torch.Tensor, target_size: int, tokens: Tokens = "paper") -> torch.Tensor:
+    def blocks(
+        self, target_size: int, tokens: Tokens = "paper", statistics: Statistics = MEAN
+    ) -> list[tuple[str, int]]:
+        """Return what these features are, block by block; see `head2toe.extract.backbone.windows.column_blocks`."""
+        return column_blocks(self.shape, target_size, self.layout, tokens, self.prefix, statistics)
+
+    def pool(
+        self, activation: torch.Tensor, target_size: int, tokens: Tokens = "paper", statistics: Statistics = MEAN
+    ) -> torch.Tensor:
         """Pool a batch of this tap's activations; see `head2toe.extract.backbone.pooling.pool`."""
-        return pool(activation, target_size, layout=self.layout, tokens=tokens, prefix=self.prefix)
+        return pool(
+            activation,
+            target_size,
+            layout=self.layout,
+            tokens=tokens,
+            prefix=self.prefix,
+            statistics=statistics,
+        )
 
-    def pool_view(self, activation: torch.Tensor, target_size: int, tokens: Tokens = "paper") -> torch.Tensor:
+    def pool_view(
+        self, activation: torch.Tensor, target_size: int, tokens: Tokens = "paper", statistics: Statistics = MEAN
+    ) -> torch.Tensor:
         """Pool as `pool` does; the result may lie in the activation's own memory."""
-        return pool_view(activation, target_size, layout=self.layout, tokens=tokens, prefix=self.prefix)
+        return pool_view(
+            activation,
+            target_size,
+            layout=self.layout,
+            tokens=tokens,
+            prefix=self.prefix,
+            statistics=statistics,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
+from head2toe.extract.backbone.windows import MEAN, Statistics, column_blocks, height_matters
 from head2toe.extract.deploy.bundle_document import fault_of_document
 from head2toe.extract.deploy.model_card import model_card
 from head2toe.store.common.errors import BadRequest, DataError
@@ -24,7 +25,8 @@ from head2toe.store.common.fingerprint import canonical
 from head2toe.store.common.outputs import holds_only, whole_folder
 
 FORMAT_NAME = "head2toe model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest version; a model that version 1 can tell is written as such, for readers of before."""
 MODEL, HEAD, CARD = "model.json", "head.safetensors", "README.md"
 ARRAYS = {"columns": "int32", "mean": "float32", "scale": "float32", "coef": "float32", "intercept": "float32"}
 ANOTHER_FOLDER = "choose another folder"
@@ -58,6 +60,11 @@ class KeptLayer:
     dtype: str
     kept: int
 
+    @property
+    def needs_height(self) -> bool:
+        """Whether its maps are not square, so that it matters that the height gives the windows."""
+        return height_matters(self.tap["shape"], self.target_size, self.tap["layout"])
+
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
@@ -73,6 +80,8 @@ class Bundle:
         The fields of `head2toe.extract.images.preprocess.Preprocessing`.
     tokens, precision : str
         What was kept of sequences; "float32", or "amp, <device type>".
+    pool : tuple of str
+        What was kept of every window: several of "mean", "std" and "max".
     classes : tuple of str
         The classes' names in label order.
     layers : tuple of KeptLayer
@@ -112,6 +121,7 @@ class Bundle:
     coef: np.ndarray
     intercept: np.ndarray
     method: str
+    pool: Statistics = MEAN
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -127,11 +137,31 @@ class Bundle:
         return {name: np.ascontiguousarray(getattr(self, name), dtype) for name, dtype in ARRAYS.items()}
 
     @property
+    def format_version(self) -> int:
+        """The first version of the format that can tell this model."""
+        # Version 1 knows the mean alone, and has windows of maps from the width.
+        return 2 if self.pool != MEAN or any(layer.needs_height for layer in self.layers) else 1
+
+    @property
     def features_by_layer(self) -> list[np.ndarray]:
         """The kept positions of every layer, in the order of `layers`."""
         if not self.layers:
             return []
         return np.split(self.columns, np.cumsum([layer.kept for layer in self.layers])[:-1])
+
+    @property
+    def kept_by_statistic(self) -> list[dict[str, int]]:
+        """How many kept features of every layer are which statistic, or "value" of what has no window."""
+        counts: list[dict[str, int]] = []
+        for layer, columns in zip(self.layers, self.features_by_layer, strict=True):
+            tap: Any = layer.tap
+            shape, prefix = tap["shape"], tap["prefix"]
+            tokens: Any = self.tokens
+            blocks = column_blocks(shape, layer.target_size, tap["layout"], tokens, prefix, self.pool)
+            bounds = np.cumsum([width for _, width in blocks])
+            owners = np.bincount(np.searchsorted(bounds, columns, side="right"), minlength=len(blocks))
+            counts.append({name: n for (name, _), n in zip(blocks, owners.tolist(), strict=True) if n})
+        return counts
 
     def save(self, folder: Path, *, another: str = ANOTHER_FOLDER) -> Path:
         """Write the folder as a whole: it is the earlier model or this one, whenever the process is killed.
@@ -182,24 +212,33 @@ class Bundle:
         document = read_json(folder / MODEL, remedy=_REMEDY)
         if document.get("format_name") != FORMAT_NAME:
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} (format_name {document.get('format_name')!r})")
-        if (written := document.get("format_version")) != FORMAT_VERSION:
+        if (written := document.get("format_version")) not in range(1, FORMAT_VERSION + 1):
             raise DataError(f"{folder / MODEL}: version {written}, this is version {FORMAT_VERSION}: upgrade head2toe")
         if document != _sealed({name: value for name, value in document.items() if name != "sha256"}):
             raise DataError(f"{folder / MODEL}: damaged (not what was written): {_REMEDY}")
         if fault := fault_of_document(document):
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {_REMEDY}")
-        return cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
+        bundle = cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
+        if written == 1 and bundle.format_version > 1:
+            raise DataError(
+                f"{folder / MODEL}: maps that are not square were pooled in another way then: train the model again"
+            )
+        return bundle
 
     def _document(self) -> dict[str, Any]:
         """Return the content of `model.json`, but for its hashes."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ARRAYS}
+        if self.pool == MEAN:
+            del plain["pool"]  # version 1 has no such field
         layers = [asdict(layer) for layer in self.layers]
-        return {"format_name": FORMAT_NAME, "format_version": FORMAT_VERSION, **plain, "layers": layers}
+        return {"format_name": FORMAT_NAME, "format_version": self.format_version, **plain, "layers": layers}
 
     @classmethod
     def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":
         """Return the bundle of which `model.json` holds the document, and `head.safetensors` the arrays."""
+        document = {"pool": MEAN, **document}
         values: dict[str, Any] = {name: document[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
+        values["pool"] = tuple(document["pool"])
         values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
         values["classes"] = tuple(document["classes"])
         return cls(**values, **arrays)  # type: ignore[arg-type]

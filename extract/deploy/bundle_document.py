@@ -25,7 +25,7 @@ def fault_of_document(document: Mapping[str, Any]) -> str:
     str
         The field, what it should be and what it is, in one line; empty if there is no fault.
     """
-    return _DOCUMENT(document)
+    return _DOCUMENT({"pool": ["mean"], **document})  # version 1 has no other, and does not say so
 
 
 def _is(expected: str, holds: Callable[[Any], bool]) -> Check:
@@ -120,9 +120,19 @@ _TAP = {
     "layout": _one_of("NCHW", "NHWC", "NLC", "NC"),
     "prefix": _integer(0),
 }
+_AXES = {"NCHW": 3, "NHWC": 3, "NLC": 2, "NC": 1}
+
+
+def _tap(value: Any) -> str:
+    if fault := _only(_record(**_TAP), *_TAP)(value):
+        return fault
+    axes, layout = len(value["shape"]), value["layout"]
+    return "" if axes == _AXES[layout] else f"shape should have {_AXES[layout]} axes for {layout}, not {axes}"
+
+
 _LAYER = {
     "name": _TEXT,
-    "tap": _only(_record(**_TAP), *_TAP),
+    "tap": _tap,
     "target_size": _integer(1),
     "width": _integer(1),
     "dtype": _one_of("float16", "float32"),
@@ -141,6 +151,7 @@ _DOCUMENT = _record(
     backbone=_record(name=_TEXT, architecture=_TEXT, weights=_TEXT, weights_sha256=_SHA256),
     preprocessing=_only(_record(**_PREPROCESSING), *_PREPROCESSING),
     tokens=_one_of("paper", "cls", "cls+paper", "mean", "cls+mean"),
+    pool=_list_of(_one_of("mean", "std", "max"), least=1, most=3),
     precision=_PRECISION,
     classes=_classes,
     layers=_list_of(_only(_record(**_LAYER), *_LAYER)),

@@ -174,10 +174,20 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
     if as_json:
         names = ("backbone", "method", "settings", "metrics", "task", "classes")
         document = {name: getattr(bundle, name) for name in names}
-        show(document | {"layers": list(map(asdict, bundle.layers)), "head_bytes": head_bytes, "ms": asdict(speed)})
+        layers = [
+            asdict(layer) | {"kept_by_statistic": counts}
+            for layer, counts in zip(bundle.layers, bundle.kept_by_statistic, strict=True)
+        ]
+        document |= {"pool": list(bundle.pool), "layers": layers}
+        show(document | {"head_bytes": head_bytes, "ms": asdict(speed)})
         return
-    rows = [(la.name, str(la.target_size), f"{la.kept:,} of {la.width:,}", la.dtype) for la in bundle.layers]
-    echo(table(("layer", "target size", "features", "trained on"), rows))
+    head = ["layer", "target size", "features", "trained on"]
+    rows = [[la.name, str(la.target_size), f"{la.kept:,} of {la.width:,}", la.dtype] for la in bundle.layers]
+    if bundle.pool != ("mean",):
+        head.insert(3, "of which")
+        for row, counts in zip(rows, bundle.kept_by_statistic, strict=True):
+            row.insert(3, ", ".join(f"{n:,} {statistic}" for statistic, n in counts.items()))
+    echo(table(head, rows))
     echo(f"backbone   {bundle.backbone['name']}, weights {bundle.backbone['weights']}")
     echo(f"task       {bundle.task.get('name', '?')}: {len(bundle.classes)} classes, method {bundle.method}")
     echo(f"head       {len(bundle.columns):,} features of {len(rows)} layers, {readable(head_bytes)}")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone, load_backbone
 from head2toe.extract.backbone.layer_reader import Layer, LayerReader
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import Tokens
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.store.common.errors import BadRequest, DataError
@@ -61,7 +61,7 @@ class Deployed(nn.Module):
         self._rounded = [layer.dtype == "float16" for layer in bundle.layers]
         layers = [Layer(tap_of(layer.name, layer.tap), layer.target_size) for layer in bundle.layers]
         tokens: Tokens = bundle.tokens  # type: ignore[assignment]
-        self._reader = LayerReader(self.network, layers, tokens, keep=self._kept)
+        self._reader = LayerReader(self.network, layers, tokens, bundle.pool, keep=self._kept)
         _require_modules(self.network, (module for _, module in self._reader.points), bundle.backbone["name"])
         for number, columns in enumerate(bundle.features_by_layer):
             self.register_buffer(f"columns_{number}", torch.from_numpy(columns.astype("int64")))

@@ -67,6 +67,7 @@ def _number(value: Any) -> str:
 
 
 def _layers(model: Model, head_bytes: int) -> list[str]:
+    pool = ", ".join(model.get("pool", ()))
     total = sum(layer["kept"] for layer in model["layers"])
     null = "" if total else " It is the null model: it predicts the frequencies of the classes, whatever the image."
     lines = [
@@ -76,7 +77,8 @@ def _layers(model: Model, head_bytes: int) -> list[str]:
     return [
         "## What it reads",
         f"{total:,} features of {len(model['layers'])} layers; the head takes {readable(head_bytes)}. Backbone weights:"
-        f" {model['backbone']['weights']}, sha256 of all tensors {model['backbone']['weights_sha256']}.{null}",
+        f" {model['backbone']['weights']}, sha256 of all tensors {model['backbone']['weights_sha256']}."
+        f"{f' Of every pooling window it knows {pool}.' if pool else ''}{null}",
         "",
         "| layer | target size | features | trained on |",
         "|---|---|---|---|",

@@ -83,6 +83,7 @@ def bundle_of(
         },
         preprocessing=identity["preprocessing"],
         tokens=identity["tokens"],
+        pool=tuple(identity.get("pool", "mean").split(",")),
         precision=identity["precision"],
         classes=extraction.task.classes,
         layers=_kept_layers(extraction, head.target_sizes, index.counts(head.columns)),

@@ -5,8 +5,8 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from head2toe.extract.backbone.backbone import Backbone
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens
 from head2toe.extract.features.reader import FeatureReader, Features
 from head2toe.extract.images.batches import batches
 from head2toe.extract.images.sources import ImageSource
@@ -32,6 +32,7 @@ def run(
     writers: Mapping[int, StoreWriter],
     *,
     tokens: Tokens = "paper",
+    statistics: Statistics = MEAN,
     amp: bool = False,
     compiled: bool = False,
     batch_size: int = 32,
@@ -55,6 +56,8 @@ def run(
         The store of each target size.
     tokens : Tokens
         What is kept of sequences.
+    statistics : Statistics
+        What is kept of every window.
     amp : bool
         Whether the backbone computes in half precision.
     compiled : bool
@@ -78,7 +81,15 @@ def run(
     """
     source = dict(zip(digests, images, strict=True))
     total = len(set[str]().union(*(writer.missing() for writer in writers.values())))
-    reader = FeatureReader(backbone, taps, tuple(writers), tokens, amp=amp, compiled_for=batch_size if compiled else 0)
+    reader = FeatureReader(
+        backbone,
+        taps,
+        tuple(writers),
+        tokens,
+        statistics=statistics,
+        amp=amp,
+        compiled_for=batch_size if compiled else 0,
+    )
 
     def read(missing: list[str]) -> Iterator[tuple[list[str], dict[int, Features]]]:
         for names, batch in batches(missing, source, backbone.preprocessing, batch_size):

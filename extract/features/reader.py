@@ -7,8 +7,8 @@ import torch
 from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
 from head2toe.extract.backbone.compiled import Graph
 from head2toe.extract.backbone.layer_reader import Layer, LayerReader
-from head2toe.extract.backbone.pooling import Tokens
 from head2toe.extract.backbone.taps import Tap
+from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens
 from head2toe.store.format.layer_index import LayerIndex
 
 Features = dict[str, np.ndarray]
@@ -28,6 +28,8 @@ class FeatureReader:
         About how many features a layer is pooled to.
     tokens : Tokens
         What is kept of sequences.
+    statistics : Statistics
+        What is kept of every window.
     amp : bool
         Whether the network computes in half precision; pooling is in float32 all the same.
     compiled_for : int
@@ -41,13 +43,15 @@ class FeatureReader:
         target_sizes: Sequence[int],
         tokens: Tokens = "paper",
         *,
+        statistics: Statistics = MEAN,
         amp: bool = False,
         compiled_for: int = 0,
     ) -> None:
         self._backbone = backbone
         self._autocast = torch.autocast(backbone.device.type, AMP_DTYPES[backbone.device.type], enabled=amp)
-        self._indices = {size: layer_index(taps, size, tokens) for size in target_sizes}
-        self._reader = LayerReader(backbone.model, [Layer(tap, size) for size in self._indices for tap in taps], tokens)
+        self._indices = {size: layer_index(taps, size, tokens, statistics) for size in target_sizes}
+        layers = [Layer(tap, size) for size in self._indices for tap in taps]
+        self._reader = LayerReader(backbone.model, layers, tokens, statistics)
         self._graph = Graph(self._reader, compiled_for) if compiled_for else None
 
     def __call__(self, batch: torch.Tensor) -> dict[int, Features]:
@@ -81,9 +85,12 @@ class FeatureReader:
             self._graph.close()
 
 
-def layer_index(taps: Sequence[Tap], target_size: int, tokens: Tokens = "paper") -> LayerIndex:
+def layer_index(
+    taps: Sequence[Tap], target_size: int, tokens: Tokens = "paper", statistics: Statistics = MEAN
+) -> LayerIndex:
     """Return which layer holds which columns after pooling to `target_size`."""
-    return LayerIndex(tuple(tap.name for tap in taps), tuple(tap.width(target_size, tokens) for tap in taps))
+    widths = tuple(tap.width(target_size, tokens, statistics) for tap in taps)
+    return LayerIndex(tuple(tap.name for tap in taps), widths)
 
 
 def _to_host(index: LayerIndex, layers: Sequence[torch.Tensor]) -> Features:

@@ -26,6 +26,11 @@ class GroupNorm:
     weight : ndarray of float64 (d,), optional
         √|g| of every feature's group; by default it is computed from `group`.
 
+    Attributes
+    ----------
+    group, weight : ndarray (d,)
+        The group of every feature, and its √|g|.
+
     Raises
     ------
     BadRequest
@@ -39,7 +44,7 @@ class GroupNorm:
         _, self._which, sizes = np.unique(group, return_inverse=True, return_counts=True)
         self._order = np.argsort(self._which, kind="stable")
         self._edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self._group, self._weight = group, np.sqrt(sizes)[self._which] if weight is None else weight
+        self.group, self.weight = group, np.sqrt(sizes)[self._which] if weight is None else weight
 
     @classmethod
     def by_layer(cls, layers: LayerIndex, group: Callable[[str], str] = str) -> "GroupNorm":
@@ -49,13 +54,13 @@ class GroupNorm:
 
     def checked(self, d: int) -> None:
         """Raise BadRequest unless each of the d features has a group."""
-        if len(self._group) != d:
-            raise BadRequest(f"the penalty has groups for {len(self._group)} features, the design has {d}")
+        if len(self.group) != d:
+            raise BadRequest(f"the penalty has groups for {len(self.group)} features, the design has {d}")
 
     def on(self, rows: Array) -> "GroupNorm":
         """Return the penalty on the features at these indices; their groups keep the weights √|g| that they had."""
         chosen = to_numpy(rows)
-        return GroupNorm(self._group[chosen], self._weight[chosen])
+        return GroupNorm(self.group[chosen], self.weight[chosen])
 
     def whole(self, columns: np.ndarray) -> np.ndarray:
         """Return these features and all others of their groups, ascending."""
@@ -66,12 +71,12 @@ class GroupNorm:
     def value(self, W: Array, lam: float, xp: Any) -> float:
         """Return λ Σ_g √|g| ||W_g||_F."""
         first = self._order[self._edges[:-1]]
-        length = self._lengths(row_norms(W, xp), xp) * self._put(self._weight, W, xp)
+        length = self._lengths(row_norms(W, xp), xp) * self._put(self.weight, W, xp)
         return lam * scalar(xp.sum(xp.take(length, self._put(first, W, xp))))
 
     def prox(self, V: Array, threshold: float, xp: Any) -> Array:
         """Return V with every group shortened by `threshold` √|g|, at most to zero."""
-        length, weight = self._lengths(row_norms(V, xp), xp), self._put(self._weight, V, xp)
+        length, weight = self._lengths(row_norms(V, xp), xp), self._put(self.weight, V, xp)
         keep = xp.clip(1 - threshold * weight / xp.where(length > 0, length, 1.0), 0.0, None)
         return V * xp.astype(xp.where(length > 0, keep, 0.0), V.dtype)[:, None]
 
@@ -81,7 +86,7 @@ class GroupNorm:
 
     def pooled(self, norms: Array, xp: Any) -> Array:
         """Return ||R_g||_F / √|g| for every feature of every group g."""
-        return self._lengths(norms, xp) / self._put(self._weight, norms, xp)
+        return self._lengths(norms, xp) / self._put(self.weight, norms, xp)
 
     def dual(self, norms: Array, lam: float, xp: Any) -> tuple[float, float]:
         """Return the factor that scales all dual norms down to λ, and the conjugate 0."""
@@ -104,7 +109,7 @@ class GroupNorm:
         """
         if W.shape[0] > MOST_BY_NEWTON:
             return None
-        length, weight = self._lengths(row_norms(W, xp), xp), self._put(self._weight, W, xp)
+        length, weight = self._lengths(row_norms(W, xp), xp), self._put(self.weight, W, xp)
         curvature = xp.astype(lam * weight / length, W.dtype)[:, None]
         own = row_norms(W, xp)[:, None]
         return LocalModel(curvature * W, W / xp.where(own > 0, own, 1.0), curvature, curvature)

@@ -1,6 +1,6 @@
 """The regularisation path of all row sets together: from λ_max down, with one pass over the design in each round."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +64,7 @@ def path(
     masks: np.ndarray,
     *,
     n_classes: int,
-    ratios: Sequence[float] | np.ndarray,
+    ratios: Sequence[float] | np.ndarray | Callable[[np.ndarray], Sequence[float] | np.ndarray],
     standardize: bool = False,
     tol: float = 1e-2,
     arrays: Arrays,
@@ -88,8 +88,9 @@ def path(
         The training rows of every set: folds and, usually last, all rows.
     n_classes : int
         C; a class that a row set lacks gets no weight there.
-    ratios : sequence of float
-        λ = ratio · λ_max, λ_max being each row set's own; not rising.
+    ratios : sequence of float, or callable
+        λ = ratio · λ_max, λ_max being each row set's own; not rising. A function is called with the λ_max of all row
+        sets (K,) float64 and returns them.
     standardize : bool
         Scale every feature to unit variance on the rows of the set. (Centring changes nothing beside an intercept.)
     tol : float
@@ -122,7 +123,9 @@ def path(
     penalty = GroupL21() if penalty is None else penalty
     require_members(datafit, Datafit)
     require_members(penalty, Penalty)
-    masks, ratios = _checked(design, masks, ratios, tol)
+    masks = _checked(design, masks, tol)
+    if not callable(ratios):
+        ratios = _checked_ratios(ratios)
     y = datafit.checked(y, design.shape[0], n_classes)
     if weights is not None:
         require_members(datafit, WeightableDatafit)
@@ -145,6 +148,8 @@ def path(
             sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, own, penalty, arrays))
         pool.start(len(sets))
         norms = _null_norms(design, sets)
+        if callable(ratios):
+            ratios = _checked_ratios(ratios(np.array([s.lam_max for s in sets])))
         schedules = [PathSchedule(s, own_norms, ratios, tol, until) for s, own_norms in zip(sets, norms, strict=True)]
         yield from _points(design, schedules, ratios, pool, until)
 
@@ -200,20 +205,23 @@ def _norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
     return dual_norms(design, residuals, [s.scale for s in sets], sets[0].penalty, sets[0].arrays)
 
 
-def _checked(
-    design: Design, masks: np.ndarray, ratios: Sequence[float] | np.ndarray, tol: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return masks and ratios as arrays; raise an error for what makes no sense before anything is computed."""
+def _checked(design: Design, masks: np.ndarray, tol: float) -> np.ndarray:
+    """Return masks as an array; raise an error for what makes no sense before anything is computed."""
     n, d = design.shape
-    masks, ratios = np.asarray(masks), np.asarray(ratios, dtype=float)
+    masks = np.asarray(masks)
     if n < 1 or d < 1:
         raise DataError(f"the design is empty: {n} rows, {d} features")
     masks = _checked_masks(masks, n)
-    if ratios.ndim != 1 or not len(ratios) or not (ratios > 0).all() or (np.diff(ratios) > 0).any():
-        raise BadRequest("ratios of λ_max must be positive and not rise")
     if not 0 < tol < 1:
         raise BadRequest(f"a relative duality gap of {tol} can't be asked for: give one between 0 and 1")
-    return masks, ratios
+    return masks
+
+
+def _checked_ratios(ratios: Sequence[float] | np.ndarray) -> np.ndarray:
+    ratios = np.asarray(ratios, dtype=float)
+    if ratios.ndim != 1 or not len(ratios) or not (ratios > 0).all() or (np.diff(ratios) > 0).any():
+        raise BadRequest("ratios of λ_max must be positive and not rise")
+    return ratios
 
 
 def _checked_masks(masks: np.ndarray, n: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def _attributes(field: "Field[Any]") -> dict[str, Any]:
     if metadata["kind"] is bool:
         attributes = {"is_flag": True}
     elif metadata["listed"]:
-        attributes |= {"default": ",".join(default), "callback": _parts(metadata["every"])}  # type: ignore[arg-type]
+        attributes |= {"default": ",".join(default), "callback": listed_names(metadata["every"])}  # type: ignore[arg-type]
     elif metadata["choices"]:
         attributes["type"] = click.Choice(metadata["choices"])
     elif issubclass(metadata["kind"], Path):
@@ -100,7 +100,7 @@ def _attributes(field: "Field[Any]") -> dict[str, Any]:
     return attributes
 
 
-def _parts(every: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+def listed_names(every: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
     """Return a callback for click that reads `a,b` as names, each once, and `all` as what it stands for."""
 
     def parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001

@@ -76,6 +76,7 @@ def _lazy(store: FeatureStore, bounds: list[int]) -> "dask.array.Array":
 def to_xarray(store: FeatureStore) -> "xarray.DataArray":
     """Make a lazy array, as `to_dask`, with names: dimensions `feature` (coordinate `layer`) and `image` (its sha256).
 
+    Where a store has not the mean of every pooling window alone, a coordinate `statistic` says what each feature is.
     Its chunks are of equal size, as `to_zarr` demands, and may cross layers.
 
     Raises
@@ -90,6 +91,10 @@ def to_xarray(store: FeatureStore) -> "xarray.DataArray":
         raise MissingExtra("an xarray needs xarray: pip install 'head2toe[arrays]'") from error
     layers = np.repeat(np.asarray(store.layers.names, object), store.layers.widths)
     coordinates = {"layer": ("feature", layers), "image": np.asarray(store.images, object)}
+    if (columns := store.provenance.get("columns")) is not None:
+        blocks = [block for name in store.layers.names for block in columns[name]]
+        statistics = np.repeat(np.asarray([name for name, _ in blocks], object), [width for _, width in blocks])
+        coordinates["statistic"] = ("feature", statistics)
     at_once = max(1, _CHUNK_BYTES // (4 * store.n_rows))
     array = _lazy(store, [*range(0, store.layers.n_features, at_once), store.layers.n_features])
     return xarray.DataArray(array, dims=("feature", "image"), coords=coordinates, name="features")

@@ -94,3 +94,25 @@ def test_a_folder_of_weights_makes_a_run_and_a_model(image_folder: Path, tmp_pat
     assert "no backbone in" in gone.output
     elsewhere = ["--weights", str(tmp_path / "moved" / "model.safetensors")]
     assert CliRunner().invoke(main, ["predict", "model", str(photo), *elsewhere]).exit_code == 0
+
+
+@pytest.mark.parametrize("pool", ["max,mean", ["max", "mean"], ("mean", "max", "mean"), " max , mean "])
+def test_the_same_statistics_are_the_same_however_they_are_asked_for(pool: Any) -> None:
+    assert ExtractOptions(pool=pool).pool == ("mean", "max")
+    assert Options(pool=pool).words() == ["--pool", "mean,max"]
+    assert Options(pool="mean").words() == []
+
+
+@pytest.mark.parametrize("pool", ["median", ("mean", "var"), ""])
+def test_unknown_statistics_are_refused_with_the_list(pool: Any) -> None:
+    with pytest.raises(BadRequest, match=r"pool: '\w*' is none of mean, std, max"):
+        ExtractOptions(pool=pool)
+    with pytest.raises(BadRequest, match="pool names one statistic or more: mean, std, max"):
+        ExtractOptions(pool=())
+
+
+@pytest.mark.parametrize("command", [("extract", "digits"), ("run", "digits"), ("layers", "test_resnet")])
+def test_unknown_statistics_are_one_line_on_the_command_line(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*command, "--pool", "mean,median"])
+    assert result.exit_code == 2
+    assert result.stderr == "Error: pool: 'median' is none of mean, std, max\n"

@@ -42,14 +42,14 @@ def test_in_a_pipeline_and_a_grid_search():
     X, y = load_digits(return_X_y=True)
     X, y = X[:300], y[:300]
     pipeline = make_pipeline(GroupLassoSelector(n_features_to_select=20), LogisticRegression(max_iter=2000))
-    search = GridSearchCV(pipeline, {"grouplassoselector__alpha": [0.5, 0.05]}, cv=3).fit(X, y)
+    search = GridSearchCV(pipeline, {"grouplassoselector__alpha_ratio": [0.5, 0.05]}, cv=3).fit(X, y)
     assert search.best_score_ > 0.7
     assert search.best_estimator_[0].get_support().sum() == 20
 
 
 def test_the_classifier_says_how_exact_it_is():
     X, y = load_digits(return_X_y=True)
-    model = GroupLassoClassifier(alpha=0.02, tol=1e-4).fit(X[:500], y[:500])
+    model = GroupLassoClassifier(alpha_ratio=0.02, tol=1e-4).fit(X[:500], y[:500])
     assert model.dual_gap_ <= 1e-4
     assert model.score(X[500:], y[500:]) > 0.85
     assert len(model.path_) == len(model.alphas_) == 8
@@ -151,7 +151,7 @@ def test_balanced_classes_count_alike():
     by_hand = clone(model).fit(X, y, sample_weight=(1 / counts)[y])
     balanced = clone(model).set_params(class_weight="balanced").fit(X, y)
     assert_same_model(balanced, by_hand)
-    null = GroupLassoClassifier(alpha=1, n_alphas=1, class_weight="balanced").fit(X, y)
+    null = GroupLassoClassifier(alpha_ratio=1, n_alphas=1, class_weight="balanced").fit(X, y)
     np.testing.assert_allclose(null.predict_proba(X), 1 / 3, rtol=1e-6)
     twice = np.where(y == 1, 2, 1)
     doubled = clone(model).set_params(class_weight={1: 2}).fit(X, y)
@@ -186,7 +186,7 @@ def test_the_model_is_the_one_at_alpha_also_where_classes_separate():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(60, 200))
     y = (X[:, 0] + 0.3 * X[:, 1] > 0).astype(int)
-    models = [GroupLassoClassifier(alpha=1e-3, n_alphas=n, tol=1e-6).fit(X, y) for n in (1, 2, 8, 30)]
+    models = [GroupLassoClassifier(alpha_ratio=1e-3, n_alphas=n, tol=1e-6).fit(X, y) for n in (1, 2, 8, 30)]
     for model, n in zip(models, (1, 2, 8, 30), strict=True):
         assert len(model.alphas_) == n
         np.testing.assert_allclose(model.coef_, models[-1].coef_, atol=1e-2 * np.abs(models[-1].coef_).max())
@@ -206,7 +206,8 @@ def test_a_gap_that_is_not_met_is_a_warning():
     "parameters",
     [
         *({"n_features_to_select": k} for k in (0, -1, 1.5, -0.5, 0.0, 41, np.nan, "a", [3])),
-        *({"alpha": alpha} for alpha in (0, -0.1, 1.5, np.nan, "0.1")),
+        *({"alpha": alpha} for alpha in (0, -0.1, np.inf, np.nan, "0.1")),
+        *({"alpha_ratio": ratio} for ratio in (0, -0.1, 1.5, np.nan, "0.1")),
         *({"n_alphas": n} for n in (0, -3, 2.5)),
         *({"standardize": value} for value in ("none", None, 2)),
         *({"tol": tol} for tol in (0, 1, -1e-3)),

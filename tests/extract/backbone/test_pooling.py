@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from head2toe.extract.backbone.pooling import Tokens, pool, pooled_width
+from head2toe.extract.backbone.pooling import pool, pooled_width
+from head2toe.extract.backbone.windows import Tokens, height_matters
 
 
 def paper_map(x: np.ndarray, target: int) -> np.ndarray:
     """(h, w, c) by the rule of the original, written with loops: the oracle."""
     height, width, channels = x.shape
-    size = 0 if channels >= target else width // int(math.sqrt(target // channels))
+    size = 0 if channels >= target else height // int(math.sqrt(target // channels))
     if size == 0:
         return x.mean((0, 1))
     cells = [
@@ -32,10 +33,12 @@ def paper_sequence(x: np.ndarray, target: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target", [1, 24, 100, 512, 600, 4096, 40000])
-@pytest.mark.parametrize("shape", [(7, 7, 24), (56, 56, 64), (15, 15, 8), (13, 17, 3), (20, 9, 5), (1, 1, 16)])
+@pytest.mark.parametrize(
+    "shape", [(7, 7, 24), (56, 56, 64), (15, 15, 8), (13, 17, 3), (20, 9, 5), (7, 9, 4), (1, 1, 16)]
+)
 def test_maps_equal_the_paper_in_both_layouts(shape: tuple[int, int, int], target: int) -> None:
-    if shape[0] < shape[1] // max(1, int(math.sqrt(target // shape[2] or 1))):
-        pytest.skip("a window taller than the map: the original fails there")
+    if shape[1] < shape[0] // max(1, int(math.sqrt(target // shape[2] or 1))):
+        pytest.skip("a window wider than the map: the original fails there")
     x = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
     expected = np.stack([paper_map(one.astype(np.float64), target) for one in x])
     nhwc = pool(torch.from_numpy(x), target, layout="NHWC")
@@ -51,6 +54,23 @@ def test_sequences_equal_the_paper(shape: tuple[int, int], target: int) -> None:
     x = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
     expected = np.stack([paper_sequence(one.astype(np.float64), target) for one in x])
     np.testing.assert_allclose(pool(torch.from_numpy(x), target, layout="NLC"), expected, atol=1e-6)
+
+
+def test_the_height_of_a_map_gives_the_window() -> None:
+    assert pooled_width((7, 9, 4), 16, "NHWC") == 24
+    assert pooled_width((7, 9, 4), 64, "NHWC") == 252
+    assert pooled_width((4, 7, 9), 64, "NCHW") == 252
+    assert pooled_width((20, 2, 4), 16, "NHWC") == 8, "windows are as narrow as the map"
+
+
+def test_the_height_matters_only_where_the_width_would_give_another_window() -> None:
+    assert height_matters((7, 9, 4), 16, "NHWC")
+    assert height_matters((4, 7, 9), 16, "NCHW")
+    assert not height_matters((7, 9, 4), 4, "NHWC"), "the mean over the map"
+    assert not height_matters((6, 7, 4), 16, "NHWC"), "3 of either"
+    assert not height_matters((9, 9, 4), 16, "NHWC")
+    assert not height_matters((4, 9), 16, "NLC")
+    assert not height_matters((4,), 16, "NC")
 
 
 def test_widths_that_the_paper_reports() -> None:

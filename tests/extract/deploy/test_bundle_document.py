@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,13 @@ WRONG = {
     "preprocessing.more": [1],
     "tokens": ["all", None],
     "precision": ["float64", "amp", 16],
+    "pool": ["mean", [], ["median"], ["mean", "std", "max", "mean"], None],
     "classes": ["ab", [], [1, 2], ["a", "a"], None],
     "layers": [{}, None, [3]],
     "layers.0.tap": [None, {"module": "x"}],
     "layers.0.tap.side": ["middle", 0],
     "layers.0.tap.call": [-1, "0"],
-    "layers.0.tap.shape": [[], [8, 0], ["8"], 8],
+    "layers.0.tap.shape": [[], [8, 0], ["8"], 8, [8], [8, 4]],
     "layers.0.tap.layout": ["HWC"],
     "layers.0.tap.more": [1],
     "layers.0.target_size": [0, 2**40, "8"],
@@ -108,12 +110,44 @@ def test_a_field_of_another_kind_is_refused_by_name(path: str, value: Any, tmp_p
     assert "copy or export the model again" in str(error.value)
 
 
-@pytest.mark.parametrize("name", sorted({path.split(".")[0] for path in WRONG}))
+@pytest.mark.parametrize("name", sorted({path.split(".")[0] for path in WRONG} - {"pool"}))
 def test_a_field_that_is_missing_is_named(name: str, tmp_path: Path) -> None:
     bundle().save(tmp_path)
     forge(tmp_path, lambda document: document.pop(name))
     with pytest.raises(DataError, match=rf"{name} is missing"):
         Bundle.load(tmp_path)
+
+
+def test_maps_that_are_not_square_need_the_second_version(tmp_path: Path) -> None:
+    """In the first the width gave the windows: a model of then would read other numbers now."""
+    square = bundle()
+    assert square.format_version == 1
+    tap = square.layers[0].tap | {"shape": [4, 7, 9]}
+    oblong = replace(square, layers=(replace(square.layers[0], tap=tap, target_size=16, width=24),))
+    oblong.save(tmp_path)
+    assert json.loads((tmp_path / MODEL).read_text(encoding="utf-8"))["format_version"] == 2
+    assert Bundle.load(tmp_path).layers == oblong.layers
+    forge(tmp_path, setting("format_version", 1))
+    with pytest.raises(DataError, match="maps that are not square were pooled in another way then: train the model ag"):
+        Bundle.load(tmp_path)
+
+
+def test_other_statistics_than_the_mean_need_the_second_version(tmp_path: Path) -> None:
+    plain = bundle()
+    plain.save(tmp_path / "plain")
+    document = json.loads((tmp_path / "plain" / MODEL).read_text(encoding="utf-8"))
+    assert document["format_version"] == 1
+    assert "pool" not in document
+    assert Bundle.load(tmp_path / "plain").pool == ("mean",)
+    several = replace(plain, pool=("mean", "max"), layers=(replace(plain.layers[0], width=16, kept=3),))
+    several = replace(several, columns=np.array([0, 7, 8], np.int32))
+    several.save(tmp_path / "several")
+    document = json.loads((tmp_path / "several" / MODEL).read_text(encoding="utf-8"))
+    assert (document["format_version"], document["pool"]) == (2, ["mean", "max"])
+    read = Bundle.load(tmp_path / "several")
+    assert read.pool == ("mean", "max")
+    assert read.kept_by_statistic == [{"mean": 2, "max": 1}]
+    assert "Of every pooling window it knows mean, max." in (tmp_path / "several" / "README.md").read_text()
 
 
 def test_what_was_saved_is_read(tmp_path: Path) -> None:

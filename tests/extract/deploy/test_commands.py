@@ -66,6 +66,22 @@ def test_the_commands_classify_and_describe(
     assert Bundle.load(Path("copy")).classes == extraction.task.classes
 
 
+def test_info_says_which_statistics_are_read(
+    image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any], head_on: HeadOn, packed: Packed, call: Call
+) -> None:
+    extraction = extract(str(image_folder), **two_sizes, pool="mean,max")
+    folder = packed(extraction, head_on(extraction, unit=True)[0]).save(tmp_path / "model")
+    described = json.loads(call("info", str(folder), "--json").stdout)
+    assert described["pool"] == ["mean", "max"]
+    for layer in described["layers"]:
+        assert sum(layer["kept_by_statistic"].values()) == layer["kept"]
+    named = {name for layer in described["layers"] for name in layer["kept_by_statistic"]}
+    assert named == {"mean", "max", "value"}
+    shown = call("info", str(folder)).stdout
+    counts = described["layers"][0]["kept_by_statistic"]
+    assert f"{counts['mean']} mean, {counts['max']} max" in shown.splitlines()[1]
+
+
 def test_a_run_holds_a_model_for_each_method(
     image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any], head_on: HeadOn, packed: Packed, call: Call
 ) -> None:

@@ -29,9 +29,11 @@ def probabilities(network: deployed.Deployed, images: Sequence[Any], batch_size:
 @pytest.mark.parametrize("unit", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("backbone", ["resnet18", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("pool", [("mean",), ("mean", "std", "max")], ids=",".join)
 def test_predictions_are_those_through_the_store(
     image_folder: Path,
     tmp_path: Path,
+    pool: tuple[str, ...],
     backbone: str,
     dtype: str,
     unit: bool,
@@ -39,7 +41,7 @@ def test_predictions_are_those_through_the_store(
     head_on: HeadOn,
     packed: Packed,
 ) -> None:
-    extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone, "dtype": dtype}))
+    extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone, "dtype": dtype, "pool": pool}))
     model, expected = head_on(extraction, unit=unit)
     bundle = Bundle.load(packed(extraction, model).save(tmp_path / "model"))
     shutil.rmtree(tmp_path / "stores")

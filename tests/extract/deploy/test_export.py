@@ -35,12 +35,15 @@ def embedded_in(file: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("backbone", "kind"),
+    ("backbone", "kind", "pool"),
     [
-        ("resnet18", "torch"),
-        pytest.param("resnet18", "onnx", marks=pytest.mark.slow),
-        pytest.param("vit_tiny_patch16_224", "onnx", marks=pytest.mark.slow),
-        pytest.param("vit_tiny_patch16_224", "torch", marks=pytest.mark.slow),
+        ("resnet18", "torch", "mean,std,max"),
+        pytest.param("resnet18", "torch", "mean", marks=pytest.mark.slow),
+        pytest.param("resnet18", "onnx", "mean", marks=pytest.mark.slow),
+        pytest.param("resnet18", "onnx", "mean,std,max", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", "onnx", "mean", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", "onnx", "mean,std,max", marks=pytest.mark.slow),
+        pytest.param("vit_tiny_patch16_224", "torch", "mean,std,max", marks=pytest.mark.slow),
     ],
 )
 def test_exports_agree(
@@ -48,13 +51,14 @@ def test_exports_agree(
     tmp_path: Path,
     backbone: str,
     kind: str,
+    pool: str,
     two_sizes: dict[str, Any],
     head_on: HeadOn,
     packed: Packed,
 ) -> None:
     if kind == "onnx":
         pytest.importorskip("onnxscript")
-    extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone}))
+    extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone, "pool": pool}))
     network = deployed.load(packed(extraction, head_on(extraction, unit=True)[0]), device="cpu")
     file = tmp_path / ("model.onnx" if kind == "onnx" else "model.pt2")
     assert export(network, file, kind) <= TOLERANCE

@@ -6,9 +6,11 @@ from head2toe.select.compute.arrays import to_numpy
 from head2toe.select.objective.datafits import Multinomial, Quadratic
 from head2toe.select.objective.group_penalty import GroupNorm
 from head2toe.select.objective.penalties import L1, GroupL21, GroupL21Ridge
+from head2toe.select.objective.sparse_group_penalty import SparseGroupNorm
 from head2toe.select.ranking.weight_scores import rank
 
-PENALTIES = [GroupL21(), GroupL21Ridge(0.7), L1(), GroupNorm(np.array([0, 1, 1, 0, 2, 1]))]
+GROUP = np.array([0, 1, 1, 0, 2, 1])
+PENALTIES = [GroupL21(), GroupL21Ridge(0.7), L1(), GroupNorm(GROUP), SparseGroupNorm(GROUP, 0.3)]
 
 
 TERMS = {"multinomial": Multinomial(), "quadratic": Quadratic()}

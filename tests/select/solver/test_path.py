@@ -10,6 +10,7 @@ from head2toe.select.solver import schedule
 from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.path import path
 from head2toe.select.solver.row_set import RowSet
+from head2toe.store.common.errors import BadRequest
 from head2toe.store.reading.design_matrix import ArrayDesign
 from PIL import Image
 from sklearn.linear_model import MultiTaskLasso
@@ -260,3 +261,22 @@ def test_features_that_are_nearly_the_same_do_not_stall_it(make_data, split_mask
     points = list(path(ArrayDesign(X), y, split_masks(90, 2), **settings))
     assert all(s.converged for point in points for s in point.solutions)
     assert sum(s.iterations for point in points for s in point.solutions) < 4000
+
+
+def test_ratios_can_be_made_from_the_largest_strength_of_every_row_set(cpu, make_data):
+    X, y = make_data(d=40)
+    masks = np.ones((2, len(y)), bool)
+    masks[0, ::4] = False
+    known = []
+
+    def ratios(lam_max):
+        known.append(lam_max)
+        return 0.5, 0.2
+
+    points = solve(X, y, masks, ratios=ratios, arrays=cpu)
+    for point, expected in zip(points, solve(X, y, masks, ratios=(0.5, 0.2), arrays=cpu), strict=True):
+        np.testing.assert_array_equal(point.lambdas, expected.lambdas)
+        np.testing.assert_array_equal(point.lambdas, point.ratio * known[0])
+        np.testing.assert_array_equal(point.scores, expected.scores)
+    with pytest.raises(BadRequest, match="positive and not rise"):
+        solve(X, y, ratios=lambda lam_max: 0.1 * lam_max / lam_max.max() * np.arange(3), arrays=cpu)
