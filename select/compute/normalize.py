@@ -84,7 +84,7 @@ class Moments:
         return Moments(self.mean, (self.scale > 0).astype(np.float32))
 
 
-def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np.ndarray | None = None) -> Moments:
+def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarray | None = None) -> Moments:
     """Compute mean and 1 / standard deviation of every feature over each of K row sets, in one pass over the design.
 
     Variances are shifted twice, E[(x - c)²] - (E[x - c])² with c the mean over all rows: E[x²] - E[x]² would lose a
@@ -97,8 +97,8 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np
         n rows, d features.
     masks : ndarray of bool (K, n)
         The rows of every set.
-    xp, device
-        The array namespace to compute with, and its device.
+    arrays : Arrays
+        Where to compute.
     weights : ndarray of float64 (n,), optional
         What each row counts, positive on the rows of the sets; by default all count alike.
 
@@ -111,7 +111,6 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np
     DataError
         A feature holds NaN or inf; the message names its layer.
     """
-    arrays = Arrays(xp, device, str(device))
     counts = masks if weights is None else masks * weights
     shares = counts / counts.sum(axis=1, keepdims=True)
     average = arrays.put(shares.T.astype(np.float32))  # (n, K)

@@ -130,7 +130,7 @@ def path(
         masks = _checked_masks(masks & (weights > 0), design.shape[0])
     penalty.checked(design.shape[1])
     with closing(WorkerPool(arrays)) as pool:
-        centre = moments(design, masks, arrays.xp, arrays.device, weights)
+        centre = moments(design, masks, arrays, weights)
         if not standardize:
             centre = centre.without_scaling()
         sets = []
