@@ -30,11 +30,17 @@ class UnitRows:
         n rows, d features, L layers.
     scale : ndarray of float32 (L, n)
         1 / norm of every layer's vector in every row, 0 for a zero vector.
+
+    Attributes
+    ----------
+    base : Design
+    row_scale : ndarray of float32 (L, n)
+        What it was made of.
     """
 
     def __init__(self, design: Design, scale: np.ndarray) -> None:
-        self._design = design
-        self._scale = scale
+        self.base = design
+        self.row_scale = scale
         self.shape = design.shape
         self.layers: LayerIndex = design.layers
 
@@ -50,18 +56,18 @@ class UnitRows:
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
         """Read the blocks of the design (see `Design.stream`), each scaled to unit norms."""
-        for block in self._design.stream(max_bytes=max_bytes, within=within):
+        for block in self.base.stream(max_bytes=max_bytes, within=within):
             with np.errstate(invalid="ignore"):  # 0 times infinity: `moments` raises the error
-                values = block.values * self._scale[_layer(self._design, block)]
+                values = block.values * self.row_scale[_layer(self.base, block)]
             yield replace(block, values=values)
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """Return the features of these columns, scaled: (len(indices), n) float32, in memory of their own."""
-        return np.asarray(self._design.columns(indices) * self._scale[self.layers.layer_of(np.asarray(indices))])
+        return np.asarray(self.base.columns(indices) * self.row_scale[self.layers.layer_of(np.asarray(indices))])
 
     def take(self, rows: np.ndarray) -> "UnitRows":
         """Return a view on some rows, each with the norms it has here."""
-        return UnitRows(self._design.take(rows), self._scale[:, rows])
+        return UnitRows(self.base.take(rows), self.row_scale[:, rows])
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,10 @@ def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarr
 
     def use(block: Block) -> None:
         columns = slice(block.start, block.stop)
-        mean[:, columns], variance = _block_moments(block, average, shares, arrays)
-        if not np.isfinite(variance).all():
-            name = design.layers.names[_layer(design, block)]
+        mean[:, columns], variance = _block_moments(block, average, shares, design, arrays)
+        bad = np.flatnonzero(~np.isfinite(variance).all(axis=0))
+        if len(bad):
+            name = design.layers.names[int(design.layers.layer_of(block.start + bad[:1])[0])]
             raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
         deviation = np.sqrt(variance)
         # Features count as constant up to the rounding of their values.
@@ -132,7 +139,9 @@ def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarr
     return Moments(mean, scale)
 
 
-def _block_moments(block: Block, average: Array, shares: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
+def _block_moments(
+    block: Block, average: Array, shares: np.ndarray, design: Design, arrays: Arrays
+) -> tuple[np.ndarray, np.ndarray]:
     """Return means and variances (K, features) float32 of a block's features.
 
     `shares` (K, n) float64 says what each row counts in each set, and `average` is its transpose on the device.
@@ -141,16 +150,18 @@ def _block_moments(block: Block, average: Array, shares: np.ndarray, arrays: Arr
     with np.errstate(over="ignore", invalid="ignore"):  # `moments` raises an error of one line
         centre = xp.mean(X, axis=1, keepdims=True)
         X = X - centre
-        shift = X @ average
-        variance = np.array(to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None)))
-        thin = variance < THIN * to_numpy(shift * shift)
-    mean = np.array(to_numpy(centre + shift))
+        shift, squares = to_numpy(X @ average), to_numpy((X * X) @ average)
+        variance = np.clip(squares - shift * shift, 0.0, None)
+        thin = variance < THIN * (shift * shift)
+        mean = to_numpy(centre) + shift
+    some = np.flatnonzero(thin.any(axis=1))
+    on_host = isinstance(block.values, np.ndarray)
+    exact = block.values[some] if on_host else design.columns(block.start + some)
     for k in np.flatnonzero(thin.any(axis=0)):
-        some = np.flatnonzero(thin[:, k])
-        rows = np.flatnonzero(shares[k])
-        values = np.asarray(block.values[some][:, rows], np.float64)
+        chosen, rows = thin[some, k], np.flatnonzero(shares[k])
+        values = np.asarray(exact[chosen][:, rows], np.float64)
         own = values @ shares[k, rows]
-        mean[some, k], variance[some, k] = own, (values - own[:, None]) ** 2 @ shares[k, rows]
+        mean[some[chosen], k], variance[some[chosen], k] = own, (values - own[:, None]) ** 2 @ shares[k, rows]
     return mean.T, variance.T
 
 

@@ -27,10 +27,15 @@ def each_block(design: Design, arrays: Arrays, use: Callable[[Block], None], *, 
         The device that the threads compute on.
     use : function
         Takes a block, whose values (features, n) are float32, and reads them before it returns. Any thread may call it.
+        On a GPU the values are on the device, a block may span layers, and one thread gives the GPU all its work.
     width : int
         How many numbers `use` holds for every feature, if these are more than there are rows.
     """
     n, d = design.shape
+    if arrays.memory is not None:
+        for block in arrays.memory.chunks(design, arrays.xp, width):
+            use(block)
+        return
     max_bytes = min(max(BLOCK_BYTES, 4 * n * FEWEST_FEATURES), MOST_BYTES) * n // max(n, width)
     span = max(1, min(BLOCKS_IN_SPAN * max_bytes // (4 * n), -(-d // FEWEST_SPANS)))
 

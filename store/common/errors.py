@@ -53,3 +53,7 @@ class MissingExtra(Head2ToeError):
 
 class OutOfMemory(Head2ToeError):
     """Memory ran out; what was worked on is not at fault."""
+
+
+class DeviceError(Head2ToeError):
+    """A GPU failed, or can't compute; the message says what to do without it."""
