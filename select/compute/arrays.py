@@ -6,6 +6,7 @@ that it is handed (`Arrays.xp`).
 
 import contextlib
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -111,6 +112,13 @@ def namespace(device: str = "auto", memory: float = DEVICE_MEMORY) -> Arrays:
         if device == "auto":
             return replace(numpy_arrays(), note=f"computing on the CPU: {error}")
         raise
+
+
+def announced(arrays: Arrays) -> Arrays:
+    """Say on stderr what a user should know of the choice, if there is anything, and return it."""
+    if arrays.note:
+        print(arrays.note, file=sys.stderr, flush=True)
+    return arrays
 
 
 def _cupy_arrays(index: int, memory: float) -> Arrays:
