@@ -35,29 +35,50 @@ class RowScaled(Protocol):
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Columns [start, stop) of a design whose layers are stored in one dtype."""
+class _Group:
+    """Spans of columns, ascending, whose layers are stored in one dtype; on the device they lie in one array.
 
-    start: int
-    stop: int
+    (In some networks every second layer is float32. A product for each would be more calls than a pass can afford.)
+    """
+
+    spans: tuple[Span, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def columns(self) -> np.ndarray:
+        return np.concatenate([np.arange(*span) for span in self.spans])
+
+    @property
+    def size(self) -> int:
+        return sum(stop - start for start, stop in self.spans)
+
     def nbytes(self, n_rows: int) -> int:
-        return (self.stop - self.start) * n_rows * self.dtype.itemsize
+        return self.size * n_rows * self.dtype.itemsize
+
+    def cut(self, most: int) -> "list[_Group]":
+        """Return the same columns in groups of at most so many."""
+        groups: list[_Group] = []
+        spans, room = [], most
+        for start, stop in self.spans:
+            while stop - start > room:
+                groups.append(_Group((*spans, (start, start + room)), self.dtype))
+                start, spans, room = start + room, [], most
+            spans.append((start, stop))
+            room -= stop - start
+        return [*groups, _Group(tuple(spans), self.dtype)]
 
     @classmethod
-    def of(cls, design: Design) -> "list[_Part]":
-        """Cut a design where the dtype changes; what is no store's is float32."""
-        edges = design.layers.offsets.tolist()
+    def of(cls, design: Design) -> "list[_Group]":
+        """Sort the layers of a design by their dtype; what is no store's is float32."""
         names = design.stored_dtypes if isinstance(design, DesignMatrix) else ("float32",) * len(design.layers.names)
-        parts: list[_Part] = []
-        for (start, stop), name in zip(pairwise(edges), names, strict=True):
-            dtype = np.dtype(name)
-            if parts and parts[-1].dtype == dtype:
-                parts[-1] = cls(parts[-1].start, stop, dtype)
+        spans: dict[str, list[Span]] = {}
+        for name, span in zip(names, pairwise(design.layers.offsets.tolist()), strict=True):
+            mine = spans.setdefault(name, [])
+            if mine and mine[-1][1] == span[0]:
+                mine[-1] = (mine[-1][0], span[1])
             else:
-                parts.append(cls(start, stop, dtype))
-        return parts
+                mine.append(span)
+        return [cls(tuple(mine), np.dtype(name)) for name, mine in spans.items()]
 
 
 class DeviceMemory:
@@ -79,8 +100,8 @@ class DeviceMemory:
         self._kept: dict[int, tuple[weakref.ref[Any], list[Array], int]] = {}  # the least recently used first
         self._staging: _Staging | None = None
 
-    def chunks(self, design: Design, xp: Any, width: int) -> Iterator[Block]:
-        """Read all features, in column order, as float32 on the device. Unlike a stream's, a block may span layers.
+    def chunks(self, design: Design, xp: Any, width: int) -> Iterator[tuple[np.ndarray, Array]]:
+        """Read all features as float32 on the device, each once, in the order in which they lie there.
 
         Parameters
         ----------
@@ -90,43 +111,44 @@ class DeviceMemory:
             CuPy's.
         width : int
             How many numbers the caller holds for every feature, if these are more than there are rows.
+
+        Yields
+        ------
+        columns : ndarray of int (features,)
+            Which features they are.
+        values : array of float32 (features, n)
         """
         base, factors = design, None
         if isinstance(design, RowScaled):
             base, factors = design.base, xp.asarray(design.row_scale)
-        n = design.shape[0]
-        most = max(1, CHUNK_BYTES // (4 * max(n, width)))
-        for part, values in self._stored(base, xp, most):
-            for start in range(part.start, part.stop, most):
-                stop = min(start + most, part.stop)
-                some = values[start - part.start : stop - part.start, :]
-                block = xp.astype(some, xp.float32, copy=False)
+        most = max(1, CHUNK_BYTES // (4 * max(design.shape[0], width)))
+        for group, stored in self._stored(base, xp, most):
+            every = group.columns
+            for start in range(0, group.size, most):
+                columns = every[start : start + most]
+                values = xp.astype(stored[start : start + most, :], xp.float32, copy=False)
                 if factors is not None:
-                    layer = design.layers.layer_of(np.arange(start, stop))
-                    block = block * xp.take(factors, xp.asarray(layer), axis=0)
-                yield Block(start, stop, block)
+                    values = values * xp.take(factors, xp.asarray(design.layers.layer_of(columns)), axis=0)
+                yield columns, values
 
-    def _stored(self, design: Design, xp: Any, most: int) -> Iterator[tuple[_Part, Array]]:
-        """Give parts of a design on the device (features, n), in the dtype stored: all of them, or piece by piece."""
-        n, parts = design.shape[0], _Part.of(design)
+    def _stored(self, design: Design, xp: Any, most: int) -> Iterator[tuple[_Group, Array]]:
+        """Give groups of a design on the device (features, n), in the dtype stored: all of them, or piece by piece."""
+        n, groups = design.shape[0], _Group.of(design)
+        nbytes = sum(group.nbytes(n) for group in groups)
         arrays = self._find(design)
-        if arrays is None and self._make_room(sum(part.nbytes(n) for part in parts)):
-            arrays = [self._upload(design, part, xp) for part in parts]
-            self._keep(design, arrays, sum(part.nbytes(n) for part in parts))
+        if arrays is None and self._make_room(nbytes):
+            arrays = [self._upload(design, group, xp) for group in groups]
+            self._keep(design, arrays, nbytes)
         if arrays is not None:
-            yield from zip(parts, arrays, strict=True)
+            yield from zip(groups, arrays, strict=True)
             return
-        small = [
-            _Part(start, min(start + most, part.stop), part.dtype)
-            for part in parts
-            for start in range(part.start, part.stop, most)
-        ]
-        ahead = self._upload(design, small[0], xp)
-        for part, following in zip(small, [*small[1:], None], strict=True):
+        pieces = [piece for group in groups for piece in group.cut(most)]
+        ahead = self._upload(design, pieces[0], xp)
+        for piece, following in zip(pieces, [*pieces[1:], None], strict=True):
             values = ahead
             if following is not None:
                 ahead = self._upload(design, following, xp)  # on its way while `values` are computed with
-            yield part, values
+            yield piece, values
 
     def _find(self, design: Design) -> list[Array] | None:
         """Return a design's arrays, if they are kept; it counts as the one used last from now on."""
@@ -153,19 +175,15 @@ class DeviceMemory:
         _, _, nbytes = self._kept.pop(key, (None, None, 0))
         self.used -= nbytes
 
-    def _upload(self, design: Design, part: _Part, xp: Any) -> Array:
+    def _upload(self, design: Design, group: _Group, xp: Any) -> Array:
         n = design.shape[0]
         if self._staging is None or self._staging.nbytes < 4 * n:
             self._staging = _Staging(max(STAGING_BYTES, 4 * n))
-        values = xp.empty((part.stop - part.start, n), dtype=part.dtype)
-        self._staging.fill(values, _blocks(design, self._staging.nbytes, (part.start, part.stop)))
+        read = design.stream_stored if isinstance(design, DesignMatrix) else design.stream
+        values = xp.empty((group.size, n), dtype=group.dtype)
+        size = self._staging.nbytes
+        self._staging.fill(values, (block for span in group.spans for block in read(max_bytes=size, within=span)))
         return values
-
-
-def _blocks(design: Design, max_bytes: int, within: Span) -> Iterator[Block]:
-    """Read features in the dtype stored, in blocks whose float32 would take at most `max_bytes`."""
-    read = design.stream_stored if isinstance(design, DesignMatrix) else design.stream
-    return read(max_bytes=max_bytes, within=within)
 
 
 class _Staging:

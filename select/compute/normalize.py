@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
-from head2toe.select.compute.stream import each_block
+from head2toe.select.compute.stream import Columns, each_block
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import DEFAULT_BYTES, Block, Design, Span
@@ -123,12 +123,13 @@ def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarr
     mean = np.empty((len(masks), design.shape[1]), np.float32)
     scale = np.empty_like(mean)
 
-    def use(block: Block) -> None:
-        columns = slice(block.start, block.stop)
-        mean[:, columns], variance = _block_moments(block, average, shares, design, arrays)
-        bad = np.flatnonzero(~np.isfinite(variance).all(axis=0))
+    every = np.arange(design.shape[1])
+
+    def use(columns: Columns, values: Array) -> None:
+        mean[:, columns], variance = _block_moments(every[columns], values, average, shares, design, arrays)
+        bad = every[columns][~np.isfinite(variance).all(axis=0)]
         if len(bad):
-            name = design.layers.names[int(design.layers.layer_of(block.start + bad[:1])[0])]
+            name = design.layers.names[int(design.layers.layer_of(bad[:1])[0])]
             raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
         deviation = np.sqrt(variance)
         # Features count as constant up to the rounding of their values.
@@ -140,13 +141,13 @@ def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarr
 
 
 def _block_moments(
-    block: Block, average: Array, shares: np.ndarray, design: Design, arrays: Arrays
+    columns: np.ndarray, X: Array, average: Array, shares: np.ndarray, design: Design, arrays: Arrays
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and variances (K, features) float32 of a block's features.
+    """Return means and variances (K, features) float32 of some features X (features, n).
 
     `shares` (K, n) float64 says what each row counts in each set, and `average` is its transpose on the device.
     """
-    xp, X = arrays.xp, arrays.put(block.values)
+    xp, given = arrays.xp, X
     with np.errstate(over="ignore", invalid="ignore"):  # `moments` raises an error of one line
         centre = xp.mean(X, axis=1, keepdims=True)
         X = X - centre
@@ -155,8 +156,7 @@ def _block_moments(
         thin = variance < THIN * (shift * shift)
         mean = to_numpy(centre) + shift
     some = np.flatnonzero(thin.any(axis=1))
-    on_host = isinstance(block.values, np.ndarray)
-    exact = block.values[some] if on_host else design.columns(block.start + some)
+    exact = given[some] if isinstance(given, np.ndarray) else design.columns(columns[some])
     for k in np.flatnonzero(thin.any(axis=0)):
         chosen, rows = thin[some, k], np.flatnonzero(shares[k])
         values = np.asarray(exact[chosen][:, rows], np.float64)
