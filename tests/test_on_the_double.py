@@ -76,6 +76,7 @@ def test_every_method_gives_what_it_gives_on_the_cpu(cupy_double: ModuleType, ta
     ours, used = calls_of(cupy_double, *words, "--device", "cuda", "--output", "gpu", "--save-model", "model")
     reference = head2toe(*words, "--device", "cpu", "--output", "cpu")
     assert used.library > 0
+    assert ours["key"] != reference["key"], "what one device chose is not recalled for the other"
     assert list(accuracies(ours)) == list(METHODS)
     for name, (cv, test) in accuracies(reference).items():
         assert accuracies(ours)[name] == pytest.approx((cv, test), abs=0.07), name  # one image of 15, say

@@ -47,6 +47,14 @@ class Arrays:
     memory: DeviceMemory | None = field(default=None, compare=False, repr=False)
     note: str = ""
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the names of results have to say of the device: a GPU rounds otherwise, and near ties choose otherwise.
+
+        Nothing for the CPU, and of a GPU not which one it is.
+        """
+        return {"device": "cuda"} if self.name.startswith("cuda") else {}
+
     def enter(self) -> None:
         """Make the calling thread compute on this device: CuPy's current device is each thread's own."""
         if self.name.startswith("cuda"):
