@@ -56,8 +56,8 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
             raise BadRequest(f"{method} trains one backbone, not {backbones}: name one, or leave {method} out")
 
     def command(self, task: str) -> str:
-        """Return the command line that runs a task with these settings again."""
-        elsewhere = ("fresh", "output", "store", "device", "batch_size", "compile")  # what changes no number
+        """Return the command line that runs a task with these settings again, but for those that change no number."""
+        elsewhere = ("fresh", "output", "store", "device", "device_memory", "batch_size", "compile")
         return shlex.join(["head2toe", "run", task, *self.words(leave_out=elsewhere)])
 
 
@@ -159,10 +159,10 @@ def run(task: "str | Task", options: Options | None = None, **changes: Any) -> "
 def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extraction]":
     """Make what stage two works on, of all rows of a task; what no store holds is extracted."""
     from head2toe.probe.experiment import Experiment
-    from head2toe.select.compute.arrays import namespace
+    from head2toe.select.compute.arrays import announced, namespace
 
     # What would fail in the end is said before the backbone runs, not after.
-    arrays = namespace(options.device)
+    arrays = announced(namespace(options.device, options.device_memory))
     require_writable(options.output, ANOTHER_OUTPUT)
     extractions = tuple(extract(task, each) for each in options.of_each_backbone())
     return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)

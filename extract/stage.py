@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from head2toe.extract.backbone.backbone import Backbone, load_backbone
+from head2toe.extract.backbone.backbone import Backbone, load_backbone, torch_device
 from head2toe.extract.backbone.cost import forward_flops
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens, height_matters
@@ -134,9 +134,24 @@ def _backbone_of(options: ExtractOptions) -> Backbone:
         weights=weights,
         input_size=options.input_size,
         preprocess=options.preprocess,
-        device=options.device,
+        device=_device_of(options),
         seed=options.seed,
     )
+
+
+def _device_of(options: ExtractOptions) -> str:
+    """Return where the network is put: on the CPU, if torch lacks the GPU that is asked for.
+
+    Features that a store holds already need no GPU in stage one, and stage two has CuPy for its own. (Half precision is
+    of the device, and so is the store's name then.) `_look_up` asks for the device again before anything is extracted.
+    """
+    try:
+        torch_device(options.device)
+    except BadRequest:
+        if options.amp or not options.device.startswith("cuda"):
+            raise
+        return "cpu"
+    return options.device
 
 
 def _provenance(backbone: Backbone, task: Task, options: ExtractOptions, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -179,6 +194,7 @@ def _look_up(
             lookup.stores[size] = store
             lookup.notes.extend(version_note(store, provenance["versions"]))
         else:
+            torch_device(options.device)  # raises where torch has no such device: from here on it is needed
             lookup.notes.extend(nearest_note(catalogue, identity, digests))
             layers = layer_index(taps, size, tokens, statistics)
             about = provenance | _of_columns(taps, size, tokens, statistics)

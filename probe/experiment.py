@@ -316,4 +316,4 @@ class Experiment(Generic[E]):
             recipe: [file.name for one in every for _, file in sorted(one.files.items())]
             for recipe, every in self.selected.items()
         }
-        return {"rows": fingerprint(labelled), "stores": stores, **selections}
+        return {"rows": fingerprint(labelled), "stores": stores, **self.arrays.identity, **selections}

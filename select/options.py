@@ -28,6 +28,9 @@ class SelectOptions(Settings):
         How features are normalised before selection: `feature` (unit variance over the fold's training rows), `unit`
         (every layer of every example at unit norm, as the paper does), `unit+feature` or `none`; of several, the folds
         choose.
+    device_memory : float
+        The share of a GPU's free memory that features may take, from 0 to 1. What does not fit is read from the host on
+        every pass; it changes no number, and nothing on a CPU.
     fresh : bool
         Select and probe again, even if an earlier run with the same settings left its result. Stores are always reused.
     score : str
@@ -49,6 +52,7 @@ class SelectOptions(Settings):
         choices=STANDARDIZE,
         listed=True,
     )
+    device_memory: float = setting(0.8, "Share of a GPU's free memory that features may take; the rest streams.")
     fresh: bool = setting(False, "Select and probe again what an earlier run left; stores are reused.")
     score: str = setting("l21", "By what features are ranked.", choices=SCORES)
     score_offset: int = setting(0, "How many of the best features rankings leave out.")
@@ -61,6 +65,8 @@ class SelectOptions(Settings):
         super().__post_init__()
         if not self.standardizations:
             raise BadRequest("standardize names one thing or more")
+        if not 0 <= self.device_memory <= 1:
+            raise BadRequest(f"the share of a GPU's memory is from 0 to 1, not {self.device_memory}")
         if self.score_offset < 0 or self.score_runs < 1 or not 0 <= self.score_layer_share <= 1:
             raise BadRequest(
                 "a score's offset is 0 or more, its runs 1 or more, and its layer share from 0 to 1, not "

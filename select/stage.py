@@ -172,7 +172,7 @@ def select_features(
     ranking = _Ranking.of(options, recipe, standardize, seed)
     selections, files, recalled = {}, {}, True
     for size, design in designs.items():
-        settings = ranking.dependencies(training, stores[size])
+        settings = ranking.dependencies(training, stores[size]) | arrays.identity
         files[size] = options.output / "selections" / f"{training.name}-{fingerprint(settings)[:16]}.npz"
         if files[size].is_file() and not options.fresh:
             selections[size] = Selection.load(files[size])

@@ -1,10 +1,15 @@
 """What all tests share: small tasks made on the spot, stores and results in a folder of the test's own."""
 
+import importlib
 import signal
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import array_api_compat
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,8 +43,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     else:
         return
     for item in items:
-        if "gpu" in item.keywords:
+        if item.get_closest_marker("gpu"):  # (`keywords` hold the names of folders as well)
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@lru_cache(maxsize=1)
+def _double() -> dict[str, ModuleType]:
+    """The modules of the stand-in for CuPy by name, imported once and found by nobody until a test asks for them."""
+
+    def own(name: str) -> bool:
+        return name.split(".")[0] in ("cupy", "cupyx") or name.startswith("array_api_compat.cupy")
+
+    others = {name: sys.modules.pop(name) for name in filter(own, list(sys.modules))}
+    sys.path.insert(0, str(Path(__file__).parent / "cupy_double"))
+    try:
+        for name in ("cupy", "cupyx.scipy.linalg", "array_api_compat.cupy"):
+            importlib.import_module(name)
+        return {name: sys.modules.pop(name) for name in filter(own, list(sys.modules))}
+    finally:
+        sys.path.pop(0)
+        sys.modules.update(others)
+
+
+@pytest.fixture
+def cupy_double(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Let `import cupy` find the stand-in for CuPy (tests/cupy_double), with one GPU of 80 GB; see `_counting`."""
+    modules = _double()
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(array_api_compat, "cupy", modules["array_api_compat.cupy"], raising=False)
+    cupy = modules["cupy"]
+    cupy.cuda.Device(0).use()
+    for name, value in {"devices": 1, "memory": 80 * 10**9}.items():
+        monkeypatch.setitem(cupy._device.settings, name, value)
+    return cupy
 
 
 @pytest.fixture(scope="session")

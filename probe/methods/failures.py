@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-from head2toe.store.common.errors import DataError, Head2ToeError, OutOfMemory
+from head2toe.store.common.errors import DataError, Head2ToeError, OutOfMemory, device_error
 
 ONE_METHOD = (DataError, OutOfMemory, MemoryError, np.linalg.LinAlgError)
 """What may concern one method alone. A request that makes no sense, and a damaged store, concern the whole run."""
@@ -45,6 +45,7 @@ class Failures:
 
 def in_words(error: Exception) -> str:
     """Say in one line why a method failed, and what to do."""
+    error = device_error(error) or error
     if isinstance(error, Head2ToeError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):

@@ -5,16 +5,22 @@ that it is handed (`Arrays.xp`).
 """
 
 import contextlib
+import math
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import array_api_compat
 import numpy as np
-from head2toe.store.common.errors import BadRequest, MissingExtra
+from head2toe.select.compute.device_memory import DeviceMemory
+from head2toe.store.common.errors import BadRequest, DeviceError, MissingExtra
 from scipy import linalg as lapack  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
 
 Array = Any  # an array of whichever namespace is in use; there is no common static type
+DEVICE_MEMORY = 0.8
+"""The share of a GPU's free memory that designs may take, unless another is asked for."""
+REINSTALL = "install the extra that fits the driver, cuda12 or cuda13 (see `head2toe doctor`), or use --device cpu"
 
 
 @dataclass(frozen=True)
@@ -29,15 +35,29 @@ class Arrays:
         What `xp` calls a device.
     name : str
         "cpu", "cuda:0", …
+    memory : DeviceMemory, optional
+        On a GPU, the designs that are kept there.
+    note : str
+        What a user should know of the choice; usually empty.
     """
 
     xp: Any
     device: Any
     name: str
+    memory: DeviceMemory | None = field(default=None, compare=False, repr=False)
+    note: str = ""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What the names of results have to say of the device: a GPU rounds otherwise, and near ties choose otherwise.
+
+        Nothing for the CPU, and of a GPU not which one it is.
+        """
+        return {"device": "cuda"} if self.name.startswith("cuda") else {}
 
     def enter(self) -> None:
         """Make the calling thread compute on this device: CuPy's current device is each thread's own."""
-        if self.name.startswith("cuda"):  # never run: there was no GPU
+        if self.name.startswith("cuda"):
             self.device.use()
 
     def put(self, array: np.ndarray, dtype: Any = None) -> Array:
@@ -46,7 +66,7 @@ class Arrays:
         Parameters
         ----------
         array : ndarray
-            Any shape. On the CPU its memory may be shared instead of copied.
+            Any shape. On the CPU its memory may be shared instead of copied. One of the device stays as it is.
         dtype : dtype of `xp`, optional
             The array's own by default.
 
@@ -55,18 +75,22 @@ class Arrays:
         array of `xp`
             The same shape.
         """
+        if not isinstance(array, np.ndarray):
+            return array
         if array_api_compat.is_torch_namespace(self.xp) and not array.flags.writeable:
             array = array.copy()  # torch has no read-only tensors and warns when it would share one
         return self.xp.asarray(array, dtype=dtype, device=self.device)
 
 
-def namespace(device: str = "auto") -> Arrays:
-    """Choose where to compute: on a GPU with CuPy where both are there, otherwise on the CPU with NumPy.
+def namespace(device: str = "auto", memory: float = DEVICE_MEMORY) -> Arrays:
+    """Choose where to compute: on a GPU with CuPy where both are there and work, otherwise on the CPU with NumPy.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "cuda:N"}
-        What to use. "auto" never fails.
+        What to use. "auto" never fails; where a GPU is there that does not compute, `Arrays.note` says why.
+    memory : float
+        The share of the GPU's free memory that designs may take, from 0 to 1.
 
     Returns
     -------
@@ -78,6 +102,8 @@ def namespace(device: str = "auto") -> Arrays:
         A GPU was asked for and CuPy is not installed.
     BadRequest
         `device` means nothing, or there is no such GPU.
+    DeviceError
+        The GPU that was asked for does not compute.
     """
     kind, _, number = device.partition(":")
     if device == "cpu":
@@ -85,27 +111,64 @@ def namespace(device: str = "auto") -> Arrays:
     if device != "auto" and (kind != "cuda" or (number and not number.isdigit())):
         raise BadRequest(f"device {device!r} is unknown: use auto, cpu, cuda or cuda:N")
     try:
-        import cupy
-    except ImportError:
+        return _cupy_arrays(int(number or 0), memory)
+    except (BadRequest, MissingExtra):
         if device == "auto":
             return numpy_arrays()
-        raise MissingExtra(
-            f"device {device!r} needs CuPy: install head2toe[cuda12] or head2toe[cuda13], whichever CUDA the driver has"
-        ) from None
+        raise
+    except DeviceError as error:
+        if device == "auto":
+            return replace(numpy_arrays(), note=f"computing on the CPU: {error}")
+        raise
+
+
+def announced(arrays: Arrays) -> Arrays:
+    """Say on stderr what a user should know of the choice, if there is anything, and return it."""
+    if arrays.note:
+        print(arrays.note, file=sys.stderr, flush=True)
+    return arrays
+
+
+def _cupy_arrays(index: int, memory: float) -> Arrays:
+    """Return CuPy's namespace on a GPU that has been seen to compute; errors are those of `namespace`."""
+    try:
+        import cupy
+    except ImportError as error:
+        if getattr(error, "name", None) == "cupy":
+            raise MissingExtra(
+                f"device 'cuda:{index}' needs CuPy: install head2toe[cuda12] or head2toe[cuda13], whichever CUDA the "
+                "driver has"
+            ) from None
+        raise DeviceError(f"CuPy can't be imported ({first_line(error)}): {REINSTALL}") from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError:
+    except RuntimeError:  # no driver, or none of this CUDA
         count = 0
-    index = int(number or 0)
     if index >= count:
-        if device == "auto":
-            return numpy_arrays()
-        raise BadRequest(f"device {device!r} does not exist: CuPy sees {count} GPUs; use --device cpu")
+        raise BadRequest(f"device 'cuda:{index}' does not exist: CuPy sees {count} GPUs; use --device cpu")
     import array_api_compat.cupy as xp
 
-    arrays = Arrays(xp, cupy.cuda.Device(index), f"cuda:{index}")
-    arrays.enter()
-    return arrays
+    device = cupy.cuda.Device(index)
+    device.use()
+    try:
+        _try_out(xp)
+        free, _ = device.mem_info
+    except Exception as error:  # whatever a library that is missing or does not fit raises, at whichever call
+        raise DeviceError(f"cuda:{index} can't compute ({first_line(error)}): {REINSTALL}") from error
+    return Arrays(xp, device, f"cuda:{index}", DeviceMemory(int(memory * free)))
+
+
+def _try_out(xp: Any) -> None:
+    """Compute a function (NVRTC compiles it), a product (cuBLAS) and a solution (cuSOLVER): each needs its library."""
+    a = xp.asarray(np.array([[2.0, 1.0], [1.0, 3.0]], np.float32))
+    b = xp.linalg.solve(a, a @ xp.exp(a * 0))
+    if not bool(xp.all(xp.abs(b - 1) < 1e-3)):
+        raise RuntimeError("a product of two matrices is not undone by solving")
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def numpy_arrays() -> Arrays:
@@ -137,7 +200,7 @@ def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
     """Prepare to solve with one symmetric positive definite matrix many times.
 
     NumPy's arrays are factorised by Cholesky (LAPACK). The array API has no triangular solve, so that other namespaces
-    apply the explicit inverse as a product.
+    apply the explicit inverse as a product, which on a GPU is one call where two triangular solves are two long ones.
 
     Parameters
     ----------
@@ -155,8 +218,35 @@ def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
         with contextlib.suppress(np.linalg.LinAlgError):  # not positive definite: LU, below, does without that
             factor = lapack.cho_factor(matrix, lower=True, check_finite=False)
             return lambda rhs: lapack.cho_solve(factor, rhs, check_finite=False)
-    inverse = xp.linalg.inv(matrix)
+    inverse = _inverse_by_cholesky(matrix, xp) if array_api_compat.is_cupy_array(matrix) else xp.linalg.inv(matrix)
     return lambda rhs: inverse @ rhs
+
+
+def _inverse_by_cholesky(matrix: Array, xp: Any) -> Array:
+    """Invert on a GPU by one factor L, L⁻ᵀL⁻¹; by LU where rounding has made the matrix indefinite.
+
+    CuPy's `cholesky`, `inv` and `solve` raise nothing there: they return NaN.
+    """
+    from cupyx.scipy.linalg import solve_triangular
+
+    eye = xp.eye(matrix.shape[0], dtype=matrix.dtype)
+    half = solve_triangular(xp.linalg.cholesky(matrix), eye, lower=True)
+    inverse = half.T @ half
+    return inverse if math.isfinite(scalar(xp.sum(inverse))) else xp.linalg.inv(matrix)
+
+
+def solve(matrix: Array, rhs: Array, xp: Any) -> Array:
+    """Solve a small system (m, m) for right-hand sides (m, k).
+
+    Raises
+    ------
+    LinAlgError
+        The matrix is singular. On a GPU nobody else would say so: CuPy's own `solve` returns NaN.
+    """
+    solution = xp.linalg.solve(matrix, rhs)
+    if array_api_compat.is_cupy_array(solution) and not math.isfinite(scalar(xp.sum(solution))):
+        raise np.linalg.LinAlgError("singular matrix")
+    return solution
 
 
 def eigh(matrix: Array, xp: Any) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
-from head2toe.select.compute.stream import each_block
+from head2toe.select.compute.stream import Columns, each_block
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import DEFAULT_BYTES, Block, Design, Span
@@ -30,11 +30,17 @@ class UnitRows:
         n rows, d features, L layers.
     scale : ndarray of float32 (L, n)
         1 / norm of every layer's vector in every row, 0 for a zero vector.
+
+    Attributes
+    ----------
+    base : Design
+    row_scale : ndarray of float32 (L, n)
+        What it was made of.
     """
 
     def __init__(self, design: Design, scale: np.ndarray) -> None:
-        self._design = design
-        self._scale = scale
+        self.base = design
+        self.row_scale = scale
         self.shape = design.shape
         self.layers: LayerIndex = design.layers
 
@@ -50,18 +56,18 @@ class UnitRows:
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
         """Read the blocks of the design (see `Design.stream`), each scaled to unit norms."""
-        for block in self._design.stream(max_bytes=max_bytes, within=within):
+        for block in self.base.stream(max_bytes=max_bytes, within=within):
             with np.errstate(invalid="ignore"):  # 0 times infinity: `moments` raises the error
-                values = block.values * self._scale[_layer(self._design, block)]
+                values = block.values * self.row_scale[_layer(self.base, block)]
             yield replace(block, values=values)
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """Return the features of these columns, scaled: (len(indices), n) float32, in memory of their own."""
-        return np.asarray(self._design.columns(indices) * self._scale[self.layers.layer_of(np.asarray(indices))])
+        return np.asarray(self.base.columns(indices) * self.row_scale[self.layers.layer_of(np.asarray(indices))])
 
     def take(self, rows: np.ndarray) -> "UnitRows":
         """Return a view on some rows, each with the norms it has here."""
-        return UnitRows(self._design.take(rows), self._scale[:, rows])
+        return UnitRows(self.base.take(rows), self.row_scale[:, rows])
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Moments:
         return Moments(self.mean, (self.scale > 0).astype(np.float32))
 
 
-def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np.ndarray | None = None) -> Moments:
+def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarray | None = None) -> Moments:
     """Compute mean and 1 / standard deviation of every feature over each of K row sets, in one pass over the design.
 
     Variances are shifted twice, E[(x - c)²] - (E[x - c])² with c the mean over all rows: E[x²] - E[x]² would lose a
@@ -97,8 +103,8 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np
         n rows, d features.
     masks : ndarray of bool (K, n)
         The rows of every set.
-    xp, device
-        The array namespace to compute with, and its device.
+    arrays : Arrays
+        Where to compute.
     weights : ndarray of float64 (n,), optional
         What each row counts, positive on the rows of the sets; by default all count alike.
 
@@ -111,18 +117,19 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np
     DataError
         A feature holds NaN or inf; the message names its layer.
     """
-    arrays = Arrays(xp, device, str(device))
     counts = masks if weights is None else masks * weights
     shares = counts / counts.sum(axis=1, keepdims=True)
     average = arrays.put(shares.T.astype(np.float32))  # (n, K)
     mean = np.empty((len(masks), design.shape[1]), np.float32)
     scale = np.empty_like(mean)
 
-    def use(block: Block) -> None:
-        columns = slice(block.start, block.stop)
-        mean[:, columns], variance = _block_moments(block, average, shares, arrays)
-        if not np.isfinite(variance).all():
-            name = design.layers.names[_layer(design, block)]
+    every = np.arange(design.shape[1])
+
+    def use(columns: Columns, values: Array) -> None:
+        mean[:, columns], variance = _block_moments(every[columns], values, average, shares, design, arrays)
+        bad = every[columns][~np.isfinite(variance).all(axis=0)]
+        if len(bad):
+            name = design.layers.names[int(design.layers.layer_of(bad[:1])[0])]
             raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
         deviation = np.sqrt(variance)
         # Features count as constant up to the rounding of their values.
@@ -133,25 +140,28 @@ def moments(design: Design, masks: np.ndarray, xp: Any, device: Any, weights: np
     return Moments(mean, scale)
 
 
-def _block_moments(block: Block, average: Array, shares: np.ndarray, arrays: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """Return means and variances (K, features) float32 of a block's features.
+def _block_moments(
+    columns: np.ndarray, X: Array, average: Array, shares: np.ndarray, design: Design, arrays: Arrays
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and variances (K, features) float32 of some features X (features, n).
 
     `shares` (K, n) float64 says what each row counts in each set, and `average` is its transpose on the device.
     """
-    xp, X = arrays.xp, arrays.put(block.values)
+    xp, given = arrays.xp, X
     with np.errstate(over="ignore", invalid="ignore"):  # `moments` raises an error of one line
         centre = xp.mean(X, axis=1, keepdims=True)
         X = X - centre
-        shift = X @ average
-        variance = np.array(to_numpy(xp.clip((X * X) @ average - shift * shift, 0.0, None)))
-        thin = variance < THIN * to_numpy(shift * shift)
-    mean = np.array(to_numpy(centre + shift))
+        shift, squares = to_numpy(X @ average), to_numpy((X * X) @ average)
+        variance = np.clip(squares - shift * shift, 0.0, None)
+        thin = variance < THIN * (shift * shift)
+        mean = to_numpy(centre) + shift
+    some = np.flatnonzero(thin.any(axis=1))
+    exact = given[some] if isinstance(given, np.ndarray) else design.columns(columns[some])
     for k in np.flatnonzero(thin.any(axis=0)):
-        some = np.flatnonzero(thin[:, k])
-        rows = np.flatnonzero(shares[k])
-        values = np.asarray(block.values[some][:, rows], np.float64)
+        chosen, rows = thin[some, k], np.flatnonzero(shares[k])
+        values = np.asarray(exact[chosen][:, rows], np.float64)
         own = values @ shares[k, rows]
-        mean[some, k], variance[some, k] = own, (values - own[:, None]) ** 2 @ shares[k, rows]
+        mean[some[chosen], k], variance[some[chosen], k] = own, (values - own[:, None]) ** 2 @ shares[k, rows]
     return mean.T, variance.T
 
 

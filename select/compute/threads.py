@@ -31,7 +31,9 @@ def _controller_of(n_modules: int) -> ThreadpoolController:  # noqa: ARG001
 
 @contextmanager
 def thread_pool(arrays: Arrays) -> Iterator[tuple[int, RunJobs]]:
-    """Provide as many threads as the BLAS may use, for as long as the context lasts.
+    """Provide as many threads as the BLAS may use, for as long as the context lasts; one, where there is a GPU.
+
+    (Each thread would need handles of cuBLAS and cuSOLVER, and they would only take turns in giving the GPU its work.)
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def thread_pool(arrays: Arrays) -> Iterator[tuple[int, RunJobs]]:
         Takes a sequence of functions without arguments, runs them on the threads and waits for all. It raises what a
         job raised.
     """
-    threads = blas_threads()
+    threads = blas_threads() if arrays.memory is None else 1
     if threads == 1:
         yield 1, _one_by_one
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, Arrays, scalar, to_numpy
+from head2toe.select.compute.arrays import Array, Arrays, scalar, solve, to_numpy
 from head2toe.select.compute.softmax import softmax
 from head2toe.store.common.errors import BadRequest
 
@@ -168,7 +168,8 @@ class Multinomial(_RowMean):
             p = self._mean(P, xp)
             H = eye * p - P.T @ self._spread(P, xp)
             # H is singular along 1, because softmax does not see a shift: 11ᵀ/C mends that and leaves the step alone.
-            step = xp.linalg.solve(H + (1.0 / C) * scalar(xp.sum(p * (1 - p))) + 1e-14 * eye, gradient[:, None])[:, 0]
+            mended = H + (1.0 / C) * scalar(xp.sum(p * (1 - p))) + 1e-14 * eye
+            step = solve(mended, gradient[:, None], xp)[:, 0]
             slope, t = scalar(xp.sum(step * gradient)), 1.0
             for _ in range(30):
                 trial = b - t * step

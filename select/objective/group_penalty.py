@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 from head2toe.select.compute.arrays import Array, scalar, to_numpy
-from head2toe.select.objective.penalties import LocalModel, into_ball, row_norms
+from head2toe.select.compute.kernels import row_norms
+from head2toe.select.objective.penalties import LocalModel, into_ball
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
 

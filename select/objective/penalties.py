@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from head2toe.select.compute.arrays import Array, scalar
+from head2toe.select.compute.kernels import row_norms, shortened
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,6 @@ class Separable:
         return columns
 
 
-def row_norms(A: Array, xp: Any) -> Array:
-    """Return ||A_j||₂ over the last dimension: of every row (p,), if A is (p, C)."""
-    return xp.sqrt(xp.sum(A * A, axis=-1))  # (vecdot would be slow where A is stored by columns)
-
-
 class GroupL21(Separable):
     """Ω(W) = Σ_j ||W_j||₂, the paper's group lasso (Evci et al. 2022, section 3.2); relevance s_j = ||W_j||₂."""
 
@@ -113,9 +109,7 @@ class GroupL21(Separable):
 
     def prox(self, V: Array, threshold: float, xp: Any) -> Array:
         """Return the block soft threshold: every row is shortened by `threshold`, at most to zero."""
-        length = row_norms(V, xp)
-        alive = length > threshold
-        return V * xp.where(alive, 1 - threshold / xp.where(alive, length, 1.0), 0.0)[:, None]
+        return shortened(V, row_norms(V, xp), threshold, xp)
 
     def norms(self, R: Array, xp: Any) -> Array:
         """Return ||R_j||₂: the l2,∞ norm is dual to the l2,1 norm."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from head2toe.select.compute.arrays import Array
+from head2toe.select.compute.kernels import clip
 from head2toe.select.objective.datafits import Datafit, Fit
 from head2toe.select.objective.penalties import Penalty
 
@@ -150,7 +151,7 @@ def scatter_rows(rows: Array, at: Array, p: int, xp: Any) -> Array:
     if m == 0:
         return xp.zeros((p, rows.shape[1]), dtype=rows.dtype, device=rows.device)
     every = xp.arange(p, dtype=at.dtype, device=at.device)
-    slot = xp.clip(xp.searchsorted(at, every), 0, m - 1)
+    slot = clip(xp.searchsorted(at, every), 0, m - 1, xp)
     slot = xp.where(xp.take(at, slot) == every, slot, m)
     zero = xp.zeros((1, rows.shape[1]), dtype=rows.dtype, device=rows.device)
     return xp.take(xp.concat([rows, zero]), slot, axis=0)

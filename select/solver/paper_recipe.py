@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
+from head2toe.select.compute.kernels import row_norms
 from head2toe.select.compute.softmax import softmax
-from head2toe.select.objective.penalties import row_norms
 from head2toe.store.common.errors import BadRequest
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7  # Adam, as TensorFlow has it

@@ -15,8 +15,9 @@ from head2toe.select.objective.penalties import GroupL21, Penalty
 from head2toe.select.objective.requirements import require_members
 from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.processes import WorkerPool
-from head2toe.select.solver.row_set import RowSet, Solution
+from head2toe.select.solver.row_set import SMALLEST_WORKING_SET, RowSet, Solution
 from head2toe.select.solver.schedule import SATURATED, PathSchedule
+from head2toe.select.solver.subproblem import where_to_solve
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.reading.design_matrix import Design
 
@@ -132,8 +133,9 @@ def path(
         weights = _checked_weights(weights, design.shape[0])
         masks = _checked_masks(masks & (weights > 0), design.shape[0])
     penalty.checked(design.shape[1])
-    with closing(WorkerPool(arrays)) as pool:
-        centre = moments(design, masks, arrays.xp, arrays.device, weights)
+    inner = where_to_solve(arrays, design.shape[0], SMALLEST_WORKING_SET, n_classes)
+    with closing(WorkerPool(inner)) as pool:
+        centre = moments(design, masks, arrays, weights)
         if not standardize:
             centre = centre.without_scaling()
         sets = []
@@ -143,20 +145,20 @@ def path(
                 raise DataError(f"row set {k} has 1 class only: at least two are needed to tell apart")
             own = datafit
             if weights is not None:
-                shares = arrays.put(weights[rows] / weights[rows].sum())
+                shares = inner.put(weights[rows] / weights[rows].sum())
                 own = cast("WeightableDatafit", datafit).weighted(shares)
-            sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, own, penalty, arrays))
+            sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, own, penalty, inner))
         pool.start(len(sets))
-        norms = _null_norms(design, sets)
+        norms = _null_norms(design, sets, arrays)
         if callable(ratios):
             ratios = _checked_ratios(ratios(np.array([s.lam_max for s in sets])))
         schedules = [PathSchedule(s, own_norms, ratios, tol, until) for s, own_norms in zip(sets, norms, strict=True)]
-        yield from _points(design, schedules, ratios, pool, until)
+        yield from _points(design, schedules, ratios, pool, until, arrays)
 
 
-def _null_norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
+def _null_norms(design: Design, sets: Sequence[RowSet], arrays: Arrays) -> np.ndarray:
     """Return the dual norms (K, d) of the models without features. The largest of a row set is its λ_max."""
-    norms = _norms(design, sets)
+    norms = _norms(design, sets, arrays)
     for k, s in enumerate(sets):
         s.lam_max = s.lam = float(norms[k].max())
         if not s.lam_max > 0:
@@ -165,13 +167,18 @@ def _null_norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
 
 
 def _points(
-    design: Design, schedules: Sequence[PathSchedule], ratios: np.ndarray, pool: WorkerPool, until: float
+    design: Design,
+    schedules: Sequence[PathSchedule],
+    ratios: np.ndarray,
+    pool: WorkerPool,
+    until: float,
+    arrays: Arrays,
 ) -> Iterator[PathPoint]:
     """Run rounds with all row sets that may go on, and yield a point as soon as all row sets have finished its λ."""
     for ratio in ratios:
         while not all(schedule.steps for schedule in schedules):
             slowest = min(schedule.n_done for schedule in schedules)
-            _round(design, [schedule for schedule in schedules if schedule.may_go_on(slowest)], pool)
+            _round(design, [schedule for schedule in schedules if schedule.may_go_on(slowest)], pool, arrays)
         steps = [schedule.steps.popleft() for schedule in schedules]
         explained = min(step.explained for step in steps)
         stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > until else ""
@@ -186,7 +193,7 @@ def _points(
             return
 
 
-def _round(design: Design, schedules: Sequence[PathSchedule], pool: WorkerPool) -> None:
+def _round(design: Design, schedules: Sequence[PathSchedule], pool: WorkerPool, arrays: Arrays) -> None:
     """Solve on the working sets, and check the solutions against all features in one pass."""
     sets = [schedule.row_set for schedule in schedules]
     union = np.unique(np.concatenate([s.working for s in sets]))
@@ -194,15 +201,15 @@ def _round(design: Design, schedules: Sequence[PathSchedule], pool: WorkerPool) 
     solutions = pool.solve([s.subproblem(features, union) for s in sets])
     for s, solution in zip(sets, solutions, strict=True):
         s.accept(solution)
-    norms = _norms(design, sets)
+    norms = _norms(design, sets, arrays)
     with thread_pool(sets[0].arrays) as (_, run):
         run([partial(schedule.judge, own) for schedule, own in zip(schedules, norms, strict=True)])
 
 
-def _norms(design: Design, sets: Sequence[RowSet]) -> np.ndarray:
+def _norms(design: Design, sets: Sequence[RowSet], arrays: Arrays) -> np.ndarray:
     """Return the dual norms (K, d) of all features at the dual points of the row sets."""
     residuals = [s.residual(design.shape[0]) for s in sets]
-    return dual_norms(design, residuals, [s.scale for s in sets], sets[0].penalty, sets[0].arrays)
+    return dual_norms(design, residuals, [s.scale for s in sets], sets[0].penalty, arrays)
 
 
 def _checked(design: Design, masks: np.ndarray, tol: float) -> np.ndarray:

@@ -3,12 +3,26 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, Arrays
+from head2toe.select.compute.arrays import Array, Arrays, numpy_arrays
 from head2toe.select.objective.datafits import Datafit
 from head2toe.select.objective.penalties import Penalty
 from head2toe.select.objective.problem import Problem
 from head2toe.select.solver import inner_solver
 from head2toe.select.solver.inner_solver import InnerSolution
+
+HOST_WORK = 25_000_000
+"""Rows x features x classes of a subproblem from which on a GPU solves it faster than the host.
+
+A step of FISTA is two products of so many multiplications: about a millisecond of a CPU core at this size. On a GPU it
+is forty launches, calls and waits, half a millisecond of the host at any size (by a model: no GPU was at hand); and row
+sets wait for each other there, where on the CPU each has a process.
+"""
+
+
+def where_to_solve(arrays: Arrays, n_rows: int, n_features: int, n_classes: int) -> Arrays:
+    """Return where subproblems of this size are solved: on the CPU if they are small, whatever `arrays` are."""
+    small = n_rows * n_features * n_classes < HOST_WORK
+    return numpy_arrays() if arrays.memory is not None and small else arrays
 
 
 @dataclass(frozen=True)

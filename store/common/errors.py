@@ -53,3 +53,21 @@ class MissingExtra(Head2ToeError):
 
 class OutOfMemory(Head2ToeError):
     """Memory ran out; what was worked on is not at fault."""
+
+
+class DeviceError(Head2ToeError):
+    """A GPU failed, or can't compute; the message says what to do without it."""
+
+
+def device_error(error: BaseException) -> Head2ToeError | None:
+    """Return what an error of CuPy or of CUDA's libraries means to a user; None for any other error.
+
+    They are told by the packages that their classes come from, which need not be there to be asked.
+    """
+    homes = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    if not homes & {"cupy", "cupy_backends", "cupyx"}:
+        return None
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, MemoryError):
+        return OutOfMemory(f"the GPU's memory ran out ({said}): take a smaller --device-memory, or --device cpu")
+    return DeviceError(f"the GPU failed ({said}): see `head2toe doctor`, or take --device cpu")

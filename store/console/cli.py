@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from head2toe.store.common.errors import Head2ToeError
+from head2toe.store.common.errors import Head2ToeError, device_error
 from head2toe.store.common.files import in_words
 from head2toe.store.common.settings import flag_of
 from head2toe.store.console import interrupts
 from head2toe.store.console.text import without_controls
+
+OUT_OF_MEMORY = "memory ran out: give the process more, or take a smaller --batch-size"
 
 
 class Commands(click.Group):
@@ -31,10 +33,11 @@ class Commands(click.Group):
             message = in_words(error) if isinstance(error, OSError) else str(error)
             echo(f"Error: {' '.join(message.split())}", err=True)
             ctx.exit(getattr(error, "exit_code", 1))
-        except (MemoryError, RuntimeError) as error:
-            if ctx.params["debug"] or not _is_out_of_memory(error):
+        except Exception as error:
+            known = device_error(error) or (OUT_OF_MEMORY if _is_out_of_memory(error) else None)
+            if ctx.params["debug"] or known is None:
                 raise
-            echo("Error: memory ran out: give the process more, or take a smaller --batch-size", err=True)
+            echo(f"Error: {known}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt as interrupt:
             echo(interrupts.MESSAGE, err=True)
@@ -44,7 +47,8 @@ class Commands(click.Group):
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether memory or threads ran out; torch says so by a RuntimeError (`torch.OutOfMemoryError` is one)."""
     words = ("out of memory", "can't allocate memory", "not enough memory", "can't start new thread")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+    said = isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    return isinstance(error, MemoryError) or said
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")

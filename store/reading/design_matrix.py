@@ -56,6 +56,10 @@ class _Tile:
     def columns(self) -> tuple[int, int]:
         return self.offset + self.start, self.offset + self.stop
 
+    @property
+    def dtype(self) -> str:
+        return self.part.store.dtypes[self.layer]
+
     def read_ahead(self) -> None:
         for segment in self.part.row_map.segments:
             self.part.store.read_ahead(self.layer, segment.block, self.start, self.stop)
@@ -134,12 +138,24 @@ class DesignMatrix:
             A file is missing, not of its size, or not what was written: its checksum is computed as it goes by, the
             first time in a process.
         """
+        return self._blocks(max_bytes, within, as_stored=False)
+
+    @property
+    def stored_dtypes(self) -> tuple[str, ...]:
+        """What each layer is stored as, "float16" or "float32"."""
+        return tuple(part.store.dtypes[layer] for part, layer in self._sources)
+
+    def stream_stored(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
+        """Read features as `stream` does, but in the dtype that each layer is stored in."""
+        return self._blocks(max_bytes, within, as_stored=True)
+
+    def _blocks(self, max_bytes: int, within: Span | None, *, as_stored: bool) -> Iterator[Block]:
         buffer, checks = _Buffer(), _Checks()
         for tile in _reading_ahead(self._tiles(max_bytes, within)):
             checks.take(tile)
-            values = _mapped_view(tile)
+            values = _mapped_view(tile, tile.dtype if as_stored else "float32")
             if values is None:
-                values = buffer.get(tile.stop - tile.start, self._n_rows)
+                values = buffer.get(tile.stop - tile.start, self._n_rows, tile.dtype if as_stored else "float32")
                 for segment in tile.part.row_map.segments:
                     _assign(values, segment, tile.values(segment))
             yield Block(*tile.columns, read_only(values))
@@ -212,12 +228,12 @@ class _Buffer:
     def __init__(self) -> None:
         self._memory = np.empty(0, np.float32)
 
-    def get(self, n_features: int, n_rows: int) -> np.ndarray:
-        """Return (features, rows) float32 of arbitrary content."""
+    def get(self, n_features: int, n_rows: int, dtype: str) -> np.ndarray:
+        """Return (features, rows) of arbitrary content, float32 or float16."""
         size = n_features * n_rows
         if self._memory.size < size:
             self._memory = np.empty(size, np.float32)
-        return self._memory[:size].reshape(n_features, n_rows)
+        return self._memory.view(dtype)[:size].reshape(n_features, n_rows)
 
 
 def _ranges(span: Span, n_rows: int, max_bytes: int, copied: bool) -> Iterator[Span]:
@@ -242,9 +258,9 @@ def _reading_ahead(tiles: Iterator[_Tile]) -> Iterator[_Tile]:
         current = following
 
 
-def _mapped_view(tile: _Tile) -> np.ndarray | None:
-    """Return the tile as a view of the mapped file, or None if its values have to be copied."""
-    if tile.part.row_map.source is None or tile.part.store.dtypes[tile.layer] != "float32":
+def _mapped_view(tile: _Tile, dtype: str) -> np.ndarray | None:
+    """Return the tile as a view of the mapped file, or None if its values have to be copied to be of that dtype."""
+    if tile.part.row_map.source is None or tile.dtype != dtype:
         return None
     return tile.values(tile.part.row_map.segments[0])
 
@@ -257,7 +273,7 @@ def _rows(values: np.ndarray, segment: Segment) -> np.ndarray:
 
 def _assign(out: np.ndarray, segment: Segment, values: np.ndarray) -> None:
     """Put a segment's values, of whatever dtype, where they belong in `out` (features, all rows)."""
-    if values.dtype == np.float16 and isinstance(segment.target, slice):
+    if values.dtype == np.float16 and out.dtype == np.float32 and isinstance(segment.target, slice):
         upcast(values, out[:, segment.target])
     else:
         out[:, segment.target] = values

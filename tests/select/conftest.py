@@ -12,12 +12,17 @@ def cpu():
     return namespace("cpu")
 
 
-@pytest.fixture(params=["numpy", "torch", "array_api_strict", pytest.param("cupy", marks=pytest.mark.gpu)])
+NAMESPACES = ["numpy", "torch", "array_api_strict", "cupy_double", pytest.param("cupy", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=NAMESPACES)
 def arrays(request):
     """Every namespace; the strict one on a device from which nothing comes back by accident."""
     if request.param == "numpy":
         return namespace("cpu")
-    if request.param == "cupy":
+    if request.param == "cupy_double":
+        request.getfixturevalue("cupy_double")
+    if request.param.startswith("cupy"):
         return namespace("cuda")
     if request.param == "torch":
         import array_api_compat.torch as xp

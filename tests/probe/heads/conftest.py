@@ -6,9 +6,9 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-from head2toe.select.compute.arrays import Arrays, numpy_arrays
+from head2toe.select.compute.arrays import Arrays, namespace, numpy_arrays
 
-NAMES = ("numpy", "torch", "array_api_strict")
+NAMES = ("numpy", "torch", "array_api_strict", "cupy_double")
 
 
 def signal_rows(n: int, k: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -32,5 +32,8 @@ def arrays(request: Any) -> Arrays:
     """Each namespace; the strict one has a device that is not the default."""
     import array_api_compat.torch as torch_xp
 
+    if request.param == "cupy_double":
+        request.getfixturevalue("cupy_double")
+        return namespace("cuda")
     strict = Arrays(array_api_strict, array_api_strict.Device("device1"), "strict")
-    return dict(zip(NAMES, (numpy_arrays(), Arrays(torch_xp, "cpu", "torch"), strict), strict=True))[request.param]
+    return dict(zip(NAMES[:3], (numpy_arrays(), Arrays(torch_xp, "cpu", "torch"), strict), strict=True))[request.param]

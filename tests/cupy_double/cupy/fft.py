@@ -1,0 +1,1 @@
+"""Empty: nothing here transforms, but array_api_compat imports it."""

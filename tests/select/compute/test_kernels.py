@@ -1,0 +1,72 @@
+"""A kernel of its own on a GPU does what its twin by the array API does, on every namespace."""
+
+import numpy as np
+import pytest
+from head2toe.select.compute.arrays import scalar, solve, spd_solver, to_numpy
+from head2toe.select.compute.kernels import clip, row_norms, shortened, sum_of_exponentials
+from head2toe.select.compute.softmax import log_softmax, softmax
+from scipy import special
+
+RNG = np.random.default_rng(0)
+A = RNG.standard_normal((40, 7))
+A[3] = 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_kernels_agree_with_numpy(arrays, dtype, transposed):
+    xp, values = arrays.xp, A.astype(dtype)
+    X = arrays.put(np.ascontiguousarray(values.T)).T if transposed else arrays.put(values)
+    tol = {"rtol": 1e-5 if dtype == np.float32 else 1e-12, "atol": 1e-6 if dtype == np.float32 else 1e-13}
+    lengths = np.linalg.norm(values, axis=1)
+    found = row_norms(X, xp)
+    assert to_numpy(found).dtype == dtype
+    np.testing.assert_allclose(to_numpy(found), lengths, **tol)
+    np.testing.assert_allclose(to_numpy(clip(X, -0.5, 0.25, xp)), np.clip(values, -0.5, 0.25), **tol)
+    for threshold in (0.0, 2.5, 1e9):
+        factor = np.maximum(0, 1 - threshold / np.maximum(lengths.astype(float), 1e-30))[:, None]
+        np.testing.assert_allclose(to_numpy(shortened(X, found, threshold, xp)), factor * values, **tol)
+    top = xp.max(X, axis=1, keepdims=True)
+    expected = np.exp(values - values.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(to_numpy(sum_of_exponentials(X, top, 1, xp)), expected, **tol)
+    probabilities, log_sum_exp = softmax(100 * X, xp)
+    np.testing.assert_allclose(to_numpy(probabilities), special.softmax(100 * values, axis=1), rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(to_numpy(log_sum_exp), special.logsumexp(100 * values, axis=1), rtol=1e-5)
+    found = log_softmax(X, xp, axis=0)
+    np.testing.assert_allclose(to_numpy(found), special.log_softmax(values, axis=0), **tol)
+
+
+def test_a_positive_definite_matrix_is_solved_with_and_one_that_rounding_spoiled_as_well(arrays):
+    K = A.T @ A
+    for matrix in (K, K - 1e-3 * np.linalg.eigvalsh(K)[0] * np.eye(7) - 2 * np.linalg.eigvalsh(K)[0] * np.eye(7)):
+        rhs = RNG.standard_normal((7, 2))
+        found = to_numpy(spd_solver(arrays.put(matrix), arrays.xp)(arrays.put(rhs)))
+        np.testing.assert_allclose(matrix @ found, rhs, atol=1e-8)
+
+
+def test_a_singular_system_is_an_error_everywhere(arrays):
+    ones = arrays.put(np.ones((3, 3)))
+    np.testing.assert_allclose(scalar(solve(2 * ones + arrays.put(np.eye(3)), ones[:, :1], arrays.xp)[0, 0]), 1 / 7)
+    with pytest.raises((np.linalg.LinAlgError, RuntimeError), match=r"[Ss]ingular"):  # torch has an error of its own
+        solve(ones, ones[:, :1], arrays.xp)
+
+
+@pytest.mark.parametrize(
+    ("work", "most"),
+    [
+        (lambda X, xp: row_norms(X, xp), 1),
+        (lambda X, xp: clip(X, 0.0, 1.0, xp), 1),
+        (lambda X, xp: shortened(X, row_norms(X, xp), 0.5, xp), 2),
+        (lambda X, xp: log_softmax(X, xp), 5),
+        (lambda X, xp: softmax(X, xp), 6),
+    ],
+    ids=["row norms", "clip", "prox", "log-softmax", "softmax"],
+)
+def test_launches_on_a_gpu(cupy_double, work, most):
+    import array_api_compat.cupy as xp
+
+    X = cupy_double.asarray(A)
+    with cupy_double._counting.region() as used:
+        work(X, xp)
+    assert used.launches <= most
+    assert used.library == used.syncs == 0
