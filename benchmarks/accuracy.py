@@ -12,8 +12,6 @@ head; on no task below the linear probe, nor below one head by more than one sta
 already are recalled, so that it may be stopped and run again.
 """
 
-ONE_HEAD = "head2toe, one head"
-
 import argparse
 import statistics
 import sys
@@ -26,6 +24,7 @@ from head2toe.pipeline import run
 from head2toe.probe.options import METHODS
 from head2toe.store.console.text import plus_minus
 
+ONE_HEAD = "head2toe, one head"
 Table = dict[str, dict[str, Mapping[str, Any]]]  # task, method, the method's part of the record
 
 
