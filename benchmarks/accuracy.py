@@ -4,12 +4,12 @@
     python benchmarks/accuracy.py --data path/to/tasks --methods all --output results
     python benchmarks/accuracy.py --data path/to/tasks --methods head2toe --nested
 
-Prints Markdown tables: test accuracies with their 95 % intervals and log-losses, accuracies over the folds, and what
-the folds promise beside what the test keeps (with --nested, nested cross-validation, too). `head2toe, one head` is the
+Prints Markdown tables: test accuracies with their 95 % intervals, log-losses, accuracies over the folds, and what the
+folds promise beside what the test keeps (with --nested, nested cross-validation, too). `head2toe, one head` is the
 method with `--members 1`. Then what is asked of `head2toe`: a mean of .83 and a mean log-loss a fifth below that of one
 head; on no task below the linear probe, nor below one head by more than one standard error; at least 4 points above
-`head2toe-paper`; the corrected accuracy within two standard errors of the test on all tasks but one. Runs that are there
-already are recalled, so that it may be stopped and run again.
+`head2toe-paper`; the corrected accuracy within two standard errors of the test on all tasks but one. Runs that are
+there already are recalled, so that it may be stopped and run again.
 """
 
 import argparse
