@@ -181,7 +181,7 @@ def test_layers_lists_taps_and_sizes() -> None:
     assert [layer["name"] for layer in listed["layers"]][:2] == ["layer1.0", "layer1.1"]
     assert listed["bytes"]["512"] == 20 * listed["features"]["512"]
     assert "pre_logits" in call("layers", "resnet18").stdout
-    words = ("layers", "resnet18", "--taps", "layer1.0,pre_logits", "--input-size", "32", "--pool", "all")
+    words = ("layers", "resnet18", "--taps", "layer1.0.act2,pre_logits", "--input-size", "32", "--pool", "all")
     assert [layer["features"]["512"] for layer in document(*words)["layers"]] == [3 * 512 // 2, 512]
 
 

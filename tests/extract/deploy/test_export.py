@@ -59,7 +59,10 @@ def test_exports_agree(
     if kind == "onnx":
         pytest.importorskip("onnxscript")
     extraction = extract(str(image_folder), **(two_sizes | {"backbone": backbone, "pool": pool}))
-    network = deployed.load(packed(extraction, head_on(extraction, unit=True)[0]), device="cpu")
+    # Every statistic of every layer makes a graph that takes ONNX minutes: one block of a transformer will do.
+    layers = "blocks.1." if backbone.startswith("vit") and pool != "mean" else ""
+    model, _ = head_on(extraction, unit=True, layers=layers)
+    network = deployed.load(packed(extraction, model), device="cpu")
     file = tmp_path / ("model.onnx" if kind == "onnx" else "model.pt2")
     assert export(network, file, kind) <= TOLERANCE
     document = json.loads((tmp_path / f"{file.name}.json").read_text())
