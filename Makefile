@@ -80,7 +80,7 @@ bench-probe: $(VENV)/bench
 
 # A model of the time on a GPU from what is counted on a stand-in for CuPy: nothing is measured on one.
 bench-gpu-model: $(VENV)/bench
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/gpu_model.py $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/gpu/model.py $(ARGS)
 
 bench-accuracy: $(VENV)/bench
 	$(BIN)/python benchmarks/accuracy.py --data $(DATA) $(ARGS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from head2toe.select.compute.arrays import Array
+from head2toe.select.compute.kernels import inner_products, minus_product, plus_product, positive_ratio
 
 MEMORY = 10
 """How many steps are remembered."""
@@ -44,7 +45,7 @@ class Curvature:
         xp, z, shares = self.xp, gradient, []
         for step, change, rho in reversed(self.pairs):
             share = rho * dot(step, z, xp)
-            z = z - share * change
+            z = minus_product(z, share, change, xp)
             shares.append(share)
         z = z / precondition
         if self.pairs:
@@ -52,15 +53,15 @@ class Curvature:
             inverse = rho * dot(change, change / precondition, xp)
             z = z * xp.where(inverse > 0, 1 / xp.where(inverse > 0, inverse, 1.0), 1.0)
         for (step, change, rho), share in zip(self.pairs, reversed(shares), strict=True):
-            z = z + (share - rho * dot(change, z, xp)) * step
+            z = plus_product(z, minus_product(share, rho, dot(change, z, xp), xp), step, xp)
         return z
 
 
 def dot(a: Array, b: Array, xp: Any) -> Array:
     """Inner product of each problem's two arrays, (problems, 1, 1)."""
-    return xp.sum(a * b, axis=(1, 2), keepdims=True)
+    return inner_products(a, b, xp)
 
 
 def ratio(a: Array, b: Array, xp: Any) -> Array:
     """Divide a by b, but give 0 where b is not positive (a problem that is done)."""
-    return xp.where(b > 0, a / xp.where(b > 0, b, xp.ones_like(b)), xp.zeros_like(b))
+    return positive_ratio(a, b, xp)

@@ -100,7 +100,8 @@ class _LogisticObjective:
         training = xp.stack([xp.take(coordinates[k, ...], rows, axis=0) for k, rows in enumerate(by_fold)])
         self.w = xp.stack([xp.take(weights[k, :], rows, axis=0) for k, rows in enumerate(by_fold)])[:, None, :] / self.n
         self.Y = xp.stack([xp.matrix_transpose(xp.take(Y, rows, axis=0)) for rows in by_fold])
-        present = xp.sum(self.w * self.Y, axis=2, keepdims=True) > 0
+        self.wY = self.w * self.Y
+        present = xp.sum(self.wY, axis=2, keepdims=True) > 0
         self.present = xp.astype(present, coordinates.dtype)  # (folds, classes, 1)
         ones = xp.ones((*training.shape[:2], 1), dtype=coordinates.dtype, device=coordinates.device)
         self.A = xp.concat((training, ones), axis=2)
@@ -122,7 +123,7 @@ class _LogisticObjective:
     def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
         """Value per fold (folds, 1, 1) and log-probabilities of the training rows (folds, classes, rows)."""
         logp = log_softmax(theta @ self.AT, self.xp, axis=1)
-        return 0.5 * dot(theta, ridge * theta, self.xp) - dot(self.w * self.Y, logp, self.xp), logp
+        return 0.5 * dot(theta, ridge * theta, self.xp) - dot(self.wY, logp, self.xp), logp
 
     def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
         """Gradient where the training rows have the probabilities P; an absent class stays where it is."""

@@ -58,7 +58,8 @@ class _Group:
     def cut(self, most: int) -> "list[_Group]":
         """Return the same columns in groups of at most so many."""
         groups: list[_Group] = []
-        spans, room = [], most
+        spans: list[Span] = []
+        room = most
         for start, stop in self.spans:
             while stop - start > room:
                 groups.append(_Group((*spans, (start, start + room)), self.dtype))
@@ -229,7 +230,8 @@ class _Staging:
         self._turn = 1 - self._turn
         if (copied := self._copied[self._turn]) is not None:
             copied.synchronize()
-        return self._buffers[self._turn][: most * n * dtype.itemsize].view(dtype).reshape(most, n)
+        view: np.ndarray = self._buffers[self._turn][: most * n * dtype.itemsize].view(dtype).reshape(most, n)
+        return view
 
     def _send(self, out: Array, values: np.ndarray) -> None:
         out.set(values, stream=self._stream)

@@ -45,6 +45,35 @@ def sum_of_exponentials(Z: Array, top: Array, axis: int, xp: Any) -> Array:
     return xp.sum(xp.exp(Z - top), axis=axis, keepdims=True)
 
 
+def inner_products(A: Array, B: Array, xp: Any) -> Array:
+    """Return Σ a b over all axes but the first, which stay with length 1: of each problem's two arrays."""
+    axes = tuple(range(1, A.ndim))
+    if array_api_compat.is_cupy_namespace(xp):
+        return _reduction("inner_products", "T x, T z", "x * z", "a + b", "y = a", "0")(A, B, axis=axes, keepdims=True)
+    return xp.sum(A * B, axis=axes, keepdims=True)
+
+
+def plus_product(A: Array, B: Array, C: Array, xp: Any) -> Array:
+    """Return A + B C, entry by entry; the arrays broadcast against each other."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("plus_product", "T x, T z, T w", "y = x + z * w")(A, B, C)
+    return A + B * C
+
+
+def minus_product(A: Array, B: Array, C: Array, xp: Any) -> Array:
+    """Return A - B C, entry by entry; the arrays broadcast against each other."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("minus_product", "T x, T z, T w", "y = x - z * w")(A, B, C)
+    return A - B * C
+
+
+def positive_ratio(A: Array, B: Array, xp: Any) -> Array:
+    """Return A / B, and 0 where B is not positive; shapes are the same."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("positive_ratio", "T x, T z", "y = (z > T(0)) * (x / max(z, T(1e-37)))")(A, B)
+    return xp.where(B > 0, A / xp.where(B > 0, B, xp.ones_like(B)), xp.zeros_like(B))
+
+
 @lru_cache
 def _reduction(name: str, inputs: str, each: str, pair: str, after: str, identity: str) -> Any:
     import cupy

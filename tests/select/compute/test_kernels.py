@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 from head2toe.select.compute.arrays import scalar, solve, spd_solver, to_numpy
-from head2toe.select.compute.kernels import clip, row_norms, shortened, sum_of_exponentials
+from head2toe.select.compute.kernels import (
+    clip,
+    inner_products,
+    minus_product,
+    plus_product,
+    positive_ratio,
+    row_norms,
+    shortened,
+    sum_of_exponentials,
+)
 from head2toe.select.compute.softmax import log_softmax, softmax
 from scipy import special
 
@@ -34,6 +43,17 @@ def test_kernels_agree_with_numpy(arrays, dtype, transposed):
     np.testing.assert_allclose(to_numpy(log_sum_exp), special.logsumexp(100 * values, axis=1), rtol=1e-5)
     found = log_softmax(X, xp, axis=0)
     np.testing.assert_allclose(to_numpy(found), special.log_softmax(values, axis=0), **tol)
+
+
+def test_products_of_several_problems_agree_with_numpy(arrays):
+    a, b, few = (RNG.standard_normal(shape) for shape in ((3, 4, 5), (3, 4, 5), (3, 1, 1)))
+    A, B, few_there = (arrays.put(x) for x in (a, b, few))
+    found = inner_products(A, B, arrays.xp)
+    np.testing.assert_allclose(to_numpy(found), (a * b).sum(axis=(1, 2), keepdims=True), rtol=1e-12)
+    np.testing.assert_allclose(to_numpy(plus_product(A, few_there, B, arrays.xp)), a + few * b, rtol=1e-12)
+    ratio = np.where(b > 0, a / np.where(b > 0, b, 1), 0)
+    np.testing.assert_allclose(to_numpy(positive_ratio(A, B, arrays.xp)), ratio, rtol=1e-12)
+    np.testing.assert_allclose(to_numpy(minus_product(A, few_there, B, arrays.xp)), a - few * b, rtol=1e-12)
 
 
 def test_a_positive_definite_matrix_is_solved_with_and_one_that_rounding_spoiled_as_well(arrays):

@@ -1,8 +1,8 @@
 """`make bench-gpu-model`: what stage two would ask of a GPU, counted on the stand-in for CuPy, and a model of the time.
 
-    python benchmarks/gpu_model.py                              digits: the selection, and the heads of two methods
-    python benchmarks/gpu_model.py --task FOLDER --methods ''   another task, the selection alone
-    python benchmarks/gpu_model.py --lines 20                   and which lines ask for most
+    python benchmarks/gpu/model.py                              digits: the selection, and the heads of two methods
+    python benchmarks/gpu/model.py --task FOLDER --methods ''   another task, the selection alone
+    python benchmarks/gpu/model.py --lines 20                   and which lines ask for most
 
 Nothing here was measured on a GPU. Launches, library calls, waits and bytes are counted; seconds are these counts times
 costs that are taken for granted (tests/cupy_double/cupy/_counting.py). The roofline is what the device's own memory and
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "cupy_double"))  # before anything asks for CuPy
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "cupy_double"))  # before anything asks for CuPy
 
 from cupy import _counting
 from cupy._counting import FLOPS, HBM, LAUNCH, LIBRARY, PCIE, SYNC, Counts, region
