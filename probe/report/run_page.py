@@ -43,6 +43,7 @@ def render(folder: Path, record: Mapping[str, Any], thumbnail: Thumbnail) -> str
         nested=summary.has_nested(record),
         lead=lead(record, best),
         judges=summary.judges(record),
+        chosen_by=summary.chosen_by(record),
         level=summary.level_with_best(record),
         comparisons=against_best(record, name),
         accuracy_chart=record_charts.accuracy_chart("methods", record),

@@ -168,6 +168,15 @@ def best_method(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return max(record["methods"], key=accuracy_of)
 
 
+def chosen_by(record: Mapping[str, Any]) -> str:
+    """Say in words what settings were chosen by, and what decides where heads are averaged."""
+    metric = str(record["metric"]).replace("_", " ")
+    averaging = [method["name"] for method in record["methods"] if method.get("members")]
+    if not averaging or metric == "log loss":
+        return metric
+    return f"{metric}, the heads that {' and '.join(averaging)} averages by log-loss,"
+
+
 def judges(record: Mapping[str, Any]) -> str:
     """Say in words which images settings were chosen on."""
     folds = record["folds"]
@@ -225,7 +234,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"{len(record['classes'])} classes, {counts['train']:,} training and {counts['test']:,} test images. "
-        f"Settings were chosen by {record['metric'].replace('_', ' ')} over {judges(record)}."
+        f"Settings were chosen by {chosen_by(record)} over {judges(record)}."
     )
     yield ""
     yield f"| {' | '.join(header(record))} |"
