@@ -64,14 +64,15 @@ def lead(record: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     sentence = f"{best['name']} gets {percent(summary.accuracy_of(best))} {images} right"
     if best["test"] and (ends := best["test"]["accuracy"]["interval"]):
         sentence += f" (95 % interval {percent(ends[0])} to {percent(ends[1])})"
-    if best["test"] and (corrected := summary.corrected_accuracy(best)) is not None:
-        sentence += f", where corrected cross-validation promised {percent(corrected)}"
     for pair in record["comparisons"]:
         if {pair["a"], pair["b"]} == {best["name"], "linear"}:
             points = 100 * pair["difference"] * (1 if pair["a"] == best["name"] else -1)
             doubt = "" if pair["p"] < summary.ALPHA else ", a difference that McNemar's test does not bear out"
-            return f"{sentence}, {points:.1f} points more than the linear probe of the last layer{doubt}."
-    return f"{sentence}."
+            sentence += f", {points:.1f} points more than the linear probe of the last layer{doubt}"
+    corrected = summary.corrected_accuracy(best)
+    if not best["test"] or corrected is None:
+        return f"{sentence}."
+    return f"{sentence}. Corrected cross-validation promised {percent(corrected)}."
 
 
 def against_best(record: Mapping[str, Any], best: str) -> list[dict[str, Any]]:
