@@ -6,6 +6,7 @@
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
 #   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
 #   make bench-gpu-model             what stage two would ask of a GPU, counted without one, and a model of its time
+#   make gpu-check                   the first minutes on a machine with a GPU: its tests, agreement, costs, as a table
 #   make bench-accuracy DATA=…       every method on every task below a folder
 #   make torture                     kill writers of a store, and commands (KILLS=200), at random moments; nothing may be lost
 #   make check                       ruff and mypy (check-lint, check-format, check-types: one of them)
@@ -27,7 +28,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-gpu-model bench-accuracy torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-gpu-model gpu-check bench-accuracy torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -81,6 +82,9 @@ bench-probe: $(VENV)/bench
 # A model of the time on a GPU from what is counted on a stand-in for CuPy: nothing is measured on one.
 bench-gpu-model: $(VENV)/bench
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/gpu/model.py $(ARGS)
+
+gpu-check: $(VENV)/dev
+	$(BIN)/python benchmarks/gpu/check.py $(ARGS)
 
 bench-accuracy: $(VENV)/bench
 	$(BIN)/python benchmarks/accuracy.py --data $(DATA) $(ARGS)

@@ -1,7 +1,7 @@
 """Array namespaces and devices: which to compute with, how arrays get there and back.
 
-This is the only file that knows devices. Everything else in `select/` and `probe/` computes on the array-API namespace
-that it is handed (`Arrays.xp`).
+Devices are known here, in `device_memory` and in `kernels`. Everything else in `select/` and `probe/` computes on the
+array-API namespace that it is handed (`Arrays.xp`).
 """
 
 import contextlib

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.compute.arrays import Array, scalar, to_numpy
+from head2toe.select.compute.kernels import row_norms
 from head2toe.select.objective.group_penalty import MOST_BY_NEWTON, GroupNorm
-from head2toe.select.objective.penalties import GroupL21, LocalModel, row_norms
+from head2toe.select.objective.penalties import GroupL21, LocalModel
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.format.layer_index import LayerIndex
 

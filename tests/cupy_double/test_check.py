@@ -1,0 +1,36 @@
+"""`make gpu-check` runs where a GPU computes and stops where there is none; its figures on the double mean nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu" / "check.py"), "--no-tests"]
+COMMAND += ["--features", "300", "--repeats", "1"]
+
+
+def run(tmp_path: Path, **further: str) -> "subprocess.CompletedProcess[str]":
+    command = [*COMMAND, "-o", str(tmp_path / "found.json")]
+    return subprocess.run(command, env=os.environ | further, capture_output=True, text=True)
+
+
+def test_it_measures_and_compares(tmp_path: Path) -> None:
+    said = run(tmp_path, PYTHONPATH=str(ROOT / "tests" / "cupy_double"))
+    assert said.returncode == 0, said.stderr
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["card"] == "none: a stand-in for CuPy"
+    assert found["worst duality gap"] <= 0.01
+    assert found["first hundred features alike, mean"] > 0.8
+    assert "| launch, µs |" in said.stdout
+
+
+def test_it_stops_without_a_gpu(tmp_path: Path) -> None:
+    double = tmp_path / "sitecustomize.py"
+    double.write_text("import cupy\ncupy._device.settings['devices'] = 0\n")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT / "tests" / "cupy_double")])
+    said = run(tmp_path, PYTHONPATH=paths)
+    assert said.returncode == 1
+    assert said.stderr.startswith("nothing to check: device 'cuda:0' does not exist")
+    assert not (tmp_path / "found.json").exists()
