@@ -48,18 +48,24 @@ def over_folds(method: Mapping[str, Any]) -> str:
     return plus_minus(figure["mean"], figure["stderr"])
 
 
+def log_loss(method: Mapping[str, Any]) -> str:
+    """On the test, and as a mean over the folds, in nats."""
+    return f"{method['test']['log_loss']['value']:.3f} / {method['cv']['log_loss']['mean']:.3f}"
+
+
 def accuracy(table: Table, task: str, method: str) -> float:
     """On the test."""
     return float(table[task][method]["test"]["accuracy"]["value"])
 
 
 def markdown(table: Table, methods: Sequence[str]) -> str:
-    """Test accuracies, a row for each method, the best of a task in bold; and the same over the folds."""
+    """Test accuracies, a row for each method, the best of a task in bold; the same over the folds; log-losses."""
     names = [f"{task} ({of_task['task']['classes']})" for task, of_task in table.items()]
     rule = "|---" * (len(names) + 1) + "|"
     best = {task: max(accuracy(table, task, method) for method in methods) for task in table}
     tests = [f"| test | {' | '.join(names)} | mean |", f"{rule}---|"]
     folds = [f"| folds | {' | '.join(names)} |", rule]
+    losses = [f"| log-loss, test / folds | {' | '.join(names)} |", rule]
     for method in methods:
         cells = [on_test(of_task[method]) for of_task in table.values()]
         marked = [
@@ -69,7 +75,8 @@ def markdown(table: Table, methods: Sequence[str]) -> str:
         mean = statistics.fmean(accuracy(table, task, method) for task in table)
         tests.append(f"| {method} | {' | '.join(marked)} | {mean:.3f} |")
         folds.append(f"| {method} | {' | '.join(over_folds(of_task[method]) for of_task in table.values())} |")
-    return "\n".join([*tests, "", *folds])
+        losses.append(f"| {method} | {' | '.join(log_loss(of_task[method]) for of_task in table.values())} |")
+    return "\n".join([*tests, "", *folds, "", *losses])
 
 
 def verdicts(table: Table) -> list[str]:
@@ -96,13 +103,15 @@ def main() -> None:
     parser.add_argument("--methods", default="linear,l21,head2toe,head2toe-paper", help="comma-separated, or all")
     parser.add_argument("--input-size", type=int, default=160)
     parser.add_argument("--target-size", type=int, nargs="+", default=[512])
+    parser.add_argument("--views", default="", help="further views of every image, for methods that take them")
     parser.add_argument("--output", type=Path, default=Path("results"))
     o = parser.parse_args()
     methods = list(METHODS) if o.methods == "all" else o.methods.split(",")
     folders = sorted(
         folder for folder in o.data.iterdir() if folder.is_dir() and (not o.tasks or folder.name in o.tasks)
     )
-    options = {"input_size": o.input_size, "target_sizes": tuple(o.target_size), "output": o.output}
+    views = tuple(o.views.split(",")) if o.views else ()
+    options = {"input_size": o.input_size, "target_sizes": tuple(o.target_size), "output": o.output, "views": views}
     table = measured(folders, methods, options)
     print(f"{date.today()}: tf_efficientnet_lite0 at {o.input_size} px, target size {o.target_size}")
     print(f"command: python {' '.join(sys.argv)}\n")

@@ -26,7 +26,7 @@ DRAWN_SHARES = (0.6, 0.95)
 MOST_VIEWS = 16
 """More views of an image say next to nothing new, and each costs a pass of all images through the backbone."""
 
-_VIEW = re.compile(r"([a-z]+)(?::(\d{1,9}))?(?::([\d.]+)-([\d.]+))?", re.ASCII)
+_VIEW = re.compile(r"([a-z]+)(?:([:#])(\d{1,9}))?(?::([\d.]+)-([\d.]+))?", re.ASCII)
 
 FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
 """The ways to make folds that have a name; a number from 2 on is one, too."""
@@ -44,7 +44,7 @@ def single_views(words: Iterable[str]) -> tuple[str, ...]:
     ----------
     words : iterable of str
         `flip`; `crop` and `scale`, with a number of them (`crop:2`), with the least and the largest share of a side
-        that is drawn (`crop:0.3-0.5`), or with both (`crop:2:0.3-0.5`).
+        that is drawn (`crop:0.3-0.5`), or with both (`crop:2:0.3-0.5`); and each name that is returned.
 
     Returns
     -------
@@ -67,15 +67,16 @@ def single_views(words: Iterable[str]) -> tuple[str, ...]:
 def _views_of(word: str) -> list[str]:
     """Name the single views of one word; see `single_views`."""
     match = _VIEW.fullmatch(word)
-    kind, count, least, most = match.groups() if match else ("", None, None, None)
+    kind, sign, count, least, most = match.groups() if match else ("", "", None, None, None)
     if kind not in VIEWS or (kind == "flip" and word != kind):
         raise BadRequest(f"unknown view {word[:80]!r}: choose from flip, crop, scale; several of one are crop:2")
     if count is not None and not 1 <= int(count) <= MOST_VIEWS:
         raise BadRequest(f"{word}: from 1 to {MOST_VIEWS} views of a kind, not {int(count)}")
     if kind == "flip":
         return [kind]
-    shares = "" if least is None else _shares_of(word, least, most)
-    return [f"{kind}#{number}{shares}" for number in range(1, int(count or 1) + 1)]
+    shares = "" if least is None or most is None else _shares_of(word, least, most)
+    last = int(count or 1)
+    return [f"{kind}#{number}{shares}" for number in range(last if sign == "#" else 1, last + 1)]
 
 
 def _shares_of(word: str, least: str, most: str) -> str:

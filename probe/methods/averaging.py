@@ -83,4 +83,5 @@ def combined(models: Sequence[LinearModel]) -> LinearModel:
         scale=np.ones(len(columns), np.float32),
         coef=coef.astype(np.float32),
         intercept=intercept.astype(np.float32),
+        views=tuple(dict.fromkeys(view for model in models for view in model.views)),
     )

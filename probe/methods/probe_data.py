@@ -38,6 +38,8 @@ class ProbeData(Labelled):
         What is trained on chosen columns: one of `KINDS`.
     further : dict
         For other normalisations, by name: their exact selections, as `exact`.
+    views : dict
+        For views of the images beside the whole, by name: their designs, as `designs`. Selections see none of them.
     """
 
     designs: Mapping[int, Design]
@@ -51,6 +53,7 @@ class ProbeData(Labelled):
     seed: int = 0
     head: str = "logistic"
     further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
+    views: Mapping[str, Mapping[int, Design]] = field(default_factory=dict)
 
     @cached_property
     def training(self) -> dict[int, Design]:

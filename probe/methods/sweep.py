@@ -14,6 +14,7 @@ from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome, SweepPoint
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.methods.viewed import AS_PUBLISHED, with_views
 from head2toe.probe.metrics import classification
 from head2toe.probe.options import RULES
 from head2toe.store.common.errors import BadRequest
@@ -86,6 +87,7 @@ def evaluate(
             f"unknown metric or rule {metric!r}, {rule!r}: {', '.join(classification.METRICS)}; {', '.join(RULES)}"
         )
     start = time.perf_counter()
+    data = replace(data, views={}) if name in AS_PUBLISHED else data
     grid = candidates(name, data)
     tried = try_all(grid, data, metric, averaging=METHODS[name].averages, progress=progress)
     outcome = refitted(name, choose(tried, rule), tried, data)
@@ -121,15 +123,19 @@ def candidates(name: str, data: ProbeData) -> list[Candidate]:
 def try_all(
     grid: Sequence[Candidate], data: ProbeData, metric: str, *, averaging: bool, progress: Progress | None = None
 ) -> list[Trial]:
-    """Judge every candidate with every setting of its head and, if `averaging`, averages of the best ones."""
+    """Judge every candidate with every setting of its head, the best with views, and averages if asked for."""
     tried: list[Trial] = []
     bests: list[Trial] = []  # of every candidate
-    for done, candidate in enumerate(grid, start=1):
+    work: list[Candidate] = list(grid)
+    for done, candidate in enumerate(work, start=1):
         heads = [judge(candidate, head, logp, data, metric) for head, logp in candidate.cross_validate(data)]
         tried += heads
         bests.append(max(heads, key=Trial.merit_then_loss))
+        if done == len(grid):
+            ranked = sorted(bests, key=Trial.merit_then_loss, reverse=True)
+            work += with_views([(trial.candidate, trial.head) for trial in ranked], data)
         if progress:
-            progress(done, len(grid))
+            progress(done, len(work))
     return tried + averages(bests, data, metric) if averaging else tried
 
 

@@ -103,6 +103,7 @@ def test_a_folder_of_weights_makes_a_run_and_a_model(image_folder: Path, tmp_pat
         ("flip,crop:2,scale", ["flip", "crop#1", "crop#2", "scale#1"]),
         (["crop"], ["crop#1"]),
         (["crop:0.60-0.95"], ["crop#1"]),
+        ("crop#2,scale#3:0.3-0.5", ["crop#2", "scale#3:0.3-0.5"]),
         (["scale:2:.3-.5", "scale"], ["scale#1:0.3-0.5", "scale#2:0.3-0.5", "scale#1"]),
         ((), []),
     ],
@@ -116,6 +117,7 @@ def test_views_are_named_one_by_one(words: Any, names: list[str]) -> None:
     [
         ("flop", "unknown view 'flop': choose from flip, crop, scale"),
         ("flip:2", "unknown view 'flip:2'"),
+        ("crop#2,crop:2", "the view crop#2 is named twice"),
         ("crop:two", "unknown view 'crop:two'"),
         ("", "unknown view ''"),
         ("crop:0", "crop:0: from 1 to 16 views of a kind, not 0"),
