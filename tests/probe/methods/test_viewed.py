@@ -51,7 +51,8 @@ def test_views_that_are_copies_change_nothing(
     if kind == "logistic":
         assert [C for C, _ in of_views] == [1.0, 10.0]
         for C, logp in of_views:
-            np.testing.assert_allclose(logp, of_plain[C], rtol=0, atol=0.02)
+            np.testing.assert_allclose(logp, of_plain[C], rtol=0, atol=0.05)  # a loose tolerance, in float32
+            assert np.abs(logp - of_plain[100 * C]).max() > 0.2, "another strength would be noticed"
     settings = {"C": 10.0, "scale": 2.0}
     test, model = plain.refit(data, settings)
     test_of_views, model_of_views = viewed.refit(data, settings)
