@@ -60,6 +60,11 @@ def plain(method: Mapping[str, Any]) -> str:
     return plus_minus(figure["mean"], figure["stderr"])
 
 
+def log_loss(method: Mapping[str, Any]) -> str:
+    """On the test, and as a mean over the folds, in nats."""
+    return f"{method['test']['log_loss']['value']:.3f} / {method['cv']['log_loss']['mean']:.3f}"
+
+
 def accuracy(table: Table, task: str, method: str) -> float:
     """On the test."""
     return float(table[task][method]["test"]["accuracy"]["value"])
@@ -159,6 +164,7 @@ def main() -> None:
     parser.add_argument("--methods", default="linear,l21,head2toe,head2toe-paper", help="comma-separated, or all")
     parser.add_argument("--input-size", type=int, default=160)
     parser.add_argument("--target-size", type=int, nargs="+", default=[512])
+    parser.add_argument("--views", default="", help="further views of every image, for methods that take them")
     parser.add_argument("--output", type=Path, default=Path("results"))
     parser.add_argument("--store", type=Path, help="folder of the feature stores")
     parser.add_argument("--nested", action="store_true", help="nested cross-validation, too")
@@ -168,8 +174,9 @@ def main() -> None:
         folder for folder in o.data.iterdir() if folder.is_dir() and (not o.tasks or folder.name in o.tasks)
     )
     one_head = "head2toe" in methods and not o.nested
+    views = tuple(o.views.split(",")) if o.views else ()
     options = {"input_size": o.input_size, "target_sizes": tuple(o.target_size), "output": o.output, "nested": o.nested}
-    options |= {"store": o.store} if o.store else {}
+    options |= {"views": views, **({"store": o.store} if o.store else {})}
     table = measured(folders, methods, one_head, options)
     methods = [*methods, ONE_HEAD] if one_head else methods
     print(f"{date.today()}: tf_efficientnet_lite0 at {o.input_size} px, target size {o.target_size}")

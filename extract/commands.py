@@ -168,7 +168,8 @@ def _echo_layers(
 def echo_extraction(extraction: "Extraction") -> None:
     """Show what stage one did: the task, how many images were extracted, notes, stores, and images left out."""
     done, rows = extraction.images_extracted, len(extraction.digests)
-    how = f"{done} images extracted" if done else "nothing to extract: the store holds all images"
+    what = "views of images" if extraction.views else "images"
+    how = f"{done} {what} extracted" if done else "nothing to extract: the store holds all images"
     reused = f", {extraction.images_reused} reused" if extraction.images_reused else ""
     echo(f"task       {extraction.task.name}: {rows} images, {len(extraction.task.classes)} classes")
     echo(f"extract    {how}{reused} ({extraction.seconds:.1f} s)")
@@ -176,5 +177,8 @@ def echo_extraction(extraction: "Extraction") -> None:
         echo(f"note       {note}")
     for size, written in extraction.stores.items():
         echo(f"store      {written.path}  (target size {size}: {written.layers.n_features:,} features)")
+    for name, stores in extraction.views.items():
+        for size, written in stores.items():
+            echo(f"store      {written.path}  (view {name}, target size {size})")
     for reason in extraction.skipped:
         echo(f"skipped    {reason}", err=True)

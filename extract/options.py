@@ -1,6 +1,8 @@
 """The settings of stage one, and where its data is looked for."""
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +17,16 @@ SEEDS = 2**32
 MAX_PIXELS = 200_000_000
 """The most pixels that an image may have unless more are asked for: what phones take, and no decompression bomb."""
 
+VIEWS = ("flip", "crop", "scale")
+"""The views of an image beside the whole one; `head2toe.extract.features.views.View` says what each does."""
+
+DRAWN_SHARES = (0.6, 0.95)
+"""Between which shares of a side of the image a crop is drawn, unless other shares are asked for."""
+
+MOST_VIEWS = 16
+"""More views of an image say next to nothing new, and each costs a pass of all images through the backbone."""
+
+_VIEW = re.compile(r"([a-z]+)(?:([:#])(\d{1,9}))?(?::([\d.]+)-([\d.]+))?", re.ASCII)
 
 POOL = ("mean", "std", "max")
 """The statistics that can be kept of every window that activations are pooled over."""
@@ -26,6 +38,61 @@ FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
 def is_folds(how: str) -> bool:
     """Return whether a word is a way to make folds: one of `FOLDS`, or a number from 2 to 9999."""
     return how in FOLDS or (how.isascii() and how.isdecimal() and len(how) < 5 and int(how) > 1)
+
+
+def single_views(words: Iterable[str]) -> tuple[str, ...]:
+    """Name every single view that words stand for: of `flip` and `crop:2` there are `flip`, `crop#1` and `crop#2`.
+
+    Parameters
+    ----------
+    words : iterable of str
+        `flip`; `crop` and `scale`, with a number of them (`crop:2`), with the least and the largest share of a side
+        that is drawn (`crop:0.3-0.5`), or with both (`crop:2:0.3-0.5`); and each name that is returned.
+
+    Returns
+    -------
+    tuple of str
+        The names in the order of the words; one with shares of its own bears them (`crop#1:0.3-0.5`).
+
+    Raises
+    ------
+    BadRequest
+        A word is no view, a view is named twice, a crop would be empty or larger than the image, or views are too many.
+    """
+    names = [name for word in words for name in _views_of(word)]
+    if len(names) > MOST_VIEWS:
+        raise BadRequest(f"{len(names)} views of every image: {MOST_VIEWS} at most, each costs a pass of all images")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadRequest(f"the view {twice[0]} is named twice: name each once, several crops as crop:3")
+    return tuple(names)
+
+
+def _views_of(word: str) -> list[str]:
+    """Name the single views of one word; see `single_views`."""
+    match = _VIEW.fullmatch(word)
+    kind, sign, count, least, most = match.groups() if match else ("", "", None, None, None)
+    if kind not in VIEWS or (kind == "flip" and word != kind):
+        raise BadRequest(f"unknown view {word[:80]!r}: choose from flip, crop, scale; several of one are crop:2")
+    if count is not None and not 1 <= int(count) <= MOST_VIEWS:
+        raise BadRequest(f"{word}: from 1 to {MOST_VIEWS} views of a kind, not {int(count)}")
+    if kind == "flip":
+        return [kind]
+    shares = "" if least is None or most is None else _shares_of(word, least, most)
+    last = int(count or 1)
+    return [f"{kind}#{number}{shares}" for number in range(last if sign == "#" else 1, last + 1)]
+
+
+def _shares_of(word: str, least: str, most: str) -> str:
+    """Write the shares of a drawn view as part of its name, empty where they are the usual ones."""
+    try:
+        low, high = float(least), float(most)
+    except ValueError as error:
+        raise BadRequest(f"{word}: {error}: write shares as 0.3-0.5") from error
+    if high > 1:
+        raise BadRequest(f"{word}: a crop larger than the image: shares of its sides are at most 1")
+    if not 0 < low <= high:
+        raise BadRequest(f"{word}: shares of the image's sides lie above 0, the least first: 0.3-0.5")
+    return "" if (low, high) == DRAWN_SHARES else f":{low!r}-{high!r}"
 
 
 def data_root() -> Path:
@@ -48,6 +115,9 @@ class ExtractOptions(Settings):
         `h2t` (the paper's), `blocks`, `all`, or glob patterns separated by commas.
     input_size : int, optional
         Height and width of the network's input in pixels; the model's own by default.
+    views : tuple of str
+        Further views of every image that go through the backbone beside the whole image (see `single_views`); each has
+        stores of its own.
     preprocess : str
         `whole` (the model's mean, std and interpolation on the whole image), `timm` (the model's own to the letter,
         centre crop included), `h2t` (the paper's), `imagenet` or `raw`.
@@ -77,7 +147,7 @@ class ExtractOptions(Settings):
     format : str
         How a new store is written: `zarr` or `hdf5`. One that is there is read in whatever format it has.
     seed : int
-        Draws the folds where the task brings none, the test where it has none, and random weights.
+        Draws the folds where the task brings none, the test where it has none, crops of images, and random weights.
     folds : str
         `auto` (the task's own; five slices, the paper's, for VTAB's tasks and lists; else stratified), `vtab5`,
         `stratified`, a number of folds, or one held-out part instead of folds: `800/200` (VTAB's) or `holdout` (the
@@ -95,8 +165,8 @@ class ExtractOptions(Settings):
     Raises
     ------
     BadRequest
-        A value is none of its choices, a number that counts is below 1, folds are unknown, the seed is out of range, or
-        the number of weights is not that of the backbones.
+        A value is none of its choices, a number that counts is below 1, folds or views are unknown, the seed is out of
+        range, or the number of weights is not that of the backbones.
     """
 
     backbone: str | tuple[str, ...] = setting(
@@ -110,6 +180,9 @@ class ExtractOptions(Settings):
     )
     taps: str = setting("h2t", "h2t, blocks, all, or globs: 'blocks.*'.")
     input_size: int | None = setting(None, "Pixels.  [default: the model's own]", kind=int)
+    views: tuple[str, ...] = setting(
+        (), "Views of every image beside the whole: flip, crop, scale; crop:2 are two.  [default: none]", listed=True
+    )
     preprocess: str = setting(
         "whole",
         "How an image becomes the backbone's input.",
@@ -143,7 +216,7 @@ class ExtractOptions(Settings):
     batch_size: int = setting(32, "Images through the backbone at once.")
     dtype: str = setting("float16", "What is stored.", choices=("float16", "float32"))
     format: str = setting("zarr", "How a new store is written.", choices=("zarr", "hdf5"))
-    seed: int = setting(0, "Draws folds, a test where there is none, random weights.")
+    seed: int = setting(0, "Draws folds, a test where there is none, views, random weights.")
     folds: str = setting(
         "auto",
         f"How training rows are dealt into folds: {', '.join(FOLDS)}, or how many (3).",
@@ -160,13 +233,16 @@ class ExtractOptions(Settings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folds", str(self.folds))
-        pool = self.pool.split(",") if isinstance(self.pool, str) else self.pool
-        object.__setattr__(self, "pool", tuple(part.strip() for part in pool))
+        for name in ("pool", "views"):
+            value = getattr(self, name)
+            parts = value.split(",") if isinstance(value, str) else value
+            object.__setattr__(self, name, tuple(part.strip() for part in parts))
         super().__post_init__()
         if not self.pool:
             raise BadRequest(f"pool names one statistic or more: {', '.join(POOL)}")
         # In one order, so that the same statistics are the same stores, however they were asked for.
         object.__setattr__(self, "pool", tuple(statistic for statistic in POOL if statistic in self.pool))
+        _ = self.view_names
         weights = _each(self.weights)
         # One is one, however it was given: what is recorded of a run does not depend on that.
         object.__setattr__(self, "weights", weights[0] if len(weights) == 1 else weights or None)
@@ -183,6 +259,11 @@ class ExtractOptions(Settings):
             raise BadRequest("target size, batch size, input size and pixels of an image must be 1 or more")
         if not 0 <= self.seed < SEEDS:
             raise BadRequest(f"a seed is a number from 0 to {SEEDS - 1}, not {self.seed}")
+
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """The name of every single view that is asked for. Raises BadRequest where they make no sense."""
+        return single_views(self.views)
 
     @property
     def backbones(self) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Stage one as a whole: a task's images through a backbone, into one complete store for each target size."""
+"""Stage one as a whole: a task's images through a backbone, into one complete store for each view and target size."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, cast
 
 from head2toe.extract.backbone.backbone import Backbone, load_backbone, torch_device
@@ -11,6 +12,7 @@ from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens, height_matters
 from head2toe.extract.features import loop
 from head2toe.extract.features.extraction import Extraction
+from head2toe.extract.features.loop import Slot
 from head2toe.extract.features.notes import (
     class_notes,
     float32_note,
@@ -18,8 +20,10 @@ from head2toe.extract.features.notes import (
     repeated_notes,
     untapped_note,
     version_note,
+    views_note,
 )
 from head2toe.extract.features.reader import layer_index
+from head2toe.extract.features.views import PLAIN, View
 from head2toe.extract.images.batches import unreadable
 from head2toe.extract.images.frames import several_frames_note
 from head2toe.extract.images.sources import ImageSource, with_limit
@@ -73,19 +77,23 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     catalogue = Catalogue(options.store)
     provenance = _provenance(backbone, task, options, versions)
     lookup = _look_up(catalogue, backbone, discovery.taps, digests, options, provenance)
+    missing = {view.name: len(images) for view, images in loop.missing_by_view(lookup.writers).items()}
     extracted = _fill(lookup.writers, catalogue, images, digests, backbone, discovery.taps, options)
-    written = {size: writer.seal() for size, writer in lookup.writers.items()}
+    written = {slot: writer.seal() for slot, writer in lookup.writers.items()}
     stores = lookup.stores | written
     notes = [*task.notes, *backbone.notes, *untapped_note(discovery.untapped), *lookup.notes]
+    notes += views_note(options.view_names, missing)
+    sizes = tuple(dict.fromkeys(options.target_sizes))
     return Extraction(
         task=task,
         backbone=options.backbones[0],
         network=_network_document(backbone),
-        stores={size: stores[size] for size in dict.fromkeys(options.target_sizes)},
+        stores={size: stores[PLAIN, size] for size in sizes},
+        views={view.name: {size: stores[view, size] for size in sizes} for view in _views(options)},
         taps=discovery.taps,
         digests=digests,
         images_extracted=extracted,
-        images_reused=max((writer.reused for writer in lookup.writers.values()), default=0),
+        images_reused=sum(lookup.reused_by_view().values()),
         skipped=skipped,
         notes=(*notes, *(float32_note(store) for store in written.values() if store.fallbacks)),
         seconds=time.perf_counter() - start,
@@ -101,9 +109,10 @@ def store_identity(
     *,
     statistics: Statistics = MEAN,
     amp: bool = False,
+    view: View = PLAIN,
 ) -> dict[str, Any]:
     """Return everything but the images that determines the numbers in a store: what its key is made of."""
-    identity = {
+    identity = view.identity | {
         "backbone": {"architecture": backbone.architecture, "weights_sha256": backbone.weights_sha256},
         "preprocessing": backbone.preprocessing.describe(),
         "taps": [tap.name for tap in taps],
@@ -118,6 +127,11 @@ def store_identity(
     if any(height_matters(tap.shape, target_size, tap.layout) for tap in taps):
         identity["map_windows"] = "of the height"
     return identity
+
+
+def _views(options: ExtractOptions) -> tuple[View, ...]:
+    """The views that are asked for beside the whole image."""
+    return tuple(View.of(name, options.seed) for name in options.view_names)
 
 
 def _without_unreadable(task: Task, options: ExtractOptions) -> tuple[Task, tuple[str, ...]]:
@@ -170,11 +184,18 @@ def _of_columns(taps: Sequence[Tap], target_size: int, tokens: Tokens, statistic
 
 @dataclass(frozen=True)
 class _Lookup:
-    """What there is for each target size: a store that holds all images, or a writer of one that is to."""
+    """What there is for each view and target size: a store that holds all images, or a writer of one that is to."""
 
-    stores: dict[int, FeatureStore]
-    writers: dict[int, StoreWriter]
+    stores: dict[Slot, FeatureStore]
+    writers: dict[Slot, StoreWriter]
     notes: list[str]
+
+    def reused_by_view(self) -> dict[View, int]:
+        """How many rows of each view other stores hold already."""
+        reused: dict[View, int] = {}
+        for (view, _), writer in self.writers.items():
+            reused[view] = max(reused.get(view, 0), writer.reused)
+        return reused
 
 
 def _look_up(
@@ -187,24 +208,25 @@ def _look_up(
 ) -> _Lookup:
     """Find the stores that hold all images already, and begin those that are missing."""
     tokens, statistics = cast(Tokens, options.tokens), cast(Statistics, options.pool)
-    lookup = _Lookup({}, {}, [])
-    for size in dict.fromkeys(options.target_sizes):
-        identity = store_identity(backbone, taps, size, tokens, options.dtype, statistics=statistics, amp=options.amp)
+    lookup, how = _Lookup({}, {}, []), {"statistics": statistics, "amp": options.amp}
+    for view, size in product((PLAIN, *_views(options)), dict.fromkeys(options.target_sizes)):
+        identity = store_identity(backbone, taps, size, tokens, options.dtype, view=view, **how)
         if (store := catalogue.find(identity, digests)) is not None:
-            lookup.stores[size] = store
+            lookup.stores[view, size] = store
             lookup.notes.extend(version_note(store, provenance["versions"]))
         else:
             torch_device(options.device)  # raises where torch has no such device: from here on it is needed
-            lookup.notes.extend(nearest_note(catalogue, identity, digests))
+            if view == PLAIN:  # of the others `views_note` speaks
+                lookup.notes.extend(nearest_note(catalogue, identity, digests))
             layers = layer_index(taps, size, tokens, statistics)
             about = provenance | _of_columns(taps, size, tokens, statistics)
             writer = catalogue.writer(identity, digests, layers, format=options.format, provenance=about)
-            lookup.writers[size] = writer
+            lookup.writers[view, size] = writer
     return lookup
 
 
 def _fill(
-    writers: Mapping[int, StoreWriter],
+    writers: Mapping[Slot, StoreWriter],
     catalogue: Catalogue,
     images: Sequence[ImageSource],
     digests: Sequence[str],
@@ -215,7 +237,7 @@ def _fill(
     """Run the backbone over what the writers miss; returns how many images went through it."""
     if not writers:
         return 0
-    # Each writer asked for its own room; all target sizes together need theirs.
+    # Each writer asked for its own room; all views and target sizes together need theirs.
     require_space(catalogue.root, [remaining(writer.spec, writer.pending()) for writer in writers.values()])
     with progress("extracting", unit="img") as report:
         return loop.run(

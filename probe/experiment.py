@@ -143,6 +143,7 @@ class Experiment(Generic[E]):
             head=self.probe_options.head,
             members=self.probe_options.members,
             further={name: selections for name, selections in exact.items() if name != usual},
+            views={view: self._designs(rows, view) for view in self.extractions[0].views},
         )
 
     def outcomes(self, splits: Sequence[Split] = ()) -> list[Outcome]:
@@ -291,10 +292,10 @@ class Experiment(Generic[E]):
         """Content hashes of the images of some rows."""
         return [self.extractions[0].digests[row] for row in rows]
 
-    def _designs(self, rows: np.ndarray) -> dict[int, DesignMatrix]:
-        """For each target size the stores of all backbones side by side, of some rows."""
-        images, sizes = self._images(rows), self.extractions[0].stores
-        return {size: DesignMatrix.of([one.stores[size] for one in self.extractions], images) for size in sizes}
+    def _designs(self, rows: np.ndarray, view: str = "") -> dict[int, DesignMatrix]:
+        """For each target size the stores of all backbones side by side, of some rows; of a view, if one is named."""
+        images, stores = self._images(rows), [one.views[view] if view else one.stores for one in self.extractions]
+        return {size: DesignMatrix.of([of_sizes[size] for of_sizes in stores], images) for size in stores[0]}
 
     def _with_costs(self, outcome: Outcome) -> Outcome:
         """Add what came before the heads: its selections, and the backbones' passes over the training images."""
@@ -304,14 +305,15 @@ class Experiment(Generic[E]):
             outcome,
             seconds=outcome.seconds + sum(selected.cost for selected in used),
             flops=outcome.flops + sum(selected.flops(n, n_classes) for selected in used),
-            extraction_flops=n * sum(extraction.network["flops_per_image"] for extraction in self.extractions),
+            extraction_flops=n * sum((1 + len(one.views)) * one.network["flops_per_image"] for one in self.extractions),
         )
 
     def _depends_on(self) -> dict[str, Any]:
         """What the data are made of: rows, labels, folds, features and, by recipe, their selections."""
         rows = self.split.rows
         labelled = [self._images(rows), self.task.labels[rows].tolist(), self.split.folds.tolist()]
-        stores = [store.key for extraction in self.extractions for store in extraction.stores.values()]
+        by_size = [sizes for one in self.extractions for sizes in (one.stores, *one.views.values())]
+        stores = [store.key for sizes in by_size for store in sizes.values()]
         selections = {
             recipe: [file.name for one in every for _, file in sorted(one.files.items())]
             for recipe, every in self.selected.items()

@@ -76,6 +76,10 @@ class ExtractedFeatures(Protocol):
         """Target size to the store of its features."""
 
     @property
+    def views(self) -> "Mapping[str, Mapping[int, FeatureStore]]":
+        """For each view of the images beside the whole, by name: target size to the store of its features."""
+
+    @property
     def store(self) -> "FeatureStore":
         """The first target size's store."""
 

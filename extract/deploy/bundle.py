@@ -99,6 +99,9 @@ class Bundle:
         The head's intercepts.
     method : str
         What chose columns and head (`head2toe`, `linear`, …).
+    views : dict
+        The views of every image that the head was trained on beside the whole (`names`), and the seed of what is drawn
+        of them (`seed`); empty where there were none. Its metrics are those of the mean over all of them.
     settings, metrics, task, versions : dict
         The method's settings; its scores; the task's name, source and numbers of images; versions of the packages.
 
@@ -126,6 +129,7 @@ class Bundle:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    views: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if fault := _fault(self):
@@ -236,9 +240,9 @@ class Bundle:
     @classmethod
     def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":
         """Return the bundle of which `model.json` holds the document, and `head.safetensors` the arrays."""
-        document = {"pool": MEAN, **document}
-        values: dict[str, Any] = {name: document[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
-        values["pool"] = tuple(document["pool"])
+        written = {"pool": MEAN, "views": {}, **document}  # of which models of earlier versions say nothing
+        values: dict[str, Any] = {name: written[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
+        values["pool"] = tuple(written["pool"])
         values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
         values["classes"] = tuple(document["classes"])
         return cls(**values, **arrays)  # type: ignore[arg-type]

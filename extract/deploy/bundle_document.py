@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from head2toe.extract.options import MOST_VIEWS, SEEDS, single_views
+from head2toe.store.common.errors import BadRequest
+
 Check = Callable[[Any], str]
 """Says of a value what it should be and isn't; empty if it is."""
 
@@ -25,7 +28,7 @@ def fault_of_document(document: Mapping[str, Any]) -> str:
     str
         The field, what it should be and what it is, in one line; empty if there is no fault.
     """
-    return _DOCUMENT({"pool": ["mean"], **document})  # version 1 has no other, and does not say so
+    return _DOCUMENT({"pool": ["mean"], "views": {}, **document})  # of which earlier models say nothing
 
 
 def _is(expected: str, holds: Callable[[Any], bool]) -> Check:
@@ -146,6 +149,20 @@ _PREPROCESSING = {
     "crop_mode": _one_of("squash", "center", "border"),
     "crop_pct": _POSITIVE,
 }
+_NAMES = _list_of(_is("a view", lambda value: isinstance(value, str) and _is_view(value)), least=1, most=MOST_VIEWS)
+
+
+def _views(value: Any) -> str:
+    return "" if value == {} else _only(_record(names=_NAMES, seed=_integer(0, SEEDS - 1)), "names", "seed")(value)
+
+
+def _is_view(name: str) -> bool:
+    try:
+        return single_views([name]) == (name,)
+    except BadRequest:
+        return False
+
+
 _DOCUMENT = _record(
     head_sha256=_SHA256,
     backbone=_record(name=_TEXT, architecture=_TEXT, weights=_TEXT, weights_sha256=_SHA256),
@@ -161,4 +178,5 @@ _DOCUMENT = _record(
     metrics=_OBJECT,
     task=_OBJECT,
     versions=_TEXTS,
+    views=_views,
 )

@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from head2toe.extract.options import MAX_PIXELS
+from head2toe.extract.options import MAX_PIXELS, single_views
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.console.cli import echo, json_option, show
 
@@ -75,6 +75,20 @@ def copy_model(run: Path, methods: Sequence[str], target: Path) -> str:
     return name
 
 
+def view_names(views: str) -> tuple[str, ...]:
+    """Return the single views that `--views` names; see `single_views`."""
+    return single_views(views.split(",")) if views else ()
+
+
+def views_note(trained: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
+    """Say where a model was judged by other views than it is to predict with; `trained` is `Bundle.views`."""
+    judged = list(trained.get("names", ()))
+    if set(judged) == set(wanted):
+        return []
+    of_model = f"with --views {','.join(judged)}" if judged else "without views"
+    return [f"this model was judged {of_model}: its accuracy is that of predictions made so"]
+
+
 def load_options(command: Any) -> Any:
     """Add the options of every command that builds the network."""
     for option in (
@@ -94,6 +108,7 @@ def load_options(command: Any) -> Any:
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="So many classes an image.")
 @click.option("--csv-safe", is_flag=True, help="In CSV, ' before class names that spreadsheets take for formulas.")
 @click.option("--probabilities", is_flag=True, help="A column p(class) for every class.")
+@click.option("--views", default="", help="Average over views of an image, too: flip,crop:2.  [default: none]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
 @click.option(
@@ -112,6 +127,7 @@ def predict_command(
     top_k: int,
     probabilities: bool,
     csv_safe: bool,
+    views: str,
     batch_size: int,
     on_error: str,
     max_pixels: int,
@@ -126,23 +142,27 @@ def predict_command(
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.deploy.deployed import load
     from head2toe.extract.deploy.predict import columns_of, find_images, left_out_notes, predict, row_of, writing
+    from head2toe.extract.features.views import View
     from head2toe.extract.images.frames import several_frames_note
     from head2toe.extract.images.sources import with_limit
     from head2toe.store.console.progress import progress
 
+    wanted = view_names(views)
     bundle = Bundle.load(model_folder(model, method))
+    looked_at = [View.of(name, bundle.views.get("seed", 0)) for name in wanted]
     # As bytes: a file's name need not be UTF-8.
     lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
     listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
     names = [*(name for name in images if name != "-"), *listed]
     sources = with_limit(find_images(names), max_pixels)
-    for note in [*left_out_notes(names), *several_frames_note(sources)]:
+    for note in [*left_out_notes(names), *several_frames_note(sources), *views_note(bundle.views, wanted)]:
         echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
     columns = columns_of(bundle.classes, top_k=top_k, probabilities=probabilities)
     place = writing(output, kind, sys.stdout, columns, csv_safe=csv_safe)
     with place as write, progress("predicting", unit="img") as report:
-        for prediction in predict(deployed, sources, batch_size=batch_size, on_error=on_error, progress=report):
+        how: dict[str, Any] = {"batch_size": batch_size, "on_error": on_error, "views": looked_at, "progress": report}
+        for prediction in predict(deployed, sources, **how):
             if prediction.fault:
                 skipped += 1
                 echo(f"skipped    {prediction.fault}", err=True)
@@ -172,7 +192,7 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
     speed = measure(load(bundle, device=device, weights=weights))
     head_bytes = (folder / HEAD).stat().st_size
     if as_json:
-        names = ("backbone", "method", "settings", "metrics", "task", "classes")
+        names = ("backbone", "method", "settings", "metrics", "task", "classes", "views")
         document = {name: getattr(bundle, name) for name in names}
         layers = [
             asdict(layer) | {"kept_by_statistic": counts}
@@ -190,6 +210,8 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
     echo(table(head, rows))
     echo(f"backbone   {bundle.backbone['name']}, weights {bundle.backbone['weights']}")
     echo(f"task       {bundle.task.get('name', '?')}: {len(bundle.classes)} classes, method {bundle.method}")
+    if bundle.views:
+        echo(f"views      trained and judged on plain, {', '.join(bundle.views['names'])}")
     echo(f"head       {len(bundle.columns):,} features of {len(rows)} layers, {readable(head_bytes)}")
     echo(
         f"speed      {speed.full:.2f} ms an image for the whole backbone, {speed.cut:.2f} ms cut, head included"
@@ -201,10 +223,11 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--format", "kind", type=click.Choice(["bundle", "onnx", "torch"]), default="bundle", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder (bundle) or file.")
+@click.option("--views", default="", help="flip: the graph averages over both directions.  [default: none]")
 @load_options
 @json_option
 def export_command(
-    source: Path, kind: str, output: Path, method: str, weights: str | None, device: str, as_json: bool
+    source: Path, kind: str, output: Path, views: str, method: str, weights: str | None, device: str, as_json: bool
 ) -> None:
     """Export a run's folder or a model bundle: as a bundle, as ONNX, or as torch.export's .pt2.
 
@@ -213,14 +236,20 @@ def export_command(
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.store.console.text import readable
 
+    wanted = view_names(views)
     bundle, worst = Bundle.load(model_folder(source, method)), None
     if kind == "bundle":
+        if wanted:
+            raise BadRequest(
+                "a bundle is exported without --views: predict takes them, and so do the formats onnx and torch"
+            )
         bundle.save(output, another="choose another folder with -o DIR")
     else:
         from head2toe.extract.deploy.deployed import load
         from head2toe.extract.deploy.export import export
 
-        worst = export(load(bundle, device="cpu" if kind == "onnx" else device, weights=weights), output, kind)
+        device = "cpu" if kind == "onnx" else device
+        worst = export(load(bundle, device=device, weights=weights), output, kind, views=wanted)
     size = sum(p.stat().st_size for p in (output.iterdir() if output.is_dir() else [output]))
     if as_json:
         show({"output": str(output), "format": kind, "bytes": size, "largest_difference": worst})

@@ -43,6 +43,9 @@ class Deployed(nn.Module):
         The classes' names in the order of the probabilities.
     cut : bool
         Whether the forward pass ends early. An export runs on and drops what has no effect from the graph.
+    mirrored : bool
+        Whether `forward` looks at every image a second time, left and right swapped, and averages the
+        log-probabilities.
     """
 
     centre: torch.Tensor
@@ -56,6 +59,7 @@ class Deployed(nn.Module):
         self.preprocessing = backbone.preprocessing
         self.device = backbone.device
         self.cut = True
+        self.mirrored = False
         self.amp = bundle.precision != "float32"
         self._unit = bundle.unit
         self._rounded = [layer.dtype == "float16" for layer in bundle.layers]
@@ -98,7 +102,10 @@ class Deployed(nn.Module):
         DataError
             The backbone does not pass all taps of the model.
         """
-        return torch.softmax(self.logits(images), dim=1)
+        logits = self.logits(images)
+        if self.mirrored:
+            logits = (logits + self.logits(images.flip(-1))) / 2
+        return torch.softmax(logits, dim=1)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Compute what the softmax of `forward` is taken of: logits (n, classes) float32."""

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +24,7 @@ Runner = Callable[[torch.Tensor], np.ndarray]
 """Runs an exported file: takes images (n, 3, s, s) float32 between 0 and 1, returns probabilities (n, classes)."""
 
 
-def export(deployed: Deployed, file: Path, kind: str) -> float:
+def export(deployed: Deployed, file: Path, kind: str, *, views: Sequence[str] = ()) -> float:
     """Write the graph from pixels to probabilities, and check it against the deployed network.
 
     The input is float32 (n, 3, s, s), RGB between 0 and 1, any n; the normalisation is part of the graph. The file says
@@ -38,6 +38,8 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
         What to write; folders above it that are missing are made.
     kind : {"onnx", "torch"}
         The format: ONNX, or torch.export's .pt2.
+    views : sequence of str
+        `flip`, or none: the graph mirrors each image and averages the log-probabilities of both.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
     MissingExtra
         ONNX without its packages.
     BadRequest
-        The model computes in half precision, or torch can't trace this backbone.
+        The model computes in half precision, torch can't trace this backbone, or a view is asked for that is drawn.
     StoreError
         The file can't be written.
     DataError
@@ -57,8 +59,14 @@ def export(deployed: Deployed, file: Path, kind: str) -> float:
     """
     if deployed.amp:
         raise BadRequest("a model that was extracted with --amp can't be exported: extract and train it without")
+    if drawn := [view for view in views if view != "flip"]:
+        raise BadRequest(
+            f"the view {drawn[0]} can't be exported: it is drawn from the hash of an image's file, which a graph of "
+            "pixels does not see; --views flip can, and predict takes all views"
+        )
     if kind == "onnx":
         _require_onnx()
+    deployed.mirrored = "flip" in views
     with whole_file(file, _ANOTHER) as partial:  # what can't be written is an error before the work, not after it
         worst = _write_checked(deployed, file, partial, kind)
         write_json_output(document_file(file), export_document(deployed), _ANOTHER)

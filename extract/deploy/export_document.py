@@ -30,6 +30,7 @@ def export_document(deployed: Deployed) -> dict[str, Any]:
         "output": {"name": OUTPUT, "shape": ["n", len(deployed.classes)], "dtype": "float32"},
         "preprocessing": preprocessing,
         "normalization": normalization | {"in_graph": True},
+        "views": ["plain", "flip"] if deployed.mirrored else ["plain"],
     }
 
 

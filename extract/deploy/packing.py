@@ -43,6 +43,10 @@ class Head(Protocol):
     def intercept(self) -> np.ndarray:
         """The intercepts (classes,)."""
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that it was trained on beside the whole image, of the extraction's."""
+
 
 def bundle_of(
     extraction: Extraction,
@@ -98,7 +102,16 @@ def bundle_of(
         metrics=dict(metrics),
         task=_task_document(extraction.task),
         versions=dict(versions),
+        views=_views_document(extraction, head.views),
     )
+
+
+def _views_document(extraction: Extraction, names: Sequence[str]) -> dict[str, Any]:
+    """Name the views that a head was trained on, with the seed of what was drawn of them."""
+    if not names:
+        return {}
+    identities = [extraction.views[name][size].identity["view"] for name in names for size in extraction.stores]
+    return {"names": list(names), "seed": max(int(view.get("seed", 0)) for view in identities)}
 
 
 def _kept_layers(extraction: Extraction, target_sizes: Sequence[int], counts: np.ndarray) -> tuple[KeptLayer, ...]:

@@ -12,7 +12,8 @@ from typing import IO, Any
 import numpy as np
 import torch
 from head2toe.extract.deploy.deployed import Deployed
-from head2toe.extract.images.batches import batches
+from head2toe.extract.features.views import PLAIN, View
+from head2toe.extract.images.batches import view_batches
 from head2toe.extract.images.decode import without_remedy
 from head2toe.extract.images.folder_contents import folder_contents, left_out_note
 from head2toe.extract.images.sources import ImageFile, ImageSource
@@ -87,7 +88,7 @@ class _Lenient:
         return self.source.name
 
     def digest(self) -> str:
-        return self.source.digest()
+        return "" if self.faults else self.source.digest()
 
     def load(self) -> Image.Image:
         try:
@@ -122,6 +123,7 @@ def predict(
     *,
     batch_size: int = 32,
     on_error: str = "stop",
+    views: Sequence[View] = (),
     progress: Progress | None = None,
 ) -> Iterator[Prediction]:
     """Predict images, batch by batch.
@@ -136,6 +138,9 @@ def predict(
         Images that go through the network at once.
     on_error : {"stop", "skip"}
         What an image that can't be read does: raise its error, or become a prediction with its fault.
+    views : sequence of View
+        Further views of every image; what is predicted is the mean of the log-probabilities over the whole image and
+        these, normalised. An image then costs as many passes more.
     progress : callable, optional
         Called with how many images are predicted, and how many there are.
 
@@ -155,11 +160,15 @@ def predict(
         raise BadRequest("batch size must be 1 or more")
     lenient = {str(i): _Lenient(image) for i, image in enumerate(images)}
     source: dict[str, Any] = lenient if on_error == "skip" else {str(i): image for i, image in enumerate(images)}
-    counter = Counter(progress, len(images))
-    for names, batch in batches(list(source), source, deployed.preprocessing, batch_size):
+    counter, every = Counter(progress, len(images)), (PLAIN, *views)
+    whole_images = len(every) * max(1, batch_size // len(every))  # all views of an image are in one batch
+    wanted = [(name, every) for name in source]
+    for pairs, batch in view_batches(wanted, source, deployed.preprocessing, whole_images):
         with torch.inference_mode():
             pixels = batch.to(deployed.device, memory_format=torch.channels_last)
-            values = deployed(pixels).cpu().numpy()
+            logits = deployed.logits(pixels).reshape(-1, len(every), len(deployed.classes))
+            values = torch.softmax(logits.mean(dim=1), dim=1).cpu().numpy()
+        names = [name for name, view in pairs if view == PLAIN]
         for name, probabilities in zip(names, values, strict=True):
             reason = next(iter(lenient[name].faults), "")
             yield Prediction(images[int(name)], None if reason else probabilities, reason)

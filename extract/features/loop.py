@@ -8,17 +8,24 @@ from head2toe.extract.backbone.backbone import Backbone
 from head2toe.extract.backbone.taps import Tap
 from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens
 from head2toe.extract.features.reader import FeatureReader, Features
-from head2toe.extract.images.batches import batches
+from head2toe.extract.features.views import View
+from head2toe.extract.images.batches import view_batches
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.console.progress import Progress
 from head2toe.store.writing.waiting import Waiting
 from head2toe.store.writing.writer import BlockWriter, StoreWriter
 
-Claims = Mapping[int, BlockWriter]
-"""One row block of each store that this process may fill, by target size."""
+Slot = tuple[View, int]
+"""What a store is of: a view of the images, and a target size."""
 
-Read = Callable[[list[str]], Iterator[tuple[list[str], dict[int, Features]]]]
-"""Takes the digests of images, and yields them batch by batch with their features by target size."""
+Claims = Mapping[Slot, BlockWriter]
+"""One row block of each store that this process may fill."""
+
+Pair = tuple[str, View]
+"""The digest of an image, and a view of it."""
+
+Read = Callable[[list[tuple[str, list[View]]]], Iterator[tuple[list[Pair], dict[int, Features]]]]
+"""Takes the digests of images with the views wanted of each; yields the pairs with their features by target size."""
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """How long to wait for other processes before their blocks are looked at again."""
@@ -29,7 +36,7 @@ def run(
     digests: Sequence[str],
     backbone: Backbone,
     taps: Sequence[Tap],
-    writers: Mapping[int, StoreWriter],
+    writers: Mapping[Slot, StoreWriter],
     *,
     tokens: Tokens = "paper",
     statistics: Statistics = MEAN,
@@ -38,7 +45,7 @@ def run(
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> int:
-    """Fill the stores of all target sizes in one pass.
+    """Fill the stores of all views and target sizes in one pass; an image is decoded once for all its views.
 
     Blocks that another process is writing are left to it; if it dies, they are taken over. Nothing is sealed here.
 
@@ -52,8 +59,8 @@ def run(
         What they go through.
     taps : sequence of Tap
         Where features are read, in the order of the stores' layers.
-    writers : mapping of int to StoreWriter
-        The store of each target size.
+    writers : mapping of (View, int) to StoreWriter
+        The store of each view and target size.
     tokens : Tokens
         What is kept of sequences.
     statistics : Statistics
@@ -65,12 +72,12 @@ def run(
     batch_size : int
         Images that go through the backbone at once.
     progress : callable, optional
-        Called with how many images are extracted, and how many are to be.
+        Called with how many images are extracted, and how many are to be; each view of an image counts.
 
     Returns
     -------
     int
-        How many images went through the backbone.
+        How many images went through the backbone, each as often as in views.
 
     Raises
     ------
@@ -80,20 +87,20 @@ def run(
         A store can't be written.
     """
     source = dict(zip(digests, images, strict=True))
-    total = len(set[str]().union(*(writer.missing() for writer in writers.values())))
+    total = sum(len(missing) for missing in missing_by_view(writers).values())
     reader = FeatureReader(
         backbone,
         taps,
-        tuple(writers),
+        tuple(dict.fromkeys(size for _, size in writers)),
         tokens,
         statistics=statistics,
         amp=amp,
         compiled_for=batch_size if compiled else 0,
     )
 
-    def read(missing: list[str]) -> Iterator[tuple[list[str], dict[int, Features]]]:
-        for names, batch in batches(missing, source, backbone.preprocessing, batch_size):
-            yield names, reader(batch)
+    def read(wanted: list[tuple[str, list[View]]]) -> Iterator[tuple[list[Pair], dict[int, Features]]]:
+        for pairs, batch in view_batches(wanted, source, backbone.preprocessing, batch_size):
+            yield pairs, reader(batch)
 
     extracted = 0
     with closing(reader):
@@ -103,7 +110,7 @@ def run(
             for block in blocks:
                 with _claimed(writers, block) as claims:
                     claimed |= bool(claims)
-                    for n in _fill(claims, {size: writers[size].images for size in claims}, read):
+                    for n in _fill(claims, {slot: writers[slot].images for slot in claims}, read):
                         extracted += n
                         if progress:
                             progress(extracted, total)
@@ -114,18 +121,26 @@ def run(
     return extracted
 
 
-def _others_at_work(writers: Mapping[int, StoreWriter]) -> str:
+def missing_by_view(writers: Mapping[Slot, StoreWriter]) -> dict[View, set[str]]:
+    """Return the images of each view that are to be extracted, for one of its target sizes or more."""
+    missing: dict[View, set[str]] = {}
+    for (view, _), writer in writers.items():
+        missing.setdefault(view, set()).update(writer.missing())
+    return missing
+
+
+def _others_at_work(writers: Mapping[Slot, StoreWriter]) -> str:
     """Describe who is filling the row blocks that are waited for."""
     return "; ".join(filter(None, (writer.others() for writer in writers.values())))
 
 
 @contextmanager
-def _claimed(writers: Mapping[int, StoreWriter], block: int) -> Iterator[Claims]:
+def _claimed(writers: Mapping[Slot, StoreWriter], block: int) -> Iterator[Claims]:
     """Claim a block of every store where it is free; commit what was claimed at the end, unless an error came."""
     with ExitStack() as stack:
         claims = {
-            size: stack.enter_context(claim)
-            for size, writer in writers.items()
+            slot: stack.enter_context(claim)
+            for slot, writer in writers.items()
             if (claim := writer.claim(block)) is not None
         }
         yield claims
@@ -133,14 +148,21 @@ def _claimed(writers: Mapping[int, StoreWriter], block: int) -> Iterator[Claims]
             claim.commit()
 
 
-def _fill(claims: Claims, images: Mapping[int, Sequence[str]], read: Read) -> Iterator[int]:
-    """Supply what claimed blocks miss of their stores' images, and yield the number of images of each batch."""
-    missing = {size: {images[size][row]: row for row in claim.missing} for size, claim in claims.items()}
-    for digests, features in read(list(dict.fromkeys(digest for rows in missing.values() for digest in rows))):
-        for size, claim in claims.items():
-            # A store may hold rows already that another target size still misses.
-            wanted = [i for i, digest in enumerate(digests) if digest in missing[size]]
-            if wanted:
-                rows = [missing[size][digests[i]] for i in wanted]
-                claim.put(rows, {layer: values[wanted] for layer, values in features[size].items()})
-        yield len(digests)
+def _fill(claims: Claims, images: Mapping[Slot, Sequence[str]], read: Read) -> Iterator[int]:
+    """Supply what claimed blocks miss of their stores' images, and yield the number of inputs of each batch."""
+    missing = {slot: {images[slot][row]: row for row in claim.missing} for slot, claim in claims.items()}
+    wanted: dict[str, list[View]] = {}
+    for (view, _), rows_by_digest in missing.items():
+        for digest in rows_by_digest:
+            views = wanted.setdefault(digest, [])
+            if view not in views:
+                views.append(view)
+    for pairs, features in read(list(wanted.items())):
+        for slot, claim in claims.items():
+            view, size = slot
+            # A store may hold rows already that another view or target size still misses.
+            taken = [i for i, (digest, of) in enumerate(pairs) if of == view and digest in missing[slot]]
+            if taken:
+                rows = [missing[slot][pairs[i][0]] for i in taken]
+                claim.put(rows, {layer: values[taken] for layer, values in features[size].items()})
+        yield len(pairs)

@@ -20,6 +20,25 @@ def nearest_note(catalogue: Catalogue, identity: Mapping[str, Any], digests: Seq
     return [f"no store holds these features yet; the nearest, {store.key[:12]}, differs in {', '.join(fields)}"]
 
 
+def views_note(views: Sequence[str], missing: Mapping[str, int]) -> list[str]:
+    """Say of each view whether its store was there, or how many images were extracted; nothing without views.
+
+    Parameters
+    ----------
+    views : sequence of str
+        The views' names, without `plain`.
+    missing : mapping of str to int
+        For views of which a store was written: the number of images that no store held.
+    """
+    if not views:
+        return []
+    names = ("plain", *views)
+    said = [f"{name} extracted for {missing[name]:,} images" for name in names if missing.get(name)]
+    if held := [name for name in names if not missing.get(name)]:
+        said.append(f"{', '.join(held)} from {'its store' if len(held) == 1 else 'their stores'}")
+    return [f"views: {', '.join(said)}"]
+
+
 def class_notes(task: Task) -> list[str]:
     """Classes that the test, the training rows or folds lack: what is said there of them, if anything, says little."""
     train = np.bincount(task.train_labels, minlength=len(task.classes))

@@ -4,18 +4,30 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, TypeVar
 
 import torch
 from head2toe.extract.images.decode import out_of_memory, without_remedy
 from head2toe.extract.images.preprocess import Preprocessing, Resizer
 from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.errors import DataError
+from PIL import Image
+
+
+class View(Protocol):
+    """What of an image is resized; `head2toe.extract.features.views.View` is one."""
+
+    def __call__(self, image: Image.Image, source: ImageSource) -> Image.Image:
+        """Return the view of an image that was decoded from a source."""
+
+
+V = TypeVar("V", bound=View)
 
 
 def batches(
     digests: Sequence[str], source: Mapping[str, ImageSource], preprocessing: Preprocessing, batch_size: int
 ) -> Iterator[tuple[list[str], torch.Tensor]]:
-    """Decode and resize images in threads, which stay two batches ahead (PIL works outside the GIL).
+    """Decode and resize whole images in threads ahead of the backbone; see `view_batches`.
 
     Parameters
     ----------
@@ -42,15 +54,59 @@ def batches(
     OutOfMemory
         Memory ran out while one was decoded.
     """
+    wanted = [(digest, (_whole,)) for digest in digests]
+    for pairs, pixels in view_batches(wanted, source, preprocessing, batch_size):
+        yield [digest for digest, _ in pairs], pixels
+
+
+def view_batches(
+    wanted: Sequence[tuple[str, Sequence[V]]],
+    source: Mapping[str, ImageSource],
+    preprocessing: Preprocessing,
+    batch_size: int,
+) -> Iterator[tuple[list[tuple[str, V]], torch.Tensor]]:
+    """Decode and resize views of images in threads, which stay two batches ahead (PIL works outside the GIL).
+
+    An image is decoded once for all its views.
+
+    Parameters
+    ----------
+    wanted : sequence of (str, sequence of View)
+        Which images, by their digests, each in which views.
+    source, preprocessing : mapping, Preprocessing
+        As of `batches`.
+    batch_size : int
+        Number of views in a batch; the last one may have fewer.
+
+    Yields
+    ------
+    pairs : list of (str, View)
+        Digest and view of each of the n inputs, an image's views after each other.
+    pixels : (n, 3, s, s) uint8 tensor
+        On the CPU.
+
+    Raises
+    ------
+    DataError, OutOfMemory
+        As of `batches`.
+    """
     resize = preprocessing.resizer()
-    groups = [list(digests[i : i + batch_size]) for i in range(0, len(digests), batch_size)]
-    ahead: deque[list[Future[torch.Tensor]]] = deque()
+    pairs = [(digest, view) for digest, views in wanted for view in views]
+    waiting = iter(wanted)
+    ahead: deque[Future[list[torch.Tensor]]] = deque()
+    begun = 0  # views of images that threads were given
+    ready: deque[torch.Tensor] = deque()
     with _threads() as threads:
         try:
-            for i, group in enumerate(groups):
-                for later in groups[i + len(ahead) : i + 3]:
-                    ahead.append([threads.submit(_resized, source[digest], resize) for digest in later])
-                yield group, torch.stack([future.result() for future in ahead.popleft()])
+            for start in range(0, len(pairs), batch_size):
+                batch = pairs[start : start + batch_size]
+                while begun < start + 3 * batch_size and (following := next(waiting, None)):
+                    digest, views = following
+                    ahead.append(threads.submit(_resized, source[digest], views, resize))
+                    begun += len(views)
+                while len(ready) < len(batch):
+                    ready.extend(ahead.popleft().result())
+                yield batch, torch.stack([ready.popleft() for _ in batch])
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -84,10 +140,16 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
 
 
-def _resized(image: ImageSource, resize: Resizer) -> torch.Tensor:
+def _whole(image: Image.Image, source: ImageSource) -> Image.Image:  # noqa: ARG001
+    """The view that is the image as it is."""
+    return image
+
+
+def _resized(image: ImageSource, views: Sequence[View], resize: Resizer) -> list[torch.Tensor]:
+    """Decode an image, and resize each view of it."""
     loaded = image.load()
     try:
-        return resize(loaded)
+        return [resize(view(loaded, image)) for view in views]
     except ValueError as error:
         raise DataError(
             f"can't resize image {image.name} ({loaded.width} x {loaded.height} pixels; {error}): cut it to another "

@@ -139,4 +139,5 @@ def combined(models: Sequence[LinearModel], weights: Sequence[float], widths: Ma
         scale=np.ones(len(columns), np.float32),
         coef=coef.astype(np.float32),
         intercept=intercept.astype(np.float32),
+        views=tuple(dict.fromkeys(view for model in models for view in model.views)),
     )

@@ -15,6 +15,7 @@ from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome, SweepPoint
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.methods.viewed import AS_PUBLISHED, with_views
 from head2toe.probe.metrics import calibration, classification
 from head2toe.probe.options import RULES
 from head2toe.select.compute.threads import side_by_side
@@ -74,6 +75,7 @@ def evaluate(
         A method predicted NaN, or the store lacks a layer that the method reads.
     """
     start = time.perf_counter()
+    data = replace(data, views={}) if name in AS_PUBLISHED else data
     grid = candidates(name, data)
     averaging = METHODS[name].averages and data.members > 1 and rule == "best"
     one_head = best_head(metric, rule)
@@ -118,11 +120,18 @@ def candidates(name: str, data: ProbeData) -> list[Candidate]:
 
 
 def try_all(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None = None) -> list[Trial]:
-    """Judge every candidate with every setting of its head.
+    """Judge every candidate with every setting of its head; those of least log-loss then with views, where there are.
 
     Candidates are tried side by side, each with a BLAS of one thread: what they predict does not depend on how many
     threads there are.
     """
+    plain = _tried(grid, data, progress)
+    ranked = sorted(plain, key=lambda trial: trial.point.log_loss)
+    return plain + _tried(with_views([(trial.candidate, trial.head) for trial in ranked], data), data, progress)
+
+
+def _tried(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None) -> list[Trial]:
+    """Judge every candidate; see `try_all`."""
     by_candidate: dict[int, list[Trial]] = {}
     counter = Counter(progress, len(grid))
 

@@ -23,6 +23,9 @@ class LinearModel:
         W.
     intercept : (classes,) float32 array
         b.
+    views : tuple of str
+        The views of every image that it was trained on beside the whole; it was judged by the mean of what it predicts
+        for all of them.
     """
 
     target_sizes: tuple[int, ...]
@@ -32,6 +35,7 @@ class LinearModel:
     scale: np.ndarray
     coef: np.ndarray
     intercept: np.ndarray
+    views: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:

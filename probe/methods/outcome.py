@@ -147,7 +147,8 @@ class Outcome:
             }
             model = plain.pop("model")
             if model is not None:
-                model = LinearModel(**model | of_model | {"target_sizes": tuple(model["target_sizes"])})
+                tuples = {name: tuple(model[name]) for name in ("target_sizes", "views")}
+                model = LinearModel(**model | of_model | tuples)
             sweep = tuple(
                 SweepPoint(point["settings"], tuple(point["accuracies"]), tuple(point["log_losses"]))
                 for point in plain.pop("sweep")

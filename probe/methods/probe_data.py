@@ -42,6 +42,8 @@ class ProbeData(Labelled):
         How many heads `head2toe` averages at most.
     further : dict
         For other normalisations, by name: their exact selections, as `exact`.
+    views : dict
+        For views of the images beside the whole, by name: their designs, as `designs`. Selections see none of them.
     """
 
     designs: Mapping[int, Design]
@@ -56,6 +58,7 @@ class ProbeData(Labelled):
     head: str = "logistic"
     members: int = MEMBERS
     further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
+    views: Mapping[str, Mapping[int, Design]] = field(default_factory=dict)
 
     @cached_property
     def training(self) -> dict[int, Design]:

@@ -93,6 +93,7 @@ def _attributes(field: "Field[Any]") -> dict[str, Any]:
         attributes = {"is_flag": True}
     elif metadata["listed"]:
         attributes |= {"default": ",".join(default), "callback": listed_names(metadata["every"])}  # type: ignore[arg-type]
+        attributes["show_default"] = bool(default)
     elif metadata["choices"]:
         attributes["type"] = click.Choice(metadata["choices"])
     elif issubclass(metadata["kind"], Path):
@@ -104,11 +105,17 @@ def _attributes(field: "Field[Any]") -> dict[str, Any]:
     return attributes
 
 
-def listed_names(every: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
-    """Return a callback for click that reads `a,b` as names, each once, and `all` as what it stands for."""
+def listed_names(every: tuple[str, ...] | None) -> Callable[..., tuple[str, ...]]:
+    """Return a callback for click that reads `a,b` as names, and `all` as what it stands for.
+
+    Of a setting with choices a name counts once; one that has none is told of names that are there twice.
+    """
 
     def parts(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:  # noqa: ARG001
-        return every if value == "all" else tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+        names = tuple(part.strip() for part in value.split(","))
+        if every is None:
+            return names if value else ()
+        return every if value == "all" else tuple(dict.fromkeys(names))
 
     return parts
 

@@ -1,7 +1,7 @@
 """Stores as text and as JSON, for the command line."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -41,6 +41,7 @@ def entries_text(entries: Sequence[Entry]) -> str:
                 entry.key[:12],
                 str(backbone),
                 str(identity.get("target_size", "?")),
+                _view(identity),
                 f"{entry.spec.n_rows:,}" if entry.spec else "?",
                 f"{entry.spec.layers.n_features:,}" if entry.spec else "?",
                 readable(entry.nbytes),
@@ -48,7 +49,13 @@ def entries_text(entries: Sequence[Entry]) -> str:
                 entry.state if not entry.note else f"{entry.state}: {entry.note}",
             )
         )
-    return table(("key", "backbone", "target size", "rows", "features", "size", "last used", "state"), rows)
+    return table(("key", "backbone", "target size", "view", "rows", "features", "size", "last used", "state"), rows)
+
+
+def _view(identity: Mapping[str, Any]) -> str:
+    """Name the view of the images that a store is of: `plain`, `flip`, `crop#2`."""
+    number = identity.get("view.number")
+    return f"{identity.get('view.kind', 'plain')}{f'#{number}' if number else ''}"
 
 
 def info_document(info: Info) -> dict[str, Any]:

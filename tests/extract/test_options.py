@@ -116,3 +116,55 @@ def test_unknown_statistics_are_one_line_on_the_command_line(command: tuple[str,
     result = CliRunner().invoke(main, [*command, "--pool", "mean,median"])
     assert result.exit_code == 2
     assert result.stderr == "Error: pool: 'median' is none of mean, std, max\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("flip", ["flip"]),
+        ("flip,crop:2,scale", ["flip", "crop#1", "crop#2", "scale#1"]),
+        (["crop"], ["crop#1"]),
+        (["crop:0.60-0.95"], ["crop#1"]),
+        ("crop#2,scale#3:0.3-0.5", ["crop#2", "scale#3:0.3-0.5"]),
+        (["scale:2:.3-.5", "scale"], ["scale#1:0.3-0.5", "scale#2:0.3-0.5", "scale#1"]),
+        ((), []),
+    ],
+)
+def test_views_are_named_one_by_one(words: Any, names: list[str]) -> None:
+    assert list(ExtractOptions(views=words).view_names) == names
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        ("flop", "unknown view 'flop': choose from flip, crop, scale"),
+        ("flip:2", "unknown view 'flip:2'"),
+        ("crop#2,crop:2", "the view crop#2 is named twice"),
+        ("crop:two", "unknown view 'crop:two'"),
+        ("", "unknown view ''"),
+        ("crop:0", "crop:0: from 1 to 16 views of a kind, not 0"),
+        ("crop:17", "crop:17: from 1 to 16 views of a kind, not 17"),
+        ("crop:9,scale:9", "18 views of every image: 16 at most"),
+        ("flip,flip", "the view flip is named twice"),
+        ("crop:1,crop:2", "the view crop#1 is named twice: name each once, several crops as crop:3"),
+        ("crop:0.5-1.2", "crop:0.5-1.2: a crop larger than the image"),
+        ("crop:0-0.5", "shares of the image's sides lie above 0"),
+        ("crop:0.9-0.5", "the least first"),
+        ("crop:0.5.1-0.9", "could not convert"),
+    ],
+)
+def test_views_that_make_no_sense_are_one_line(views: str, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        ExtractOptions(views=views)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_views_on_the_command_line(image_folder: Path) -> None:
+    words = Options(views=("flip", "crop:2")).words()
+    assert words == ["--views", "flip,crop:2"]
+    for views, message in (("flip,flip", "named twice"), ("crop:1.5-2", "larger than the image")):
+        result = CliRunner().invoke(main, ["extract", str(image_folder), "--views", views])
+        assert result.exit_code == 2
+        assert message in result.output
+        assert len(result.output.strip().splitlines()) == 1

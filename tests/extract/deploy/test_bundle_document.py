@@ -98,6 +98,26 @@ WRONG = {
     "versions": [{"torch": 2}, []],
     "head_sha256": [None, "x", 3],
 }
+WRONG_VIEWS: list[Any] = [
+    *(None, [], "flip", {"names": ["flip"]}, {"seed": 0}, {"names": [], "seed": 0}, {"names": "flip", "seed": 0}),
+    *({"names": ["flop"], "seed": 0}, {"names": ["crop:2"], "seed": 0}, {"names": ["crop#1:0.5-2"], "seed": 0}),
+    *({"names": ["flip"], "seed": -1}, {"names": ["flip"], "seed": "0"}, {"names": ["flip"], "seed": 0, "more": 1}),
+]
+
+
+@pytest.mark.parametrize("value", WRONG_VIEWS, ids=str)
+def test_views_of_another_kind_are_refused(value: Any, tmp_path: Path) -> None:
+    replace(bundle(), views={"names": ["flip", "crop#2"], "seed": 7}).save(tmp_path)
+    assert Bundle.load(tmp_path).views == {"names": ["flip", "crop#2"], "seed": 7}
+    forge(tmp_path, setting("views", value))
+    with pytest.raises(DataError, match="views"):
+        Bundle.load(tmp_path)
+
+
+def test_a_model_of_a_version_without_views_has_none(tmp_path: Path) -> None:
+    bundle().save(tmp_path)
+    forge(tmp_path, lambda document: document.pop("views"))
+    assert Bundle.load(tmp_path).views == {}
 
 
 @pytest.mark.parametrize(("path", "value"), [(path, value) for path, values in WRONG.items() for value in values])

@@ -4,10 +4,21 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from head2toe.extract.deploy.predict import columns_of, find_images, left_out_notes, writing
+import torch
+from click.testing import CliRunner
+from head2toe.extract.deploy.bundle import Bundle
+from head2toe.extract.deploy.deployed import load
+from head2toe.extract.deploy.packing import bundle_of
+from head2toe.extract.deploy.predict import columns_of, find_images, left_out_notes, predict, writing
+from head2toe.extract.features.views import PLAIN, View
+from head2toe.pipeline import extract, main
+from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.store.common.errors import BadRequest, MissingExtra, StoreError
+from head2toe.store.reading.design_matrix import DesignMatrix
 from PIL import Image
 
 
@@ -81,3 +92,89 @@ def test_jsonl_keeps_names_as_they_are(tmp_path: Path) -> None:
     with writing(tmp_path / "p.jsonl", None, sys.stdout, ["path", "prediction"], csv_safe=True) as write:
         write({"path": "=x.png", "prediction": "=1"})
     assert json.loads((tmp_path / "p.jsonl").read_text()) == {"path": "=x.png", "prediction": "=1"}
+
+
+@pytest.fixture
+def saved(image_folder: Path, small: dict[str, Any], tmp_path: Path) -> Path:
+    """A model whose head was trained on views, in a folder of its own."""
+    extraction = extract(str(image_folder), **small, views=("flip", "crop"), seed=3)
+    columns, rng = np.arange(0, 5000, 20), np.random.default_rng(0)
+    X = DesignMatrix.of([extraction.store], extraction.digests).columns(columns)
+    mean, scale = X.mean(axis=1), 1 / np.maximum(X.std(axis=1), 1e-3)
+    coef = (0.2 * rng.standard_normal((len(columns), 3))).astype(np.float32)
+    head = LinearModel((64,), columns, False, mean, scale, coef, np.zeros(3, np.float32), ("flip", "crop#1"))
+    bundle = bundle_of(extraction, head, method="head2toe", settings={}, metrics={}, versions={})
+    assert bundle.views == {"names": ["flip", "crop#1"], "seed": 3}
+    return bundle.save(tmp_path / "model")
+
+
+def test_predictions_over_views_are_the_mean_of_their_log_probabilities(saved: Path, image_folder: Path) -> None:
+    """The same crops as at extraction: by the image's content and the recorded seed."""
+    network, images = load(Bundle.load(saved), device="cpu"), find_images([str(image_folder / "test")])
+    views, resize = [View.of(name, 3) for name in ("flip", "crop#1")], network.preprocessing.resizer()
+    pixels = [torch.stack([resize(view(i.load(), i)) for i in images]) for view in (PLAIN, *views)]
+    with torch.inference_mode():
+        logp = torch.stack([torch.log_softmax(network.logits(part), dim=1) for part in pixels]).mean(dim=0)
+    expected = torch.softmax(logp, dim=1).numpy()
+    for batch_size in (1, 4, 32):
+        got = [one.probabilities for one in predict(network, images, views=views, batch_size=batch_size)]
+        np.testing.assert_allclose(np.stack(got), expected, rtol=0, atol=1e-4)  # type: ignore[arg-type]
+    plain = np.stack([one.probabilities for one in predict(network, images)])  # type: ignore[misc]
+    assert np.abs(plain - expected).max() > 1e-3, "views make a difference"
+
+
+def test_the_command_averages_over_views_and_says_how_a_model_was_judged(saved: Path, image_folder: Path) -> None:
+    words = ["predict", str(saved), str(image_folder / "test"), "--probabilities"]
+    plain, viewed = (CliRunner().invoke(main, [*words, *more]) for more in ([], ["--views", "flip,crop"]))
+    assert (plain.exit_code, viewed.exit_code) == (0, 0), plain.output + viewed.output
+    assert "this model was judged with --views flip,crop#1" in plain.stderr
+    assert "judged" not in viewed.stderr
+    assert len(plain.stdout.splitlines()) == len(viewed.stdout.splitlines()) == 16
+    assert plain.stdout != viewed.stdout
+    again = CliRunner().invoke(main, [*words, "--views", "flip,crop#1"])
+    assert again.stdout == viewed.stdout
+    assert "trained and judged on plain, flip, crop#1" in CliRunner().invoke(main, ["info", str(saved)]).output
+
+
+def test_an_unreadable_image_is_skipped_with_views_too(saved: Path, image_folder: Path, tmp_path: Path) -> None:
+    good = next(image_folder.glob("test/*/*.png"))
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    names = [str(tmp_path / "bad.png"), str(good), str(tmp_path / "gone.png")]
+    words = ["predict", str(saved), *names[:2], "--views", "flip,crop", "--on-error", "skip"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == 2
+    assert "skipped" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["predict", "model", "photos"], ["export", "model", "-o", "x.onnx"]])
+@pytest.mark.parametrize(("views", "message"), [("flop", "unknown view 'flop'"), ("flip,flip", "named twice")])
+def test_views_that_make_no_sense_are_said_before_a_model_is_read(words: list[str], views: str, message: str) -> None:
+    result = CliRunner().invoke(main, [*words, "--views", views])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_what_an_export_cannot_do_with_views_is_one_line(saved: Path, tmp_path: Path) -> None:
+    for words, message in (
+        (["--format", "torch", "--views", "flip,crop"], "the view crop#1 can't be exported"),
+        (["--views", "flip"], "a bundle is exported without --views"),
+    ):
+        result = CliRunner().invoke(main, ["export", str(saved), "-o", str(tmp_path / "out"), *words])
+        assert result.exit_code == 2, result.output
+        assert message in result.output
+        assert not (tmp_path / "out").exists()
+
+
+def test_an_exported_graph_mirrors_by_itself(saved: Path, image_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.pt2"
+    result = CliRunner().invoke(main, ["export", str(saved), "--format", "torch", "-o", str(file), "--views", "flip"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "model.pt2.json").read_text())["views"] == ["plain", "flip"]
+    network, images = load(Bundle.load(saved), device="cpu"), find_images([str(image_folder / "test")])
+    resize = network.preprocessing.resizer()
+    pixels = torch.stack([resize(image.load()) for image in images]).float() / 255
+    exported = torch.export.load(file).module()(pixels).detach().numpy()
+    got = [one.probabilities for one in predict(network, images, views=[View("flip")])]
+    np.testing.assert_allclose(exported, np.stack(got), rtol=0, atol=5e-3)  # type: ignore[arg-type]

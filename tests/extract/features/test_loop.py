@@ -9,7 +9,9 @@ import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.features import loop
+from head2toe.extract.features.loop import Slot
 from head2toe.extract.features.reader import FeatureReader, layer_index
+from head2toe.extract.features.views import PLAIN, View
 from head2toe.extract.images.batches import unreadable
 from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource
 from head2toe.extract.stage import store_identity
@@ -18,6 +20,7 @@ from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
 from head2toe.store.writing.writer import StoreWriter
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +39,27 @@ def pictures(n: int) -> list[ImageSource]:
 
 
 def writers(
-    backbone: Backbone, taps: Sequence[Tap], images: Sequence[ImageSource], sizes: Sequence[int], rows: int = 4
-) -> dict[int, StoreWriter]:
+    backbone: Backbone,
+    taps: Sequence[Tap],
+    images: Sequence[ImageSource],
+    sizes: Sequence[int],
+    rows: int = 4,
+    views: Sequence[View] = (PLAIN,),
+) -> dict[Slot, StoreWriter]:
     digests = [image.digest() for image in images]
     return {
-        size: Catalogue().writer(
-            store_identity(backbone, taps, size, "paper", "float32"),
+        (view, size): Catalogue().writer(
+            store_identity(backbone, taps, size, "paper", "float32", view=view),
             digests,
             layer_index(taps, size),
             rows_per_block=rows,
         )
+        for view in views
         for size in sizes
     }
 
 
-def run(backbone: Backbone, taps: Sequence[Tap], images: Sequence[ImageSource], to: dict[int, StoreWriter]) -> int:
+def run(backbone: Backbone, taps: Sequence[Tap], images: Sequence[ImageSource], to: dict[Slot, StoreWriter]) -> int:
     return loop.run(images, [image.digest() for image in images], backbone, taps, to, batch_size=3)
 
 
@@ -60,7 +69,7 @@ def test_every_target_size_is_written_in_one_pass(backbone: Backbone, taps: tupl
     assert run(backbone, taps, images, to) == 10
     resize = backbone.preprocessing.resizer()
     direct = FeatureReader(backbone, taps, (64, 256))(torch.stack([resize(i.load()) for i in images]))
-    for size, writer in to.items():
+    for (_, size), writer in to.items():
         store = writer.seal()
         assert store.layers == layer_index(taps, size)
         values = DesignMatrix.of([store], [i.digest() for i in images]).columns(np.arange(store.layers.n_features))
@@ -72,7 +81,7 @@ def test_images_with_one_content_go_through_once(backbone: Backbone, taps: tuple
     images = pictures(4) + pictures(4)
     to = writers(backbone, taps, images, (64,))
     assert run(backbone, taps, images, to) == 4
-    assert to[64].seal().n_rows == 4
+    assert to[PLAIN, 64].seal().n_rows == 4
 
 
 def test_a_target_size_with_rows_of_an_older_store_leaves_them_out(backbone: Backbone, taps: tuple[Tap, ...]) -> None:
@@ -80,17 +89,59 @@ def test_a_target_size_with_rows_of_an_older_store_leaves_them_out(backbone: Bac
     images = pictures(10)
     first = writers(backbone, taps, images[:7], (64,), rows=10)
     assert run(backbone, taps, images[:7], first) == 7
-    first[64].seal()
+    first[PLAIN, 64].seal()
     to = writers(backbone, taps, images, (64, 256), rows=10)
-    assert to[64].reused == 7
+    assert to[PLAIN, 64].reused == 7
     assert run(backbone, taps, images, to) == 10
     resize = backbone.preprocessing.resizer()
     direct = FeatureReader(backbone, taps, (64, 256))(torch.stack([resize(i.load()) for i in images]))
-    for size, writer in to.items():
+    for (_, size), writer in to.items():
         store, digests = writer.seal(), [image.digest() for image in images]
         values = DesignMatrix.of([store], digests).columns(np.arange(store.layers.n_features))
         expected = np.concatenate([direct[size][name] for name in store.layers.names], axis=1).T
         np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
+
+
+class Counting:
+    """An image that counts how often it is decoded."""
+
+    def __init__(self, source: ImageSource) -> None:
+        self.source, self.name, self.decoded = source, source.name, 0
+
+    def digest(self) -> str:
+        return self.source.digest()
+
+    def load(self) -> Image.Image:
+        self.decoded += 1
+        return self.source.load()
+
+
+def test_an_image_is_decoded_once_for_all_views_and_each_has_its_features(
+    backbone: Backbone, taps: tuple[Tap, ...]
+) -> None:
+    views = (PLAIN, View("flip"), View("crop#1"), View("scale#1"))
+    images = [Counting(picture) for picture in pictures(10)]
+    to = writers(backbone, taps, images, (64, 256), rows=16, views=views)  # type: ignore[arg-type]
+    assert run(backbone, taps, images, to) == 40  # type: ignore[arg-type]
+    assert [image.decoded for image in images] == [1] * 10
+    resize, digests = backbone.preprocessing.resizer(), [image.digest() for image in images]
+    reader = FeatureReader(backbone, taps, (64, 256))
+    for (view, size), writer in to.items():
+        store = writer.seal()
+        direct = reader(torch.stack([resize(view(i.load(), i)) for i in images]))[size]  # type: ignore[arg-type]
+        values = DesignMatrix.of([store], digests).columns(np.arange(store.layers.n_features))
+        expected = np.concatenate([direct[name] for name in store.layers.names], axis=1).T
+        np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_view_with_rows_of_an_older_store_leaves_them_out(backbone: Backbone, taps: tuple[Tap, ...]) -> None:
+    images, flip = pictures(10), View("flip")
+    first = writers(backbone, taps, images[:7], (64,), rows=16, views=(flip,))
+    assert run(backbone, taps, images[:7], first) == 7
+    first[flip, 64].seal()
+    to = writers(backbone, taps, images, (64,), rows=16, views=(PLAIN, flip))
+    assert {view: len(missing) for view, missing in loop.missing_by_view(to).items()} == {PLAIN: 10, flip: 3}
+    assert run(backbone, taps, images, to) == 13
 
 
 class Interrupting:
@@ -114,11 +165,11 @@ def test_an_interrupted_run_is_not_complete_and_goes_on_where_it_stopped(
     broken = [*images[:6], Interrupting(), *images[7:]]  # in the second block of four
     with pytest.raises(KeyboardInterrupt):
         loop.run(broken, digests, backbone, taps, to, batch_size=3)  # type: ignore[arg-type]
-    assert to[64].pending() == [1, 2]
+    assert to[PLAIN, 64].pending() == [1, 2]
     with pytest.raises(StoreError):
-        to[64].seal()
+        to[PLAIN, 64].seal()
     with pytest.raises(StoreError):
-        FeatureStore.open(to[64].path)
+        FeatureStore.open(to[PLAIN, 64].path)
     again = writers(backbone, taps, images, (64,))
     steps: list[tuple[int, ...]] = []
     extracted = loop.run(
@@ -126,7 +177,7 @@ def test_an_interrupted_run_is_not_complete_and_goes_on_where_it_stopped(
     )
     assert extracted == 5, "the first block is not extracted again"
     assert steps[-1] == (5, 5), "nor is it waited for"
-    assert again[64].seal().n_rows == 9
+    assert again[PLAIN, 64].seal().n_rows == 9
 
 
 def test_a_corrupt_image_stops_the_run_by_name(backbone: Backbone, taps: tuple[Tap, ...], tmp_path: Path) -> None:
