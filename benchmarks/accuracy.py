@@ -60,11 +60,6 @@ def plain(method: Mapping[str, Any]) -> str:
     return plus_minus(figure["mean"], figure["stderr"])
 
 
-def log_loss(method: Mapping[str, Any]) -> str:
-    """On the test, and as a mean over the folds, in nats."""
-    return f"{method['test']['log_loss']['value']:.3f} / {method['cv']['log_loss']['mean']:.3f}"
-
-
 def accuracy(table: Table, task: str, method: str) -> float:
     """On the test."""
     return float(table[task][method]["test"]["accuracy"]["value"])

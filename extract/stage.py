@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any, cast
 
@@ -208,9 +209,10 @@ def _look_up(
 ) -> _Lookup:
     """Find the stores that hold all images already, and begin those that are missing."""
     tokens, statistics = cast(Tokens, options.tokens), cast(Statistics, options.pool)
-    lookup, how = _Lookup({}, {}, []), {"statistics": statistics, "amp": options.amp}
+    lookup = _Lookup({}, {}, [])
+    identity_of = partial(store_identity, backbone, taps, tokens=tokens, dtype=options.dtype, amp=options.amp)
     for view, size in product((PLAIN, *_views(options)), dict.fromkeys(options.target_sizes)):
-        identity = store_identity(backbone, taps, size, tokens, options.dtype, view=view, **how)
+        identity = identity_of(size, statistics=statistics, view=view)
         if (store := catalogue.find(identity, digests)) is not None:
             lookup.stores[view, size] = store
             lookup.notes.extend(version_note(store, provenance["versions"]))

@@ -149,8 +149,9 @@ def with_views(ranked: Iterable[tuple[Choice, Mapping[str, Any]]], data: ProbeDa
     """
     usual: dict[int, tuple[HeadOnColumns, float | None]] = {}
     for choice, head in ranked:
-        alone = isinstance(choice, HeadOnColumns) and len(choice.columns) <= MOST_COLUMNS
-        if alone and head.get("head", data.head) == data.head:
+        if not isinstance(choice, HeadOnColumns) or len(choice.columns) > MOST_COLUMNS:
+            continue
+        if head.get("head", data.head) == data.head:
             usual.setdefault(id(choice), (choice, head.get("C")))
     heads = list(usual.values())[:MOST_CANDIDATES]
     every, *kinds = view_sets(tuple(data.views)) or [()]
