@@ -275,15 +275,13 @@ class Experiment(Generic[E]):
     def _notes(self, trainings: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
         """The record's further entries, as JSON."""
         first = self.extractions[0]
-        selections = {
-            recipe: [entry for one in every for entry in one.document()] for recipe, every in self.selected.items()
-        }
+        chosen = self.selected.items()
         return {
             "store": str(first.store.path),
             "provenance": dict(self.task.provenance),
             "skipped": list(first.skipped),
             "notes": [*self.task.notes, *self.probe_options.notes(self.task.folds)],
-            "selections": selections,
+            "selections": {recipe: [entry for one in every for entry in one.document()] for recipe, every in chosen},
             **({"trainings": dict(trainings)} if trainings else {}),
             **({"failures": dict(self.failures.errors)} if self.failures.errors else {}),
         }

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from head2toe.pipeline import main, run
 from head2toe.probe import stage
-from head2toe.probe.methods import sweep
+from head2toe.probe.choice import sweep
 from head2toe.probe.results import predictions
 from head2toe.store.common.errors import DataError
 

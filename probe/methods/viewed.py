@@ -142,8 +142,7 @@ def with_views(ranked: Iterable[tuple[Choice, Mapping[str, Any]]], data: ProbeDa
     Parameters
     ----------
     ranked : iterable of (Choice, dict)
-        What was tried, the best first; a head on columns alone is tried with views, at the best settings of the run's
-        own kind of head.
+        What was tried, the best first; a head on columns alone is tried with views, at its best settings.
     data : ProbeData
         With the views that there are.
     """
@@ -151,7 +150,7 @@ def with_views(ranked: Iterable[tuple[Choice, Mapping[str, Any]]], data: ProbeDa
     for choice, head in ranked:
         if not isinstance(choice, HeadOnColumns) or len(choice.columns) > MOST_COLUMNS:
             continue
-        if head.get("head", data.head) == data.head:
+        if not (isinstance(choice.kind, ExactHeads) and "head" in head):  # of both kinds, the logistic heads
             usual.setdefault(id(choice), (choice, head.get("C")))
     heads = list(usual.values())[:MOST_CANDIDATES]
     every, *kinds = view_sets(tuple(data.views)) or [()]

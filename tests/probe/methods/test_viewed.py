@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.pipeline import run
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.heads.kinds import KINDS
 from head2toe.probe.heads.scaling import standardized_rows, unit_rows
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.methods.sweep import evaluate
 from head2toe.probe.methods.viewed import HeadOnViews, from_here, mean_over_views, view_sets, with_views
 from head2toe.store.reading.design_matrix import ArrayDesign
 from scipy.special import log_softmax
