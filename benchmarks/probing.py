@@ -3,21 +3,27 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/probing.py                       # digits, two minutes
     OPENBLAS_NUM_THREADS=1 python benchmarks/probing.py --exact               # and how far each is from the optimum
     OPENBLAS_NUM_THREADS=1 python benchmarks/probing.py --task PATH --strengths 6
+    OPENBLAS_NUM_THREADS=1 python benchmarks/probing.py --ensemble --task PATH     # what averaging heads costs
 
 5 folds x 12 strengths x 5 sizes of selection F, random convolution features of scikit-learn's digits, or a task's. CPU
 seconds of one thread, reading and scaling of columns included. Scikit-learn's loop comes twice: as one writes it, a fit
 for every cell, and warm-started from one strength to the next; both at its default tolerance, with steps enough to get
 there. All give probabilities of the held-out rows, whose accuracies are compared. Asked: a tenth of the plain loop.
+
+With --ensemble: CPU seconds of the method `head2toe`, selection included, as it is and with one head (`--members 1`).
+Asked: three times as much at most.
 """
 
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
 from features import digits, of_task
+from head2toe.pipeline import Options, experiment_on
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.heads.crossval import Labels, cross_validate, fold_bases, out_of_fold
 from head2toe.probe.heads.logistic import logistic_path
 from head2toe.probe.heads.scaling import Scaled, standardized_rows
@@ -126,6 +132,26 @@ def read(o: argparse.Namespace) -> tuple[str, Grid]:
     return name, Grid(design, y, folds, columns, np.geomspace(0.1, 1e4, o.strengths))
 
 
+def ensemble(task: str, input_size: int) -> None:
+    """Print what the default method costs beside the same with a single head, on a task's features."""
+    options = Options(input_size=input_size, methods=("head2toe",), fresh=True)
+    experiment = experiment_on(task, options)
+    start = time.process_time()
+    data = experiment.data
+    selecting = time.process_time() - start
+    seconds = {}
+    for members in (1, options.members):
+        start = time.process_time()
+        outcome = evaluate("head2toe", replace(data, members=members))
+        seconds[members] = time.process_time() - start
+        print(
+            f"members {members}: {seconds[members]:.1f} CPU s beside {selecting:.1f} of the selection, "
+            f"{len(outcome.sweep)} heads tried, {outcome.features_kept} features kept"
+        )
+    single, several = (selecting + each for each in seconds.values())
+    print(f"{date.today()}: {task}, n = {data.n_train}, {data.n_classes} classes: {several / single:.2f}x (asked: 3)")
+
+
 def main() -> None:
     """Print the costs, their ratios, and how the accuracies agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -135,7 +161,11 @@ def main() -> None:
     parser.add_argument("--task", help="a task's features instead of the digits'")
     parser.add_argument("--input-size", type=int, default=160)
     parser.add_argument("--exact", action="store_true", help="solve to the optimum, too, and print the distances to it")
+    parser.add_argument("--ensemble", action="store_true", help="what averaging heads costs, instead")
     o = parser.parse_args()
+    if o.ensemble:
+        ensemble(o.task or "digits", o.input_size)
+        return
     name, grid = read(o)
     print(
         f"{date.today()}: {name}, n = {len(grid.y)}, {int(grid.y.max()) + 1} classes: {grid.n_folds} folds x "
