@@ -72,27 +72,47 @@ def by_draw(library: Library, weights: np.ndarray, draws: np.ndarray) -> Mapping
     return corrected
 
 
-def by_row(library: Library, weights: np.ndarray, draws: np.ndarray, seed: int) -> Mapping[str, Estimate]:
-    """Judge the mean of the choices of all draws: every row is predicted by those that it had no part in.
+def left_out(library: Library, weights: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Predict every row by the mean of the choices that it had no part in: out of the bag (Breiman 1996).
 
-    It is the out-of-bag estimate (Breiman 1996) of a bagged choice. Parameters as of `by_draw`; the seed draws the
-    intervals.
+    Parameters as of `by_draw`.
 
     Returns
     -------
-    dict
-        Each of `METRICS` that is defined to its corrected value, and its bootstrap interval over the rows (the area
-        under the curve has none). It is empty
-        where no row was left out of a draw, of a single row that was held out.
+    (n, classes) float64 array
+        Log-probabilities in nats; NaN for a row that every draw holds.
     """
     total, times = np.zeros(library.log_probabilities.shape[1:]), np.zeros(len(library.labels))
     for draw, weight in zip(draws, weights, strict=True):
         total[draw == 0] += _mean(library, weight, draw == 0)
         times += draw == 0
-    judged = times > 0
+    logp, predicted = np.full(total.shape, np.nan), times > 0
+    logp[predicted] = normalized(total[predicted] / times[predicted, None])
+    return logp
+
+
+def by_row(library: Library, logp: np.ndarray, seed: int) -> Mapping[str, Estimate]:
+    """Judge a mean of choices by what those predict that a row had no part in.
+
+    Parameters
+    ----------
+    library : Library
+        Everything that was tried.
+    logp : (n, classes) array
+        Of `left_out`.
+    seed : int
+        Draws the intervals.
+
+    Returns
+    -------
+    dict
+        Each of `METRICS` that is defined to its corrected value, and its bootstrap interval over the rows (the area
+        under the curve has none). It is empty where no row was left out of a draw, of a single row that was held out.
+    """
+    judged = ~np.isnan(logp).any(axis=1)
     if not judged.any():
         return {}
-    logp, labels = normalized(total[judged] / times[judged, None]), library.labels[judged]
+    logp, labels = logp[judged], library.labels[judged]
     right = correct(logp, labels)
     intervals = {
         "accuracy": accuracy_interval(right, seed),

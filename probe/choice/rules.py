@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from head2toe.probe.choice.bias_corrected import bootstrap, by_draw, by_row
+from head2toe.probe.choice.bias_corrected import bootstrap, by_draw, by_row, left_out
 from head2toe.probe.choice.forward_selection import GRID, forward_selection
 from head2toe.probe.choice.library import Library
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
@@ -30,10 +30,14 @@ class Verdict:
         Of the heads whose log-probabilities are averaged, 0 for all others; they sum to 1.
     corrected : dict
         Metric to its value on rows that had no part in the choice.
+    log_probabilities : (n, classes) float array
+        What is predicted of the library's rows, in nats, as far as may be without their part in the choice: what
+        probabilities are calibrated on. NaN for a row of which there is no such prediction.
     """
 
     weights: np.ndarray
     corrected: Mapping[str, Estimate]
+    log_probabilities: np.ndarray
 
 
 class Rule(Protocol):
@@ -64,7 +68,8 @@ class BestHead:
         n = len(library.labels)
         (weights,) = self.weights(library, np.ones((1, n), np.int64))
         draws = bootstrap(n, seed, DRAWS)
-        return Verdict(weights, by_draw(library, self.weights(library, draws), draws))
+        corrected = by_draw(library, self.weights(library, draws), draws)
+        return Verdict(weights, corrected, library.log_probabilities[int(weights.argmax())])
 
     def weights(self, library: Library, draws: np.ndarray) -> np.ndarray:
         """Choose one head for each draw: an array (draws, heads) with a 1 in each row.
@@ -120,7 +125,8 @@ class BaggedSelection:
         selections = counts / counts.sum(axis=1, keepdims=True)
         weights = selections.mean(axis=0)
         weights[np.argsort(-weights, kind="stable")[self.members :]] = 0
-        return Verdict(weights / weights.sum(), by_row(library, selections, draws, seed))
+        logp = left_out(library, selections, draws)
+        return Verdict(weights / weights.sum(), by_row(library, logp, seed), logp)
 
 
 def merits_over_folds(library: Library, draws: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -181,7 +181,7 @@ def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> O
     points = [trial.point for trial in tried]
     columns, layers = best.candidate.columns, data.layers(best.candidate.target_sizes)
     test, model = refitted(best, data)
-    temperature = temperature_of(best.log_probabilities, data)
+    temperature = temperature_of(verdict.log_probabilities, library.labels)
     model = None if model is None else model.at_temperature(temperature)
     return Outcome(
         name=name,
@@ -234,10 +234,10 @@ def members_of(choice: Choice) -> tuple[dict[str, Any], ...]:
     )
 
 
-def temperature_of(logp: np.ndarray, data: ProbeData) -> float:
-    """Fit the temperature at which out-of-fold predictions (n_train, classes) have the least log-loss."""
-    held = data.folds >= 0
-    return calibration.fit_temperature(classification.normalized(logp[held]), data.train_labels[held])
+def temperature_of(logp: np.ndarray, labels: np.ndarray) -> float:
+    """Fit the temperature at which predictions (n, classes) have the least log-loss; 1 where all of them are NaN."""
+    known = ~np.isnan(logp).any(axis=1)
+    return calibration.fit_temperature(classification.normalized(logp[known]), labels[known]) if known.any() else 1.0
 
 
 def at_temperature(logp: np.ndarray, temperature: float) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from head2toe.probe.choice.library import Library
 from head2toe.probe.choice.rules import BaggedSelection, BestHead, merits_over_folds
+from head2toe.probe.choice.sweep import temperature_of
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
 from head2toe.store.common.errors import DataError
 from scipy.special import log_softmax
@@ -126,3 +127,16 @@ def test_rows_that_always_train_are_left_out_and_nan_is_refused() -> None:
     assert heads.n_folds == 2
     with pytest.raises(DataError, match="predicted NaN"):
         Library.of([logp], np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1]), [2])
+
+
+def test_probabilities_are_calibrated_on_rows_without_a_say() -> None:
+    """Of heads that know nothing, the mean of the luckiest looks sure of itself on the rows that chose it."""
+    heads = library(*[0.0] * 300)
+    verdict = BaggedSelection(20).choose(heads, 0)
+    assert verdict.log_probabilities.shape == (N, CLASSES)
+    plain = log_softmax(np.tensordot(verdict.weights, heads.log_probabilities, 1), axis=1)
+    rows = np.arange(N)
+    assert -plain[rows, LABELS].mean() < np.log(CLASSES) - 0.02
+    assert -verdict.log_probabilities[rows, LABELS].mean() > np.log(CLASSES) - 0.02
+    assert temperature_of(plain, LABELS) < 1 < temperature_of(verdict.log_probabilities, LABELS)
+    assert temperature_of(np.full((3, 2), np.nan), np.zeros(3, int)) == 1.0

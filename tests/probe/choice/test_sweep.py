@@ -69,9 +69,9 @@ def test_rounding_moves_no_choice(posed: Callable[[np.ndarray], ProbeData], monk
 
 
 def test_the_model_leaves_at_the_temperature_of_the_folds(posed: Callable[[np.ndarray], ProbeData]) -> None:
-    """No other temperature makes what was predicted out of fold more probable."""
+    """No other temperature makes what one head predicted out of fold more probable."""
     data = posed(FOLDS)
-    for method in ("linear", "l21", "head2toe"):
+    for method in ("linear", "l21", "layerwise"):
         outcome = evaluate(method, data)
         logp = classification.normalized(outcome.fold_log_probabilities)
         if outcome.temperature < 19:  # not at the bound, where predictions know nothing
