@@ -47,7 +47,7 @@ def here(good_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def call(bad: BadInput, here: Path) -> tuple[int, str, str]:
     """Exit code, stdout and the error of a command, with paths as they are seen from its folder."""
-    stored, ran = next(here.glob("stores/??/*"), here), next(here.glob("results/*"), here)
+    stored, ran = next(here.glob("stores/??/*"), here), next(here.glob("results/photos-*"), here)
     words = [{"KEY": stored.name, "RUN": str(ran)}.get(word, word) for word in bad.words()]
     bad.make(here)
     result = CliRunner().invoke(main, words)
