@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
-from head2toe.probe.methods.candidates import Choice
+from head2toe.probe.methods.candidates import Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.select.compute.threads import side_by_side
 from scipy.special import log_softmax
@@ -70,11 +70,18 @@ class Ensemble:
     def refit(self, data: ProbeData, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
         """Train all members on all training rows, each with its own settings; see `Choice`."""
         refits: dict[int, tuple[np.ndarray, LinearModel | None]] = {}
+        sharing: dict[int, list[int]] = {}  # members on the same columns, which are read and rotated once
+        for k, member in enumerate(self.members):
+            sharing.setdefault(id(member.candidate), []).append(k)
+        groups = list(sharing.values())
 
-        def train(k: int) -> None:
-            refits[k] = self.members[k].candidate.refit(data, self.members[k].head)
+        def train(group: int) -> None:
+            candidate, heads = self.members[groups[group][0]].candidate, [self.members[k].head for k in groups[group]]
+            together = isinstance(candidate, HeadOnColumns)
+            trained = candidate.refit_all(data, heads) if together else [candidate.refit(data, one) for one in heads]
+            refits.update(zip(groups[group], trained, strict=True))
 
-        side_by_side(train, len(self.members), data.arrays)
+        side_by_side(train, len(groups), data.arrays)
         weights = [member.weight for member in self.members]
         logp = weighted_mean([refits[k][0] for k in range(len(weights))], weights)
         models = [refits[k][1] for k in range(len(weights))]

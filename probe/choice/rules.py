@@ -7,15 +7,17 @@ from typing import Protocol
 
 import numpy as np
 from head2toe.probe.choice.bias_corrected import bootstrap, by_draw, by_row, left_out
-from head2toe.probe.choice.forward_selection import GRID, forward_selection
 from head2toe.probe.choice.library import Library
+from head2toe.probe.choice.stacking import stacked
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
 from head2toe.probe.metrics.uncertainty import Estimate
 
 DRAWS = 100
 """How often the choice of one head is repeated to tell what it is worth."""
-BAGS = 40
-"""How many forward selections are averaged; a row is left out of 15 of them."""
+RESTACKED = 40
+"""How often heads are weighed on drawn rows; a row is left out of 15 of them."""
+GRID = 1e-4
+"""Nats: log-losses closer than that are level, so that rounding decides nothing."""
 ROUNDING = 1e-9
 """Difference up to which means over the folds are level."""
 
@@ -104,29 +106,24 @@ class BestHead:
 
 
 @dataclass(frozen=True)
-class BaggedSelection:
-    """A weighted mean of heads: forward selection on the log-loss, repeated on drawn rows, the weights averaged.
-
-    Caruana et al. (2004), section 2.3: a selection on one set of rows fits itself to them, the mean of many less so.
-    And every row is predicted by the selections that it had no part in, which tells what the mean is worth.
+class Stacking:
+    """A weighted mean of heads, its weights those of least log-loss under a prior toward equal ones (see `stacked`).
 
     Attributes
     ----------
     members : int
-        How many heads the mean has at most; those of least weight are left out.
+        How many heads the mean has at most.
     """
 
     members: int
 
     def choose(self, library: Library, seed: int) -> Verdict:
-        """Choose heads and their weights; see `Rule`."""
-        draws = bootstrap(len(library.labels), seed, BAGS)
-        counts = forward_selection(library, draws, members=self.members)
-        selections = counts / counts.sum(axis=1, keepdims=True)
-        weights = selections.mean(axis=0)
-        weights[np.argsort(-weights, kind="stable")[self.members :]] = 0
-        logp = left_out(library, selections, draws)
-        return Verdict(weights / weights.sum(), by_row(library, logp, seed), logp)
+        """Weigh the heads by all rows; what that is worth is told by weighing them again on drawn rows. See `Rule`."""
+        n = len(library.labels)
+        draws = bootstrap(n, seed, RESTACKED)
+        weights = stacked(library, np.concatenate([np.ones((1, n), np.int64), draws]), members=self.members)
+        logp = left_out(library, weights[1:], draws)
+        return Verdict(weights[0], by_row(library, logp, seed), logp)
 
 
 def merits_over_folds(library: Library, draws: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from head2toe.probe.choice.ensemble import Ensemble, Member, weighted_mean
 from head2toe.probe.choice.library import Library
-from head2toe.probe.choice.rules import BaggedSelection, BestHead, Rule
+from head2toe.probe.choice.rules import BestHead, Rule, Stacking
 from head2toe.probe.heads.kinds import Logistic
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
@@ -79,7 +79,7 @@ def evaluate(
     grid = candidates(name, data)
     averaging = METHODS[name].averages and data.members > 1 and rule == "best"
     one_head = best_head(metric, rule)
-    choose = BaggedSelection(data.members) if averaging else one_head
+    choose = Stacking(data.members) if averaging else one_head
     outcome = decided(name, try_all(grid, data, progress), data, choose)
     flops = sum(training_flops(data, candidate) for candidate in grid)
     return replace(outcome, flops=flops, seconds=time.perf_counter() - start)

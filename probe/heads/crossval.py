@@ -57,6 +57,8 @@ class Weights:
 
 Fit = Callable[[Array, Array, Array, Arrays], Weights]
 """(values (k, n), train (n,) bool, Y (n, classes) one-hot, arrays) to a head trained on the training rows alone."""
+FitAll = Callable[[Array, Array, Array, Arrays], Sequence[Weights]]
+"""The same to several heads, of different settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,38 +189,56 @@ def refit(
     arrays: Arrays,
     target_sizes: tuple[int, ...] = (),
 ) -> Refit:
-    """Train on the first n rows of the design, those of `labels`; predict the m others.
+    """Train a head on the first n rows of the design, those of `labels`; predict the m others. See `refit_all`."""
+    (trained,) = refit_all(design, columns, labels, lambda *rows: [fit(*rows)], scaling, arrays, target_sizes)
+    return trained
+
+
+def refit_all(
+    design: Design,
+    columns: Columns,
+    labels: Labels,
+    fit_all: FitAll,
+    scaling: Scaling,
+    arrays: Arrays,
+    target_sizes: tuple[int, ...] = (),
+) -> list[Refit]:
+    """Train several heads on the first n rows of the design, those of `labels`; predict the m others.
 
     Parameters
     ----------
     design : Design
         n + m rows.
     columns : (k,) int array
-        What the head reads.
+        What the heads read.
     labels : Labels
         Of the n training rows.
-    fit, scaling : callable
-        How the head is trained and how columns are read: see `Fit` and `Scaling`.
+    fit_all, scaling : callable
+        How the heads are trained and how columns are read: see `FitAll` and `Scaling`.
     arrays : Arrays
         Where to compute.
     target_sizes : tuple of int
-        For the model: which stores the columns count through.
+        For the models: which stores the columns count through.
     """
     xp = arrays.xp
     n_train, n_classes = labels.onehot.shape
     train = xp.arange(design.shape[0], device=arrays.device) < n_train
     scaled = scaling(design, columns, train, arrays)
     unlabelled = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
-    head = fit(scaled.values, train, xp.concat((labels.onehot, unlabelled)), arrays)
-    coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
-    scores = to_numpy(scaled.values[:, n_train:]).T.astype(np.float64) @ coef + intercept
-    model = LinearModel(
-        target_sizes=target_sizes,
-        columns=columns,
-        unit=scaled.unit,
-        mean=to_numpy(scaled.mean[:, 0]).astype(np.float32),
-        scale=to_numpy(scaled.scale[:, 0]).astype(np.float32),
-        coef=coef.astype(np.float32),
-        intercept=intercept.astype(np.float32),
-    )
-    return Refit(log_softmax(scores, axis=1), model)
+    heads = fit_all(scaled.values, train, xp.concat((labels.onehot, unlabelled)), arrays)
+    held_out = to_numpy(scaled.values[:, n_train:]).T.astype(np.float64)
+    mean, scale = (to_numpy(part[:, 0]).astype(np.float32) for part in (scaled.mean, scaled.scale))
+    refits = []
+    for head in heads:
+        coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
+        model = LinearModel(
+            target_sizes=target_sizes,
+            columns=columns,
+            unit=scaled.unit,
+            mean=mean,
+            scale=scale,
+            coef=coef.astype(np.float32),
+            intercept=intercept.astype(np.float32),
+        )
+        refits.append(Refit(log_softmax(held_out @ coef + intercept, axis=1), model))
+    return refits

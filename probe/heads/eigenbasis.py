@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from head2toe.select.compute.arrays import Array, eigh
+from head2toe.select.compute.arrays import Array, Arrays, eigh
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,35 @@ def stack(parts: Sequence[Eigenbasis], trains: Sequence[Array], xp: Any) -> Basi
     eigenvalues = xp.stack([padded(part.eigenvalues) for part in parts])
     weights = xp.stack([xp.astype(train, coordinates.dtype) for train in trains])
     return Basis(coordinates, weights, eigenvalues)
+
+
+@dataclass(frozen=True, eq=False)
+class RotatedRows:
+    """Training rows in the eigenbasis of their Gram matrix, in float64: where exact heads are refitted.
+
+    Attributes
+    ----------
+    eigen : Eigenbasis
+    basis : Basis
+        That one alone.
+    Y : (n, classes) float64 array
+        One-hot labels; rows that do not train have none.
+    xp : namespace
+    """
+
+    eigen: Eigenbasis
+    basis: Basis
+    Y: Array
+    xp: Any
+
+    @classmethod
+    def of(cls, values: Array, train: Array, Y: Array, arrays: Arrays) -> "RotatedRows":
+        """Rotate the training rows (n,) bool of scaled values (k, n), labelled by one-hot rows Y (n, classes)."""
+        xp = arrays.xp
+        eigen = eigenbasis(xp.astype(values, xp.float64), train, xp)
+        return cls(eigen, stack([eigen], [train], xp), xp.astype(Y, xp.float64), xp)
+
+    def lifted(self, theta: Array, scale: float) -> tuple[Array, Array]:
+        """Turn a head in the eigenbasis, the last row its intercept, into coef (k, classes) and intercept, scaled."""
+        coef = scale * self.eigen.lift(theta[:-1, :])
+        return coef, scale * theta[-1, :] - self.eigen.centre @ coef

@@ -14,6 +14,7 @@ import numpy as np
 from head2toe.probe import options
 from head2toe.probe.heads.crossval import (
     Fit,
+    FitAll,
     Labels,
     Weights,
     cross_validated,
@@ -21,7 +22,7 @@ from head2toe.probe.heads.crossval import (
     fold_scores,
     out_of_fold,
 )
-from head2toe.probe.heads.eigenbasis import Basis, eigenbasis, stack
+from head2toe.probe.heads.eigenbasis import Basis, RotatedRows
 from head2toe.probe.heads.logistic import logistic_path
 from head2toe.probe.heads.ridge import ridge_path
 from head2toe.probe.heads.scaling import Columns, Scaling
@@ -82,16 +83,12 @@ class Logistic:
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head of strength `settings["C"]`, in float64."""
+        return lambda *rows: self.trained(RotatedRows.of(*rows), settings)
 
-        def fitted(values: Array, train: Array, Y: Array, arrays: Arrays) -> Weights:
-            xp = arrays.xp
-            eigen = eigenbasis(xp.astype(values, xp.float64), train, xp)
-            basis, Y = stack([eigen], [train], xp), xp.astype(Y, xp.float64)
-            (heads,) = logistic_path(basis, Y, [settings["C"]], xp, tol=1e-6)
-            coef = eigen.lift(heads.theta[0, :-1, :])
-            return Weights(coef, heads.theta[0, -1, :] - eigen.centre @ coef)
-
-        return fitted
+    def trained(self, rows: RotatedRows, settings: Settings) -> Weights:
+        """Train a head on rows that are in their eigenbasis already; see `fit`."""
+        (heads,) = logistic_path(rows.basis, rows.Y, [settings["C"]], rows.xp, tol=1e-6)
+        return Weights(*rows.lifted(heads.theta[0, ...], 1.0))
 
     def flops(self, k: int, n: int, classes: int) -> float:  # noqa: ARG002
         """Count the Gram matrix and its eigendecomposition, which dominate."""
@@ -117,16 +114,12 @@ class Ridge:
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head of strength `settings["C"]`, scores scaled by `settings["scale"]`."""
+        return lambda *rows: self.trained(RotatedRows.of(*rows), settings)
 
-        def fitted(values: Array, train: Array, Y: Array, arrays: Arrays) -> Weights:
-            xp = arrays.xp
-            eigen = eigenbasis(xp.astype(values, xp.float64), train, xp)
-            basis, Y = stack([eigen], [train], xp), xp.astype(Y, xp.float64)
-            (heads,) = ridge_path(basis, Y, [settings["C"]], xp)
-            coef = settings["scale"] * eigen.lift(heads.theta[0, :-1, :])
-            return Weights(coef, settings["scale"] * heads.theta[0, -1, :] - eigen.centre @ coef)
-
-        return fitted
+    def trained(self, rows: RotatedRows, settings: Settings) -> Weights:
+        """Train a head on rows that are in their eigenbasis already; see `fit`."""
+        (heads,) = ridge_path(rows.basis, rows.Y, [settings["C"]], rows.xp)
+        return Weights(*rows.lifted(heads.theta[0, ...], settings["scale"]))
 
     def flops(self, k: int, n: int, classes: int) -> float:
         """Count as many as for the logistic head, whose basis it shares."""
@@ -147,7 +140,16 @@ class ExactHeads:
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head of the kind that the settings name."""
-        return Ridge().fit(settings) if settings.get("head") == "ridge" else Logistic().fit(settings)
+        return lambda *rows: self.fit_all([settings])(*rows)[0]
+
+    def fit_all(self, settings: Sequence[Settings]) -> FitAll:
+        """Make the function that trains a head of each of these settings, in one basis."""
+
+        def fitted(values: Array, train: Array, Y: Array, arrays: Arrays) -> list[Weights]:
+            rows = RotatedRows.of(values, train, Y, arrays)
+            return [(Ridge() if one.get("head") == "ridge" else Logistic()).trained(rows, one) for one in settings]
+
+        return fitted
 
     def flops(self, k: int, n: int, classes: int) -> float:
         """Count as many as for the logistic head, whose basis both share."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.heads.crossval import Refit, out_of_fold, refit
-from head2toe.probe.heads.kinds import KINDS, Kind, checked_kind
+from head2toe.probe.heads.crossval import out_of_fold, refit_all
+from head2toe.probe.heads.kinds import KINDS, ExactHeads, Kind, checked_kind
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
 from head2toe.probe.methods.probe_data import ProbeData
@@ -101,10 +101,20 @@ class HeadOnColumns:
 
     def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:
         """Train the head on all training rows; see `Choice`."""
-        design, sizes = data.designs[self.target_size], self.target_sizes
-        fit = self.kind_of(data).fit(head)
-        trained: Refit = refit(design, self.columns, data.on_device, fit, self.scaling, data.arrays, sizes)
-        return trained.log_probabilities, trained.model
+        (trained,) = self.refit_all(data, [head])
+        return trained
+
+    def refit_all(self, data: ProbeData, heads: Sequence[Settings]) -> list[tuple[np.ndarray, LinearModel | None]]:
+        """Train a head of each of these settings on all training rows: the columns are read once. See `Choice`."""
+        design, kind = data.designs[self.target_size], self.kind_of(data)
+        if isinstance(kind, ExactHeads):
+            fit_all = kind.fit_all(heads)
+        else:
+            fits = [kind.fit(head) for head in heads]
+            fit_all = lambda *rows: [fit(*rows) for fit in fits]  # noqa: E731
+        scaling, sizes = self.scaling, self.target_sizes
+        refits = refit_all(design, self.columns, data.on_device, fit_all, scaling, data.arrays, sizes)
+        return [(trained.log_probabilities, trained.model) for trained in refits]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from head2toe.probe.choice.library import Library
-from head2toe.probe.choice.rules import BaggedSelection, BestHead, merits_over_folds
+from head2toe.probe.choice.rules import BestHead, Stacking, merits_over_folds
 from head2toe.probe.choice.sweep import temperature_of
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
 from head2toe.store.common.errors import DataError
@@ -79,8 +79,8 @@ def test_a_fold_without_two_classes_has_no_say_in_the_area_under_the_curve() -> 
     assert merits[0, 0] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("rule", [BestHead(), BestHead("log_loss"), BaggedSelection(20)])
-def test_heads_that_know_nothing_are_found_out(rule: BestHead | BaggedSelection) -> None:
+@pytest.mark.parametrize("rule", [BestHead(), BestHead("log_loss"), Stacking(20)])
+def test_heads_that_know_nothing_are_found_out(rule: BestHead | Stacking) -> None:
     """Of 300 guesses the luckiest looks good on the rows that chose it; corrected, it is worth a guess."""
     heads = library(*[0.0] * 300)
     verdict = rule.choose(heads, 0)
@@ -92,8 +92,8 @@ def test_heads_that_know_nothing_are_found_out(rule: BestHead | BaggedSelection)
     assert corrected.interval.low < 1 / 3 < corrected.interval.high
 
 
-@pytest.mark.parametrize("rule", [BestHead(), BaggedSelection(20)])
-def test_where_there_is_nothing_to_choose_nothing_is_corrected(rule: BestHead | BaggedSelection) -> None:
+@pytest.mark.parametrize("rule", [BestHead(), Stacking(20)])
+def test_where_there_is_nothing_to_choose_nothing_is_corrected(rule: BestHead | Stacking) -> None:
     heads = library(2.0)
     verdict = rule.choose(heads, 0)
     assert verdict.weights.tolist() == [1.0]
@@ -104,18 +104,18 @@ def test_where_there_is_nothing_to_choose_nothing_is_corrected(rule: BestHead | 
 
 def test_averaging_brings_what_no_single_head_has() -> None:
     heads = library(*[1.0] * 30)
-    verdict = BaggedSelection(8).choose(heads, 0)
+    verdict = Stacking(8).choose(heads, 0)
     assert 2 <= np.count_nonzero(verdict.weights) <= 8
     assert verdict.weights.sum() == pytest.approx(1)
     single = BestHead("log_loss").choose(heads, 0)
     assert verdict.corrected["log_loss"].value < 0.9 * single.corrected["log_loss"].value
-    again = BaggedSelection(8).choose(heads, 0)
+    again = Stacking(8).choose(heads, 0)
     assert np.array_equal(again.weights, verdict.weights)
 
 
 def test_a_single_row_leaves_nothing_to_judge_by() -> None:
     heads = Library.of([np.log([[0.2, 0.8]])], np.array([1]), np.array([0]), [3])
-    for rule in (BestHead(), BaggedSelection(5)):
+    for rule in (BestHead(), Stacking(5)):
         assert rule.choose(heads, 0).corrected == {}
 
 
@@ -132,7 +132,7 @@ def test_rows_that_always_train_are_left_out_and_nan_is_refused() -> None:
 def test_probabilities_are_calibrated_on_rows_without_a_say() -> None:
     """Of heads that know nothing, the mean of the luckiest looks sure of itself on the rows that chose it."""
     heads = library(*[0.0] * 300)
-    verdict = BaggedSelection(20).choose(heads, 0)
+    verdict = Stacking(20).choose(heads, 0)
     assert verdict.log_probabilities.shape == (N, CLASSES)
     plain = log_softmax(np.tensordot(verdict.weights, heads.log_probabilities, 1), axis=1)
     rows = np.arange(N)
