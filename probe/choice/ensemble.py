@@ -77,8 +77,10 @@ class Ensemble:
 
         def train(group: int) -> None:
             candidate, heads = self.members[groups[group][0]].candidate, [self.members[k].head for k in groups[group]]
-            together = isinstance(candidate, HeadOnColumns)
-            trained = candidate.refit_all(data, heads) if together else [candidate.refit(data, one) for one in heads]
+            if isinstance(candidate, HeadOnColumns):
+                trained = candidate.refit_all(data, heads)
+            else:
+                trained = [candidate.refit(data, head) for head in heads]
             refits.update(zip(groups[group], trained, strict=True))
 
         side_by_side(train, len(groups), data.arrays)

@@ -54,7 +54,7 @@ def stacked(library: Library, draws: np.ndarray, *, members: int) -> np.ndarray:
         if len(kept) < np.count_nonzero(weights):
             weights = problem.solve_among(kept, weights)
         shares[k] = weights / weights.sum() if weights.any() else problem.losses == problem.losses.min()
-    return shares / shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 def _largest(weights: np.ndarray, sizes: np.ndarray, members: int) -> np.ndarray:
