@@ -1,8 +1,7 @@
 """The way through: images -> extract -> store -> select -> probe -> result. Functions, and the command `head2toe`.
 
     from head2toe.pipeline import run
-    result = run("digits", input_size=96)
-    result.methods[1].test_accuracy
+    run("digits", input_size=96).methods[1].test_accuracy
 
 Torch, timm and scikit-learn are imported inside the functions that need them: `head2toe --help` answers at once.
 """
@@ -11,13 +10,13 @@ from head2toe.store.console import interrupts  # isort: skip  # noqa: F401 - fir
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.extract.commands import echo_extraction, layers, tasks
+from head2toe.extract.commands import echo_extraction, layers, tasks, thumbnails
 from head2toe.extract.deploy.commands import MODEL_COMMANDS, MODELS, copy_model, require_model_target
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.commands import echo_failures, echo_result, report_command, results_command, save_model_option
@@ -180,10 +179,12 @@ def train(method: str, experiment: "Experiment[Extraction]", o: Options) -> "tup
 def save_models(experiment: "Experiment[Extraction]", outcomes: Sequence["Outcome"], folder: Path) -> None:
     """Write a bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
     from head2toe.extract.deploy.packing import bundle_of
+    from head2toe.probe.held_out import held_out_rows
 
-    for outcome, model, accuracies in experiment.deployable(outcomes):
-        known: dict[str, Any] = {"method": outcome.name, "settings": outcome.settings, "metrics": accuracies}
+    for outcome, model, metrics in experiment.deployable(outcomes):
+        known: dict[str, Any] = {"method": outcome.name, "settings": outcome.settings, "metrics": metrics}
         with experiment.failures.of(outcome.name):
+            known["held_out"] = held_out_rows(experiment, outcome)
             bundle = bundle_of(experiment.extractions[0], model, **known, versions=versions())
             bundle.save(folder / MODELS / outcome.name, another=ANOTHER_OUTPUT)
 
@@ -214,13 +215,6 @@ def __getattr__(name: str) -> Any:
             return Bundle.load(folder)
 
     return Head2Toe
-
-
-def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
-    """Return a function from an image's name to a small JPEG, or None where task or image can't be read any more."""
-    from head2toe.extract.tasks.thumbnails import thumbnails_of
-
-    return thumbnails_of(record)
 
 
 # --------------------------------------------------------------------------------------------------- the command line

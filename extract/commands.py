@@ -3,7 +3,7 @@
 Torch is imported only by the command that needs it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -182,3 +182,10 @@ def echo_extraction(extraction: "Extraction") -> None:
             echo(f"store      {written.path}  (view {name}, target size {size})")
     for reason in extraction.skipped:
         echo(f"skipped    {reason}", err=True)
+
+
+def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
+    """Return a function from an image's name to a small JPEG, or None where task or image can't be read any more."""
+    from head2toe.extract.tasks.thumbnails import thumbnails_of
+
+    return thumbnails_of(record)

@@ -1,14 +1,14 @@
 """A model bundle: one folder that holds all it takes to classify images, but for the backbone's own weights.
 
-    model.json         what is read where, of which network, for which classes; where it comes from and how good it is
-    head.safetensors   kept columns, mean, scale, coefficients, intercept
-    README.md          the model card
+    model.json                what is read where, of which network, for which classes; where it comes from and how good
+    head.safetensors          kept columns, mean, scale, coefficients, intercept
+    calibration.safetensors   what held-out rows say of it: prediction sets and novelty are made by them
+    README.md                 the model card
 
 It is written and read without torch, and needs no feature store. `docs/deploy.md` says it field by field.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,17 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from head2toe.extract.backbone.windows import MEAN, Statistics, column_blocks, height_matters
-from head2toe.extract.deploy.bundle_document import fault_of_document
+from head2toe.extract.deploy.bundle_document import fault_of_document, sealed, sha256
 from head2toe.extract.deploy.model_card import model_card
+from head2toe.extract.uncertainty.calibration import COMPLETE, Calibration
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import explained, json_bytes, read_json, require_writable
-from head2toe.store.common.fingerprint import canonical
 from head2toe.store.common.outputs import holds_only, whole_folder
 
 FORMAT_NAME = "head2toe model"
 FORMAT_VERSION = 2
 """The newest version; a model that version 1 can tell is written as such, for readers of before."""
-MODEL, HEAD, CARD = "model.json", "head.safetensors", "README.md"
+MODEL, HEAD, CALIBRATION, CARD = "model.json", "head.safetensors", "calibration.safetensors", "README.md"
 ARRAYS = {"columns": "int32", "mean": "float32", "scale": "float32", "coef": "float32", "intercept": "float32"}
 ANOTHER_FOLDER = "choose another folder"
 _REMEDY = "copy or export the model again"
@@ -102,6 +102,8 @@ class Bundle:
     views : dict
         The views of every image that the head was trained on beside the whole (`names`), and the seed of what is drawn
         of them (`seed`); empty where there were none. Its metrics are those of the mean over all of them.
+    calibration : Calibration, optional
+        What its held-out rows say of it; None for one of earlier versions.
     settings, metrics, task, versions : dict
         The method's settings; its scores; the task's name, source and numbers of images; versions of the packages.
 
@@ -130,6 +132,7 @@ class Bundle:
     task: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     views: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         if fault := _fault(self):
@@ -186,12 +189,13 @@ class Bundle:
         """
         folder = Path(folder)
         require_model_folder(folder, another)
-        document, head = self._document(), safetensors.numpy.save(self.arrays)
-        content = {
-            HEAD: head,
-            CARD: model_card(document, len(head)).encode(),
-            MODEL: json_bytes(_sealed(document | {"head_sha256": _sha256(head)})),
-        }
+        document, content = self._document(), {HEAD: safetensors.numpy.save(self.arrays)}
+        hashes = {"head_sha256": sha256(content[HEAD])}
+        if self.calibration is not None:
+            content[CALIBRATION] = safetensors.numpy.save(self.calibration.arrays)
+            hashes["calibration_sha256"] = sha256(content[CALIBRATION])
+        content[CARD] = model_card(document | hashes, len(content[HEAD])).encode()
+        content[MODEL] = json_bytes(sealed(document | hashes))
         if _holds(folder, content):  # equal runs at once leave each other's model alone
             return folder
         with whole_folder(folder, tuple(content), another) as partial, explained(folder, another):
@@ -218,11 +222,14 @@ class Bundle:
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} (format_name {document.get('format_name')!r})")
         if (written := document.get("format_version")) not in range(1, FORMAT_VERSION + 1):
             raise DataError(f"{folder / MODEL}: version {written}, this is version {FORMAT_VERSION}: upgrade head2toe")
-        if document != _sealed({name: value for name, value in document.items() if name != "sha256"}):
+        if document != sealed({name: value for name, value in document.items() if name != "sha256"}):
             raise DataError(f"{folder / MODEL}: damaged (not what was written): {_REMEDY}")
         if fault := fault_of_document(document):
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {_REMEDY}")
-        bundle = cls._from(document, _read_head(folder / HEAD, document["head_sha256"]))
+        arrays, calibration = _read_arrays(folder / HEAD, document["head_sha256"], [frozenset(ARRAYS)]), None
+        if digest := document.get("calibration_sha256"):
+            calibration = Calibration.of(_read_arrays(folder / CALIBRATION, digest, COMPLETE))
+        bundle = cls._from(document | {"calibration": calibration}, arrays)
         if written == 1 and bundle.format_version > 1:
             raise DataError(
                 f"{folder / MODEL}: maps that are not square were pooled in another way then: train the model again"
@@ -231,7 +238,8 @@ class Bundle:
 
     def _document(self) -> dict[str, Any]:
         """Return the content of `model.json`, but for its hashes."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ARRAYS}
+        files = (*ARRAYS, "calibration")
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in files}
         if self.pool == MEAN:
             del plain["pool"]  # version 1 has no such field
         layers = [asdict(layer) for layer in self.layers]
@@ -262,7 +270,9 @@ def require_model_folder(folder: Path, another: str = ANOTHER_FOLDER) -> None:
     with explained(folder, another):
         if not folder.exists():
             return
-        if not folder.is_dir() or not ((folder / MODEL).is_file() or holds_only(folder, (HEAD, CARD, MODEL))):
+        if not folder.is_dir() or not (
+            (folder / MODEL).is_file() or holds_only(folder, (HEAD, CALIBRATION, CARD, MODEL))
+        ):
             raise BadRequest(f"{folder} is there already and no model: {another}")
 
 
@@ -274,30 +284,22 @@ def _holds(folder: Path, content: Mapping[str, bytes]) -> bool:
         return False
 
 
-def _read_head(file: Path, digest: str) -> dict[str, np.ndarray]:
-    """Read the arrays of a head whose file has this sha256. Raises DataError for any other file."""
+def _read_arrays(file: Path, digest: str, complete: Collection[frozenset[str]]) -> dict[str, np.ndarray]:
+    """Read a file of this sha256 that holds one of these sets of arrays. Raises DataError for any other file."""
     if not file.is_file():
         raise DataError(f"{file}: missing: {_REMEDY}")
     with explained(file):
         content = file.read_bytes()
-    if _sha256(content) != digest:
-        raise DataError(f"{file}: damaged (not the head that {MODEL} was written with): {_REMEDY}")
+    if sha256(content) != digest:
+        raise DataError(f"{file}: damaged (not the {file.stem} that {MODEL} was written with): {_REMEDY}")
     try:
         arrays = safetensors.numpy.load(content)
     except safetensors.SafetensorError as error:
         raise DataError(f"{file}: not a safetensors file ({error}): {_REMEDY}") from error
-    if set(arrays) != set(ARRAYS):
-        raise DataError(f"{file}: holds {', '.join(sorted(arrays))} instead of {', '.join(sorted(ARRAYS))}")
+    if frozenset(arrays) not in complete:
+        expected = " or ".join(", ".join(sorted(names)) for names in complete)
+        raise DataError(f"{file}: holds {', '.join(sorted(arrays))} instead of {expected}")
     return arrays
-
-
-def _sealed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the hash of its canonical JSON to a document."""
-    return {**document, "sha256": _sha256(canonical(document).encode())}
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _fault(bundle: Bundle) -> str | None:
@@ -313,4 +315,4 @@ def _fault(bundle: Bundle) -> str | None:
     for layer, columns in zip(bundle.layers, bundle.features_by_layer, strict=True):
         if layer.kept < 1 or columns[0] < 0 or columns[-1] >= layer.width or (np.diff(columns) < 1).any():
             return f"the columns of layer {layer.name} are not ascending positions below {layer.width}"
-    return None
+    return None if bundle.calibration is None else bundle.calibration.fault(k)

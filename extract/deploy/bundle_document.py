@@ -1,5 +1,6 @@
 """What `model.json` may hold: it can come from anybody, and its hash proves nothing but that it is whole."""
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 from head2toe.extract.options import MOST_VIEWS, SEEDS, single_views
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.fingerprint import canonical
 
 Check = Callable[[Any], str]
 """Says of a value what it should be and isn't; empty if it is."""
@@ -28,7 +30,18 @@ def fault_of_document(document: Mapping[str, Any]) -> str:
     str
         The field, what it should be and what it is, in one line; empty if there is no fault.
     """
-    return _DOCUMENT({"pool": ["mean"], "views": {}, **document})  # of which earlier models say nothing
+    # Of these earlier models say nothing.
+    return _DOCUMENT({"pool": ["mean"], "views": {}, "calibration_sha256": None, **document})
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the hash of its canonical JSON to a document."""
+    return {**document, "sha256": sha256(canonical(document).encode())}
+
+
+def sha256(content: bytes) -> str:
+    """Hash the content of a file, in hex."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def _is(expected: str, holds: Callable[[Any], bool]) -> Check:
@@ -165,6 +178,7 @@ def _is_view(name: str) -> bool:
 
 _DOCUMENT = _record(
     head_sha256=_SHA256,
+    calibration_sha256=lambda value: "" if value is None else _SHA256(value),
     backbone=_record(name=_TEXT, architecture=_TEXT, weights=_TEXT, weights_sha256=_SHA256),
     preprocessing=_only(_record(**_PREPROCESSING), *_PREPROCESSING),
     tokens=_one_of("paper", "cls", "cls+paper", "mean", "cls+mean"),

@@ -108,6 +108,8 @@ def load_options(command: Any) -> Any:
 @click.option("--top-k", type=click.IntRange(min=1), default=1, show_default=True, help="So many classes an image.")
 @click.option("--csv-safe", is_flag=True, help="In CSV, ' before class names that spreadsheets take for formulas.")
 @click.option("--probabilities", is_flag=True, help="A column p(class) for every class.")
+@click.option("--coverage", type=float, help="Columns set, set_size, abstain: the set holds the class so often; ood.")
+@click.option("--ood", is_flag=True, help="A column ood: the share of training images that are less unusual.")
 @click.option("--views", default="", help="Average over views of an image, too: flip,crop:2.  [default: none]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
@@ -127,6 +129,8 @@ def predict_command(
     top_k: int,
     probabilities: bool,
     csv_safe: bool,
+    coverage: float | None,
+    ood: bool,
     views: str,
     batch_size: int,
     on_error: str,
@@ -145,29 +149,39 @@ def predict_command(
     from head2toe.extract.features.views import View
     from head2toe.extract.images.frames import several_frames_note
     from head2toe.extract.images.sources import with_limit
+    from head2toe.extract.uncertainty.calibration import calibration_of, least_probability
+    from head2toe.extract.uncertainty.columns import NOVELTY, set_cells, sure_columns
     from head2toe.store.console.progress import progress
 
-    wanted = view_names(views)
+    wanted, sets, ood = view_names(views), coverage is not None, ood or coverage is not None
     bundle = Bundle.load(model_folder(model, method))
+    least, sure_notes = (0.0, []) if coverage is None else least_probability(bundle, coverage)
+    if ood and calibration_of(bundle).novelty is None:
+        sure_notes.append("the model has no training images to compare with: the column ood stays empty")
     looked_at = [View.of(name, bundle.views.get("seed", 0)) for name in wanted]
     # As bytes: a file's name need not be UTF-8.
     lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
     listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
     names = [*(name for name in images if name != "-"), *listed]
     sources = with_limit(find_images(names), max_pixels)
-    for note in [*left_out_notes(names), *several_frames_note(sources), *views_note(bundle.views, wanted)]:
+    notes = [*left_out_notes(names), *several_frames_note(sources), *views_note(bundle.views, wanted), *sure_notes]
+    for note in notes:
         echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
-    columns = columns_of(bundle.classes, top_k=top_k, probabilities=probabilities)
+    columns = columns_of(bundle.classes, top_k=top_k, probabilities=probabilities) + sure_columns(sets=sets, ood=ood)
     place = writing(output, kind, sys.stdout, columns, csv_safe=csv_safe)
     with place as write, progress("predicting", unit="img") as report:
-        how: dict[str, Any] = {"batch_size": batch_size, "on_error": on_error, "views": looked_at, "progress": report}
+        how: dict[str, Any] = {"batch_size": batch_size, "on_error": on_error, "views": looked_at, "ood": ood}
+        how["progress"] = report
         for prediction in predict(deployed, sources, **how):
             if prediction.fault:
                 skipped += 1
                 echo(f"skipped    {prediction.fault}", err=True)
             else:
-                write(row_of(prediction, bundle.classes, top_k=top_k, probabilities=probabilities))
+                row = row_of(prediction, bundle.classes, top_k=top_k, probabilities=probabilities)
+                if sets and prediction.probabilities is not None:
+                    row |= set_cells(prediction.probabilities, bundle.classes, least)
+                write(row | ({NOVELTY: prediction.ood} if ood else {}))
     if output:
         echo(f"predicted  {len(sources) - skipped} images, {skipped} skipped: {output}", err=True)
 

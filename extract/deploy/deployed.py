@@ -14,6 +14,7 @@ from head2toe.extract.backbone.taps import Tap
 from head2toe.extract.backbone.windows import Tokens
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.preprocess import Preprocessing
+from head2toe.extract.uncertainty.novelty_score import NoveltyScore
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded
 from torch import nn
@@ -41,8 +42,12 @@ class Deployed(nn.Module):
     ----------
     classes : tuple of str
         The classes' names in the order of the probabilities.
+    held_out : (n,) float32 array, optional
+        What held-out rows gave their true classes: see `Calibration`.
     cut : bool
         Whether the forward pass ends early. An export runs on and drops what has no effect from the graph.
+    novelty : NoveltyScore, optional
+        What says how unlike the training images an image is; None for a model that keeps nothing of them.
     mirrored : bool
         Whether `forward` looks at every image a second time, left and right swapped, and averages the
         log-probabilities.
@@ -74,6 +79,9 @@ class Deployed(nn.Module):
             self.register_buffer("centre", torch.from_numpy(bundle.mean))
             self.register_buffer("coef", torch.from_numpy(bundle.scale[:, None] * bundle.coef))
         self.register_buffer("intercept", torch.from_numpy(bundle.intercept))
+        novelty = bundle.calibration.novelty if bundle.calibration else None
+        self.novelty = NoveltyScore(novelty) if novelty and bundle.layers else None
+        self.held_out = bundle.calibration.held_out if bundle.calibration else None
         self.to(backbone.device)
         self.eval()
 
@@ -109,11 +117,25 @@ class Deployed(nn.Module):
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Compute what the softmax of `forward` is taken of: logits (n, classes) float32."""
+        return self.scores(images, ood=False)[0]
+
+    def scores(self, images: torch.Tensor, *, ood: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Compute the logits and, if asked for, the novelty in one pass.
+
+        Returns
+        -------
+        logits : torch.Tensor
+            (n, classes) float32.
+        novelty : torch.Tensor, optional
+            (n,) float32, of `NoveltyScore`; None where it is not asked for, or the model can't tell.
+        """
         if images.ndim != 4 or images.shape[1:] != (3, self.input_size, self.input_size):
             raise BadRequest(f"images of shape {tuple(images.shape)}: (n, 3, {self.input_size}, {self.input_size})")
         if not self._rounded:  # the null model: no layer is read, and the network need not run
-            return self.intercept.expand(images.shape[0], -1)
-        return (self.features(images) - self.centre) @ self.coef + self.intercept
+            return self.intercept.expand(images.shape[0], -1), None
+        x = self.features(images)
+        logits = (x - self.centre) @ self.coef + self.intercept
+        return logits, self.novelty(x) if ood and self.novelty is not None else None
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Read the kept features (n, k) float32, of unit norm per layer if the head wants them so."""

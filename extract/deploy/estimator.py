@@ -4,7 +4,7 @@ How a head is trained is the business of `pipeline.py`, which derives `Head2Toe`
 file when `Head2Toe` is asked for, and not before: the command line should not wait for scikit-learn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 if TYPE_CHECKING:
     from head2toe.extract.deploy.deployed import Deployed
+    from head2toe.extract.deploy.predict import Prediction
     from head2toe.extract.tasks.task import Task
 
 
@@ -128,11 +129,51 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         Head2ToeError
             The classifier is not fitted, an image can't be read, or the backbone can't be loaded.
         """
+        return np.stack([one.probabilities for one in self._predictions(X) if one.probabilities is not None])
+
+    def predict_set(self, X: Any, coverage: float = 0.95) -> list[np.ndarray]:
+        """Return for every image the classes that hold the true one with a probability of `coverage`.
+
+        Parameters
+        ----------
+        X : str, Path or sequence
+            As for `predict_proba`.
+        coverage : float
+            Between 0 and 1. docs/uncertainty.md says what is guaranteed.
+
+        Returns
+        -------
+        list of arrays
+            Some of `classes_`, the most probable first; all of them where the model can't tell.
+
+        Raises
+        ------
+        Head2ToeError
+            As `predict_proba`; or the coverage makes no sense, or the model keeps no scores of held-out rows.
+        """
+        from head2toe.extract.uncertainty.calibration import least_probability
+        from head2toe.extract.uncertainty.prediction_sets import prediction_sets
+
+        self._require_fitted()
+        least, _ = least_probability(self.bundle_, coverage)
+        probabilities = self.predict_proba(X)
+        ranked = np.argsort(-probabilities, axis=1, kind="stable")
+        members = np.take_along_axis(prediction_sets(probabilities, least), ranked, axis=1)
+        return [self.classes_[order[inside]] for order, inside in zip(ranked, members, strict=True)]
+
+    def predict_ood(self, X: Any) -> np.ndarray:
+        """Return how unlike the training images each image is (n,), of `NoveltyScore`; else as of `predict_set`."""
+        from head2toe.extract.uncertainty.calibration import calibration_of
+
+        self._require_fitted()
+        calibration_of(self.bundle_)
+        return np.array([one.ood for one in self._predictions(X, ood=True)], np.float64)  # None is NaN
+
+    def _predictions(self, X: Any, *, ood: bool = False) -> "Iterator[Prediction]":
         from head2toe.extract.deploy.predict import predict
 
         images = with_limit(sources(X), self.options.get("max_pixels", MAX_PIXELS))
-        predictions = predict(self._deployed(), images, batch_size=self.options.get("batch_size", 32))
-        return np.stack([one.probabilities for one in predictions if one.probabilities is not None])
+        return predict(self._deployed(), images, batch_size=self.options.get("batch_size", 32), ood=ood)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of every image (n,). Parameters and errors are those of `predict_proba`."""

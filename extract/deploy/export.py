@@ -10,18 +10,45 @@ from typing import IO, Any
 import numpy as np
 import torch
 from head2toe.extract.deploy.deployed import Deployed
-from head2toe.extract.deploy.export_document import EMBEDDED, INPUT, OUTPUT, document_file, embedded, export_document
+from head2toe.extract.deploy.export_document import (
+    EMBEDDED,
+    INPUT,
+    NOVELTY,
+    OUTPUT,
+    document_file,
+    embedded,
+    export_document,
+)
 from head2toe.store.common.errors import BadRequest, DataError, MissingExtra
 from head2toe.store.common.files import explained
 from head2toe.store.common.outputs import whole_file, write_json_output
+from torch import nn
 
 TOLERANCE = 1e-4
 """The largest difference of a probability that passes."""
 
+OOD_TOLERANCE = 0.01
+"""The largest difference of a novelty that passes: it is a share of the training images, and moves in steps."""
+
 _ANOTHER = "choose another file with -o FILE"
 
-Runner = Callable[[torch.Tensor], np.ndarray]
-"""Runs an exported file: takes images (n, 3, s, s) float32 between 0 and 1, returns probabilities (n, classes)."""
+Runner = Callable[[torch.Tensor], Sequence[np.ndarray]]
+"""Runs an exported file: takes images (n, 3, s, s) float32 between 0 and 1, returns probabilities (n, classes) and,
+where the file has that output, the novelty (n,)."""
+
+
+class _WithNovelty(nn.Module):
+    """A deployed network with a second output, the novelty of the images."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        super().__init__()
+        self.deployed = deployed
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        logits, novelty = self.deployed.scores(images, ood=True)
+        if self.deployed.mirrored:
+            logits = (logits + self.deployed.logits(images.flip(-1))) / 2
+        return torch.softmax(logits, dim=1), novelty
 
 
 def export(deployed: Deployed, file: Path, kind: str, *, views: Sequence[str] = ()) -> float:
@@ -69,7 +96,7 @@ def export(deployed: Deployed, file: Path, kind: str, *, views: Sequence[str] = 
     deployed.mirrored = "flip" in views
     with whole_file(file, _ANOTHER) as partial:  # what can't be written is an error before the work, not after it
         worst = _write_checked(deployed, file, partial, kind)
-        write_json_output(document_file(file), export_document(deployed), _ANOTHER)
+        write_json_output(document_file(file), export_document(deployed, kind), _ANOTHER)
     return worst
 
 
@@ -78,10 +105,11 @@ def _write_checked(deployed: Deployed, file: Path, partial: Path, kind: str) -> 
     shape = (2, 3, deployed.input_size, deployed.input_size)
     deployed.cut = False  # the tracer can't follow a forward pass that stops; what has no effect leaves the graph
     try:
-        program = _traced(deployed, torch.zeros(shape, device=deployed.device))
+        graph = _WithNovelty(deployed) if kind == "onnx" and deployed.novelty is not None else deployed
+        program = _traced(graph, torch.zeros(shape, device=deployed.device))
     finally:
         deployed.cut = True
-    texts = embedded(export_document(deployed))
+    texts = embedded(export_document(deployed, kind))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about versions and tensors of torch's own making
         with explained(file, _ANOTHER):
@@ -93,19 +121,25 @@ def _write_checked(deployed: Deployed, file: Path, partial: Path, kind: str) -> 
 
 
 def difference(deployed: Deployed, run: Runner) -> float:
-    """Return the largest difference of a probability, over batches of several sizes of plain images and noise."""
+    """Return the largest difference of a probability, over batches of several sizes of plain images and noise.
+
+    It is infinite where the file has the novelty as an output, and that differs.
+    """
     generator = torch.Generator().manual_seed(0)
     worst, side = 0.0, deployed.input_size
     for n in (1, 3, 4):
         contrast = torch.linspace(0, 1, n).view(-1, 1, 1, 1)
         images = 0.5 + contrast * (torch.rand(n, 3, side, side, generator=generator) - 0.5)
         with torch.inference_mode():
-            expected = deployed(images.to(deployed.device)).cpu().numpy()
-        worst = max(worst, float(np.abs(run(images) - expected).max()))
+            expected, novelty = _WithNovelty(deployed)(images.to(deployed.device))
+        probabilities, *further = run(images)
+        worst = max(worst, float(np.abs(probabilities - expected.cpu().numpy()).max()))
+        if further and not np.abs(further[0] - novelty.cpu().numpy()).max() <= OOD_TOLERANCE:
+            return float("inf")
     return worst
 
 
-def _traced(deployed: Deployed, images: torch.Tensor) -> Any:
+def _traced(deployed: nn.Module, images: torch.Tensor) -> Any:
     """Trace the network for any number of images like these. Raises BadRequest where torch can't."""
     batch = torch.export.Dim("batch", min=1)
     try:
@@ -153,7 +187,7 @@ def _write_torch(program: Any, file: Path, texts: dict[str, str]) -> Runner:
     with file.open("rb") as opened:
         loaded = torch.export.load(opened).module()
     device = next(iter(program.state_dict.values())).device
-    return lambda images: loaded(images.to(device)).detach().cpu().numpy()
+    return lambda images: [loaded(images.to(device)).detach().cpu().numpy()]
 
 
 def _write_onnx(program: Any, file: Path, texts: dict[str, str]) -> Runner:
@@ -161,14 +195,15 @@ def _write_onnx(program: Any, file: Path, texts: dict[str, str]) -> Runner:
     import onnxruntime
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    names = [OUTPUT, NOVELTY] if NOVELTY in texts else [OUTPUT]
     graph = torch.onnx.export(
-        program, dynamo=True, external_data=False, verbose=False, input_names=[INPUT], output_names=[OUTPUT]
+        program, dynamo=True, external_data=False, verbose=False, input_names=[INPUT], output_names=names
     )
     assert graph is not None, "is None for the older exporter alone"
     graph.model.metadata_props.update(texts)
     graph.save(file, external_data=False)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return lambda images: np.asarray(session.run(None, {INPUT: images.numpy()})[0])
+    return lambda images: [np.asarray(values) for values in session.run(None, {INPUT: images.numpy()})]
 
 
 def _require_onnx() -> None:

@@ -10,15 +10,16 @@ from typing import Any
 
 from head2toe.extract.deploy.deployed import Deployed
 
-INPUT, OUTPUT = "images", "probabilities"
-"""The names of the graph's input and output."""
+INPUT, OUTPUT, NOVELTY = "images", "probabilities", "ood"
+"""The names of the graph's input, of its output, and of a further output of ONNX where a model knows of novelty."""
 
 EMBEDDED = "head2toe.json"
 """The extra file of a .pt2 that holds the document."""
 
 
-def export_document(deployed: Deployed) -> dict[str, Any]:
+def export_document(deployed: Deployed, kind: str) -> dict[str, Any]:
     """Describe the graph from pixels to probabilities as JSON; docs/deploy.md says it field by field."""
+    novelty = kind == "onnx" and deployed.novelty is not None
     side = deployed.input_size
     preprocessing = asdict(deployed.preprocessing)
     normalization = {name: list(preprocessing.pop(name)) for name in ("mean", "std")}
@@ -31,6 +32,8 @@ def export_document(deployed: Deployed) -> dict[str, Any]:
         "preprocessing": preprocessing,
         "normalization": normalization | {"in_graph": True},
         "views": ["plain", "flip"] if deployed.mirrored else ["plain"],
+        **({NOVELTY: {"name": NOVELTY, "shape": ["n"], "dtype": "float32", "range": [0, 1]}} if novelty else {}),
+        **({} if deployed.held_out is None else {"held_out": [float(p) for p in deployed.held_out]}),
     }
 
 

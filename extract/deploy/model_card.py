@@ -108,13 +108,18 @@ def _use() -> list[str]:
 
 
 def _limits(model: Model) -> list[str]:
+    probabilities = (
+        "probabilities were calibrated on rows that the folds held out, and `predict --coverage 0.95` names the classes"
+        " that hold the true one so often, and says how unlike the training images an image is"
+        if model.get("calibration_sha256")
+        else "probabilities are a softmax's and were not calibrated"
+    )
     missing = (
         "" if "test_accuracy" in model["metrics"] else " No test images were held out: judge it before you use it."
     )
     return [
         "## Intended use and limits",
-        "For images like those it was trained on. It names one of its classes whatever it is shown; probabilities are a"
-        " softmax's and were not calibrated. What the backbone's training data lacks or distorts, it lacks and distorts"
-        f" too.{missing}",
+        f"For images like those it was trained on. It names one of its classes whatever it is shown; {probabilities}."
+        f" What the backbone's training data lacks or distorts, it lacks and distorts too.{missing}",
         "The backbone's weights are not in this folder; they are found by their origin and checked by their hash.",
     ]

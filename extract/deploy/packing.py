@@ -8,6 +8,8 @@ import numpy as np
 from head2toe.extract.deploy.bundle import Bundle, KeptLayer
 from head2toe.extract.features.extraction import Extraction
 from head2toe.extract.tasks.task import Task
+from head2toe.extract.uncertainty.calibration import Calibration
+from head2toe.extract.uncertainty.novelty import DTYPES, Novelty
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LayerIndex
 
@@ -48,6 +50,50 @@ class Head(Protocol):
         """Names of the views that it was trained on beside the whole image, of the extraction's."""
 
 
+class Compared(Protocol):
+    """Training images to compare with; `head2toe.probe.heads.novelty.TrainingImages` is one. See `Novelty`."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Which of the head's columns are looked at (q,)."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """What is subtracted from each (q,)."""
+
+    @property
+    def scale(self) -> np.ndarray:
+        """What each is multiplied with (q,)."""
+
+    @property
+    def axes(self) -> np.ndarray:
+        """The principal directions (q, r)."""
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The training images in them (m, r)."""
+
+    @property
+    def distances(self) -> np.ndarray:
+        """How far held-out training images were from others, ascending (n,)."""
+
+    @property
+    def neighbours(self) -> int:
+        """How many nearest ones a distance is the mean over."""
+
+
+class HeldOut(Protocol):
+    """What held-out rows say of a head; `head2toe.probe.deployable.HeldOutRows` is such a record."""
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Those of the true classes, ascending (n,)."""
+
+    @property
+    def images(self) -> Compared | None:
+        """The training images to compare with, if there are enough."""
+
+
 def bundle_of(
     extraction: Extraction,
     head: Head,
@@ -56,6 +102,7 @@ def bundle_of(
     settings: Mapping[str, Any],
     metrics: Mapping[str, Any],
     versions: Mapping[str, str],
+    held_out: HeldOut | None = None,
 ) -> Bundle:
     """Pack a head with all that says how its features are made.
 
@@ -69,6 +116,8 @@ def bundle_of(
         What chose columns and head.
     settings, metrics, versions : mapping
         The method's settings, its scores, and the packages that made them; JSON, for people and the model card.
+    held_out : HeldOut, optional
+        What the rows that the folds held out say; without it, the model has neither prediction sets nor novelty.
 
     Raises
     ------
@@ -103,7 +152,18 @@ def bundle_of(
         task=_task_document(extraction.task),
         versions=dict(versions),
         views=_views_document(extraction, head.views),
+        calibration=None if held_out is None else _calibration(held_out),
     )
+
+
+def _calibration(held_out: HeldOut) -> Calibration:
+    """Round what held-out rows say to what a file holds, so that a model is the same before and after it is saved."""
+    images = held_out.images
+    novelty = None
+    if images is not None:
+        values = {name: np.asarray(getattr(images, name), dtype) for name, dtype in DTYPES.items()}
+        novelty = Novelty(**values, neighbours=images.neighbours)
+    return Calibration(np.asarray(held_out.probabilities, np.float32), novelty)
 
 
 def _views_document(extraction: Extraction, names: Sequence[str]) -> dict[str, Any]:

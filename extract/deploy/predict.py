@@ -110,11 +110,14 @@ class Prediction:
         The probability of every class; None for an image that could not be read.
     fault : str
         Why it could not be read; empty if it could.
+    ood : float, optional
+        How unlike the training images it is, between 0 and 1; None where nobody asked, or the model can't tell.
     """
 
     image: ImageSource
     probabilities: np.ndarray | None
     fault: str = ""
+    ood: float | None = None
 
 
 def predict(
@@ -124,6 +127,7 @@ def predict(
     batch_size: int = 32,
     on_error: str = "stop",
     views: Sequence[View] = (),
+    ood: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Prediction]:
     """Predict images, batch by batch.
@@ -141,6 +145,8 @@ def predict(
     views : sequence of View
         Further views of every image; what is predicted is the mean of the log-probabilities over the whole image and
         these, normalised. An image then costs as many passes more.
+    ood : bool
+        Whether to tell how unlike the training images each whole image is.
     progress : callable, optional
         Called with how many images are predicted, and how many there are.
 
@@ -166,12 +172,13 @@ def predict(
     for pairs, batch in view_batches(wanted, source, deployed.preprocessing, whole_images):
         with torch.inference_mode():
             pixels = batch.to(deployed.device, memory_format=torch.channels_last)
-            logits = deployed.logits(pixels).reshape(-1, len(every), len(deployed.classes))
-            values = torch.softmax(logits.mean(dim=1), dim=1).cpu().numpy()
+            logits, novelty = deployed.scores(pixels, ood=ood)
+            values = torch.softmax(logits.reshape(-1, len(every), logits.shape[1]).mean(dim=1), dim=1).cpu().numpy()
         names = [name for name, view in pairs if view == PLAIN]
-        for name, probabilities in zip(names, values, strict=True):
+        known = [None] * len(names) if novelty is None else novelty[:: len(every)].tolist()  # the whole image is first
+        for name, probabilities, its_ood in zip(names, values, known, strict=True):
             reason = next(iter(lenient[name].faults), "")
-            yield Prediction(images[int(name)], None if reason else probabilities, reason)
+            yield Prediction(images[int(name)], None if reason else probabilities, reason, None if reason else its_ood)
         counter.add(len(names))
 
 
@@ -283,7 +290,12 @@ def _writer(stream: IO[str], kind: str, columns: Sequence[str], *, csv_safe: boo
 
 
 def _cell(column: str, value: Any, *, csv_safe: bool) -> Any:
-    """Keep a spreadsheet from running a name as a formula: a path goes on to name its file, a class asks for leave."""
+    """Keep a spreadsheet from running a name as a formula: a path goes on to name its file, a class asks for leave.
+
+    What is no text or number is written as JSON: lists, true and false.
+    """
+    if isinstance(value, list | bool):
+        return json.dumps(value, ensure_ascii=False)
     if not isinstance(value, str) or not value.startswith(FORMULA_STARTS):
         return value
     if column == "path":
@@ -294,6 +306,8 @@ def _cell(column: str, value: Any, *, csv_safe: bool) -> Any:
 def _parquet(columns: Sequence[str]) -> Callable[[list[Row], Path], None]:
     """Return a function that writes rows as a Parquet file. Raises MissingExtra without pyarrow."""
     pyarrow = import_pyarrow("Parquet")
-    text = {name for name in columns if name == "path" or name.startswith("prediction")}
-    schema = pyarrow.schema([(name, pyarrow.string() if name in text else pyarrow.float64()) for name in columns])
+    kinds = {"path": pyarrow.string(), "set": pyarrow.list_(pyarrow.string()), "set_size": pyarrow.int64()}
+    kinds |= {name: pyarrow.string() for name in columns if name.startswith("prediction")}
+    kinds |= {"abstain": pyarrow.bool_()}
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns])
     return lambda rows, file: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), file)

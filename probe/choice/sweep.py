@@ -198,7 +198,15 @@ def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> O
         members=members_of(best.candidate),
         temperature=temperature,
         corrected=verdict.corrected,
+        unchosen_log_probabilities=at_temperature(of_all_rows(verdict.log_probabilities, data.folds), temperature),
     )
+
+
+def of_all_rows(logp: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Put predictions of the held-out rows in their places among all training rows; NaN for one that always trains."""
+    everywhere = np.full((len(folds), logp.shape[1]), np.nan)
+    everywhere[folds >= 0] = logp
+    return everywhere
 
 
 def chosen(tried: Sequence[Trial], weights: np.ndarray, data: ProbeData) -> Trial:

@@ -96,6 +96,9 @@ class Outcome:
         fold have the least log-loss.
     corrected : dict
         Metric to its value on rows that had no part in the choice (`probe/choice/bias_corrected.py`).
+    unchosen_log_probabilities : (n_train, classes) float32 array, optional
+        Of every training row, as far as may be by what was chosen without it: what the temperature was fitted to, at
+        that temperature. NaN for rows that always train, and for one that had a part in every choice.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Outcome:
     members: tuple[Mapping[str, Any], ...] = ()
     temperature: float = 1.0
     corrected: Mapping[str, Estimate] = field(default_factory=dict)
+    unchosen_log_probabilities: np.ndarray | None = None
 
     @property
     def chosen(self) -> SweepPoint:

@@ -40,6 +40,21 @@ def ece(logp: np.ndarray, labels: np.ndarray) -> float:
     return float(np.nansum(counts * np.abs(accuracy - confidence)) / counts.sum())
 
 
+def true_class_probabilities(logp: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the true classes, ascending; rows of NaN, which nobody predicted, are left out.
+
+    They are what conformal prediction sets are made by, with the score of Sadinle, Lei & Wasserman (2019).
+
+    Parameters
+    ----------
+    logp : (n, classes) array
+        Normalised log-probabilities of rows that did not train the head.
+    labels : (n,) int array
+    """
+    known = np.flatnonzero(~np.isnan(logp).any(axis=1))
+    return np.sort(np.exp(np.minimum(logp[known, labels[known]], 0.0, dtype=np.float64)))
+
+
 def fit_temperature(logp: np.ndarray, labels: np.ndarray, bounds: tuple[float, float] = (0.05, 20.0)) -> float:
     """Find the T within `bounds` at which softmax(log p / T) has the least log-loss (Guo et al. 2017, section 4.2).
 

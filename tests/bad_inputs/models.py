@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from head2toe.extract.deploy.bundle import _sealed
+from head2toe.extract.deploy.bundle_document import sealed
 from head2toe.tests.bad_inputs.bad_input import (
     BadInput,
     Make,
@@ -31,7 +31,7 @@ def forged(set_: Callable[[dict[str, Any]], object]) -> Make:
         document = json.loads(file.read_text(encoding="utf-8"))
         del document["sha256"]
         set_(document)
-        file.write_text(json.dumps(_sealed(document)), encoding="utf-8")
+        file.write_text(json.dumps(sealed(document)), encoding="utf-8")
 
     return make
 
@@ -94,6 +94,32 @@ MODELS = (
         "predict model photos -o out.txt",
         2,
         "out.txt: the suffix says no format: use .csv, .parquet, .jsonl, .ndjson or --format",
+    ),
+    BadInput(
+        "",
+        "predict model photos --coverage 95",
+        2,
+        "coverage 95: expected a share between 0 and 1, such as 0.95",
+    ),
+    BadInput(
+        "a model of an earlier version",
+        "predict model photos --coverage 0.9",
+        2,
+        (
+            "the model keeps no scores of held-out rows, which prediction sets and ood need: make it again with this "
+            "version of head2toe (head2toe run TASK --save-model DIR)"
+        ),
+        forged(lambda model: model.pop("calibration_sha256")),
+    ),
+    BadInput(
+        "a model whose scores have changed",
+        "predict model photos",
+        1,
+        (
+            "model/calibration.safetensors: damaged (not the calibration that model.json was written with): copy or "
+            "export the model again"
+        ),
+        flip("model/calibration.safetensors", -1),
     ),
     BadInput("", "predict model photos --format parquet", 2, "Parquet goes to a file: pass -o FILE.parquet"),
     BadInput(

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.extract.deploy.bundle import MODEL, Bundle, KeptLayer, _sealed
+from head2toe.extract.deploy.bundle import MODEL, Bundle, KeptLayer
+from head2toe.extract.deploy.bundle_document import sealed
 from head2toe.store.common.errors import DataError
 
 
@@ -49,7 +50,7 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     document = json.loads((folder / MODEL).read_text(encoding="utf-8"))
     del document["sha256"]
     change(document)
-    (folder / MODEL).write_text(json.dumps(_sealed(document)), encoding="utf-8")
+    (folder / MODEL).write_text(json.dumps(sealed(document)), encoding="utf-8")
 
 
 def setting(path: str, value: Any) -> Callable[[dict[str, Any]], None]:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from head2toe.extract.commands import thumbnails
 from head2toe.extract.tasks.registry import load_task
-from head2toe.pipeline import main, thumbnails
+from head2toe.pipeline import main
 from head2toe.probe.results import run_table
 from head2toe.probe.results.result_files import read_result, write_run
 
