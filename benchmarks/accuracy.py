@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--input-size", type=int, default=160)
     parser.add_argument("--target-size", type=int, nargs="+", default=[512])
     parser.add_argument("--views", default="", help="further views of every image, for methods that take them")
+    parser.add_argument("--pool", default="mean", help="comma-separated statistics of every pooling window")
     parser.add_argument("--output", type=Path, default=Path("results"))
     parser.add_argument("--store", type=Path, help="folder of the feature stores")
     parser.add_argument("--nested", action="store_true", help="nested cross-validation, too")
@@ -171,7 +172,7 @@ def main() -> None:
     one_head = "head2toe" in methods and not o.nested
     views = tuple(o.views.split(",")) if o.views else ()
     options = {"input_size": o.input_size, "target_sizes": tuple(o.target_size), "output": o.output, "nested": o.nested}
-    options |= {"views": views, **({"store": o.store} if o.store else {})}
+    options |= {"views": views, "pool": tuple(o.pool.split(",")), **({"store": o.store} if o.store else {})}
     table = measured(folders, methods, one_head, options)
     methods = [*methods, ONE_HEAD] if one_head else methods
     print(f"{date.today()}: tf_efficientnet_lite0 at {o.input_size} px, target size {o.target_size}")

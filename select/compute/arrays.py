@@ -14,6 +14,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 from head2toe.select.compute.device_memory import DeviceMemory
+from head2toe.select.compute.lapack import symmetric_eigen
 from head2toe.store.common.errors import BadRequest, DeviceError, MissingExtra
 from scipy import linalg as lapack  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
 
@@ -256,7 +257,6 @@ def eigh(matrix: Array, xp: Any) -> tuple[Array, Array]:
     given, at half the speed.
     """
     if isinstance(matrix, np.ndarray):
-        values, vectors = lapack.eigh(matrix, driver="evd", check_finite=False)
-    else:
-        values, vectors = xp.linalg.eigh(matrix)
+        return symmetric_eigen(matrix)
+    values, vectors = xp.linalg.eigh(matrix)
     return values, vectors
