@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "cupy_double"))  # 
 from cupy import _counting
 from cupy._counting import FLOPS, HBM, LAUNCH, LIBRARY, PCIE, SYNC, Counts, region
 from head2toe.pipeline import Options, experiment_on, extract
+from head2toe.probe.choice import sweep
 from head2toe.probe.heads import crossval
-from head2toe.probe.methods import sweep
 from head2toe.select.compute import device_memory
 from head2toe.select.solver import path, processes
 

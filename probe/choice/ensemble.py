@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
+from head2toe.probe.methods.batches import refitted_in_batches
 from head2toe.probe.methods.candidates import Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.select.compute.threads import side_by_side
@@ -70,9 +71,13 @@ class Ensemble:
     def refit(self, data: ProbeData, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:  # noqa: ARG002
         """Train all members on all training rows, each with its own settings; see `Choice`."""
         refits: dict[int, tuple[np.ndarray, LinearModel | None]] = {}
+        if data.arrays.memory is not None:
+            heads = [(member.candidate, member.head) for member in self.members]
+            refits.update(refitted_in_batches(heads, data))
         sharing: dict[int, list[int]] = {}  # members on the same columns, which are read and rotated once
         for k, member in enumerate(self.members):
-            sharing.setdefault(id(member.candidate), []).append(k)
+            if k not in refits:
+                sharing.setdefault(id(member.candidate), []).append(k)
         groups = list(sharing.values())
 
         def train(group: int) -> None:

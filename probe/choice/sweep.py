@@ -1,7 +1,7 @@
 """The choice that every method makes alike: all candidates over the folds, the best refitted, one look at the test."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,8 +9,9 @@ import numpy as np
 from head2toe.probe.choice.ensemble import Ensemble, Member, weighted_mean
 from head2toe.probe.choice.library import Library
 from head2toe.probe.choice.rules import BestHead, Rule, Stacking
-from head2toe.probe.heads.kinds import Logistic
+from head2toe.probe.heads.kinds import Logistic, Tried
 from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.methods.batches import cross_validated_in_batches
 from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome, SweepPoint
 from head2toe.probe.methods.probe_data import ProbeData
@@ -135,11 +136,15 @@ def _tried(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None
     by_candidate: dict[int, list[Trial]] = {}
     counter = Counter(progress, len(grid))
 
-    def try_one(k: int) -> None:
-        by_candidate[k] = [judge(grid[k], head, logp, data) for head, logp in grid[k].cross_validate(data)]
+    def judge_all(k: int, tried: Iterable[Tried]) -> None:
+        by_candidate[k] = [judge(grid[k], head, logp, data) for head, logp in tried]
         counter.add()
 
-    side_by_side(try_one, len(grid), data.arrays)
+    if data.arrays.memory is None:
+        side_by_side(lambda k: judge_all(k, grid[k].cross_validate(data)), len(grid), data.arrays)
+    else:
+        for k, tried in cross_validated_in_batches(grid, data):
+            judge_all(k, tried)
     return [trial for k in range(len(grid)) for trial in by_candidate[k]]
 
 

@@ -1,17 +1,21 @@
-"""Cross-validation of a head on chosen columns, and the refit on all training rows."""
+"""Cross-validation of a head on chosen columns."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import array_api_compat
 import numpy as np
-from head2toe.probe.heads.eigenbasis import Basis, Eigenbasis, eigenbasis, stack
-from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.heads.eigenbasis import Basis, Eigenbasis, basis_at_once, eigenbasis, stack
 from head2toe.probe.heads.logistic import logistic_path
-from head2toe.probe.heads.scaling import Columns, Scaling
+from head2toe.probe.heads.scaling import Columns, Scaling, standardized, standardized_rows
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
 from head2toe.store.reading.design_matrix import Design
-from scipy.special import log_softmax
+
+AT_ONCE_BYTES = 1 << 29
+"""Of the columns of all folds that a GPU scales and rotates at once, in a fifth of the calls; several times as much is
+needed meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,20 @@ class Labels:
     onehot: Array
     held_out: tuple[Array, ...]
     folds: np.ndarray
+
+    @cached_property
+    def training(self) -> tuple[Array, Array]:
+        """The training rows of each fold, (folds, m) int; one that has fewer than m is filled up, as (folds, m) says.
+
+        The latter is float32: 1 for a training row, 0 for what fills up.
+        """
+        xp = array_api_compat.array_namespace(self.onehot)
+        rows = [np.flatnonzero(self.folds != fold) for fold in range(len(self.held_out))]
+        most = max(map(len, rows))
+        padded = np.stack([np.pad(of_fold, (0, most - len(of_fold))) for of_fold in rows])
+        real = np.stack([np.arange(most) < len(of_fold) for of_fold in rows]).astype(np.float32)
+        device = array_api_compat.device(self.onehot)
+        return xp.asarray(padded, device=device), xp.asarray(real, device=device)
 
     @classmethod
     def of(cls, labels: Any, folds: np.ndarray, n_classes: int, arrays: Arrays) -> "Labels":
@@ -53,27 +71,6 @@ class Weights:
 
     coef: Array
     intercept: Array
-
-
-Fit = Callable[[Array, Array, Array, Arrays], Weights]
-"""(values (k, n), train (n,) bool, Y (n, classes) one-hot, arrays) to a head trained on the training rows alone."""
-FitAll = Callable[[Array, Array, Array, Arrays], Sequence[Weights]]
-"""The same to several heads, of different settings."""
-
-
-@dataclass(frozen=True, eq=False)
-class Refit:
-    """A head trained on all training rows.
-
-    Attributes
-    ----------
-    log_probabilities : (m, classes) float64 array
-        Of the m rows that did not train it.
-    model : LinearModel
-    """
-
-    log_probabilities: np.ndarray
-    model: LinearModel
 
 
 def cross_validate(
@@ -109,26 +106,48 @@ def cross_validate(
     log_probabilities : (n, classes) float32 array
         Of every row by the head of the fold that held it out; NaN for a row that always trains.
     """
-    yield from cross_validated(fold_bases(design, columns, labels, scaling, arrays), labels, strengths, arrays)
+    basis = fold_bases(design, columns, labels, scaling, arrays)
+    for C, (logp,) in cross_validated(basis, labels, strengths, arrays):
+        yield C, logp
 
 
 def cross_validated(
     basis: Basis, labels: Labels, strengths: Sequence[float], arrays: Arrays
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Train logistic heads of every strength on the rows of every fold's basis; otherwise as `cross_validate`."""
+) -> Iterator[tuple[float, list[np.ndarray]]]:
+    """Train logistic heads of every strength on the rows of every fold's basis, of one candidate or of several.
+
+    Parameters
+    ----------
+    basis : Basis
+        All folds of the first candidate, then all of the next.
+    labels, strengths, arrays
+        As of `cross_validate`.
+
+    Yields
+    ------
+    C : float
+    log_probabilities : list of (n, classes) float32 arrays
+        For each candidate, as `cross_validate` yields them.
+    """
     # float32 and a loose tolerance rank settings as float64 and a tight one do, in a fifth of the time.
     for heads in logistic_path(basis, labels.onehot, strengths, arrays.xp, tol=1e-3):
-        yield heads.C, out_of_fold(heads.log_probabilities, labels.folds)
+        yield heads.C, out_of_folds(heads.log_probabilities, labels, arrays.xp)
 
 
 def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays) -> Basis:
     """Scale and rotate every fold's columns on its training rows; parameters as of `cross_validate`."""
-    trains = [~held for held in labels.held_out]
+    trains, xp = [~held for held in labels.held_out], arrays.xp
+    count = max(map(len, columns))
+    alike = count == min(map(len, columns)) and 4 * count * len(labels.folds) * len(columns) <= AT_ONCE_BYTES
+    if array_api_compat.is_cupy_namespace(xp) and scaling is standardized_rows and alike:
+        values = xp.stack([arrays.columns(design, of_fold) for of_fold in columns])
+        values, _, _ = standardized(values, xp.stack(trains), xp)
+        return basis_at_once(values, xp.stack(trains), *labels.training, xp)
 
     def of_fold(k: int) -> Eigenbasis:
-        return eigenbasis(scaling(design, columns[k], trains[k], arrays).values, trains[k], arrays.xp)
+        return eigenbasis(scaling(design, columns[k], trains[k], arrays).values, trains[k], xp)
 
-    return stack([of_fold(k) for k in range(len(trains))], trains, arrays.xp)
+    return stack([of_fold(k) for k in range(len(trains))], trains, xp)
 
 
 def fold_scores(
@@ -180,65 +199,19 @@ def out_of_fold(predictions: Any, folds: np.ndarray) -> np.ndarray:
     return held_out
 
 
-def refit(
-    design: Design,
-    columns: Columns,
-    labels: Labels,
-    fit: Fit,
-    scaling: Scaling,
-    arrays: Arrays,
-    target_sizes: tuple[int, ...] = (),
-) -> Refit:
-    """Train a head on the first n rows of the design, those of `labels`; predict the m others. See `refit_all`."""
-    (trained,) = refit_all(design, columns, labels, lambda *rows: [fit(*rows)], scaling, arrays, target_sizes)
-    return trained
-
-
-def refit_all(
-    design: Design,
-    columns: Columns,
-    labels: Labels,
-    fit_all: FitAll,
-    scaling: Scaling,
-    arrays: Arrays,
-    target_sizes: tuple[int, ...] = (),
-) -> list[Refit]:
-    """Train several heads on the first n rows of the design, those of `labels`; predict the m others.
+def out_of_folds(predictions: Array, labels: Labels, xp: Any) -> list[np.ndarray]:
+    """Do for several candidates what `out_of_fold` does for one; what each row needs alone leaves the device.
 
     Parameters
     ----------
-    design : Design
-        n + m rows.
-    columns : (k,) int array
-        What the heads read.
+    predictions : (candidates * folds, n, classes) array
+        All folds of the first candidate, then all of the next.
     labels : Labels
-        Of the n training rows.
-    fit_all, scaling : callable
-        How the heads are trained and how columns are read: see `FitAll` and `Scaling`.
-    arrays : Arrays
-        Where to compute.
-    target_sizes : tuple of int
-        For the models: which stores the columns count through.
+    xp : namespace
     """
-    xp = arrays.xp
-    n_train, n_classes = labels.onehot.shape
-    train = xp.arange(design.shape[0], device=arrays.device) < n_train
-    scaled = scaling(design, columns, train, arrays)
-    unlabelled = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
-    heads = fit_all(scaled.values, train, xp.concat((labels.onehot, unlabelled)), arrays)
-    held_out = to_numpy(scaled.values[:, n_train:]).T.astype(np.float64)
-    mean, scale = (to_numpy(part[:, 0]).astype(np.float32) for part in (scaled.mean, scaled.scale))
-    refits = []
-    for head in heads:
-        coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
-        model = LinearModel(
-            target_sizes=target_sizes,
-            columns=columns,
-            unit=scaled.unit,
-            mean=mean,
-            scale=scale,
-            coef=coef.astype(np.float32),
-            intercept=intercept.astype(np.float32),
-        )
-        refits.append(Refit(log_softmax(held_out @ coef + intercept, axis=1), model))
-    return refits
+    folds, (_, n, classes) = len(labels.held_out), predictions.shape
+    by_candidate = xp.reshape(predictions, (-1, folds * n, classes))
+    rows = xp.asarray(labels.folds % folds * n + np.arange(n), device=predictions.device)
+    held_out = to_numpy(xp.astype(xp.take(by_candidate, rows, axis=1), xp.float32, copy=False))
+    held_out[:, labels.folds < 0] = np.nan
+    return list(held_out)

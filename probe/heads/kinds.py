@@ -6,6 +6,7 @@ the folds, as every setting is: the one at which the out-of-fold predictions hav
 A further kind is a class with the methods of `Kind`, its constructor in `KINDS` and its name in `HEADS` of options.py.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,17 +14,16 @@ from typing import Any, Protocol
 import numpy as np
 from head2toe.probe import options
 from head2toe.probe.heads.crossval import (
-    Fit,
-    FitAll,
     Labels,
     Weights,
     cross_validated,
     fold_bases,
     fold_scores,
-    out_of_fold,
+    out_of_folds,
 )
 from head2toe.probe.heads.eigenbasis import Basis, RotatedRows
-from head2toe.probe.heads.logistic import logistic_path
+from head2toe.probe.heads.logistic import logistic_refits
+from head2toe.probe.heads.refit import Fit, FitAll
 from head2toe.probe.heads.ridge import ridge_path
 from head2toe.probe.heads.scaling import Columns, Scaling
 from head2toe.probe.metrics import calibration
@@ -41,6 +41,8 @@ SCALES = (0.05, 1e4)
 """The least and the largest factor that scores may be scaled by."""
 
 Settings = Mapping[str, Any]
+Tried = tuple[dict[str, Any], np.ndarray]
+"""Settings of a head, and log-probabilities (n, classes) of every row by the head of the fold that held it out."""
 
 
 class Kind(Protocol):
@@ -66,29 +68,46 @@ class Kind(Protocol):
         """Estimate the floating-point operations of training on n rows of k features, all settings."""
 
 
-@dataclass(frozen=True)
-class Logistic:
-    """L2-penalised logistic regression, exact (see `logistic`); its setting is C."""
+class KindOnBases(ABC):
+    """A kind of head that is trained in an eigenbasis: several candidates of it can be cross-validated side by side."""
 
     def cross_validate(
         self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
-    ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Train a head of every strength on every fold; see `Kind`."""
-        yield from self.on_bases(fold_bases(design, columns, labels, scaling, arrays), labels, arrays)
+    ) -> Iterator[Tried]:
+        """Train a head of every setting on every fold; see `Kind`."""
+        for (tried,) in self.on_bases(fold_bases(design, columns, labels, scaling, arrays), labels, arrays):
+            yield tried
 
-    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Train heads on rows that are in the eigenbasis of each fold already; see `Kind.cross_validate`."""
-        for C, logp in cross_validated(basis, labels, STRENGTHS, arrays):
-            yield {"C": C}, logp
+    @abstractmethod
+    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[list[Tried]]:
+        """Train heads of every setting on rows that are in the eigenbasis of each fold already.
+
+        Parameters
+        ----------
+        basis : Basis
+            All folds of the first candidate, then all of the next.
+        labels : Labels
+        arrays : Arrays
+
+        Yields
+        ------
+        list of (settings, log_probabilities)
+            For each candidate what `cross_validate` yields.
+        """
+
+
+@dataclass(frozen=True)
+class Logistic(KindOnBases):
+    """L2-penalised logistic regression, exact (see `logistic`); its setting is C."""
+
+    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[list[Tried]]:
+        """Train heads on the rows of every fold; see `KindOnBases`."""
+        for C, by_candidate in cross_validated(basis, labels, STRENGTHS, arrays):
+            yield [({"C": C}, logp) for logp in by_candidate]
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head of strength `settings["C"]`, in float64."""
-        return lambda *rows: self.trained(RotatedRows.of(*rows), settings)
-
-    def trained(self, rows: RotatedRows, settings: Settings) -> Weights:
-        """Train a head on rows that are in their eigenbasis already; see `fit`."""
-        (heads,) = logistic_path(rows.basis, rows.Y, [settings["C"]], rows.xp, tol=1e-6)
-        return Weights(*rows.lifted(heads.theta[0, ...], 1.0))
+        return lambda *rows: Weights(*logistic_refits([RotatedRows.of(*rows)], [settings["C"]])[0])
 
     def flops(self, k: int, n: int, classes: int) -> float:  # noqa: ARG002
         """Count the Gram matrix and its eigendecomposition, which dominate."""
@@ -96,21 +115,18 @@ class Logistic:
 
 
 @dataclass(frozen=True)
-class Ridge:
+class Ridge(KindOnBases):
     """Least squares on one-hot labels with a penalty of 10 / C * ||W||², exact; its settings are C and the scale."""
 
-    def cross_validate(
-        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
-    ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Train a head of every strength on every fold; see `Kind`."""
-        yield from self.on_bases(fold_bases(design, columns, labels, scaling, arrays), labels, arrays)
-
-    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Train heads on rows that are in the eigenbasis of each fold already; see `Kind.cross_validate`."""
+    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[list[Tried]]:
+        """Train heads on the rows of every fold; see `KindOnBases`."""
         for heads in ridge_path(basis, labels.onehot, STRENGTHS, arrays.xp):
-            C, scores = heads.C, out_of_fold(heads.scores, labels.folds)
-            scale = best_scale(scores, labels)
-            yield {"head": "ridge", "C": C, "scale": scale}, log_softmax(scale * scores, axis=1)
+            by_candidate = out_of_folds(heads.scores, labels, arrays.xp)
+            scales = [best_scale(scores, labels) for scores in by_candidate]
+            yield [
+                ({"head": "ridge", "C": heads.C, "scale": scale}, log_softmax(scale * scores, axis=1))
+                for scores, scale in zip(by_candidate, scales, strict=True)
+            ]
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head of strength `settings["C"]`, scores scaled by `settings["scale"]`."""
@@ -127,14 +143,11 @@ class Ridge:
 
 
 @dataclass(frozen=True)
-class ExactHeads:
+class ExactHeads(KindOnBases):
     """Logistic and ridge heads side by side: the basis, which is most of the work, serves both, and they err apart."""
 
-    def cross_validate(
-        self, design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays
-    ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-        """Train heads of both kinds and every strength on every fold; see `Kind`."""
-        basis = fold_bases(design, columns, labels, scaling, arrays)
+    def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[list[Tried]]:
+        """Train heads on the rows of every fold; see `KindOnBases`."""
         yield from Logistic().on_bases(basis, labels, arrays)
         yield from Ridge().on_bases(basis, labels, arrays)
 
@@ -146,10 +159,17 @@ class ExactHeads:
         """Make the function that trains a head of each of these settings, in one basis."""
 
         def fitted(values: Array, train: Array, Y: Array, arrays: Arrays) -> list[Weights]:
-            rows = RotatedRows.of(values, train, Y, arrays)
-            return [(Ridge() if one.get("head") == "ridge" else Logistic()).trained(rows, one) for one in settings]
+            return self.trained([RotatedRows.of(values, train, Y, arrays)] * len(settings), settings)
 
         return fitted
+
+    def trained(self, rows: Sequence[RotatedRows], settings: Sequence[Settings]) -> list[Weights]:
+        """Train a head of each of these settings on its own rows; the logistic ones of them side by side on a GPU."""
+        ridges = {k: Ridge().trained(rows[k], one) for k, one in enumerate(settings) if one.get("head") == "ridge"}
+        others = [k for k in range(len(settings)) if k not in ridges]
+        logistic = logistic_refits([rows[k] for k in others], [settings[k]["C"] for k in others])
+        heads = ridges | {k: Weights(*head) for k, head in zip(others, logistic, strict=True)}
+        return [heads[k] for k in range(len(settings))]
 
     def flops(self, k: int, n: int, classes: int) -> float:
         """Count as many as for the logistic head, whose basis both share."""

@@ -17,13 +17,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
-from head2toe.probe.heads.eigenbasis import Basis
-from head2toe.probe.heads.lbfgs import Curvature, dot
+import numpy as np
+from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, joined
+from head2toe.probe.heads.lbfgs import Curvature, StackedCurvature, dot
 from head2toe.select.compute.arrays import Array
+from head2toe.select.compute.kernels import (
+    is_at_most,
+    largest_in_units,
+    masked_plus_product,
+    transposed,
+    weighted_difference,
+    weighted_squares,
+)
 from head2toe.select.compute.softmax import log_softmax
 
 MOST_STEPS = 5000
 """L-BFGS steps after which a strength counts as not converged."""
+LOOK_EVERY = 4
+"""After how many steps a GPU is asked whether all folds are done: a wait costs as much as some kernels."""
+APPROACH, APPROACH_TOL = (1e-3, 1e-2, 1e-1), 1e-2
+"""The shares of a single strength over which it is approached, and the tolerance there: cold, C = 1000 takes twice as
+many steps."""
 FAR = 30.0
 """How far below zero, the others' mean, the intercept of a class without a training row is."""
 
@@ -67,11 +81,7 @@ def logistic_path(
     most_steps : int
         Stop after so many steps in any case; `LogisticHeads.converged` says so.
     """
-    folds = basis.coordinates.shape[0]
-    # A processor takes one fold after the other, each for as long as it needs; a GPU takes them as one batch.
-    alone = array_api_compat.is_numpy_namespace(xp)
-    parts = [slice(k, k + 1) for k in range(folds)] if alone else [slice(0, folds)]
-    paths = [_Path(_LogisticObjective(basis, part, Y, xp)) for part in parts]
+    paths = [_Path(_LogisticObjective(basis, part, Y, xp)) for part in _parts(basis, xp)]
     for C in sorted(map(float, strengths)):  # a NumPy scalar would make float64 of float32
         converged = [path.advance(C, tol, most_steps) for path in paths]
         yield LogisticHeads(
@@ -80,6 +90,61 @@ def logistic_path(
             xp.concat([xp.matrix_transpose(path.theta) for path in paths]),
             all(converged),
         )
+
+
+def logistic_heads(
+    basis: Basis, Y: Array, strengths: Sequence[float], xp: Any, *, tol: float = 1e-6, most_steps: int = MOST_STEPS
+) -> Array:
+    """Fit one head on each fold, or problem, of a basis, at a strength of its own.
+
+    Parameters
+    ----------
+    strengths : sequence of float
+        C of each problem.
+    basis, Y, xp, tol, most_steps
+        As of `logistic_path`.
+
+    Returns
+    -------
+    (problems, r + 1, classes) array
+        As `LogisticHeads.theta`.
+    """
+    C = xp.asarray(np.asarray(strengths), dtype=Y.dtype, device=Y.device)[:, None, None]
+    heads = []
+    for part in _parts(basis, xp):
+        path = _Path(_LogisticObjective(basis, part, Y, xp), C[part, ...])
+        for share in APPROACH:
+            path.advance(share, APPROACH_TOL, most_steps)
+        path.advance(1.0, tol, most_steps)
+        heads.append(xp.matrix_transpose(path.theta))
+    return xp.concat(heads)
+
+
+def logistic_refits(rows: Sequence[RotatedRows], strengths: Sequence[float]) -> list[tuple[Array, Array]]:
+    """Fit heads, each on rows and at a C of its own: coef (k, classes) and intercept (classes,), in float64.
+
+    On a GPU all of them are solved side by side.
+    """
+    if not rows:
+        return []
+    xp, bases = rows[0].xp, [one.basis for one in rows]
+    if array_api_compat.is_numpy_namespace(xp):
+        thetas = [logistic_heads(basis, rows[0].Y, [C], xp)[0, ...] for basis, C in zip(bases, strengths, strict=True)]
+    else:
+        together = logistic_heads(joined(bases, xp), rows[0].Y, strengths, xp)
+        thetas = [together[k, ...] for k in range(len(rows))]
+    return [one.lifted(theta, 1.0) for one, theta in zip(rows, thetas, strict=True)]
+
+
+def _parts(basis: Basis, xp: Any) -> list[slice]:
+    """List which problems are solved together.
+
+    A processor takes one after the other, each for as long as it needs; a GPU takes them as one batch.
+    """
+    problems = basis.coordinates.shape[0]
+    if array_api_compat.is_numpy_namespace(xp):
+        return [slice(k, k + 1) for k in range(problems)]
+    return [slice(0, problems)]
 
 
 class _LogisticObjective:
@@ -96,22 +161,31 @@ class _LogisticObjective:
         # Training rows alone; a fold with fewer than the others is filled up with rows of no weight.
         most = int(xp.max(self.n))
         chosen = xp.argsort(weights, axis=1, descending=True)[:, :most]
-        by_fold = [chosen[k, :] for k in range(coordinates.shape[0])]
-        training = xp.stack([xp.take(coordinates[k, ...], rows, axis=0) for k, rows in enumerate(by_fold)])
-        self.w = xp.stack([xp.take(weights[k, :], rows, axis=0) for k, rows in enumerate(by_fold)])[:, None, :] / self.n
-        self.Y = xp.stack([xp.matrix_transpose(xp.take(Y, rows, axis=0)) for rows in by_fold])
+        folds, n, _ = coordinates.shape
+        rows = xp.reshape(chosen, (-1,))
+        among_all = xp.reshape(chosen + n * xp.arange(folds, device=coordinates.device)[:, None], (-1,))
+
+        def of_chosen(a: Array, at: Array) -> Array:
+            return xp.reshape(xp.take(a, at, axis=0), (folds, most, -1))
+
+        training = of_chosen(xp.reshape(coordinates, (folds * n, -1)), among_all)
+        self.w = xp.matrix_transpose(of_chosen(xp.reshape(weights, (-1, 1)), among_all)) / self.n
+        self.Y = xp.matrix_transpose(of_chosen(Y, rows))
         self.wY = self.w * self.Y
         present = xp.sum(self.wY, axis=2, keepdims=True) > 0
         self.present = xp.astype(present, coordinates.dtype)  # (folds, classes, 1)
         ones = xp.ones((*training.shape[:2], 1), dtype=coordinates.dtype, device=coordinates.device)
         self.A = xp.concat((training, ones), axis=2)
-        self.AT = xp.matrix_transpose(self.A)
+        self.AT = transposed(self.A, xp)
         one = xp.ones_like(spread[:, :, :1])
         self.curvature = xp.concat((spread / self.n, one), axis=2)  # of the rows, by coordinate
         self.penalised = xp.concat((xp.ones_like(spread), xp.zeros_like(one)), axis=2)
 
-    def ridge(self, C: float) -> Array:
-        """Strength of the penalty: alpha for every weight and 0 for the intercept, (folds, 1, r + 1)."""
+    def ridge(self, C: float | Array) -> Array:
+        """Strength of the penalty: alpha for every weight and 0 for the intercept, (folds, 1, r + 1).
+
+        C is one for all, or (folds, 1, 1).
+        """
         return self.penalised / (C * self.n)
 
     def log_probabilities(self, theta: Array) -> Array:
@@ -123,11 +197,12 @@ class _LogisticObjective:
     def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
         """Value per fold (folds, 1, 1) and log-probabilities of the training rows (folds, classes, rows)."""
         logp = log_softmax(theta @ self.AT, self.xp, axis=1)
-        return 0.5 * dot(theta, ridge * theta, self.xp) - dot(self.wY, logp, self.xp), logp
+        return 0.5 * weighted_squares(theta, ridge, self.xp) - dot(self.wY, logp, self.xp), logp
 
     def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
         """Gradient where the training rows have the probabilities P; an absent class stays where it is."""
-        return ((self.w * (P - self.Y)) @ self.A + ridge * theta) * self.present
+        residuals = weighted_difference(self.w, P, self.Y, self.xp)
+        return masked_plus_product(residuals @ self.A, ridge, theta, self.present, self.xp)
 
     def start(self) -> Array:
         """All zero, but for the intercepts of absent classes, whose optimum is -inf: they would run there for ever."""
@@ -135,18 +210,20 @@ class _LogisticObjective:
 
 
 class _Path:
-    """The minimisers of an objective, from one strength to the next."""
+    """The minimisers of an objective, from one strength to the next: C is a share of `unit`, of 1 or (folds, 1, 1)."""
 
-    def __init__(self, objective: _LogisticObjective) -> None:
-        self.objective, self.xp = objective, objective.xp
+    def __init__(self, objective: _LogisticObjective, unit: float | Array = 1.0) -> None:
+        self.objective, self.xp, self.unit = objective, objective.xp, unit
         self.theta = objective.start()
         self.known: list[tuple[float, Array]] = []  # log C and theta of the last two strengths
-        self.learned = Curvature(self.xp)
+        alone = array_api_compat.is_numpy_namespace(self.xp)
+        self.learned: Curvature | StackedCurvature = Curvature(self.xp) if alone else StackedCurvature(self.xp)
         self.last_ridge = objective.ridge(math.inf)
+        self.between_looks = 1 if alone else LOOK_EVERY
 
     def advance(self, C: float, tol: float, most_steps: int) -> bool:
         """Go to the next strength; return whether the tolerance was reached in all folds."""
-        ridge = self.objective.ridge(C)
+        ridge = self.objective.ridge(C * self.unit)
         self.learned.shift(ridge - self.last_ridge)
         self.last_ridge, start = ridge, self.theta
         if len(self.known) == 2:
@@ -166,32 +243,39 @@ class _Path:
         gradient = objective.gradient(theta, ridge, P)
         # Mean of p(1-p): how curved the loss is here, for each fold and class.
         precondition = objective.curvature * xp.sum(objective.w * P * (1 - P), axis=2, keepdims=True) + ridge + 1e-12
-        for _ in range(most_steps):
-            live = xp.max(xp.abs(gradient) / xp.sqrt(precondition), axis=(1, 2), keepdims=True) > tol
-            if not bool(xp.any(live)):
-                return theta, True
-            step = -self.learned.solve(gradient, precondition) * xp.astype(live, theta.dtype)
-            step, value, logp = self._backtrack(theta, step, gradient, ridge, value, logp)
-            if not bool(xp.any(step != 0)):
-                break
-            theta, old = theta + step, gradient
-            gradient = objective.gradient(theta, ridge, xp.exp(logp))
-            self.learned.add(step, xp.astype(live, theta.dtype) * (gradient - old))
+        stuck = None
+        for number in range(most_steps):
+            live = largest_in_units(gradient, precondition, xp) > tol
+            live = live if stuck is None else live & ~stuck
+            if number % self.between_looks == 0 and not bool(xp.any(live)):
+                return theta, stuck is None
+            step = self.learned.solve(gradient, precondition) * -xp.astype(live, theta.dtype)
+            step, theta, value, logp, failed = self._backtrack(theta, step, gradient, ridge, value)
+            if failed is not None:
+                stuck = failed if stuck is None else stuck | failed
+            old, gradient = gradient, objective.gradient(theta, ridge, xp.exp(logp))
+            self.learned.add(step, gradient - old)
         return theta, False
 
     def _backtrack(
-        self, theta: Array, step: Array, gradient: Array, ridge: Array, value: Array, logp: Array
-    ) -> tuple[Array, Array, Array]:
-        """Halve the step of each fold until it brings a tenth of the decrease that its slope promises."""
+        self, theta: Array, step: Array, gradient: Array, ridge: Array, value: Array
+    ) -> tuple[Array, Array, Array, Array, Array | None]:
+        """Halve the step of each fold until it brings a tenth of the decrease that its slope promises.
+
+        Returns the step, where it leads to, and value and log-probabilities there; then of which folds no step did,
+        (folds, 1, 1) bool: they stay. None if there are none.
+        """
         xp = self.xp
         slope = dot(gradient, step, xp)
         rounding = 4 * xp.finfo(value.dtype).eps
         for _ in range(20):
-            new_value, new_logp = self.objective.value(theta + step, ridge)
+            there = theta + step
+            new_value, logp = self.objective.value(there, ridge)
             # Rounding of the objective itself must not read as a failure to decrease.
-            enough = new_value <= value + 0.1 * slope + rounding * xp.abs(value)
+            enough = is_at_most(new_value, value, slope, 0.1, rounding, xp)
             if bool(xp.all(enough)):
-                return step, new_value, new_logp
+                return step, there, new_value, logp, None
             shrink = xp.where(enough, xp.ones_like(value), 0.5 * xp.ones_like(value))
             step, slope = step * shrink, slope * shrink
-        return xp.zeros_like(step), value, logp
+        step = step * xp.astype(enough, step.dtype)
+        return step, theta + step, *self.objective.value(theta + step, ridge), ~enough

@@ -39,7 +39,7 @@ def unit_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) ->
 
     This is the normalisation of Evci et al. (2022). Nothing is fitted: mean and scale are 0 and 1.
     """
-    xp, X = arrays.xp, _read(design, columns, arrays)
+    xp, X = arrays.xp, arrays.columns(design, columns)
     ends = np.cumsum(design.layers.counts(columns))
     layers = [X[start:end, :] for start, end in zip([0, *ends[:-1]], ends, strict=True) if end > start]
     norms = [xp.sqrt(xp.sum(layer * layer, axis=0, keepdims=True)) for layer in layers]
@@ -49,7 +49,7 @@ def unit_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) ->
 
 def scaled_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
     """Multiply all features by one factor, by which the mean squared norm of the centred training rows becomes 1."""
-    xp, X = arrays.xp, _read(design, columns, arrays)
+    xp, X = arrays.xp, arrays.columns(design, columns)
     mean, _, variance = _centred(X, train, xp)
     total = xp.sum(variance)
     factor = 1 / xp.sqrt(xp.where(total > 0, total, xp.ones_like(total)))
@@ -58,22 +58,28 @@ def scaled_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) 
 
 def standardized_rows(design: Design, columns: Columns, train: Array, arrays: Arrays) -> Scaled:
     """Bring every feature to mean 0 and variance 1/k over the training rows, so that a squared norm is about 1."""
-    xp, X = arrays.xp, _read(design, columns, arrays)
+    values, mean, scale = standardized(arrays.columns(design, columns), train, arrays.xp)
+    return Scaled(values, False, mean, scale)
+
+
+def standardized(X: Array, train: Array, xp: Any) -> tuple[Array, Array, Array]:
+    """Do for values (k, n) what `standardized_rows` does, or for those of several folds (folds, k, n) at once.
+
+    Returns
+    -------
+    values, mean, scale : arrays (..., k, n), (..., k, 1), (..., k, 1)
+    """
     mean, centred, variance = _centred(X, train, xp)
     # A feature that hardly varies beside its size is noise of rounding: it is dropped, not blown up.
     alive = variance > 1e-11 * mean * mean
-    scale = xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance * X.shape[0], xp.ones_like(mean))), 0 * mean)
-    return Scaled(centred * scale, False, mean, scale)
-
-
-def _read(design: Design, columns: Columns, arrays: Arrays) -> Array:
-    return arrays.put(design.columns(columns))
+    scale = xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance * X.shape[-2], xp.ones_like(mean))), 0 * mean)
+    return centred * scale, mean, scale
 
 
 def _centred(X: Array, train: Array, xp: Any) -> tuple[Array, Array, Array]:
-    """Mean (k, 1) of each feature over the training rows, X without it, and the variance (k, 1)."""
-    w = xp.astype(train, X.dtype)[:, None]
-    w = w / xp.sum(w)
+    """Mean (..., k, 1) of each feature over the training rows, X without it, and the variance (..., k, 1)."""
+    w = xp.astype(train, X.dtype)[..., None]
+    w = w / xp.sum(w, axis=-2, keepdims=True)
     mean = X @ w
     X = X - mean
     return mean, X, (X * X) @ w

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.heads.crossval import out_of_fold, refit_all
+from head2toe.probe.heads.crossval import out_of_fold
 from head2toe.probe.heads.kinds import KINDS, ExactHeads, Kind, checked_kind
 from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.heads.refit import refit_all
 from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.select.compute.arrays import Array, to_numpy

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from head2toe.probe.heads.crossval import Labels, cross_validate, refit
+from head2toe.probe.heads.crossval import Labels, cross_validate
 from head2toe.probe.heads.kinds import STRENGTHS, ExactHeads, Logistic
 from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.heads.refit import refit
 from head2toe.probe.heads.scaling import Columns
 from head2toe.probe.methods.candidates import Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData

@@ -16,6 +16,7 @@ import numpy as np
 from head2toe.select.compute.device_memory import DeviceMemory
 from head2toe.select.compute.lapack import symmetric_eigen
 from head2toe.store.common.errors import BadRequest, DeviceError, MissingExtra
+from head2toe.store.reading.design_matrix import Design
 from scipy import linalg as lapack  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
 
 Array = Any  # an array of whichever namespace is in use; there is no common static type
@@ -81,6 +82,23 @@ class Arrays:
         if array_api_compat.is_torch_namespace(self.xp) and not array.flags.writeable:
             array = array.copy()  # torch has no read-only tensors and warns when it would share one
         return self.xp.asarray(array, dtype=dtype, device=self.device)
+
+    def columns(self, design: Design, indices: np.ndarray) -> Array:
+        """Read features of a design: from the device's own memory if it is kept there, or fits.
+
+        Parameters
+        ----------
+        design : Design
+            n rows.
+        indices : ndarray of int (k,)
+            Ascending.
+
+        Returns
+        -------
+        float32 array of `xp` (k, n)
+        """
+        kept = None if self.memory is None else self.memory.columns(design, indices, self.xp)
+        return self.put(design.columns(indices)) if kept is None else kept
 
 
 def namespace(device: str = "auto", memory: float = DEVICE_MEMORY) -> Arrays:

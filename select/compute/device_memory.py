@@ -52,6 +52,16 @@ class _Group:
     def size(self) -> int:
         return sum(stop - start for start, stop in self.spans)
 
+    def places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which of the indices (k,) are columns of this group, and in which of its rows each lies, as int32."""
+        starts = np.array([start for start, _ in self.spans])
+        sizes = np.array([stop - start for start, stop in self.spans])
+        span = np.searchsorted(starts, indices, side="right") - 1
+        within = indices - starts[span]
+        here = (span >= 0) & (within < sizes[span])
+        first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        return np.flatnonzero(here).astype(np.int32), (first[span] + within)[here].astype(np.int32)
+
     def nbytes(self, n_rows: int) -> int:
         return self.size * n_rows * self.dtype.itemsize
 
@@ -131,6 +141,38 @@ class DeviceMemory:
                 if factors is not None:
                     values = values * xp.take(factors, xp.asarray(design.layers.layer_of(columns)), axis=0)
                 yield columns, values
+
+    def columns(self, design: Design, indices: np.ndarray, xp: Any) -> Array | None:
+        """Gather features of a design that is kept, or can be.
+
+        Parameters
+        ----------
+        design : Design
+            n rows.
+        indices : ndarray of int (k,)
+            Which features, ascending.
+        xp : namespace
+            CuPy's.
+
+        Returns
+        -------
+        array of float32 (k, n), or None
+            None if the design is too large to be kept, or no store's: its columns come faster from the host.
+        """
+        base = design.base if isinstance(design, RowScaled) else design
+        if not isinstance(base, DesignMatrix):
+            return None
+        if sum(group.nbytes(base.shape[0]) for group in _Group.of(base)) > self.most:
+            return None
+        values = xp.empty((len(indices), base.shape[0]), dtype=xp.float32)
+        for group, stored in self._stored(base, xp, 0):
+            at, rows = group.places(indices)
+            if len(at):
+                values[xp.asarray(at), :] = xp.take(stored, xp.asarray(rows), axis=0)
+        if isinstance(design, RowScaled):
+            layers = xp.asarray(design.layers.layer_of(indices))
+            values = values * xp.take(xp.asarray(design.row_scale), layers, axis=0)
+        return values
 
     def _stored(self, design: Design, xp: Any, most: int) -> Iterator[tuple[_Group, Array]]:
         """Give groups of a design on the device (features, n), in the dtype stored: all of them, or piece by piece."""

@@ -45,6 +45,13 @@ def sum_of_exponentials(Z: Array, top: Array, axis: int, xp: Any) -> Array:
     return xp.sum(xp.exp(Z - top), axis=axis, keepdims=True)
 
 
+def minus_log(Z: Array, top: Array, total: Array, xp: Any) -> Array:
+    """Return z - (top + log(total)), entry by entry; the others broadcast against Z."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("minus_log", "T z, T top, T total", "y = z - (top + log(total))")(Z, top, total)
+    return Z - (top + xp.log(total))
+
+
 def inner_products(A: Array, B: Array, xp: Any) -> Array:
     """Return Σ a b over all axes but the first, which stay with length 1: of each problem's two arrays."""
     axes = tuple(range(1, A.ndim))
@@ -74,6 +81,70 @@ def positive_ratio(A: Array, B: Array, xp: Any) -> Array:
     return xp.where(B > 0, A / xp.where(B > 0, B, xp.ones_like(B)), xp.zeros_like(B))
 
 
+def weighted_squares(A: Array, B: Array, xp: Any) -> Array:
+    """Return Σ b a² over all axes but the first, which stay with length 1; B broadcasts against A."""
+    if array_api_compat.is_cupy_namespace(xp):
+        axes = tuple(range(1, A.ndim))
+        kernel = _reduction("weighted_squares", "T x, T z", "x * (z * x)", "a + b", "y = a", "0")
+        return kernel(A, B, axis=axes, keepdims=True)
+    return inner_products(A, B * A, xp)
+
+
+def weighted_difference(A: Array, B: Array, C: Array, xp: Any) -> Array:
+    """Return A (B - C), entry by entry; the arrays broadcast against each other."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("weighted_difference", "T x, T z, T w", "y = x * (z - w)")(A, B, C)
+    return A * (B - C)
+
+
+def masked_plus_product(A: Array, B: Array, C: Array, mask: Array, xp: Any) -> Array:
+    """Return (A + B C) mask, entry by entry; the arrays broadcast against each other."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("masked_plus_product", "T x, T z, T w, T m", "y = (x + z * w) * m")(A, B, C, mask)
+    return (A + B * C) * mask
+
+
+def largest_in_units(A: Array, squared_units: Array, xp: Any) -> Array:
+    """Return max |a| / sqrt(unit²) over all axes but the first, which stay with length 1."""
+    axes = tuple(range(1, A.ndim))
+    if array_api_compat.is_cupy_namespace(xp):
+        kernel = _reduction("largest_in_units", "T x, T u", "abs(x) / sqrt(u)", "max(a, b)", "y = a", "0")
+        return kernel(A, squared_units, axis=axes, keepdims=True)
+    return xp.max(xp.abs(A) / xp.sqrt(squared_units), axis=axes, keepdims=True)
+
+
+def is_at_most(new: Array, old: Array, slope: Array, share: float, rounding: float, xp: Any) -> Array:
+    """Return whether new <= old + share * slope + rounding * |old|, of arrays of one shape; no NaN is."""
+    if array_api_compat.is_cupy_namespace(xp):
+        text = "y = x <= z + share * slope + rounding * abs(z)"
+        kernel = _elementwise("is_at_most", "T x, T z, T slope, T share, T rounding", text, "bool y")
+        return kernel(new, old, slope, float(share), float(rounding))
+    return new <= old + share * slope + rounding * xp.abs(old)
+
+
+def inverse_root(A: Array, xp: Any) -> Array:
+    """Return 1 / sqrt(a), and 0 where a is not positive."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("inverse_root", "T x", "y = (x > T(0)) / sqrt(max(x, T(1e-37)))")(A)
+    return xp.where(A > 0, 1 / xp.sqrt(xp.where(A > 0, A, 1.0)), 0.0)
+
+
+def inverse_or_one(A: Array, xp: Any) -> Array:
+    """Return 1 / a, and 1 where a is not positive."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("inverse_or_one", "T x", "y = T(1) / (max(x, T(0)) + (x <= T(0)))")(A)
+    return 1 / xp.where(A > 0, A, 1.0)
+
+
+def transposed(A: Array, xp: Any) -> Array:
+    """Return the matrices in the last two dimensions transposed: on a GPU copied, elsewhere a view.
+
+    cuBLAS takes five times as long for the product of a few rows with a transposed view as with a copy.
+    """
+    turned = xp.matrix_transpose(A)
+    return turned.copy() if array_api_compat.is_cupy_namespace(xp) else turned
+
+
 @lru_cache
 def _reduction(name: str, inputs: str, each: str, pair: str, after: str, identity: str) -> Any:
     import cupy
@@ -82,7 +153,7 @@ def _reduction(name: str, inputs: str, each: str, pair: str, after: str, identit
 
 
 @lru_cache
-def _elementwise(name: str, inputs: str, each: str) -> Any:
+def _elementwise(name: str, inputs: str, each: str, output: str = "T y") -> Any:
     import cupy
 
-    return cupy.ElementwiseKernel(inputs, "T y", each, name)
+    return cupy.ElementwiseKernel(inputs, output, each, name)

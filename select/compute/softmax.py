@@ -7,7 +7,7 @@ from typing import Any
 
 import array_api_compat
 from head2toe.select.compute.arrays import Array
-from head2toe.select.compute.kernels import sum_of_exponentials
+from head2toe.select.compute.kernels import minus_log, sum_of_exponentials
 
 
 def softmax(Z: Array, xp: Any, *, axis: int = 1) -> tuple[Array, Array]:
@@ -57,6 +57,6 @@ def log_softmax(Z: Array, xp: Any, *, axis: int = 1) -> Array:
     """
     if array_api_compat.is_cupy_namespace(xp):
         top = xp.max(Z, axis=axis, keepdims=True)
-        return Z - (top + xp.log(sum_of_exponentials(Z, top, axis, xp)))
+        return minus_log(Z, top, sum_of_exponentials(Z, top, axis, xp), xp)
     Z = Z - xp.max(Z, axis=axis, keepdims=True)
     return Z - xp.log(xp.sum(xp.exp(Z), axis=axis, keepdims=True))

@@ -48,8 +48,8 @@ class ElementwiseKernel:
         with np.errstate(all="ignore"):
             exec(self._code, {"__builtins__": {}, "T": T.type, **FUNCTIONS}, names)
         shape = np.broadcast_shapes(*(np.shape(names[name]) for _, name in self._inputs))
-        ((_, output),) = self._outputs
-        found = np.array(np.broadcast_to(names[output], shape), dtype=T)
+        ((kind, output),) = self._outputs
+        found = np.array(np.broadcast_to(names[output], shape), dtype=T if kind == "T" else kind)
         launch(*(a for a in names.values() if isinstance(a, np.ndarray)))
         return wrap(found)
 

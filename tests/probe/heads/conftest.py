@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from head2toe.select.compute.arrays import Arrays, namespace, numpy_arrays
 
-NAMES = ("numpy", "torch", "array_api_strict", "cupy_double")
+NAMES = ("numpy", "torch", "array_api_strict")
+GPUS = ("cupy_double", pytest.param("cupy", marks=pytest.mark.gpu))
 
 
 def signal_rows(n: int, k: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -27,13 +28,25 @@ def labelled() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     return signal_rows
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[*NAMES, *GPUS])
 def arrays(request: Any) -> Arrays:
     """Each namespace; the strict one has a device that is not the default."""
     import array_api_compat.torch as torch_xp
 
+    if request.param.startswith("cupy"):
+        return gpu(request)
+    strict = Arrays(array_api_strict, array_api_strict.Device("device1"), "strict")
+    return dict(zip(NAMES, (numpy_arrays(), Arrays(torch_xp, "cpu", "torch"), strict), strict=True))[request.param]
+
+
+@pytest.fixture(params=GPUS)
+def on_gpu(request: Any) -> Arrays:
+    """CuPy alone: what has a way of its own on a GPU."""
+    return gpu(request)
+
+
+def gpu(request: Any) -> Arrays:
+    """Return CuPy's namespace, or that of the stand-in for it."""
     if request.param == "cupy_double":
         request.getfixturevalue("cupy_double")
-        return namespace("cuda")
-    strict = Arrays(array_api_strict, array_api_strict.Device("device1"), "strict")
-    return dict(zip(NAMES[:3], (numpy_arrays(), Arrays(torch_xp, "cpu", "torch"), strict), strict=True))[request.param]
+    return namespace("cuda")

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.heads.crossval import Labels, cross_validate, out_of_fold, refit
+from head2toe.probe.heads.crossval import Labels, cross_validate, out_of_fold
 from head2toe.probe.heads.kinds import Logistic
+from head2toe.probe.heads.refit import refit
 from head2toe.probe.heads.scaling import scaled_rows, standardized_rows, unit_rows
 from head2toe.select.compute.arrays import Arrays, namespace, numpy_arrays
 from head2toe.store.format.layer_index import LayerIndex

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.heads.crossval import Labels, refit
+from head2toe.probe.heads.crossval import Labels
 from head2toe.probe.heads.kinds import KINDS, STRENGTHS, Kind, NearestMean, RecipeHead, Ridge, checked_kind
+from head2toe.probe.heads.refit import refit
 from head2toe.probe.heads.scaling import standardized_rows, unit_rows
 from head2toe.probe.metrics import classification
 from head2toe.select.compute.arrays import Arrays, numpy_arrays

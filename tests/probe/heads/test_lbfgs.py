@@ -2,7 +2,8 @@
 
 import array_api_compat.numpy as xp
 import numpy as np
-from head2toe.probe.heads.lbfgs import MEMORY, Curvature
+from head2toe.probe.heads.lbfgs import MEMORY, Curvature, StackedCurvature
+from head2toe.select.compute.arrays import Arrays, to_numpy
 
 
 def learned(problems: int, steps: int, seed: int = 0) -> tuple[Curvature, np.ndarray, np.ndarray, np.ndarray]:
@@ -38,3 +39,41 @@ def test_a_problem_that_is_done_learns_nothing_and_disturbs_no_other() -> None:
     directions = both.solve(np.concatenate([change, change]), np.concatenate([np.ones_like(D), 2 * np.ones_like(D)]))
     np.testing.assert_allclose(directions[0], curvature.solve(change, np.ones_like(D))[0])
     np.testing.assert_allclose(directions[1], change[0] / 2)
+
+
+def test_stacked_products_are_the_two_loops(arrays: Arrays) -> None:
+    """Of several problems, before the memory is full and after, and after the ridge has changed."""
+    rng = np.random.default_rng(0)
+    D = rng.uniform(0.1, 10.0, (3, 2, 5))
+    loops, stacked = Curvature(xp), StackedCurvature(arrays.xp)
+    for number in range(MEMORY + 4):
+        step, gradient, precondition = rng.standard_normal(D.shape), rng.standard_normal(D.shape), D + 1
+        np.testing.assert_allclose(
+            to_numpy(stacked.solve(arrays.put(gradient), arrays.put(precondition))),
+            loops.solve(gradient, precondition),
+            rtol=1e-9,
+        )
+        loops.add(step, D * step)
+        stacked.add(arrays.put(step), arrays.put(D * step))
+        if number in (4, MEMORY + 1):
+            more = rng.uniform(0.1, 1.0, (3, 1, 5))
+            loops.shift(more)
+            stacked.shift(arrays.put(more))
+            D = D + more
+
+
+def test_stacked_a_problem_that_is_done_forgets_nothing(arrays: Arrays) -> None:
+    rng = np.random.default_rng(1)
+    D = rng.uniform(0.1, 10.0, (2, 2, 5))
+    curvature, ones = StackedCurvature(arrays.xp), arrays.put(np.ones_like(D))
+    for _ in range(4):
+        step = rng.standard_normal(D.shape)
+        curvature.add(arrays.put(step), arrays.put(D * step))
+    before = to_numpy(curvature.solve(ones, ones))
+    for _ in range(MEMORY):
+        step = rng.standard_normal(D.shape)
+        step[0] = 0
+        curvature.add(arrays.put(step), arrays.put(D * step))
+    after = to_numpy(curvature.solve(ones, ones))
+    np.testing.assert_allclose(after[0], before[0], rtol=1e-12)
+    assert np.abs(after[1] - before[1]).max() > 1e-3

@@ -6,12 +6,20 @@ from head2toe.select.compute.arrays import scalar, solve, spd_solver, to_numpy
 from head2toe.select.compute.kernels import (
     clip,
     inner_products,
+    inverse_or_one,
+    inverse_root,
+    is_at_most,
+    largest_in_units,
+    masked_plus_product,
     minus_product,
     plus_product,
     positive_ratio,
     row_norms,
     shortened,
     sum_of_exponentials,
+    transposed,
+    weighted_difference,
+    weighted_squares,
 )
 from head2toe.select.compute.softmax import log_softmax, softmax
 from scipy import special
@@ -54,6 +62,33 @@ def test_products_of_several_problems_agree_with_numpy(arrays):
     ratio = np.where(b > 0, a / np.where(b > 0, b, 1), 0)
     np.testing.assert_allclose(to_numpy(positive_ratio(A, B, arrays.xp)), ratio, rtol=1e-12)
     np.testing.assert_allclose(to_numpy(minus_product(A, few_there, B, arrays.xp)), a - few * b, rtol=1e-12)
+
+
+def test_kernels_of_a_step_of_l_bfgs_agree_with_numpy(arrays):
+    xp, tol = arrays.xp, {"rtol": 1e-12}
+    a, b, few = RNG.standard_normal((3, 4, 5)), RNG.standard_normal((3, 4, 5)), RNG.standard_normal((3, 1, 1))
+    row, mask = RNG.uniform(0.5, 2, (3, 1, 5)), np.array([1.0, 0.0, 1.0, 1.0])[None, :, None]
+    A, B, few_there, row_there, mask_there = (arrays.put(x) for x in (a, b, few, row, mask))
+    axes = {"axis": (1, 2), "keepdims": True}
+    found = weighted_squares(A, row_there, xp)
+    np.testing.assert_allclose(to_numpy(found), (row * a * a).sum(**axes), **tol)
+    found = weighted_difference(row_there, A, B, xp)
+    np.testing.assert_allclose(to_numpy(found), row * (a - b), **tol)
+    found = masked_plus_product(A, row_there, B, mask_there, xp)
+    np.testing.assert_allclose(to_numpy(found), (a + row * b) * mask, **tol)
+    found = largest_in_units(A, arrays.put(b * b + 0.1), xp)
+    np.testing.assert_allclose(to_numpy(found), (np.abs(a) / np.sqrt(b * b + 0.1)).max(**axes), **tol)
+    np.testing.assert_allclose(to_numpy(inverse_root(few_there, xp)), np.where(few > 0, np.abs(few) ** -0.5, 0), **tol)
+    np.testing.assert_allclose(to_numpy(inverse_or_one(few_there, xp)), np.where(few > 0, 1 / few, 1), **tol)
+    np.testing.assert_array_equal(to_numpy(inverse_root(0 * few_there, xp)), 0)
+    np.testing.assert_array_equal(to_numpy(inverse_or_one(0 * few_there, xp)), 1)
+    value = np.array([1.0, -2.0, np.nan])
+    bound = value + 0.1 * few[:, 0, 0] + 0.5 * np.abs(value)
+    for shift, expected in ((-1e-6, [True, True, False]), (1e-6, [False, False, False])):
+        args = (arrays.put(bound + shift), arrays.put(value), few_there[:, 0, 0], 0.1, 0.5, xp)
+        assert to_numpy(is_at_most(*args)).tolist() == expected
+    turned = transposed(A, xp)
+    np.testing.assert_array_equal(to_numpy(turned), a.transpose(0, 2, 1))
 
 
 def test_a_positive_definite_matrix_is_solved_with_and_one_that_rounding_spoiled_as_well(arrays):

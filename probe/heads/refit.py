@@ -1,0 +1,146 @@
+"""The refit of a head on all training rows, with what its settings were chosen to be."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from head2toe.probe.heads.crossval import Labels, Weights
+from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.heads.scaling import Columns, Scaled, Scaling
+from head2toe.select.compute.arrays import Array, Arrays, to_numpy
+from head2toe.store.reading.design_matrix import Design
+from scipy.special import log_softmax
+
+Fit = Callable[[Array, Array, Array, Arrays], Weights]
+"""(values (k, n), train (n,) bool, Y (n, classes) one-hot, arrays) to a head trained on the training rows alone."""
+FitAll = Callable[[Array, Array, Array, Arrays], Sequence[Weights]]
+"""The same to several heads, of different settings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Refit:
+    """A head trained on all training rows.
+
+    Attributes
+    ----------
+    log_probabilities : (m, classes) float64 array
+        Of the m rows that did not train it.
+    model : LinearModel
+    """
+
+    log_probabilities: np.ndarray
+    model: LinearModel
+
+
+def refit(
+    design: Design,
+    columns: Columns,
+    labels: Labels,
+    fit: Fit,
+    scaling: Scaling,
+    arrays: Arrays,
+    target_sizes: tuple[int, ...] = (),
+) -> Refit:
+    """Train a head on the first n rows of the design, those of `labels`; predict the m others. See `refit_all`."""
+    (trained,) = refit_all(design, columns, labels, lambda *rows: [fit(*rows)], scaling, arrays, target_sizes)
+    return trained
+
+
+def refit_all(
+    design: Design,
+    columns: Columns,
+    labels: Labels,
+    fit_all: FitAll,
+    scaling: Scaling,
+    arrays: Arrays,
+    target_sizes: tuple[int, ...] = (),
+) -> list[Refit]:
+    """Train several heads on the first n rows of the design, those of `labels`; predict the m others.
+
+    Parameters
+    ----------
+    fit_all : callable
+        How the heads are trained: see `FitAll`.
+    design, columns, labels, scaling, arrays, target_sizes
+        As of `RefitRows.read`.
+    """
+    rows = RefitRows.read(design, columns, labels, scaling, arrays, target_sizes)
+    return [rows.refit(head) for head in fit_all(rows.scaled.values, rows.train, rows.Y, arrays)]
+
+
+@dataclass(frozen=True, eq=False)
+class RefitRows:
+    """All rows of a design, as heads that are trained on the first n and predict the m others read them.
+
+    Attributes
+    ----------
+    scaled : Scaled
+        The columns of all rows; what is fitted is fitted on the n.
+    train : (n + m,) bool array
+    Y : (n + m, classes) array
+        One-hot labels, of the n alone.
+    columns, target_sizes
+        As of `read`.
+    """
+
+    scaled: Scaled
+    train: Array
+    Y: Array
+    columns: Columns
+    target_sizes: tuple[int, ...]
+
+    @classmethod
+    def read(
+        cls,
+        design: Design,
+        columns: Columns,
+        labels: Labels,
+        scaling: Scaling,
+        arrays: Arrays,
+        target_sizes: tuple[int, ...] = (),
+    ) -> "RefitRows":
+        """Read what the heads read.
+
+        Parameters
+        ----------
+        design : Design
+            n + m rows.
+        columns : (k,) int array
+            What the heads read.
+        labels : Labels
+            Of the n training rows.
+        scaling : callable
+            How columns are read: see `Scaling`.
+        arrays : Arrays
+            Where to compute.
+        target_sizes : tuple of int
+            For the models: which stores the columns count through.
+        """
+        xp = arrays.xp
+        n_train, n_classes = labels.onehot.shape
+        train = xp.arange(design.shape[0], device=arrays.device) < n_train
+        scaled = scaling(design, columns, train, arrays)
+        unlabelled = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
+        return cls(scaled, train, xp.concat((labels.onehot, unlabelled)), columns, target_sizes)
+
+    @cached_property
+    def held_out(self) -> np.ndarray:
+        """The m other rows, scaled, (m, k) float64."""
+        first = int(to_numpy(self.train).sum())
+        return to_numpy(self.scaled.values[:, first:]).T.astype(np.float64)
+
+    def refit(self, head: Weights) -> Refit:
+        """Make the model of a head that was trained, and its predictions of the m other rows."""
+        coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
+        mean, scale = (to_numpy(part[:, 0]).astype(np.float32) for part in (self.scaled.mean, self.scaled.scale))
+        model = LinearModel(
+            target_sizes=self.target_sizes,
+            columns=self.columns,
+            unit=self.scaled.unit,
+            mean=mean,
+            scale=scale,
+            coef=coef.astype(np.float32),
+            intercept=intercept.astype(np.float32),
+        )
+        return Refit(log_softmax(self.held_out @ coef + intercept, axis=1), model)

@@ -1,0 +1,127 @@
+"""Candidates cross-validated side by side, as a GPU wants them: a few large batches instead of many small problems.
+
+What a step of L-BFGS asks of a GPU is the same for one candidate and for a hundred, and takes the GPU hardly longer.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from head2toe.probe.heads.crossval import fold_bases
+from head2toe.probe.heads.eigenbasis import RotatedRows, joined
+from head2toe.probe.heads.kinds import ExactHeads, KindOnBases, Settings, Tried
+from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.heads.refit import RefitRows
+from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
+from head2toe.probe.methods.probe_data import ProbeData
+
+BATCH_BYTES = 2 << 30
+"""Of the coordinates of all rows that a batch has at most; training takes about five times as much."""
+BATCH_SHARE = 1 / 16
+"""Of the GPU's memory that these coordinates take at most."""
+
+
+def cross_validated_in_batches(grid: Sequence[Candidate], data: ProbeData) -> Iterator[tuple[int, list[Tried]]]:
+    """Cross-validate every candidate on a GPU.
+
+    Yields
+    ------
+    k : int
+        The number of a candidate in the grid.
+    tried : list of (settings, log_probabilities)
+        What its `cross_validate` yields.
+    """
+    exact: dict[KindOnBases, dict[int, HeadOnColumns]] = {}
+    for k, candidate in enumerate(grid):
+        kind = candidate.kind_of(data) if isinstance(candidate, HeadOnColumns) else None
+        if isinstance(candidate, HeadOnColumns) and isinstance(kind, KindOnBases):
+            exact.setdefault(kind, {})[k] = candidate
+        else:
+            yield k, list(candidate.cross_validate(data))
+    for kind, heads in exact.items():
+        for batch in batches(heads, data, most_bytes(data)):
+            tried = _side_by_side(kind, [heads[k] for k in batch], data)
+            yield from zip(batch, tried, strict=True)
+
+
+def refitted_in_batches(
+    chosen: Sequence[tuple[Choice, Settings]], data: ProbeData
+) -> Iterator[tuple[int, tuple[np.ndarray, LinearModel]]]:
+    """Train exact heads, each at settings of its own, on all training rows on a GPU.
+
+    Parameters
+    ----------
+    chosen : sequence of (Choice, dict)
+        What is no head on columns of the kind `ExactHeads` is passed over. Those on the same columns, which are read
+        and rotated once, come together.
+    data : ProbeData
+
+    Yields
+    ------
+    k : int
+        The number of a choice.
+    refit : tuple of ((m, classes) array, LinearModel)
+        As of `Choice.refit`.
+    """
+    sharing: dict[int, tuple[HeadOnColumns, list[int]]] = {}
+    for k, (choice, _) in enumerate(chosen):
+        if isinstance(choice, HeadOnColumns) and isinstance(choice.kind_of(data), ExactHeads):
+            sharing.setdefault(id(choice), (choice, []))[1].append(k)
+    batch: list[tuple[HeadOnColumns, list[int]]] = []
+    taken = 0
+    for head, members in sharing.values():
+        nbytes = 8 * len(data.labels) * min(data.n_train, len(head.columns)) * len(members)
+        if batch and taken + nbytes > most_bytes(data):
+            yield from _refitted(batch, chosen, data)
+            batch, taken = [], 0
+        batch.append((head, members))
+        taken += nbytes
+    yield from _refitted(batch, chosen, data)
+
+
+def _refitted(
+    batch: Sequence[tuple[HeadOnColumns, list[int]]], chosen: Sequence[tuple[Choice, Settings]], data: ProbeData
+) -> Iterator[tuple[int, tuple[np.ndarray, LinearModel]]]:
+    """Train the heads of a batch in lockstep, several of them on the same columns; see `refitted_in_batches`."""
+    read: dict[int, tuple[RefitRows, RotatedRows]] = {}
+    for head, members in batch:
+        design, sizes = data.designs[head.target_size], head.target_sizes
+        rows = RefitRows.read(design, head.columns, data.on_device, head.scaling, data.arrays, sizes)
+        rotated = RotatedRows.of(rows.scaled.values, rows.train, rows.Y, data.arrays)
+        read.update(dict.fromkeys(members, (rows, rotated)))
+    weights = ExactHeads().trained([rotated for _, rotated in read.values()], [chosen[k][1] for k in read])
+    for (k, (rows, _)), head_weights in zip(read.items(), weights, strict=True):
+        trained = rows.refit(head_weights)
+        yield k, (trained.log_probabilities, trained.model)
+
+
+def batches(heads: Mapping[int, HeadOnColumns], data: ProbeData, most: int) -> Iterator[list[int]]:
+    """Cut candidates into batches whose coordinates take so many bytes at most, or of one; like ranks come together."""
+
+    def rank(k: int) -> int:
+        return min(data.n_train, len(heads[k].columns))
+
+    batch: list[int] = []
+    for k in sorted(heads, key=rank):
+        if batch and 4 * (len(batch) + 1) * data.n_folds * data.n_train * rank(k) > most:
+            yield batch
+            batch = []
+        batch.append(k)
+    yield batch
+
+
+def most_bytes(data: ProbeData) -> int:
+    """Return how many bytes the coordinates of a batch may take."""
+    _, total = data.arrays.device.mem_info
+    return min(BATCH_BYTES, int(BATCH_SHARE * total))
+
+
+def _side_by_side(kind: KindOnBases, heads: Sequence[HeadOnColumns], data: ProbeData) -> list[list[Tried]]:
+    """Train the heads of a batch in lockstep."""
+    bases = [
+        fold_bases(data.training[head.target_size], head.fold_columns, data.on_device, head.scaling, data.arrays)
+        for head in heads
+    ]
+    basis = joined(bases, data.arrays.xp)
+    del bases
+    by_setting = kind.on_bases(basis, data.on_device, data.arrays)
+    return [list(tried) for tried in zip(*by_setting, strict=True)]
