@@ -84,19 +84,18 @@ class StackedCurvature:
     def add(self, step: Array, change: Array) -> None:
         """Learn from a step and the change of the gradient over it; the oldest step is forgotten."""
         xp, problems = self.xp, step.shape[0]
-        if self.pairs is None:
-            self._start(step)
+        pairs = self._start(step) if self.pairs is None else self.pairs
         sy = dot(step, change, xp)
         latest = xp.reshape(xp.stack((step, change)), (2, problems, 1, -1)) * inverse_root(sy, xp)
-        self.pairs = xp.where(sy > 0, xp.concat((self.pairs[:, :, 1:, :], latest), axis=2), self.pairs)
+        self.pairs = xp.where(sy > 0, xp.concat((pairs[:, :, 1:, :], latest), axis=2), pairs)
 
-    def _start(self, step: Array) -> None:
+    def _start(self, step: Array) -> Array:
         xp, dtype, device = self.xp, step.dtype, step.device
         problems, classes, coordinates = step.shape
-        self.pairs = xp.zeros((2, problems, MEMORY, classes * coordinates), dtype=dtype, device=device)
         number = xp.arange(MEMORY, device=device)
         self.eye = xp.astype(number[:, None] == number, dtype)
         self.above = xp.astype(number[:, None] < number, dtype)
+        return xp.zeros((2, problems, MEMORY, classes * coordinates), dtype=dtype, device=device)
 
     def shift(self, ridge: Array) -> None:
         """Account for an objective that has got 1/2 <theta, ridge * theta> more (or less) than it had."""

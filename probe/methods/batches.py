@@ -37,9 +37,9 @@ def cross_validated_in_batches(grid: Sequence[Candidate], data: ProbeData) -> It
             exact.setdefault(kind, {})[k] = candidate
         else:
             yield k, list(candidate.cross_validate(data))
-    for kind, heads in exact.items():
+    for of_kind, heads in exact.items():
         for batch in batches(heads, data, most_bytes(data)):
-            tried = _side_by_side(kind, [heads[k] for k in batch], data)
+            tried = _side_by_side(of_kind, [heads[k] for k in batch], data)
             yield from zip(batch, tried, strict=True)
 
 
