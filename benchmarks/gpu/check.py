@@ -2,21 +2,28 @@
 
     python benchmarks/gpu/check.py -o gpu-check.json
 
-The tests marked `gpu`; a selection on digits on GPU and CPU; seconds of a launch, a wait, an upload, a product and an
-eigendecomposition, which `make bench-gpu-model` takes for granted. Prints a table and writes the same as JSON. It stops
-where there is no GPU: what it prints was measured on the card that it names.
+The tests marked `gpu`; seconds of a launch, a wait, an upload, a product and an eigendecomposition, which `make
+bench-gpu-model` takes for granted; a selection on made features, and a task from its images to `linear` and `head2toe`,
+on GPU and CPU. "The first time" kernels are compiled, unless CuPy's cache on disk has them. Prints a table and writes
+the same as JSON. It stops where there is no GPU: what it prints was measured on the card that it names.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from head2toe.pipeline import Options, experiment_on, extract
+from head2toe.probe.choice.sweep import evaluate
 from head2toe.select.compute.arrays import Arrays, eigh, namespace
 from head2toe.select.ranking.rank import rank_features
 from head2toe.select.stage import LAMBDA_RATIOS, TOLERANCE
@@ -25,6 +32,8 @@ from head2toe.store.reading.design_matrix import ArrayDesign
 
 sys.path.append(str(Path(__file__).parents[1]))
 from features import digits
+
+METHODS = ("linear", "head2toe")
 
 
 def seconds(work: Callable[[], object], wait: Callable[[], None], repeats: int) -> float:
@@ -78,12 +87,63 @@ def agreement(arrays: Arrays, d: int) -> dict[str, float]:
     return {**spent, "worst duality gap": worst, "first hundred features alike, mean": float(np.mean(same))}
 
 
+def whole_way(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """A task on both, from its images to its heads: seconds of each stage, and how far predictions are apart."""
+    known: dict[str, Any] = {}
+    found: dict[str, Any] = {"task": given.task}
+    for name, device in {"GPU, the first time": given.device, "GPU": given.device, "CPU": "cpu"}.items():
+        options = Options(
+            device=device,
+            backbone=(given.backbone,),
+            weights=(given.weights,) if given.weights else (),
+            input_size=given.input_size,
+            target_sizes=(given.target_size,),
+            methods=METHODS,
+            fresh=True,
+            store=folder / name,
+            output=folder / name,
+        )
+        if device == "cpu" or torch.cuda.is_available():  # what CuPy can use, torch need not see
+            extraction = extract(given.task, options)
+            found[f"extraction, {name}, s"] = extraction.seconds
+            found[f"extraction, {name}, images a second"] = extraction.images_extracted / extraction.seconds
+        else:
+            extract(given.task, replace(options, device="cpu"))
+        experiment = experiment_on(given.task, options)
+        start = time.perf_counter()
+        data = experiment.data  # selects
+        found[f"selection of the task, {name}, s"] = time.perf_counter() - start
+        for method in METHODS:
+            start = time.perf_counter()
+            known[name, method] = evaluate(method, data)
+            found[f"{method}, {name}, s"] = time.perf_counter() - start
+    for method in METHODS:
+        outcomes = {name: known[name, method] for name in ("GPU", "CPU")}
+        labels, test = data.train_labels, data.labels[data.n_train :]
+        for name, outcome in outcomes.items():
+            found[f"{method}, {name}, accuracy over the folds"] = accuracy(outcome.fold_log_probabilities, labels)
+            found[f"{method}, {name}, test accuracy"] = accuracy(outcome.test_log_probabilities, test)
+        gap = [np.exp(outcome.test_log_probabilities) for outcome in outcomes.values()]
+        found[f"{method}, probabilities of the test apart, mean"] = float(np.abs(gap[0] - gap[1]).mean())
+    return found
+
+
+def accuracy(logp: np.ndarray, labels: np.ndarray) -> float:
+    """Share of rows (n, classes) whose class is the likeliest."""
+    return float((logp.argmax(axis=1) == labels).mean())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("gpu-check.json"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--features", type=int, default=28_856)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--task", default="digits")
+    parser.add_argument("--backbone", default=Options().backbones[0])
+    parser.add_argument("--weights", default="", help="of the backbone; those it usually has by default")
+    parser.add_argument("--input-size", type=int, default=64)
+    parser.add_argument("--target-size", type=int, default=512)
     parser.add_argument("--no-tests", action="store_true", help="leave the tests marked gpu out")
     given = parser.parse_args()
     try:
@@ -93,11 +153,13 @@ def main() -> None:
     import cupy
 
     card = cupy.cuda.runtime.getDeviceProperties(arrays.device.id)["name"].decode()
-    found: dict[str, Any] = {"card": card, "CuPy": cupy.__version__}
+    found: dict[str, Any] = {"card": card, "CuPy": cupy.__version__, "processors": os.cpu_count()}
     if not given.no_tests:
         tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu"], cwd=Path(__file__).parents[2])
         found["tests marked gpu"] = "passed" if tests.returncode == 0 else f"FAILED ({tests.returncode})"
     found |= costs(arrays, given.repeats) | agreement(arrays, given.features)
+    with tempfile.TemporaryDirectory() as folder:
+        found |= whole_way(given, Path(folder))
     given.output.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print("\n| what | measured |\n|---|---|")
     for what, value in found.items():

@@ -11,18 +11,25 @@ COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu" / "check.py"), "--no-
 COMMAND += ["--features", "300", "--repeats", "1"]
 
 
-def run(tmp_path: Path, **further: str) -> "subprocess.CompletedProcess[str]":
-    command = [*COMMAND, "-o", str(tmp_path / "found.json")]
+def run(tmp_path: Path, *words: str, **further: str) -> "subprocess.CompletedProcess[str]":
+    command = [*COMMAND, "-o", str(tmp_path / "found.json"), *words]
     return subprocess.run(command, env=os.environ | further, capture_output=True, text=True)
 
 
-def test_it_measures_and_compares(tmp_path: Path) -> None:
-    said = run(tmp_path, PYTHONPATH=str(ROOT / "tests" / "cupy_double"))
+def test_it_measures_and_compares(tmp_path: Path, image_folder: Path) -> None:
+    words = ["--task", str(image_folder), "--backbone", "test_resnet", "--weights", "random"]
+    words += ["--input-size", "32", "--target-size", "16"]
+    said = run(tmp_path, *words, PYTHONPATH=str(ROOT / "tests" / "cupy_double"))
     assert said.returncode == 0, said.stderr
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found["card"] == "none: a stand-in for CuPy"
     assert found["worst duality gap"] <= 0.01
     assert found["first hundred features alike, mean"] > 0.8
+    for method in ("linear", "head2toe"):
+        assert found[f"{method}, GPU, s"] > 0
+        assert found[f"{method}, probabilities of the test apart, mean"] < 0.1
+        both = [found[f"{method}, {name}, test accuracy"] for name in ("GPU", "CPU")]
+        assert abs(both[0] - both[1]) <= 0.2
     assert "| launch, µs |" in said.stdout
 
 
