@@ -1,5 +1,6 @@
 """Stage one's loop: images through the backbone once, pooled features of every tap into the stores."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -35,6 +36,9 @@ Read = Callable[[list[tuple[str, list[View]]]], Iterator[tuple[list[Pair], Pendi
 
 MOST_BLOCKS = 2
 """The most row blocks of a store that are claimed and not yet committed: one is filled while the other is written."""
+
+SECONDS_BETWEEN_GLANCES = 0.005
+"""How long to wait for a block of this process to be on disk before it is looked at again."""
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """How long to wait for other processes before their blocks are looked at again."""
@@ -84,8 +88,8 @@ def run(
     batch_size : int
         Images that go through the backbone at once.
     threaded : bool, optional
-        Whether features are written in a thread of their own beside the next forward pass; by default on a GPU alone
-        (see `writes_behind`).
+        Whether features are gathered in a thread and written in another beside the next forward pass; by default on a
+        GPU alone (see `writes_behind`).
     progress : callable, optional
         Called with how many images are extracted, and how many are to be; each view of an image counts.
     note : callable, optional
@@ -116,10 +120,12 @@ def run(
         compiled_for=batch_size if compiled else 0,
     )
     extracted = 0
+    threaded = writes_behind(kind) if threaded is None else threaded
     with (
         closing(reader),
         _held() as held,
-        WriteBehind(threaded=writes_behind(kind) if threaded is None else threaded) as write,
+        WriteBehind(threaded=threaded) as finish,  # blocks to disk
+        WriteBehind(threaded=threaded) as write,  # features into blocks
     ):
         fitting = _Fitting(reader, batch_size, write, note)
 
@@ -131,16 +137,19 @@ def run(
         while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
             claimed = False
             for block in blocks:
-                if len(held) >= MOST_BLOCKS:
-                    write.flush()
+                while len(held) >= MOST_BLOCKS:
+                    write.check()
+                    finish.check()
+                    time.sleep(SECONDS_BETWEEN_GLANCES)
                 claims = _claimed(writers, block, held)
                 claimed |= bool(claims)
                 for n in _fill(claims, {slot: writers[slot].images for slot in claims}, read, write):
                     extracted += n
                     if progress:
                         progress(extracted, total)
-                write(partial(_commit, claims, held))
-            write.flush()  # before it is looked which blocks are left
+                write(partial(finish, partial(_commit, claims, held)))
+            write.flush()
+            finish.flush()  # before it is looked which blocks are left
             if claimed:
                 waiting = Waiting()
             else:  # all that is left is in other processes' hands

@@ -43,20 +43,25 @@ class WriteBehind:
     ) -> None:
         self._end()
         if kind is None:
-            self._raise()
+            self.check()
 
     def __call__(self, job: Job) -> None:
         """Have a job done after those before it. Raises what an earlier job raised."""
         if self._thread is None:
             job()
             return
-        self._raise()
+        self.check()
         self._jobs.put(job)
 
     def flush(self) -> None:
         """Wait until all jobs are done. Raises what one of them raised."""
         self._jobs.join()
-        self._raise()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what a job raised, if one did."""
+        if self._error is not None:
+            raise self._error
 
     def _end(self) -> None:
         """End the thread, and wait until it has ended."""
@@ -70,10 +75,6 @@ class WriteBehind:
             self._jobs.put(None)  # a second one where the first was put already: nobody takes it
             self._thread.join()
             raise
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

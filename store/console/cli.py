@@ -123,12 +123,12 @@ def _attributes(field: "Field[Any]") -> dict[str, Any]:
     """Return what click has to know of an option: its type, its default, and whether it may be repeated."""
     metadata, default = field.metadata, field.default
     attributes: dict[str, Any] = {"default": default, "show_default": default is not None}
-    if metadata["kind"] is bool:
-        attributes = {"is_flag": True}
-    elif metadata["bare"]:
+    if metadata["bare"]:
         words = metadata["choices"]
         attributes = {"cls": Bare, "stands_for": metadata["bare"], "words": words, "type": click.Choice(words)}
         attributes |= {"default": None, "callback": lambda _ctx, _option, word: word or False}
+    elif metadata["kind"] is bool:
+        attributes = {"is_flag": True}
     elif metadata["listed"]:
         attributes |= {"default": ",".join(default), "callback": listed_names(metadata["every"])}  # type: ignore[arg-type]
         attributes["show_default"] = bool(default)
