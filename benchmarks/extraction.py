@@ -22,6 +22,7 @@ from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.features.loop import run
 from head2toe.extract.features.reader import layer_index
+from head2toe.extract.features.views import PLAIN
 from head2toe.extract.images.batches import batches
 from head2toe.extract.images.sources import ImageFile
 from head2toe.extract.stage import store_identity
@@ -58,7 +59,7 @@ def extracted(
     with tempfile.TemporaryDirectory() as root:
         identity = store_identity(backbone, taps, 512, "paper", "float16")
         writer = Catalogue(Path(root)).writer(identity, digests, layer_index(taps, 512))
-        run(images, digests, backbone, taps, {512: writer}, batch_size=batch_size)
+        run(images, digests, backbone, taps, {(PLAIN, 512): writer}, batch_size=batch_size)
         writer.seal()
 
 

@@ -31,6 +31,9 @@ _VIEW = re.compile(r"([a-z]+)(?:([:#])(\d{1,9}))?(?::([\d.]+)-([\d.]+))?", re.AS
 POOL = ("mean", "std", "max")
 """The statistics that can be kept of every window that activations are pooled over."""
 
+BATCH_SIZES = {"cpu": 32, "cuda": 128}
+"""Images at once unless a number is asked for. More gain nothing on a CPU; a GPU is given enough to fill it."""
+
 FOLDS = ("auto", "vtab5", "stratified", "800/200", "holdout")
 """The ways to make folds that have a name; a number from 2 on is one, too."""
 
@@ -128,9 +131,11 @@ class ExtractOptions(Settings):
         `std` and `max`, side by side in that order; part of a store's key. A text with commas is taken, too.
     include_input : bool
         Whether the image itself is a layer, too.
-    amp : bool
-        Whether the backbone computes in half precision (autocast: float16 on CUDA, bfloat16 on a CPU); part of a
-        store's key. The GPU side has not been run yet.
+    amp : bool or str
+        Whether the backbone computes in half precision (autocast): True for what is usual on the device (float16 on
+        CUDA, bfloat16 on a CPU), or "float16" or "bfloat16"; part of a store's key.
+    tf32 : bool
+        Whether a GPU may round the factors of float32 products to TF32; part of a store's key, and nothing on a CPU.
     compile : bool
         Whether torch compiles the backbone first, which takes minutes. No part of a store's key, as device and batch
         size are none: it changes the order of sums, not what is summed. Not run on CUDA yet.
@@ -140,8 +145,9 @@ class ExtractOptions(Settings):
         Where feature stores are kept ($HEAD2TOE_STORE, else the user's cache folder).
     device : str
         `auto`, `cpu`, `cuda` or `cuda:<n>`, for both stages.
-    batch_size : int
-        Images that go through the backbone at once; changes speed and memory, not results.
+    batch_size : int, optional
+        Images that go through the backbone at once, by default as many as `batch_size_on` says; changes speed and
+        memory, not results. Halved where a GPU's memory runs out.
     dtype : str
         What is stored: `float16`, wherever that is safe, or `float32`.
     format : str
@@ -200,7 +206,13 @@ class ExtractOptions(Settings):
         listed=True,
     )
     include_input: bool = setting(False, "The image itself is a layer, too.")
-    amp: bool = setting(False, "Half precision in the backbone (autocast).")
+    amp: bool | str = setting(
+        False,
+        "Half precision in the backbone (autocast); without a word float16 on CUDA, bfloat16 on a CPU.",
+        choices=("auto", "float16", "bfloat16"),
+        bare="auto",
+    )
+    tf32: bool = setting(False, "Let a GPU round float32 products to TF32: faster, and stores of their own.")
     compile: bool = setting(False, "Compile the backbone with torch.compile: takes minutes, for long runs.")
     target_sizes: tuple[int, ...] = setting(
         (512,),
@@ -213,7 +225,7 @@ class ExtractOptions(Settings):
         None, "Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache folder]", kind=Path
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
-    batch_size: int = setting(32, "Images through the backbone at once.")
+    batch_size: int | None = setting(None, "Images through the backbone at once.  [default: 32, on CUDA 128]", kind=int)
     dtype: str = setting("float16", "What is stored.", choices=("float16", "float32"))
     format: str = setting("zarr", "How a new store is written.", choices=("zarr", "hdf5"))
     seed: int = setting(0, "Draws folds, a test where there is none, views, random weights.")
@@ -238,6 +250,7 @@ class ExtractOptions(Settings):
             parts = value.split(",") if isinstance(value, str) else value
             object.__setattr__(self, name, tuple(part.strip() for part in parts))
         super().__post_init__()
+        object.__setattr__(self, "amp", True if self.amp == "auto" else self.amp)
         if not self.pool:
             raise BadRequest(f"pool names one statistic or more: {', '.join(POOL)}")
         # In one order, so that the same statistics are the same stores, however they were asked for.
@@ -251,7 +264,7 @@ class ExtractOptions(Settings):
             raise BadRequest(f"folds: {self.folds[:80]!r} is none of {', '.join(FOLDS)}, nor a number from 2 on")
         numbers = (
             *self.target_sizes,
-            self.batch_size,
+            1 if self.batch_size is None else self.batch_size,
             self.max_pixels,
             1 if self.input_size is None else self.input_size,
         )
@@ -259,6 +272,10 @@ class ExtractOptions(Settings):
             raise BadRequest("target size, batch size, input size and pixels of an image must be 1 or more")
         if not 0 <= self.seed < SEEDS:
             raise BadRequest(f"a seed is a number from 0 to {SEEDS - 1}, not {self.seed}")
+
+    def batch_size_on(self, device: str) -> int:
+        """Return how many images go through the backbone at once on a type of device ("cpu" or "cuda")."""
+        return self.batch_size or BATCH_SIZES[device]
 
     @property
     def view_names(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from head2toe.extract.features.notes import (
     version_note,
     views_note,
 )
+from head2toe.extract.features.precision import FLOAT32, Precision, amp_note, torch_flags
 from head2toe.extract.features.reader import layer_index
 from head2toe.extract.features.views import PLAIN, View
 from head2toe.extract.images.batches import unreadable
@@ -79,10 +80,11 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     provenance = _provenance(backbone, task, options, versions)
     lookup = _look_up(catalogue, backbone, discovery.taps, digests, options, provenance)
     missing = {view.name: len(images) for view, images in loop.missing_by_view(lookup.writers).items()}
-    extracted = _fill(lookup.writers, catalogue, images, digests, backbone, discovery.taps, options)
+    extracted = _fill(lookup, catalogue, images, digests, backbone, discovery.taps, options)
     written = {slot: writer.seal() for slot, writer in lookup.writers.items()}
     stores = lookup.stores | written
     notes = [*task.notes, *backbone.notes, *untapped_note(discovery.untapped), *lookup.notes]
+    notes += amp_note(_precision_of(options, backbone), amp=options.amp, tf32=options.tf32)
     notes += views_note(options.view_names, missing)
     sizes = tuple(dict.fromkeys(options.target_sizes))
     return Extraction(
@@ -109,7 +111,7 @@ def store_identity(
     dtype: str,
     *,
     statistics: Statistics = MEAN,
-    amp: bool = False,
+    precision: Precision = FLOAT32,
     view: View = PLAIN,
 ) -> dict[str, Any]:
     """Return everything but the images that determines the numbers in a store: what its key is made of."""
@@ -119,7 +121,7 @@ def store_identity(
         "taps": [tap.name for tap in taps],
         "target_size": target_size,
         "tokens": tokens,
-        "precision": f"amp, {backbone.device.type}" if amp else "float32",
+        "precision": precision.name,
         "dtype": dtype,
     }
     # Only where it makes a difference, so that all other stores of before are found.
@@ -157,21 +159,28 @@ def _backbone_of(options: ExtractOptions) -> Backbone:
 def _device_of(options: ExtractOptions) -> str:
     """Return where the network is put: on the CPU, if torch lacks the GPU that is asked for.
 
-    Features that a store holds already need no GPU in stage one, and stage two has CuPy for its own. (Half precision is
-    of the device, and so is the store's name then.) `_look_up` asks for the device again before anything is extracted.
+    Features that a store holds already need no GPU in stage one, and stage two has CuPy for its own. (Half precision
+    and TF32 are of the device, and so is the store's name then.) `_look_up` asks for the device again before anything
+    is extracted.
     """
     try:
         torch_device(options.device)
     except BadRequest:
-        if options.amp or not options.device.startswith("cuda"):
+        if options.amp or options.tf32 or not options.device.startswith("cuda"):
             raise
         return "cpu"
     return options.device
 
 
+def _precision_of(options: ExtractOptions, backbone: Backbone) -> Precision:
+    """Return what the network computes in."""
+    return Precision.of(backbone.device.type, amp=options.amp, tf32=options.tf32)
+
+
 def _provenance(backbone: Backbone, task: Task, options: ExtractOptions, versions: Mapping[str, str]) -> dict[str, Any]:
     """Return what a new store records beside its identity; no part of its key."""
     provenance = {"weights": backbone.weights, "source": task.source, "versions": dict(versions)}
+    provenance["torch"] = torch_flags(_precision_of(options, backbone))
     return provenance | {"compiled": True} if options.compile else provenance
 
 
@@ -210,7 +219,8 @@ def _look_up(
     """Find the stores that hold all images already, and begin those that are missing."""
     tokens, statistics = cast(Tokens, options.tokens), cast(Statistics, options.pool)
     lookup = _Lookup({}, {}, [])
-    identity_of = partial(store_identity, backbone, taps, tokens=tokens, dtype=options.dtype, amp=options.amp)
+    identity_of = partial(store_identity, backbone, taps, tokens=tokens, dtype=options.dtype)
+    identity_of = partial(identity_of, precision=_precision_of(options, backbone))
     for view, size in product((PLAIN, *_views(options)), dict.fromkeys(options.target_sizes)):
         identity = identity_of(size, statistics=statistics, view=view)
         if (store := catalogue.find(identity, digests)) is not None:
@@ -228,7 +238,7 @@ def _look_up(
 
 
 def _fill(
-    writers: Mapping[Slot, StoreWriter],
+    lookup: _Lookup,
     catalogue: Catalogue,
     images: Sequence[ImageSource],
     digests: Sequence[str],
@@ -237,10 +247,13 @@ def _fill(
     options: ExtractOptions,
 ) -> int:
     """Run the backbone over what the writers miss; returns how many images went through it."""
+    writers = lookup.writers
     if not writers:
         return 0
+    kind = backbone.device.type
     # Each writer asked for its own room; all views and target sizes together need theirs.
-    require_space(catalogue.root, [remaining(writer.spec, writer.pending()) for writer in writers.values()])
+    needed = [remaining(writer.spec, writer.pending()) for writer in writers.values()]
+    require_space(catalogue.root, needed, writers=loop.MOST_BLOCKS if loop.writes_behind(kind) else 1)
     with progress("extracting", unit="img") as report:
         return loop.run(
             images,
@@ -250,10 +263,11 @@ def _fill(
             writers,
             tokens=cast(Tokens, options.tokens),
             statistics=cast(Statistics, options.pool),
-            amp=options.amp,
+            precision=_precision_of(options, backbone),
             compiled=options.compile,
-            batch_size=options.batch_size,
+            batch_size=options.batch_size_on(kind),
             progress=report,
+            note=lookup.notes.append,
         )
 
 

@@ -11,6 +11,9 @@ from torch._dynamo.exc import TorchDynamoException
 
 BACKEND = "inductor"
 """The backend of torch.compile that generates the code."""
+GRAPHS = "reduce-overhead"
+"""The mode of torch.compile on a GPU: all kernels of a batch are launched as one CUDA graph. Its outputs lie in memory
+that the next batch writes to, so that they have to be copied first."""
 NO_COMPILER = ("InvalidCxxCompiler", "TritonMissing")
 """The names of torch's errors for a missing compiler."""
 
@@ -32,7 +35,9 @@ class Graph:
 
     def __init__(self, reader: LayerReader, batch_size: int) -> None:
         self._tapped = _Tapped(reader)
-        self._forward = torch.compile(self._tapped, fullgraph=True, dynamic=False, backend=BACKEND)
+        on_gpu = next(reader.network.parameters()).is_cuda
+        mode = GRAPHS if on_gpu else None
+        self._forward = torch.compile(self._tapped, fullgraph=True, dynamic=False, backend=BACKEND, mode=mode)
         self._batch_size = batch_size
         self._name = type(reader.network).__name__
 
@@ -61,6 +66,7 @@ class Graph:
             filling = images.new_zeros((self._batch_size - n, *images.shape[1:]))
             images = torch.cat((images, filling)).contiguous(memory_format=torch.channels_last)
         try:
+            torch.compiler.cudagraph_mark_step_begin()
             layers = self._forward(images)
         except TorchDynamoException as error:
             raise _refusal(self._name, error) from error

@@ -79,7 +79,8 @@ class Bundle:
     preprocessing : dict
         The fields of `head2toe.extract.images.preprocess.Preprocessing`.
     tokens, precision : str
-        What was kept of sequences; "float32", or "amp, <device type>".
+        What was kept of sequences; a name of
+        `head2toe.extract.features.precision.Precision`.
     pool : tuple of str
         What was kept of every window: several of "mean", "std" and "max".
     classes : tuple of str

@@ -114,8 +114,11 @@ _POSITIVE = _is("a number above 0", lambda value: _is_number(value) and value > 
 _OBJECT = _is("an object", lambda value: isinstance(value, Mapping))
 _SHA256 = _is("a sha256 in hex", lambda value: isinstance(value, str) and bool(re.fullmatch("[0-9a-f]{64}", value)))
 _PRECISION = _is(
-    "float32, or amp and a device",
-    lambda value: isinstance(value, str) and bool(re.fullmatch(r"float32|amp, \w+", value)),
+    "float32, or amp or tf32 and a device",
+    lambda value: (
+        isinstance(value, str)
+        and bool(re.fullmatch(r"float32|tf32, \w+|amp, \w+(, (float16|bfloat16))?(, tf32)?", value))
+    ),
 )
 _TEXTS = _is(
     "an object of texts",

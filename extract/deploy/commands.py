@@ -168,6 +168,8 @@ def predict_command(
     for note in notes:
         echo(f"note       {note}", err=True)
     deployed, skipped = load(bundle, device=device, weights=weights), 0
+    if differs := deployed.precision.differs_on(deployed.device):
+        echo(f"note       {differs}", err=True)
     columns = columns_of(bundle.classes, top_k=top_k, probabilities=probabilities) + sure_columns(sets=sets, ood=ood)
     place = writing(output, kind, sys.stdout, columns, csv_safe=csv_safe)
     with place as write, progress("predicting", unit="img") as report:

@@ -3,16 +3,16 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone, load_backbone
+from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.layer_reader import Layer, LayerReader
 from head2toe.extract.backbone.taps import Tap
 from head2toe.extract.backbone.windows import Tokens
 from head2toe.extract.deploy.bundle import Bundle
+from head2toe.extract.features.precision import Precision
 from head2toe.extract.images.preprocess import Preprocessing
 from head2toe.extract.uncertainty.novelty_score import NoveltyScore
 from head2toe.store.common.errors import BadRequest, DataError
@@ -48,6 +48,8 @@ class Deployed(nn.Module):
         Whether the forward pass ends early. An export runs on and drops what has no effect from the graph.
     novelty : NoveltyScore, optional
         What says how unlike the training images an image is; None for a model that keeps nothing of them.
+    precision : Precision
+        What the features that the head learned from were computed in, and the network computes in here.
     mirrored : bool
         Whether `forward` looks at every image a second time, left and right swapped, and averages the
         log-probabilities.
@@ -65,7 +67,7 @@ class Deployed(nn.Module):
         self.device = backbone.device
         self.cut = True
         self.mirrored = False
-        self.amp = bundle.precision != "float32"
+        self.precision = Precision.named(bundle.precision)
         self._unit = bundle.unit
         self._rounded = [layer.dtype == "float16" for layer in bundle.layers]
         layers = [Layer(tap_of(layer.name, layer.tap), layer.target_size) for layer in bundle.layers]
@@ -139,11 +141,8 @@ class Deployed(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Read the kept features (n, k) float32, of unit norm per layer if the head wants them so."""
-        kind = self.device.type
-        # No disabled autocast: torch.export would record it as a part of the graph.
-        autocast = torch.autocast(kind, AMP_DTYPES[kind]) if self.amp else nullcontext()
         x = self.preprocessing.normalize(images * 255 if images.is_floating_point() else images)
-        with autocast:
+        with self.precision.computing(self.device):
             layers = self._reader(x, end_early=self.cut)
         return torch.cat(layers, dim=1)
 

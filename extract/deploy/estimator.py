@@ -173,7 +173,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         from head2toe.extract.deploy.predict import predict
 
         images = with_limit(sources(X), self.options.get("max_pixels", MAX_PIXELS))
-        return predict(self._deployed(), images, batch_size=self.options.get("batch_size", 32), ood=ood)
+        return predict(self._deployed(), images, batch_size=self.options.get("batch_size") or 32, ood=ood)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of every image (n,). Parameters and errors are those of `predict_proba`."""

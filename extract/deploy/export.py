@@ -84,7 +84,7 @@ def export(deployed: Deployed, file: Path, kind: str, *, views: Sequence[str] = 
     DataError
         What was written does not compute the same; nothing is left.
     """
-    if deployed.amp:
+    if deployed.precision.half:
         raise BadRequest("a model that was extracted with --amp can't be exported: extract and train it without")
     if drawn := [view for view in views if view != "flip"]:
         raise BadRequest(

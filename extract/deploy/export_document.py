@@ -31,6 +31,7 @@ def export_document(deployed: Deployed, kind: str) -> dict[str, Any]:
         "output": {"name": OUTPUT, "shape": ["n", len(deployed.classes)], "dtype": "float32"},
         "preprocessing": preprocessing,
         "normalization": normalization | {"in_graph": True},
+        "precision": {"features": deployed.precision.name, "graph": "float32"},
         "views": ["plain", "flip"] if deployed.mirrored else ["plain"],
         **({NOVELTY: {"name": NOVELTY, "shape": ["n"], "dtype": "float32", "range": [0, 1]}} if novelty else {}),
         **({} if deployed.held_out is None else {"held_out": [float(p) for p in deployed.held_out]}),

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from head2toe.extract.backbone.backbone import AMP_DTYPES, Backbone
+from head2toe.extract.backbone.backbone import Backbone
+from head2toe.extract.features.precision import Precision
 from head2toe.extract.weights.seeding import seeded
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
 from head2toe.store.console.progress import Progress
@@ -117,7 +118,8 @@ def train(
     setting: TrainingSetting,
     *,
     seed: int = 0,
-    amp: bool = False,
+    amp: bool | str = False,
+    tf32: bool = False,
     progress: Progress | None = None,
 ) -> Training:
     """Train a copy of the backbone with a fresh head on some rows, then predict others that it has not seen.
@@ -144,8 +146,10 @@ def train(
     seed : int
         Draws the head and the order of the images. On a CPU the same numbers come out again, bit for bit; on CUDA
         deterministic kernels are asked for where there are any.
-    amp : bool
+    amp : bool or str
         Autocast, as in extraction; with float16 the loss is scaled.
+    tf32 : bool
+        Whether a GPU may use TF32, as in extraction.
     progress : callable, optional
         Called with how many steps are done, and how many there are.
 
@@ -155,12 +159,13 @@ def train(
         The losses, and the log-probabilities of the images to predict, in their order.
     """
     start = time.perf_counter()
+    precision = Precision.of(backbone.device.type, amp=amp, tf32=tf32)
     with _deterministic(backbone.device):
         network = fresh_network(backbone, n_classes, seed)
         drawn = (rows[batch] for batch in row_batches(len(rows), setting.steps, seed))
         examples = ((pixels[batch], labels[batch]) for batch in drawn)
-        losses = _take_steps(network, backbone, examples, setting, amp, progress)
-        predictions = [_predict(network, backbone, batch, amp) for batch in unseen]
+        losses = _take_steps(network, backbone, examples, setting, precision, progress)
+        predictions = [_predict(network, backbone, batch, precision) for batch in unseen]
     logp = np.concatenate(predictions) if predictions else np.empty((0, n_classes), np.float32)
     if len(losses) < setting.steps or not np.isfinite(logp).all():
         logp = np.full_like(logp, -math.log(n_classes))
@@ -219,18 +224,18 @@ def _take_steps(
     backbone: Backbone,
     examples: Iterable[tuple[np.ndarray, np.ndarray]],
     setting: TrainingSetting,
-    amp: bool,
+    precision: Precision,
     progress: Progress | None,
 ) -> list[float]:
     """Take all steps, or those until the loss is no longer finite; returns the loss of each."""
     device, losses = backbone.device, []
     optimizer = torch.optim.SGD(network.parameters(), lr=setting.rate, momentum=MOMENTUM)
-    scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
+    scaler = torch.amp.GradScaler(device.type, enabled=precision.half == "float16")
     network.train()
     for step, (x, y) in enumerate(examples):
         for group in optimizer.param_groups:
             group["lr"] = setting.rate * (1 + math.cos(math.pi * step / setting.steps)) / 2
-        with _autocast(device, amp):
+        with precision.computing(device):
             scores = network(_input(backbone, torch.from_numpy(x)))
         loss = nn.functional.cross_entropy(scores.float(), torch.from_numpy(y).to(device))
         value = float(loss.detach())
@@ -246,10 +251,10 @@ def _take_steps(
     return losses
 
 
-def _predict(network: nn.Module, backbone: Backbone, batch: torch.Tensor, amp: bool) -> np.ndarray:
+def _predict(network: nn.Module, backbone: Backbone, batch: torch.Tensor, precision: Precision) -> np.ndarray:
     """Return log-probabilities (b, classes) float32 of a batch (b, 3, s, s) uint8."""
     network.eval()
-    with torch.inference_mode(), _autocast(backbone.device, amp):
+    with torch.inference_mode(), precision.computing(backbone.device):
         scores = network(_input(backbone, batch))
     return torch.log_softmax(scores.float(), dim=1).cpu().numpy()
 
@@ -258,10 +263,6 @@ def _input(backbone: Backbone, batch: torch.Tensor) -> torch.Tensor:
     """Turn a batch (b, 3, s, s) uint8 into what the network takes, on its device."""
     images = batch.to(backbone.device, non_blocking=True, memory_format=torch.channels_last)
     return backbone.preprocessing.normalize(images)
-
-
-def _autocast(device: torch.device, amp: bool) -> torch.autocast:
-    return torch.autocast(device.type, AMP_DTYPES[device.type], enabled=amp)
 
 
 def _deterministic(device: torch.device) -> AbstractContextManager[None]:

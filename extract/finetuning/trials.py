@@ -16,6 +16,7 @@ import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.cost import PASSES_A_STEP, forward_flops, nbytes
 from head2toe.extract.features.extraction import Extraction
+from head2toe.extract.features.precision import Precision
 from head2toe.extract.finetuning.pixels import decoded
 from head2toe.extract.finetuning.training import BATCH, RATES, Training, TrainingSetting, fresh_network, train
 from head2toe.extract.images.batches import batches
@@ -48,8 +49,10 @@ class Trials:
         Where trainings are kept.
     seed : int
         Draws the heads and the order of the images.
-    amp : bool
-        Whether the network computes in half precision.
+    amp : bool or str
+        Whether the network computes in half precision, and in which (see `Precision.of`).
+    tf32 : bool
+        Whether a GPU may use TF32.
     batch_size : int
         Images that are predicted at once; a step learns from `BATCH`.
     fresh : bool
@@ -66,7 +69,8 @@ class Trials:
     settings: tuple[TrainingSetting, ...]
     folder: Path
     seed: int = 0
-    amp: bool = False
+    amp: bool | str = False
+    tf32: bool = False
     batch_size: int = 32
     fresh: bool = False
     kept: list[dict[str, Any]] = field(default_factory=list)
@@ -122,7 +126,8 @@ class Trials:
             folder,
             seed=options.seed,
             amp=options.amp,
-            batch_size=options.batch_size,
+            tf32=options.tf32,
+            batch_size=options.batch_size_on(backbone.device.type),
             fresh=fresh,
         )
 
@@ -235,6 +240,7 @@ class Trials:
                 setting,
                 seed=self.seed,
                 amp=self.amp,
+                tf32=self.tf32,
                 progress=report,
             )
 
@@ -255,7 +261,7 @@ class Trials:
                 "architecture": self.backbone.architecture,
                 "weights": self.backbone.weights_sha256,
                 "preprocessing": self.backbone.preprocessing.describe(),
-                "precision": f"amp, {self.backbone.device.type}" if self.amp else "float32",
+                "precision": Precision.of(self.backbone.device.type, amp=self.amp, tf32=self.tf32).name,
                 "setting": setting.document(),
                 "classes": len(self.task.classes),
                 "learned": [[self.digests[row] for row in rows], self.task.labels[rows].tolist()],

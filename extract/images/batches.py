@@ -13,6 +13,15 @@ from head2toe.extract.images.sources import ImageSource
 from head2toe.store.common.errors import DataError
 from PIL import Image
 
+MOST_DECODERS = {"cpu": 8, "cuda": 32}
+"""The most threads that decode, by the type of the device that they feed; no more than there are cores.
+
+On a CPU they share the cores with the forward pass. A GPU leaves the cores to them and is the faster of the two, so
+that every core counts; more than 32 would wait for the one thread that makes batches of what they decode. Threads, not
+processes: Pillow decodes and resizes outside of the GIL, and pixels need no copying between processes;
+`benchmarks/gpu/extraction.py` prints what both do.
+"""
+
 
 class View(Protocol):
     """What of an image is resized; `head2toe.extract.features.views.View` is one."""
@@ -64,6 +73,8 @@ def view_batches(
     source: Mapping[str, ImageSource],
     preprocessing: Preprocessing,
     batch_size: int,
+    *,
+    device: str = "cpu",
 ) -> Iterator[tuple[list[tuple[str, V]], torch.Tensor]]:
     """Decode and resize views of images in threads, which stay two batches ahead (PIL works outside the GIL).
 
@@ -77,13 +88,15 @@ def view_batches(
         As of `batches`.
     batch_size : int
         Number of views in a batch; the last one may have fewer.
+    device : str
+        The type of the device that the batches are for: "cpu" or "cuda".
 
     Yields
     ------
     pairs : list of (str, View)
         Digest and view of each of the n inputs, an image's views after each other.
     pixels : (n, 3, s, s) uint8 tensor
-        On the CPU.
+        On the CPU; for a GPU in pinned memory, from which alone it copies while it computes.
 
     Raises
     ------
@@ -96,7 +109,7 @@ def view_batches(
     ahead: deque[Future[list[torch.Tensor]]] = deque()
     begun = 0  # views of images that threads were given
     ready: deque[torch.Tensor] = deque()
-    with _threads() as threads:
+    with _threads(device) as threads:
         try:
             for start in range(0, len(pairs), batch_size):
                 batch = pairs[start : start + batch_size]
@@ -106,7 +119,7 @@ def view_batches(
                     begun += len(views)
                 while len(ready) < len(batch):
                     ready.extend(ahead.popleft().result())
-                yield batch, torch.stack([ready.popleft() for _ in batch])
+                yield batch, _stacked([ready.popleft() for _ in batch], pinned=device == "cuda")
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -136,8 +149,14 @@ def unreadable(images: Sequence[ImageSource]) -> dict[int, str]:
         return {row: why for row, why in enumerate(threads.map(reason, images)) if why}
 
 
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+def _threads(device: str = "cpu") -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=min(MOST_DECODERS[device], len(os.sched_getaffinity(0))))
+
+
+def _stacked(images: list[torch.Tensor], *, pinned: bool) -> torch.Tensor:
+    """Make a batch of images; torch keeps pinned memory, and hands it out again for a later batch."""
+    shape = (len(images), *images[0].shape)
+    return torch.stack(images, out=torch.empty(shape, dtype=torch.uint8, pin_memory=True) if pinned else None)
 
 
 def _whole(image: Image.Image, source: ImageSource) -> Image.Image:  # noqa: ARG001

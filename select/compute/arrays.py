@@ -6,6 +6,7 @@ array-API namespace that it is handed (`Arrays.xp`).
 
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -165,6 +166,11 @@ def _cupy_arrays(index: int, memory: float) -> Arrays:
         count = 0
     if index >= count:
         raise BadRequest(f"device 'cuda:{index}' does not exist: CuPy sees {count} GPUs; use --device cpu")
+    if os.environ.get("CUPY_TF32", "0") not in ("", "0"):  # CuPy reads it at its first product, and keeps it
+        raise DeviceError(
+            f"cuda:{index} would round float32 products to TF32, which choices depend on and no name of a result says: "
+            "unset CUPY_TF32, or use --device cpu"
+        )
     import array_api_compat.cupy as xp
 
     device = cupy.cuda.Device(index)

@@ -18,6 +18,7 @@ def setting(
     listed: bool = False,
     every: tuple[str, ...] | None = None,
     flag: str | None = None,
+    bare: str | None = None,
 ) -> Any:
     """Make a dataclass field that the command line offers as an option (see `cli.setting_options`).
 
@@ -39,6 +40,8 @@ def setting(
         What `all` stands for, if not every choice.
     flag : str, optional
         The option's name where it is not the field's.
+    bare : str, optional
+        The choice that the option stands for where no word follows it. The field is True then, and False by default.
     """
     metadata = {
         "help": help,
@@ -48,6 +51,7 @@ def setting(
         "listed": listed,
         "flag": flag,
         "every": every or choices,
+        "bare": bare,
     }
     return field(default=default, metadata=metadata)
 
@@ -71,7 +75,7 @@ class Settings:
     def __post_init__(self) -> None:
         for attribute in fields(self):  # type: ignore[arg-type]
             value, choices = getattr(self, attribute.name), attribute.metadata["choices"]
-            if not choices or value is None:
+            if not choices or value is None or (attribute.metadata["bare"] and isinstance(value, bool)):
                 continue
             for part in value if attribute.metadata["listed"] else (value,):
                 if part not in choices:

@@ -17,8 +17,42 @@ from head2toe.store.console.text import without_controls
 OUT_OF_MEMORY = "memory ran out: give the process more, or take a smaller --batch-size"
 
 
+class Command(click.Command):
+    """A command some of whose options may stand without their word: `--amp TASK` beside `--amp bfloat16 TASK`.
+
+    Click takes whatever follows for the word; here it is one only if it is among the option's choices.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give options that stand alone the word that they stand for."""
+        bare = {flag: option for option in self.params if isinstance(option, Bare) for flag in option.opts}
+        end = args.index("--") if "--" in args else len(args)
+        for i in range(end):
+            if (option := bare.get(args[i])) and not (i + 1 < end and args[i + 1] in option.words):
+                args[i] = f"{args[i]}={option.stands_for}"
+        return super().parse_args(ctx, args)
+
+
+class Bare(click.Option):
+    """An option that may stand without its word.
+
+    Attributes
+    ----------
+    stands_for : str
+        The word that is meant then.
+    words : tuple of str
+        All that may follow it.
+    """
+
+    def __init__(self, *args: Any, stands_for: str, words: tuple[str, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stands_for, self.words = stands_for, words
+
+
 class Commands(click.Group):
     """A group that turns the library's errors into one line and an exit code."""
+
+    command_class = Command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; `--debug` lets the traceback through."""
@@ -89,7 +123,11 @@ def _attributes(field: "Field[Any]") -> dict[str, Any]:
     """Return what click has to know of an option: its type, its default, and whether it may be repeated."""
     metadata, default = field.metadata, field.default
     attributes: dict[str, Any] = {"default": default, "show_default": default is not None}
-    if metadata["kind"] is bool:
+    if metadata["bare"]:
+        words = metadata["choices"]
+        attributes = {"cls": Bare, "stands_for": metadata["bare"], "words": words, "type": click.Choice(words)}
+        attributes |= {"default": None, "callback": lambda _ctx, _option, word: word or False}
+    elif metadata["kind"] is bool:
         attributes = {"is_flag": True}
     elif metadata["listed"]:
         attributes |= {"default": ",".join(default), "callback": listed_names(metadata["every"])}  # type: ignore[arg-type]

@@ -146,3 +146,19 @@ def test_a_share_of_memory_is_a_share(task: Words) -> None:
     result = CliRunner().invoke(main, ["select", *task, "--device-memory", "80"])
     assert result.exit_code == 2
     assert "from 0 to 1" in result.stderr
+
+
+@pytest.mark.usefixtures("cupy_double")
+def test_what_a_gpu_finds_has_names_of_its_own(task: Words, tmp_path: Path) -> None:
+    """Selections, outcomes and the result: a GPU adds up in another order, and may choose otherwise."""
+    kept, keys = [], []
+    for device in ("cpu", "cuda"):
+        words = ["--methods", "linear,head2toe", "--output", str(tmp_path / "out"), "--device", device]
+        keys.append(head2toe("run", *task, *words)["key"])
+        kept.append({file.relative_to(tmp_path) for file in tmp_path.glob("out/**/*.npz")})
+    of_cpu, both = kept
+    assert any(file.parent.name == "selections" for file in of_cpu)
+    assert any("-linear-" in file.name for file in of_cpu)
+    assert of_cpu < both
+    assert len(both) == 2 * len(of_cpu), "none of the CPU's is recalled on the GPU"
+    assert keys[0] != keys[1]

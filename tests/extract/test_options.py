@@ -168,3 +168,40 @@ def test_views_on_the_command_line(image_folder: Path) -> None:
         assert result.exit_code == 2
         assert message in result.output
         assert len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["extract", "run"])
+@pytest.mark.parametrize(
+    ("words", "amp"),
+    [
+        (["task"], False),
+        (["--amp", "task"], True),
+        (["task", "--amp"], True),
+        (["--amp", "--tf32", "task"], True),
+        (["--amp", "bfloat16", "task"], "bfloat16"),
+        (["task", "--amp=float16"], "float16"),
+        (["--amp", "auto", "task"], True),
+        (["--amp", "--", "bfloat16"], True),
+    ],
+)
+def test_amp_stands_alone_or_with_its_word(command: str, words: list[str], amp: bool | str) -> None:
+    chosen = main.commands[command].make_context(command, list(words)).params
+    assert chosen["task"] == ("bfloat16" if "--" in words else "task")
+    options = ExtractOptions(amp=chosen["amp"], tf32=chosen["tf32"])
+    assert (options.amp, options.tf32) == (amp, "--tf32" in words)
+    assert Options(amp=amp).words() == ([] if not amp else ["--amp"] if amp is True else ["--amp", amp])
+
+
+def test_another_word_for_amp_is_refused() -> None:
+    said = CliRunner().invoke(main, ["extract", "task", "--amp=float8"])
+    assert said.exit_code == 2
+    assert "float16" in said.stderr
+    with pytest.raises(BadRequest, match="amp: 'float8' is none of auto, float16, bfloat16"):
+        ExtractOptions(amp="float8")
+
+
+def test_a_gpu_is_given_more_images_at_once() -> None:
+    assert (ExtractOptions().batch_size_on("cpu"), ExtractOptions().batch_size_on("cuda")) == (32, 128)
+    assert ExtractOptions(batch_size=5).batch_size_on("cuda") == 5
+    with pytest.raises(BadRequest, match="batch size"):
+        ExtractOptions(batch_size=0)

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.taps import Tap, discover
+from head2toe.extract.features.precision import Precision
 from head2toe.extract.stage import store_identity
 from head2toe.pipeline import extract
 from head2toe.store.reading.adapters import to_xarray
@@ -24,6 +27,49 @@ def test_the_keys_of_stores_of_square_maps_are_those_of_ever(backbone: Backbone)
     assert list(store_identity(backbone, taps, 64, "paper", "float16")) == [
         "backbone", "preprocessing", "taps", "target_size", "tokens", "precision", "dtype",
     ]  # fmt: skip
+
+
+def test_the_key_of_default_settings_is_that_of_ever() -> None:
+    """The hash of the identity of before there was a choice of precision: its stores are found."""
+    weights = {"architecture": "test_resnet", "weights_sha256": "0" * 64}
+    preprocessing = {"input_size": 32}
+    network = SimpleNamespace(
+        architecture="test_resnet",
+        weights_sha256="0" * 64,
+        preprocessing=SimpleNamespace(describe=lambda: preprocessing),
+        device=torch.device("cuda"),
+    )
+    before = {"backbone": weights, "preprocessing": preprocessing, "taps": [], "target_size": 64, "tokens": "paper"}
+    for precision, name in (
+        (Precision.of("cuda"), "float32"),
+        (Precision.of("cuda", amp=True), "amp, cuda"),
+        (Precision.of("cuda", amp="float16"), "amp, cuda"),
+        (Precision.of("cpu", amp=True), "amp, cpu"),
+    ):
+        identity = store_identity(network, [], 64, "paper", "float16", precision=precision)  # type: ignore[arg-type]
+        assert identity == before | {"precision": name, "dtype": "float16"}
+
+
+def test_what_torch_is_told_is_recorded(image_folder: Path, smaller: dict[str, Any]) -> None:
+    recorded = extract(str(image_folder), **smaller).store.provenance["torch"]
+    assert recorded == {
+        "device": "cpu",
+        "tf32": False,
+        "cudnn.deterministic": torch.backends.cudnn.deterministic,
+        "cudnn.benchmark": torch.backends.cudnn.benchmark,
+        "use_deterministic_algorithms": False,
+    }
+
+
+def test_amp_has_a_word_or_the_devices_own(image_folder: Path, smaller: dict[str, Any]) -> None:
+    plain, bare, said, other = (
+        extract(str(image_folder), **smaller, amp=amp) for amp in (False, True, "bfloat16", "float16")
+    )
+    assert len({one.store.key for one in (plain, bare, said, other)}) == 3
+    assert bare.store.key == said.store.key
+    assert said.images_extracted == 0
+    assert any(note.startswith("--amp is bfloat16 on cpu") for note in bare.notes)
+    assert not any("--amp is" in note for note in (*said.notes, *other.notes))
 
 
 def test_a_map_whose_windows_have_changed_has_a_key_of_its_own(backbone: Backbone) -> None:

@@ -36,10 +36,15 @@ def test_a_result_is_named_by_all_that_it_depends_on(experiment: Experiment[Extr
         {"seed": 1},
         {"extractions": (replace(first, task=replace(task, classes=("a", "b", "c"))),)},
         {"extractions": (replace(first, task=replace(task, images=(renamed, *task.images[1:]))),)},
+        {
+            "arrays": replace(experiment.arrays, name="cuda:0")
+        },  # which adds up in another order, and may choose otherwise
         {"split": replace(experiment.split, folds=(experiment.split.folds + 1) % 5)},
     ]
     keys = {experiment.key(), *(replace(experiment, **change).key() for change in changes)}
     assert len(keys) == 1 + len(changes)
+    first_gpu, second_gpu = (replace(experiment.arrays, name=f"cuda:{i}") for i in range(2))
+    assert replace(experiment, arrays=first_gpu).key() == replace(experiment, arrays=second_gpu).key()
     assert replace(experiment, where="elsewhere").key() == experiment.key()
     assert experiment.key("other training code") == experiment.key(), "no method trains the backbone"
     costly = replace(experiment, probe_options=replace(usual, methods=("finetune",)))

@@ -1,7 +1,10 @@
 """The loop: several target sizes in one pass, blocks that survive an interruption, faults that are named."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from head2toe.store.common.errors import DataError, StoreError
 from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
-from head2toe.store.writing.writer import StoreWriter
+from head2toe.store.writing.writer import BlockWriter, StoreWriter
 from PIL import Image
 
 
@@ -57,6 +60,14 @@ def writers(
         for view in views
         for size in sizes
     }
+
+
+@pytest.fixture(params=[False, True], ids=["at once", "threads"], autouse=True)
+def _written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything here holds with and without threads that write, and none outlives a run."""
+    monkeypatch.setattr(loop, "writes_behind", lambda _: request.param)
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name == "write-behind"]
 
 
 def run(backbone: Backbone, taps: Sequence[Tap], images: Sequence[ImageSource], to: dict[Slot, StoreWriter]) -> int:
@@ -195,3 +206,87 @@ def test_nan_from_the_backbone_is_refused_naming_the_layer(taps: tuple[Tap, ...]
     images = pictures(3)
     with pytest.raises(DataError, match=r"layer 'layer3\.0'"):
         run(broken, taps, images, writers(broken, taps, images, (64,)))
+
+
+def test_a_disk_that_refuses_ends_the_run_and_keeps_what_was_committed(
+    backbone: Backbone, taps: tuple[Tap, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = BlockWriter.commit
+
+    def refusing(writer: BlockWriter) -> None:
+        if writer.rows.start == 8:
+            raise StoreError("the disk is full")
+        commit(writer)
+
+    monkeypatch.setattr(BlockWriter, "commit", refusing)
+    images = pictures(40)
+    to = writers(backbone, taps, images, (64,))
+    with pytest.raises(StoreError, match="the disk is full"):
+        run(backbone, taps, images, to)
+    assert to[PLAIN, 64].pending() == list(range(2, 10))
+    monkeypatch.undo()
+    for block in (2, 3):
+        claim = to[PLAIN, 64].claim(block)
+        assert claim is not None, "its lock was given back"
+        claim.close()
+
+
+def test_no_more_blocks_are_claimed_than_two(
+    backbone: Backbone, taps: tuple[Tap, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, close, open_now, most = StoreWriter.claim, BlockWriter.close, set(), []
+
+    def claiming(writer: StoreWriter, block: int) -> BlockWriter | None:
+        open_now.add(block)
+        most.append(len(open_now))
+        return claim(writer, block)
+
+    def closing(writer: BlockWriter) -> None:
+        time.sleep(0.02)  # a slow disk
+        open_now.discard(writer.rows.start // 4)
+        close(writer)
+
+    monkeypatch.setattr(StoreWriter, "claim", claiming)
+    monkeypatch.setattr(BlockWriter, "close", closing)
+    images = pictures(40)
+    assert run(backbone, taps, images, writers(backbone, taps, images, (64,))) == 40
+    assert max(most) <= loop.MOST_BLOCKS
+
+
+def test_batches_are_halved_until_they_fit(
+    backbone: Backbone, taps: tuple[Tap, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, sizes, notes = FeatureReader.begin, [], []
+
+    def begun(reader: FeatureReader, batch: torch.Tensor) -> Any:
+        sizes.append(len(batch))
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return begin(reader, batch)
+
+    images = pictures(16)
+    digests = [image.digest() for image in images]
+    to = writers(backbone, taps, images, (64,), rows=16)
+    monkeypatch.setattr(FeatureReader, "begin", begun)
+    assert loop.run(images, digests, backbone, taps, to, batch_size=12, note=notes.append) == 16
+    assert sizes == [12, 6, 3, 3, 3, 3, 3, 1], "found out once: later batches are cut at once"
+    assert notes == [f"the GPU's memory ran out: batches of {n} images instead of {2 * n}" for n in (6, 3)]
+    monkeypatch.undo()
+    store = to[PLAIN, 64].seal()
+    resize = backbone.preprocessing.resizer()
+    direct = FeatureReader(backbone, taps, (64,))(torch.stack([resize(i.load()) for i in images]))[64]
+    values = DesignMatrix.of([store], digests).columns(np.arange(store.layers.n_features))
+    expected = np.concatenate([direct[name] for name in store.layers.names], axis=1).T
+    np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_an_image_that_does_not_fit_alone_is_an_error(
+    backbone: Backbone, taps: tuple[Tap, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(FeatureReader, "begin", begun)
+    images = pictures(4)
+    with pytest.raises(torch.OutOfMemoryError):
+        run(backbone, taps, images, writers(backbone, taps, images, (64,)))

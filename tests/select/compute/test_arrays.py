@@ -48,6 +48,18 @@ def test_a_wrong_product_is_noticed(monkeypatch):
         namespace("cuda")
 
 
+@pytest.mark.usefixtures("cupy_double")
+def test_tf32_is_refused_as_no_result_would_say_it(monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", "1")
+    with pytest.raises(DeviceError, match="unset CUPY_TF32"):
+        namespace("cuda")
+    fallen_back = namespace("auto")
+    assert fallen_back.name == "cpu"
+    assert "unset CUPY_TF32" in fallen_back.note
+    monkeypatch.setenv("CUPY_TF32", "0")
+    assert namespace("cuda").name == "cuda:0"
+
+
 def test_without_a_gpu_or_cupy(cupy_double, monkeypatch, capsys):
     monkeypatch.setitem(cupy_double._device.settings, "devices", 0)
     assert announced(namespace("auto")).name == "cpu"
