@@ -13,6 +13,8 @@ prior would give them. Their sum is free, the inverse of a temperature; what is 
 
 import numpy as np
 from head2toe.probe.choice.library import Library
+from head2toe.select.compute.arrays import numpy_arrays
+from head2toe.select.compute.threads import side_by_side
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
@@ -27,7 +29,7 @@ GRID = 1e-6
 
 
 def stacked(library: Library, draws: np.ndarray, *, members: int) -> np.ndarray:
-    """Weigh the heads.
+    """Weigh the heads, for several draws side by side: on the CPU, where all of this is computed.
 
     Parameters
     ----------
@@ -45,15 +47,20 @@ def stacked(library: Library, draws: np.ndarray, *, members: int) -> np.ndarray:
         the one of least log-loss has it all.
     """
     shares = np.zeros((len(draws), len(library.sizes)))
-    start = np.zeros(len(library.sizes))
-    for k, draw in enumerate(draws):
-        problem = _Stacking(library, draw)
-        weights = problem.solve(start)
-        start = start if k else weights  # that of the first is near the solutions of the others
+    starts = [np.zeros(len(library.sizes))]
+
+    def solve(k: int) -> None:
+        problem = _Stacking(library, draws[k])
+        weights = problem.solve(starts[0])
+        if k == 0:
+            starts[0] = weights  # which is near the solutions of the others
         kept = _largest(weights, library.sizes, members)
         if len(kept) < np.count_nonzero(weights):
             weights = problem.solve_among(kept, weights)
         shares[k] = weights / weights.sum() if weights.any() else problem.losses == problem.losses.min()
+
+    side_by_side(solve, min(1, len(draws)), numpy_arrays())
+    side_by_side(lambda k: solve(k + 1), len(draws) - 1, numpy_arrays())
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 

@@ -7,6 +7,7 @@ from head2toe.probe.choice.library import Library
 from head2toe.probe.choice.stacking import PRIOR, stacked
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from threadpoolctl import threadpool_limits
 
 N = 60
 ALL_ROWS = np.ones((1, N), np.int64)
@@ -115,3 +116,11 @@ def test_where_no_head_knows_anything_the_least_bad_one_is_taken() -> None:
     many = Library.of(wrong * 400, labels, np.zeros(N, int), [5] * 800)
     assert stacked(heads, ALL_ROWS, members=3)[0].sum() == 1
     assert stacked(many, ALL_ROWS, members=3)[0].sum() == pytest.approx(1)
+
+
+def test_the_weights_are_the_same_bits_for_any_number_of_threads() -> None:
+    heads = library()
+    with threadpool_limits(1):
+        alone = stacked(heads, DRAWS, members=100)
+    with threadpool_limits(3):
+        np.testing.assert_array_equal(stacked(heads, DRAWS, members=100), alone)
