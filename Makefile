@@ -6,6 +6,7 @@
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
 #   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
 #   make bench-gpu-model             what stage two would ask of a GPU, counted without one, and a model of its time
+#   make bench-gpu-extract           images a second of stage one on a GPU, by batch size, precision and threads
 #   make gpu-check                   the first minutes on a machine with a GPU: its tests, agreement, costs, as a table
 #   make bench-accuracy DATA=…       every method on every task below a folder
 #   make bench-guarantees DATA=…     how often prediction sets hold the true class, and whether foreign images are known
@@ -29,7 +30,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-gpu-model gpu-check bench-accuracy bench-guarantees torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -83,6 +84,9 @@ bench-probe: $(VENV)/bench
 # A model of the time on a GPU from what is counted on a stand-in for CuPy: nothing is measured on one.
 bench-gpu-model: $(VENV)/bench
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/gpu/model.py $(ARGS)
+
+bench-gpu-extract: $(VENV)/bench
+	$(BIN)/python benchmarks/gpu/extraction.py $(ARGS)
 
 gpu-check: $(VENV)/dev
 	$(BIN)/python benchmarks/gpu/check.py $(ARGS)

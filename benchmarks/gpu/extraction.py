@@ -228,6 +228,41 @@ def writing(features: np.ndarray, images: list[ImageSource], backbone: Backbone,
     ]
 
 
+@contextmanager
+def mocked_device(features: np.ndarray, rate: float) -> Iterator[None]:
+    """Let a device that only sleeps take the batches: what is left of its rate is what runs beside it."""
+    begin = FeatureReader.begin
+
+    def slept(reader: FeatureReader, batch: torch.Tensor) -> Callable[[], Any]:
+        time.sleep(len(batch) / rate)
+        return lambda: reader._by_size(features[: len(batch)].copy())
+
+    FeatureReader.begin = slept  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        FeatureReader.begin = begin  # type: ignore[method-assign]
+
+
+def beside(
+    features: np.ndarray, images: list[ImageSource], backbone: Backbone, taps: tuple[Tap, ...], rate: float
+) -> list[Row]:
+    """Images a second of a mocked device with and without the threads that write, in turn, three times each."""
+    taken: dict[bool, list[float]] = {False: [], True: []}
+    with mocked_device(features, rate):
+        for _ in range(3):
+            for threaded, seconds in taken.items():
+                found = extracted(images, backbone, taps, len(features), Precision(), threaded=threaded)
+                seconds.append(found["seconds"])
+    return [
+        {
+            "row": f"a mocked device of {rate:,.0f} images/s, {'' if threaded else 'no '}writer thread",
+            "images/s": len(images) / statistics.median(seconds),
+        }
+        for threaded, seconds in taken.items()
+    ]
+
+
 def shown(table: list[Row], default: str) -> None:
     """Print the rows as a table to paste."""
     base = next((row["images/s"] for row in table if row["row"] == default and "images/s" in row), None)
@@ -254,6 +289,7 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", help="the last one is that of all other rows")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=240, help="no further round begins after that")
+    parser.add_argument("--mocked-rate", type=float, default=500, help="images/s of the device that only sleeps")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave --compile out")
     parser.add_argument("-o", "--output", type=Path, default=Path("gpu-extraction.json"))
     o = parser.parse_args()
@@ -273,7 +309,9 @@ def main() -> None:
         reader = FeatureReader(backbone, taps, (TARGET_SIZE,))
         few = torch.zeros((o.batch_sizes[-1], 3, backbone.input_size, backbone.input_size), dtype=torch.uint8)
         features = np.concatenate(list(reader(few)[TARGET_SIZE].values()), axis=1)
-        table += writing(features, made_arrays(WRITTEN, 4), backbone, taps)
+        tiny = made_arrays(WRITTEN, 4)
+        table += writing(features, tiny, backbone, taps)
+        table += beside(features, tiny, backbone, taps, o.mocked_rate)
     card = "CPU" if cpu else torch.cuda.get_device_name(backbone.device)
     about = {"device": card, "cores": cores, "torch": torch.__version__, "threads of torch": torch.get_num_threads()}
     about |= {"model": o.model, "input size": backbone.input_size, "features of an image": features.shape[1]}

@@ -238,7 +238,7 @@ class _Fitting:
         torch.cuda.empty_cache()
         self._reader.compile_for(self._size)
         if self._note:
-            self._note(f"the GPU's memory ran out: batches of {self._size} images instead of {before}")
+            self._note(f"batches of {self._size} images instead of {before}, which the GPU had no memory for")
         return None
 
 

@@ -270,7 +270,7 @@ def test_batches_are_halved_until_they_fit(
     monkeypatch.setattr(FeatureReader, "begin", begun)
     assert loop.run(images, digests, backbone, taps, to, batch_size=12, note=notes.append) == 16
     assert sizes == [12, 6, 3, 3, 3, 3, 3, 1], "found out once: later batches are cut at once"
-    assert notes == [f"the GPU's memory ran out: batches of {n} images instead of {2 * n}" for n in (6, 3)]
+    assert notes == [f"batches of {n} images instead of {2 * n}, which the GPU had no memory for" for n in (6, 3)]
     monkeypatch.undo()
     store = to[PLAIN, 64].seal()
     resize = backbone.preprocessing.resizer()
