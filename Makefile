@@ -5,6 +5,7 @@
 #   make run TASK=path/to/folder     extract, select and probe a task
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
 #   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
+#   make bench-growth                how selection and heads grow with the rows: CPU seconds, memory, exponents
 #   make bench-gpu-model             what stage two would ask of a GPU, counted without one, and a model of its time
 #   make gpu-check                   the first minutes on a machine with a GPU: its tests, agreement, costs, as a table
 #   make bench-accuracy DATA=…       every method on every task below a folder
@@ -29,7 +30,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-gpu-model gpu-check bench-accuracy bench-guarantees torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-gpu-model gpu-check bench-accuracy bench-guarantees torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -79,6 +80,10 @@ bench-extract: $(VENV)/bench
 
 bench-probe: $(VENV)/bench
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/probing.py $(ARGS)
+
+# The largest sizes take half an hour: ARGS="--rows 1000 2000 4000" for less.
+bench-growth: $(VENV)/bench
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/growth.py $(ARGS)
 
 # A model of the time on a GPU from what is counted on a stand-in for CuPy: nothing is measured on one.
 bench-gpu-model: $(VENV)/bench
