@@ -83,7 +83,7 @@ bench-probe: $(VENV)/bench
 
 # The largest sizes take half an hour: ARGS="--rows 1000 2000 4000" for less.
 bench-growth: $(VENV)/bench
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/growth.py $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/rows/growth.py $(ARGS)
 
 # A model of the time on a GPU from what is counted on a stand-in for CuPy: nothing is measured on one.
 bench-gpu-model: $(VENV)/bench

@@ -14,7 +14,7 @@ starts where the line through the two before it points, and inherits what they l
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import array_api_compat
 from head2toe.probe.heads.eigenbasis import Basis
@@ -71,15 +71,36 @@ def logistic_path(
     # A processor takes one fold after the other, each for as long as it needs; a GPU takes them as one batch.
     alone = array_api_compat.is_numpy_namespace(xp)
     parts = [slice(k, k + 1) for k in range(folds)] if alone else [slice(0, folds)]
-    paths = [_Path(_LogisticObjective(basis, part, Y, xp)) for part in parts]
+    objectives = [_LogisticObjective(basis, part, Y, xp) for part in parts]
+    paths = [StrengthPath(objective) for objective in objectives]
     for C in sorted(map(float, strengths)):  # a NumPy scalar would make float64 of float32
         converged = [path.advance(C, tol, most_steps) for path in paths]
         yield LogisticHeads(
             C,
-            xp.concat([path.objective.log_probabilities(path.theta) for path in paths]),
+            xp.concat([one.log_probabilities(path.theta) for one, path in zip(objectives, paths, strict=True)]),
             xp.concat([xp.matrix_transpose(path.theta) for path in paths]),
             all(converged),
         )
+
+
+class Objective(Protocol):
+    """What a path of minimisers asks of the objective of several folds; theta is (folds, classes, coordinates + 1)."""
+
+    xp: Any
+    w: Array
+    curvature: Array
+
+    def start(self) -> Array:
+        """Where the first strength starts."""
+
+    def ridge(self, C: float) -> Array:
+        """Strength of the penalty, which broadcasts against theta."""
+
+    def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
+        """Value per fold (folds, 1, 1) and log-probabilities (folds, classes, rows)."""
+
+    def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
+        """Gradient where the rows have the probabilities P."""
 
 
 class _LogisticObjective:
@@ -134,10 +155,10 @@ class _LogisticObjective:
         return (self.present - 1) * FAR * (1 - self.penalised)
 
 
-class _Path:
-    """The minimisers of an objective, from one strength to the next."""
+class StrengthPath:
+    """The minimisers `theta` of an objective, from one strength to the next."""
 
-    def __init__(self, objective: _LogisticObjective) -> None:
+    def __init__(self, objective: Objective) -> None:
         self.objective, self.xp = objective, objective.xp
         self.theta = objective.start()
         self.known: list[tuple[float, Array]] = []  # log C and theta of the last two strengths

@@ -1,7 +1,7 @@
 """`make bench-growth`: how selection and heads grow with the number of rows: CPU seconds, memory, and their exponents.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/growth.py --rows 1000 2000 4000 8000
-    OPENBLAS_NUM_THREADS=1 python benchmarks/growth.py --rows 32000 --peers-up-to 0
+    OPENBLAS_NUM_THREADS=1 python benchmarks/rows/growth.py --rows 1000 2000 4000 8000
+    OPENBLAS_NUM_THREADS=1 python benchmarks/rows/growth.py --rows 32000 --peers-up-to 0
 
 Made features of 51 layers, 28,000 in all: a low-rank signal with three clusters a class, mixed anew for every layer,
 with noise, through a ReLU, at sizes that differ by orders of magnitude. They are written by the store's own writer, 512
@@ -14,6 +14,7 @@ not among the peers: it is an R package, and neither R nor a build of it for Pyt
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import resource
@@ -38,7 +39,6 @@ from head2toe.store.format.layer_index import LAST_LAYER, LayerIndex
 from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
-from memory import images
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -50,6 +50,11 @@ Row = dict[str, float]
 def labels(n: int) -> np.ndarray:
     """Classes of n images."""
     return np.random.default_rng(1).integers(0, CLASSES, n)
+
+
+def images(n: int) -> list[str]:
+    """Names of n images that there are none of."""
+    return [hashlib.sha256(str(i).encode()).hexdigest() for i in range(n)]
 
 
 def layer_index(d: int) -> LayerIndex:
