@@ -153,7 +153,7 @@ def scikit_learns(X: np.ndarray, y: np.ndarray, folds: np.ndarray, solver: str) 
     return failed
 
 
-def measure(pipe: Connection, root: str, n: int, methods: list[str], peers: bool) -> None:
+def measure(pipe: Connection, root: str, n: int, methods: list[str], peers: list[str]) -> None:
     """Measure everything for n training rows; send a dict of name to `Row` for each as soon as it is known."""
     (folder,) = Catalogue(Path(root)).paths()
     design = DesignMatrix.of([FeatureStore.open(folder)], images(n + TEST))
@@ -176,13 +176,13 @@ def measure(pipe: Connection, root: str, n: int, methods: list[str], peers: bool
         pipe.send(("ours, 1000 columns", row))
         every = arrays.xp.ones(n, dtype=bool)
         X = np.ascontiguousarray(standardized_rows(train, columns, every, arrays).values.T)
-        for solver in ("lbfgs", "saga"):
+        for solver in peers:
             failed, row = measured(lambda solver=solver: scikit_learns(X, y[:n], folds, solver))
             pipe.send((f"LogisticRegression {solver}", {**row, "not converged": failed}))
     pipe.send(None)
 
 
-def table(n: int, d: int, methods: list[str], peers: bool) -> dict[str, Row]:
+def table(n: int, d: int, methods: list[str], peers: list[str]) -> dict[str, Row]:
     """Write a store of n + `TEST` rows and measure, each in a process of its own; print as it goes."""
     spawn, rows = multiprocessing.get_context("spawn"), {}
     with tempfile.TemporaryDirectory() as root:
@@ -243,6 +243,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 2000, 4000, 8000, 16_000, 32_000])
     parser.add_argument("--features", type=int, default=28_000)
     parser.add_argument("--methods", nargs="+", default=["linear", "l21", "head2toe"])
+    parser.add_argument("--peers", nargs="+", default=["lbfgs", "saga"], help="solvers of scikit-learn")
     parser.add_argument("--peers-up-to", type=int, default=4000, help="rows up to which scikit-learn is run, too")
     parser.add_argument("--known", type=Path, help="a JSON file that measurements are read from and added to")
     o = parser.parse_args()
@@ -250,7 +251,7 @@ def main() -> None:
     if o.known and o.known.is_file():
         tables = {int(n): rows for n, rows in json.loads(o.known.read_text()).items()}
     for n in o.rows:
-        tables[n] = table(n, o.features, o.methods, n <= o.peers_up_to)
+        tables[n] = table(n, o.features, o.methods, o.peers if n <= o.peers_up_to else [])
         if o.known:
             o.known.write_text(json.dumps(tables))
     show(dict(sorted(tables.items())))

@@ -7,6 +7,7 @@ step costs one pass over the rows forward and one back for all folds together.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -180,11 +181,17 @@ class _Rows:
 
     def ridge(self, C: float) -> np.ndarray:
         """Fit least squares with a penalty of 10 / C, as `ridge_path` does: theta."""
-        mean = (self.w * self.Y).sum(axis=2)
-        theta = self.back(np.where(self.w > 0, self.Y - mean[:, :, None], np.float32(0)))
+        theta = np.array(self._correlation)
         theta[:, :, :-1] /= self.eigenvalues() + np.float32(10 / C)
-        theta[:, :, -1] = mean
         return theta
+
+    @cached_property
+    def _correlation(self) -> np.ndarray:
+        """Of the coordinates with the centred labels, for each fold and class; last, the labels' mean."""
+        mean = (self.w * self.Y).sum(axis=2)
+        correlation = self.back(np.where(self.w > 0, self.Y - mean[:, :, None], np.float32(0)))
+        correlation[:, :, -1] = mean
+        return correlation
 
     def model(self, theta: np.ndarray, columns: Columns, target_sizes: tuple[int, ...]) -> LinearModel:
         """Make the linear model of the only fold's theta, on raw features."""

@@ -16,6 +16,9 @@ from head2toe.select.ranking.selection import Selection, Sparse
 from head2toe.store.reading.design_matrix import Design
 from scipy.special import log_softmax
 
+AT_ONCE = 8192
+"""Rows that are brought to float64 at once."""
+
 Settings = Mapping[str, Any]
 
 
@@ -226,8 +229,10 @@ class NearestNeighbours:
 
 def _log_probabilities(design: Design, model: Sparse) -> np.ndarray:
     """Predictions (n, classes) float64 of a penalised model for all rows of a design."""
-    scores = design.columns(model.columns).T.astype(np.float64) @ model.coef + model.intercept
-    return np.asarray(log_softmax(scores, axis=1))
+    values = design.columns(model.columns)
+    parts = [values[:, start : start + AT_ONCE] for start in range(0, values.shape[1], AT_ONCE)]
+    scores = np.concatenate([part.T.astype(np.float64) @ model.coef for part in parts])
+    return np.asarray(log_softmax(scores + model.intercept, axis=1))
 
 
 def _centred(design: Design, model: Sparse, n_train: int, target_size: int) -> LinearModel:
