@@ -5,6 +5,7 @@
 #   make run TASK=path/to/folder     extract, select and probe a task
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
 #   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
+#   make bench-growth                how selection and heads grow with the rows: CPU seconds, memory, exponents
 #   make bench-gpu-model             what stage two would ask of a GPU, counted without one, and a model of its time
 #   make bench-gpu-extract           images a second of stage one on a GPU, by batch size, precision and threads
 #   make gpu-check                   the first minutes on a machine with a GPU: its tests, agreement, costs, as a table
@@ -30,7 +31,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -80,6 +81,10 @@ bench-extract: $(VENV)/bench
 
 bench-probe: $(VENV)/bench
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/probing.py $(ARGS)
+
+# The largest sizes take half an hour: ARGS="--rows 1000 2000 4000" for less.
+bench-growth: $(VENV)/bench
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/rows/growth.py $(ARGS)
 
 # A model of the time on a GPU from what is counted on a stand-in for CuPy: nothing is measured on one.
 bench-gpu-model: $(VENV)/bench

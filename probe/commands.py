@@ -47,8 +47,11 @@ def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:
     recalled : bool
         Whether an earlier run computed it.
     """
+    from head2toe.probe.choice.halving import notes_on
     from head2toe.probe.results.summary import method_table, settings_line
 
+    for note in notes_on(record["counts"]["train"]):
+        echo(f"note       {note}", err=True)
     echo(f"\n{method_table(record)}\n")
     width = max(len(method["name"]) for method in record["methods"])
     for method in record["methods"]:

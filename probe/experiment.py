@@ -11,6 +11,7 @@ from typing import Any, Generic
 
 import numpy as np
 from head2toe.probe.choice.finetuned import Trainings, evaluate_trained
+from head2toe.probe.choice.halving import notes_on
 from head2toe.probe.choice.nested import Split, with_nested
 from head2toe.probe.extracted import LabelledTask
 from head2toe.probe.heads.linear_model import LinearModel
@@ -274,13 +275,13 @@ class Experiment(Generic[E]):
 
     def _notes(self, trainings: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
         """The record's further entries, as JSON."""
-        first = self.extractions[0]
+        first, task = self.extractions[0], self.task
         chosen = self.selected.items()
         return {
             "store": str(first.store.path),
-            "provenance": dict(self.task.provenance),
+            "provenance": dict(task.provenance),
             "skipped": list(first.skipped),
-            "notes": [*self.task.notes, *self.probe_options.notes(self.task.folds)],
+            "notes": [*task.notes, *self.probe_options.notes(task.folds), *notes_on(task.n_train)],
             "selections": {recipe: [entry for one in every for entry in one.document()] for recipe, every in chosen},
             **({"trainings": dict(trainings)} if trainings else {}),
             **({"failures": dict(self.failures.errors)} if self.failures.errors else {}),

@@ -17,6 +17,7 @@ CODE = (
     "store/reading",
     "probe/metrics",
     "probe/heads",
+    "probe/many_rows",
     "probe/methods",
     "probe/choice",
     "probe/results/record.py",

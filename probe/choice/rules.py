@@ -16,6 +16,8 @@ DRAWS = 100
 """How often the choice of one head is repeated to tell what it is worth."""
 RESTACKED = 40
 """How often heads are weighed on drawn rows; a row is left out of 15 of them."""
+FEWEST_RESTACKED, ROWS_RESTACKED = 12, 160_000
+"""With many rows: how often at least, and the rows drawn in all. A row is left out of 4 draws, and rows are many."""
 GRID = 1e-4
 """Nats: log-losses closer than that are level, so that rounding decides nothing."""
 ROUNDING = 1e-9
@@ -120,10 +122,15 @@ class Stacking:
     def choose(self, library: Library, seed: int) -> Verdict:
         """Weigh the heads by all rows; what that is worth is told by weighing them again on drawn rows. See `Rule`."""
         n = len(library.labels)
-        draws = bootstrap(n, seed, RESTACKED)
+        draws = bootstrap(n, seed, restackings(n))
         weights = stacked(library, np.concatenate([np.ones((1, n), np.int64), draws]), members=self.members)
         logp = left_out(library, weights[1:], draws)
         return Verdict(weights[0], by_row(library, logp, seed), logp)
+
+
+def restackings(n: int) -> int:
+    """Return how often heads are weighed on drawn rows of n: `RESTACKED` times up to 4000 rows, less often beyond."""
+    return min(RESTACKED, max(FEWEST_RESTACKED, ROWS_RESTACKED // n))
 
 
 def merits_over_folds(library: Library, draws: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:

@@ -3,12 +3,15 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from head2toe.probe.choice.ensemble import Ensemble, Member, weighted_mean
+from head2toe.probe.choice.halving import thinned
 from head2toe.probe.choice.library import Library
 from head2toe.probe.choice.rules import BestHead, Rule, Stacking
+from head2toe.probe.choice.stacking import stacked
 from head2toe.probe.heads.kinds import Logistic, Tried
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.batches import cross_validated_in_batches
@@ -81,6 +84,7 @@ def evaluate(
     averaging = METHODS[name].averages and data.members > 1 and rule == "best"
     one_head = best_head(metric, rule)
     choose = Stacking(data.members) if averaging else one_head
+    grid = thinned(grid, data, partial(merits, averaging=averaging, progress=progress))
     outcome = decided(name, try_all(grid, data, progress), data, choose)
     flops = sum(training_flops(data, candidate) for candidate in grid)
     return replace(outcome, flops=flops, seconds=time.perf_counter() - start)
@@ -131,6 +135,25 @@ def try_all(grid: Sequence[Candidate], data: ProbeData, progress: Progress | Non
     return plain + _tried(with_views([(trial.candidate, trial.head) for trial in ranked], data), data, progress)
 
 
+def merits(grid: Sequence[Candidate], data: ProbeData, *, averaging: bool, progress: Progress | None) -> np.ndarray:
+    """Try every candidate on some rows; return the merit of each, (candidates,) float64: the larger, the better.
+
+    Where heads are averaged it is the weight of a candidate's heads in the mean that would be chosen on these rows.
+    Those without any, and all where one head is chosen, come after that, by the log-loss of their best head.
+    """
+    tried = _tried(grid, data, progress)
+    place = {id(candidate): k for k, candidate in enumerate(grid)}
+    of_trial = np.array([place[id(trial.candidate)] for trial in tried])
+    merit = np.full(len(grid), -np.inf)
+    np.maximum.at(merit, of_trial, [-trial.point.log_loss for trial in tried])
+    if averaging:
+        library = _library(tried, data)
+        (shares,) = stacked(library, np.ones((1, len(library.labels)), np.int64), members=data.members)
+        weight = np.bincount(of_trial, shares, minlength=len(grid))
+        merit = np.where(weight > 0, weight, merit)
+    return merit
+
+
 def _tried(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None) -> list[Trial]:
     """Judge every candidate; see `try_all`."""
     by_candidate: dict[int, list[Trial]] = {}
@@ -175,12 +198,7 @@ def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, data: Pr
 
 def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> Outcome:
     """Choose by a rule, refit what was chosen on all training rows, and gather what is known but for the costs."""
-    library = Library.of(
-        [trial.log_probabilities for trial in tried],
-        data.train_labels,
-        data.folds,
-        [len(trial.candidate.columns) for trial in tried],
-    )
+    library = _library(tried, data)
     verdict = rule.choose(library, data.seed)
     best = chosen(tried, verdict.weights, data)
     points = [trial.point for trial in tried]
@@ -204,6 +222,16 @@ def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> O
         temperature=temperature,
         corrected=verdict.corrected,
         unchosen_log_probabilities=at_temperature(of_all_rows(verdict.log_probabilities, data.folds), temperature),
+    )
+
+
+def _library(tried: Sequence[Trial], data: ProbeData) -> Library:
+    """Gather what was tried, to choose from."""
+    return Library.of(
+        [trial.log_probabilities for trial in tried],
+        data.train_labels,
+        data.folds,
+        [len(trial.candidate.columns) for trial in tried],
     )
 
 

@@ -14,7 +14,7 @@ starts where the line through the two before it points, and inherits what they l
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import array_api_compat
 import numpy as np
@@ -81,12 +81,13 @@ def logistic_path(
     most_steps : int
         Stop after so many steps in any case; `LogisticHeads.converged` says so.
     """
-    paths = [_Path(_LogisticObjective(basis, part, Y, xp)) for part in _parts(basis, xp)]
+    objectives = [_LogisticObjective(basis, part, Y, xp) for part in _parts(basis, xp)]
+    paths = [StrengthPath(objective) for objective in objectives]
     for C in sorted(map(float, strengths)):  # a NumPy scalar would make float64 of float32
         converged = [path.advance(C, tol, most_steps) for path in paths]
         yield LogisticHeads(
             C,
-            xp.concat([path.objective.log_probabilities(path.theta) for path in paths]),
+            xp.concat([one.log_probabilities(path.theta) for one, path in zip(objectives, paths, strict=True)]),
             xp.concat([xp.matrix_transpose(path.theta) for path in paths]),
             all(converged),
         )
@@ -112,7 +113,7 @@ def logistic_heads(
     C = xp.asarray(np.asarray(strengths), dtype=Y.dtype, device=Y.device)[:, None, None]
     heads = []
     for part in _parts(basis, xp):
-        path = _Path(_LogisticObjective(basis, part, Y, xp), C[part, ...])
+        path = StrengthPath(_LogisticObjective(basis, part, Y, xp), C[part, ...])
         for share in APPROACH:
             path.advance(share, APPROACH_TOL, most_steps)
         path.advance(1.0, tol, most_steps)
@@ -145,6 +146,26 @@ def _parts(basis: Basis, xp: Any) -> list[slice]:
     if array_api_compat.is_numpy_namespace(xp):
         return [slice(k, k + 1) for k in range(problems)]
     return [slice(0, problems)]
+
+
+class Objective(Protocol):
+    """What a path of minimisers asks of the objective of several folds; theta is (folds, classes, coordinates + 1)."""
+
+    xp: Any
+    w: Array
+    curvature: Array
+
+    def start(self) -> Array:
+        """Where the first strength starts."""
+
+    def ridge(self, C: float | Array) -> Array:
+        """Strength of the penalty, which broadcasts against theta; C is one for all, or (folds, 1, 1)."""
+
+    def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
+        """Value per fold (folds, 1, 1) and log-probabilities (folds, classes, rows)."""
+
+    def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
+        """Gradient where the rows have the probabilities P."""
 
 
 class _LogisticObjective:
@@ -209,10 +230,13 @@ class _LogisticObjective:
         return (self.present - 1) * FAR * (1 - self.penalised)
 
 
-class _Path:
-    """The minimisers of an objective, from one strength to the next: C is a share of `unit`, of 1 or (folds, 1, 1)."""
+class StrengthPath:
+    """The minimisers `theta` of an objective, from one strength to the next.
 
-    def __init__(self, objective: _LogisticObjective, unit: float | Array = 1.0) -> None:
+    C is a share of `unit`, which is 1 or (folds, 1, 1): of each fold another strength.
+    """
+
+    def __init__(self, objective: Objective, unit: float | Array = 1.0) -> None:
         self.objective, self.xp, self.unit = objective, objective.xp, unit
         self.theta = objective.start()
         self.known: list[tuple[float, Array]] = []  # log C and theta of the last two strengths

@@ -10,11 +10,15 @@ from head2toe.probe.heads.kinds import KINDS, ExactHeads, Kind, checked_kind
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.refit import refit_all
 from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
+from head2toe.probe.many_rows import heads as many_rows
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.select.compute.arrays import Array, to_numpy
 from head2toe.select.ranking.selection import Selection, Sparse
 from head2toe.store.reading.design_matrix import Design
 from scipy.special import log_softmax
+
+AT_ONCE = 8192
+"""Rows that are brought to float64 at once."""
 
 Settings = Mapping[str, Any]
 
@@ -98,7 +102,11 @@ class HeadOnColumns:
     def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Train heads of every setting on every fold; see `Candidate`."""
         design, kind = data.training[self.target_size], self.kind_of(data)
-        yield from kind.cross_validate(design, self.fold_columns, data.on_device, self.scaling, data.arrays)
+        of_columns = design, self.fold_columns, data.on_device, self.scaling, data.arrays
+        if many_rows.suits(kind, self.fold_columns, self.scaling, data.n_train, data.arrays):
+            yield from many_rows.cross_validate(kind, *of_columns)
+        else:
+            yield from kind.cross_validate(*of_columns)
 
     def refit(self, data: ProbeData, head: Settings) -> tuple[np.ndarray, LinearModel | None]:
         """Train the head on all training rows; see `Choice`."""
@@ -108,12 +116,15 @@ class HeadOnColumns:
     def refit_all(self, data: ProbeData, heads: Sequence[Settings]) -> list[tuple[np.ndarray, LinearModel | None]]:
         """Train a head of each of these settings on all training rows: the columns are read once. See `Choice`."""
         design, kind = data.designs[self.target_size], self.kind_of(data)
+        scaling, sizes = self.scaling, self.target_sizes
+        if many_rows.suits(kind, [self.columns], scaling, data.n_train, data.arrays):
+            refits = many_rows.refit_all(kind, design, self.columns, data.on_device, heads, scaling, data.arrays, sizes)
+            return [(trained.log_probabilities, trained.model) for trained in refits]
         if isinstance(kind, ExactHeads):
             fit_all = kind.fit_all(heads)
         else:
             fits = [kind.fit(head) for head in heads]
             fit_all = lambda *rows: [fit(*rows) for fit in fits]  # noqa: E731
-        scaling, sizes = self.scaling, self.target_sizes
         refits = refit_all(design, self.columns, data.on_device, fit_all, scaling, data.arrays, sizes)
         return [(trained.log_probabilities, trained.model) for trained in refits]
 
@@ -219,8 +230,10 @@ class NearestNeighbours:
 
 def _log_probabilities(design: Design, model: Sparse) -> np.ndarray:
     """Predictions (n, classes) float64 of a penalised model for all rows of a design."""
-    scores = design.columns(model.columns).T.astype(np.float64) @ model.coef + model.intercept
-    return np.asarray(log_softmax(scores, axis=1))
+    values = design.columns(model.columns)
+    parts = [values[:, start : start + AT_ONCE] for start in range(0, values.shape[1], AT_ONCE)]
+    scores = np.concatenate([part.T.astype(np.float64) @ model.coef for part in parts])
+    return np.asarray(log_softmax(scores + model.intercept, axis=1))
 
 
 def _centred(design: Design, model: Sparse, n_train: int, target_size: int) -> LinearModel:

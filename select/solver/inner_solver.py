@@ -15,6 +15,7 @@ from head2toe.select.solver.newton import newton_step
 
 MOST_ROUNDS = 60
 FLOAT32_GAP = 1e-4  # relative gap below which the rounding of float32 products shows
+MOST_IN_FLOAT64 = 1 << 26  # features times rows that are worth another copy, and of twice the size
 PATIENCE = 6  # rounds without progress before rounding is taken for the cause, too
 
 
@@ -87,7 +88,8 @@ def solve(
         if gap <= tol or round_ == MOST_ROUNDS:
             break
         stalled, least = (0, gap) if gap < 0.95 * least else (stalled + 1, least)
-        if problem.X.dtype == xp.float32 and (gap <= FLOAT32_GAP or stalled >= PATIENCE):
+        fits = math.prod(problem.X.shape) <= MOST_IN_FLOAT64
+        if fits and problem.X.dtype == xp.float32 and (gap <= FLOAT32_GAP or stalled >= PATIENCE):
             problem, stalled = problem.in_float64(), 0
             dual = best_dual(problem, None, dual.residual, problem.gradient(dual.residual))
             Z = problem.predict(W)

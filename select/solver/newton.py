@@ -12,6 +12,7 @@ from head2toe.select.objective.problem import Problem, scatter_rows
 FORCING = 0.5  # CG stops where the decrease by its last step, times the number of steps, is below this share of the sum
 MOST_CG_STEPS = 100
 HALVINGS = 12
+ROWS_TO_PRECONDITION = 2000  # rows, or as many as the support has: of twice as many and more, some stand for all
 DAMPING = {"float32": 1e-3, "float64": 1e-6}  # along W_j, as a share of the mean diagonal of X diag(w) Xᵀ
 
 
@@ -128,7 +129,7 @@ class NewtonSystem:
 
     def _factorise(self, w: Array) -> None:
         xp, weight = self.xp, self.model.across[:, 0]
-        half = self.X1 * xp.sqrt(w)
+        half = self._sampled(w)
         K = half @ half.T
         typical = scalar(xp.mean(xp.linalg.diagonal(K)))
         # Along W_j only the data term limits a step, and with more features than rows not even that: damping does.
@@ -138,6 +139,16 @@ class NewtonSystem:
         across = xp.concat([weight, xp.zeros_like(weight[:1])]) + 1e-6 * typical
         self.across = spd_solver(K + eye * across[:, None], xp)
         self.along = spd_solver(K[:-1, :-1] * (self.u @ self.u.T) + eye[:-1, :-1] * self.model.along, xp)
+
+    def _sampled(self, w: Array) -> Array:
+        """Return X diag(√w) or, of many rows, of some that stand for all: no more are needed to precondition."""
+        xp, (m, n) = self.xp, self.X1.shape
+        stride = n // max(ROWS_TO_PRECONDITION, m)
+        if stride < 2:
+            return self.X1 * xp.sqrt(w)
+        rows = xp.arange(0, n, stride, device=self.X1.device)
+        share = rows.shape[0] / n
+        return xp.take(self.X1, rows, axis=1) * xp.sqrt(xp.take(w, rows, axis=0) / share)
 
     def precondition(self, r: Array) -> Array:
         """Return the sum of both levels of the preconditioner, applied to a residual r (m + 1, C)."""

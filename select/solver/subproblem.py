@@ -17,6 +17,8 @@ A step of FISTA is two products of so many multiplications: about a millisecond 
 is forty launches, calls and waits, half a millisecond of the host at any size (an H100: 8 to 20 µs each, 30 µs a wait);
 and row sets wait for each other there, where on the CPU each has a process.
 """
+AT_ONCE = 256
+"""Features that are copied at once."""
 
 
 def where_to_solve(arrays: Arrays, n_rows: int, n_features: int, n_classes: int) -> Arrays:
@@ -76,12 +78,17 @@ class Subproblem:
 
     def solve(self, arrays: Arrays) -> InnerSolution:
         """Standardise the features and solve, on the device of `arrays`."""
-        X = arrays.put(self._working_features())
-        X = (X - arrays.put(self.mean)) * arrays.put(self.scale)
+        X = arrays.put(self._working_features())  # a copy: in place, for with many rows another is hundreds of MB
+        X -= arrays.put(self.mean)
+        X *= arrays.put(self.scale)
         problem = Problem(X, self.Y, self.lam, self.datafit, self.penalty, arrays.xp)
         W = arrays.put(self.W)
         return inner_solver.solve(problem, W, self.b, self.tol, residual=self.residual, step=self.step)
 
     def _working_features(self) -> np.ndarray:
         """Return the features of the working set on the rows of the set (p, n), not standardised."""
-        return np.take(self.features[self.columns], self.rows, axis=1)
+        X = np.empty((len(self.columns), len(self.rows)), self.features.dtype)
+        for start in range(0, len(X), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            X[part] = np.take(self.features[self.columns[part]], self.rows, axis=1)
+        return X
