@@ -66,7 +66,7 @@ class Graph:
             filling = images.new_zeros((self._batch_size - n, *images.shape[1:]))
             images = torch.cat((images, filling)).contiguous(memory_format=torch.channels_last)
         try:
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             layers = self._forward(images)
         except TorchDynamoException as error:
             raise _refusal(self._name, error) from error

@@ -49,7 +49,7 @@ class OfCuda:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._copies = torch.cuda.Stream(device)
+        self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def upload(self, batch: torch.Tensor) -> torch.Tensor:
         """Copy a batch on the stream for copies, and have the computing stream wait for it."""
@@ -65,7 +65,7 @@ class OfCuda:
         together = torch.cat(list(layers), dim=1)  # a copy: the buffers of CUDA graphs are written to by the next batch
         host = torch.empty(together.shape, dtype=together.dtype, pin_memory=True)
         host.copy_(together, non_blocking=True)
-        arrived = torch.cuda.Event()
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record(torch.cuda.current_stream(self._device))
 
         def wait() -> np.ndarray:
