@@ -1,5 +1,6 @@
 """Runs whose features are written by threads, killed or interrupted at any moment, and two at once on one store."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -42,13 +43,14 @@ print("store", writer.seal().path, flush=True)
 """.replace("range(N)", f"range({N})")
 
 
-def begun(how: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, how], stdout=subprocess.PIPE, text=True)
+def begun(how: str, store: Path) -> "subprocess.Popen[str]":
+    environment = os.environ | {"HEAD2TOE_STORE": str(store)}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, how], stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def completed(run: "subprocess.Popen[str]") -> tuple[int, np.ndarray]:
     """Wait for a run; return how many images it extracted, and the features of its store, which is whole."""
-    lines = run.communicate(timeout=120)[0].splitlines()
+    lines = run.communicate(timeout=240)[0].splitlines()
     assert run.returncode == 0
     assert lines[-1].startswith("store "), lines
     store = FeatureStore.open(Path(lines[-1].removeprefix("store ")))
@@ -56,36 +58,34 @@ def completed(run: "subprocess.Popen[str]") -> tuple[int, np.ndarray]:
     return len(lines) - 1 and int(lines[-2].split()[0]), values
 
 
-@pytest.fixture
-def expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The features of a run that nothing happened to, without threads."""
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setenv("HEAD2TOE_STORE", str(tmp_path / "reference"))
-        extracted, values = completed(begun("at once"))
+    extracted, values = completed(begun("at once", tmp_path_factory.mktemp("reference")))
     assert extracted == N
     return values
 
 
-def test_killed_at_any_moment_it_goes_on_and_the_store_is_the_same(expected: np.ndarray) -> None:
+def test_killed_at_any_moment_it_goes_on_and_the_store_is_the_same(expected: np.ndarray, tmp_path: Path) -> None:
     left = N
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
-        run = begun("threads")
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+        run = begun("threads", tmp_path)
         assert run.stdout is not None
         for _ in range(5):
             done, total = map(int, run.stdout.readline().split())
         assert total <= left, "what was committed is not extracted again"
         left = total
         run.send_signal(number)
-        assert run.wait(timeout=30) == (-number if number == signal.SIGKILL else 128 + number)
+        assert run.wait(timeout=60) == (-number if number == signal.SIGKILL else 128 + number)
         run.stdout.close()
         assert done < total
-    extracted, values = completed(begun("threads"))
+    extracted, values = completed(begun("threads", tmp_path))
     assert extracted < left, "what was finished before the last signal is kept"
     np.testing.assert_array_equal(values, expected)
 
 
-def test_two_at_once_share_the_blocks_of_one_store(expected: np.ndarray) -> None:
-    runs = [begun("threads") for _ in range(2)]
+def test_two_at_once_share_the_blocks_of_one_store(expected: np.ndarray, tmp_path: Path) -> None:
+    runs = [begun("threads", tmp_path) for _ in range(2)]
     (one, values), (other, same) = map(completed, runs)
     assert one + other >= N
     np.testing.assert_array_equal(values, expected)
