@@ -36,6 +36,11 @@ class Labels:
     folds: np.ndarray
 
     @cached_property
+    def classes(self) -> np.ndarray:
+        """Each row's class (n,) int, on the host."""
+        return np.asarray(to_numpy(self.onehot).argmax(axis=1))
+
+    @cached_property
     def training(self) -> tuple[Array, Array]:
         """The training rows of each fold, (folds, m) int; one that has fewer than m is filled up, as (folds, m) says.
 

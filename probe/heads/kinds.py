@@ -311,7 +311,7 @@ def checked_kind(kind: Kind) -> Kind:
 
 def best_scale(scores: np.ndarray, labels: Labels) -> float:
     """Find the factor in `SCALES` at which the softmax of out-of-fold scores (n, classes) has the least log-loss."""
-    y, held = to_numpy(labels.onehot).argmax(axis=1), labels.folds >= 0  # others have no prediction
+    y, held = labels.classes, labels.folds >= 0  # others have no prediction
     low, high = SCALES
     bounds = (1 / high, 1 / low)
     return 1 / calibration.fit_temperature(log_softmax(scores[held], axis=1), y[held], bounds=bounds)

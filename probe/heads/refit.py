@@ -80,6 +80,8 @@ class RefitRows:
     train : (n + m,) bool array
     Y : (n + m, classes) array
         One-hot labels, of the n alone.
+    n_train : int
+        n.
     columns, target_sizes
         As of `read`.
     """
@@ -87,6 +89,7 @@ class RefitRows:
     scaled: Scaled
     train: Array
     Y: Array
+    n_train: int
     columns: Columns
     target_sizes: tuple[int, ...]
 
@@ -122,18 +125,23 @@ class RefitRows:
         train = xp.arange(design.shape[0], device=arrays.device) < n_train
         scaled = scaling(design, columns, train, arrays)
         unlabelled = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
-        return cls(scaled, train, xp.concat((labels.onehot, unlabelled)), columns, target_sizes)
+        return cls(scaled, train, xp.concat((labels.onehot, unlabelled)), n_train, columns, target_sizes)
 
     @cached_property
     def held_out(self) -> np.ndarray:
         """The m other rows, scaled, (m, k) float64."""
-        first = int(to_numpy(self.train).sum())
-        return to_numpy(self.scaled.values[:, first:]).T.astype(np.float64)
+        return to_numpy(self.scaled.values[:, self.n_train :]).T.astype(np.float64)
+
+    @cached_property
+    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """By which the columns were scaled, (k,) float32 each."""
+        mean, scale = (to_numpy(part[:, 0]).astype(np.float32) for part in (self.scaled.mean, self.scaled.scale))
+        return mean, scale
 
     def refit(self, head: Weights) -> Refit:
         """Make the model of a head that was trained, and its predictions of the m other rows."""
         coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
-        mean, scale = (to_numpy(part[:, 0]).astype(np.float32) for part in (self.scaled.mean, self.scaled.scale))
+        mean, scale = self.mean_and_scale
         model = LinearModel(
             target_sizes=self.target_sizes,
             columns=self.columns,
