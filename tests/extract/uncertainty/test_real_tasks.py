@@ -19,13 +19,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Head2Toe]:
     return {"": Head2Toe(output=tmp_path_factory.mktemp("results"))}
 
 
-def model_of(task: Path, made: dict[str, Head2Toe]) -> Head2Toe:
+def model_of(task: Path, made: dict[str, Head2Toe], input_size: int = 64) -> Head2Toe:
     """Train a linear probe, or recall it."""
-    if task.name not in made:
+    name = f"{task.name} {input_size}"
+    if name not in made:
         folder = made[""].options["output"]
-        options = {"input_size": 64, "taps": "pre_logits", "target_sizes": (512,), "output": folder}
-        made[task.name] = Head2Toe(method="linear", store=folder / "stores", **options).fit(task)
-    return made[task.name]
+        options = {"input_size": input_size, "taps": "pre_logits", "target_sizes": (512,), "output": folder}
+        made[name] = Head2Toe(method="linear", store=folder / "stores", **options).fit(task)
+    return made[name]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,8 @@ def test_sets_hold_the_true_class_within_sampling_error(
 
 @pytest.mark.slow
 def test_images_of_another_task_are_unlike_the_training_images(shared_data: Path, trained: dict[str, Head2Toe]) -> None:
-    model = model_of(shared_data / "rsscn7", trained)
+    """At 160 px: at 64 the last layer of a network that was trained at 224 hardly tells drawings from photographs."""
+    model = model_of(shared_data / "rsscn7", trained, input_size=160)
     own, other = (
         model.predict_ood(task.images[task.n_train :][:200])
         for task in (
