@@ -1,6 +1,5 @@
 """The checks of arrays for `head2toe doctor`: NumPy's BLAS and its threads, CuPy and whether it computes."""
 
-import os
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 from head2toe.select.compute.arrays import first_line, namespace
+from head2toe.store.common.cores import usable_cores
 from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.console.cli import Check
 
@@ -31,7 +31,7 @@ def blas_checks(pools: list[dict[str, Any]]) -> list[Check]:
     pools : list of dict
         As `threadpoolctl.threadpool_info` returns them.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     listing = {
         f"{pool['internal_api']} {pool.get('version') or ''}, kernels {pool.get('architecture', 'unknown')}, "
         f"{pool['num_threads']} threads": pool["num_threads"]

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from head2toe.store.common.cores import usable_cores
 from head2toe.store.common.errors import StoreError
 from head2toe.store.common.files import explained, preallocate, sync_folder, write_bytes
 from head2toe.store.console.cli import Check
@@ -30,9 +31,8 @@ LITTLE_MEMORY = 2 * 10**9
 def machine_checks() -> list[Check]:
     """Check Python, cores and memory."""
     checks = [Check("python", "ok", f"{platform.python_version()}, {platform.machine()}, {platform.system()}")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     free, total = available_memory(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    text = f"{readable(free)} available of {readable(total)}, {cores} cores"
+    text = f"{readable(free)} available of {readable(total)}, {usable_cores()} cores"
     little = free < LITTLE_MEMORY
     remedy = "take a smaller --batch-size and --target-size, or end other programs" if little else ""
     return [*checks, Check("memory", "note" if little else "ok", text, remedy)]

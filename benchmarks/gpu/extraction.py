@@ -41,6 +41,7 @@ from head2toe.extract.images import batches
 from head2toe.extract.images.preprocess import Resizer
 from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource
 from head2toe.extract.stage import store_identity
+from head2toe.store.common.cores import usable_cores
 from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.management.catalogue import Catalogue
 from PIL import Image
@@ -299,7 +300,7 @@ def main() -> None:
         o.model, weights="random", input_size=o.input_size or (64 if cpu else None), device=o.device
     )
     taps = discover(backbone, "h2t").taps
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     with tempfile.TemporaryDirectory() as folder:
         arrays = made_arrays(o.images or (128 if cpu else 4096), backbone.input_size)
         files = made_files(Path(folder), o.files or (64 if cpu else 2048))

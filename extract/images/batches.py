@@ -1,6 +1,5 @@
 """Batches of decoded and resized images, prepared by threads ahead of the backbone."""
 
-import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ import torch
 from head2toe.extract.images.decode import out_of_memory, without_remedy
 from head2toe.extract.images.preprocess import Preprocessing, Resizer
 from head2toe.extract.images.sources import ImageSource
+from head2toe.store.common.cores import usable_cores
 from head2toe.store.common.errors import DataError
 from PIL import Image
 
@@ -150,7 +150,7 @@ def unreadable(images: Sequence[ImageSource]) -> dict[int, str]:
 
 
 def _threads(device: str = "cpu") -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=min(MOST_DECODERS[device], len(os.sched_getaffinity(0))))
+    return ThreadPoolExecutor(max_workers=min(MOST_DECODERS[device], usable_cores()))
 
 
 def _stacked(images: list[torch.Tensor], *, pinned: bool) -> torch.Tensor:
