@@ -219,8 +219,8 @@ def _look_up(
     """Find the stores that hold all images already, and begin those that are missing."""
     tokens, statistics = cast(Tokens, options.tokens), cast(Statistics, options.pool)
     lookup = _Lookup({}, {}, [])
-    identity_of = partial(store_identity, backbone, taps, tokens=tokens, dtype=options.dtype)
-    identity_of = partial(identity_of, precision=_precision_of(options, backbone))
+    precision = _precision_of(options, backbone)
+    identity_of = partial(store_identity, backbone, taps, tokens=tokens, dtype=options.dtype, precision=precision)
     for view, size in product((PLAIN, *_views(options)), dict.fromkeys(options.target_sizes)):
         identity = identity_of(size, statistics=statistics, view=view)
         if (store := catalogue.find(identity, digests)) is not None:

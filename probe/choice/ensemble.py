@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
-from head2toe.probe.methods.batches import refitted_in_batches
+from head2toe.probe.methods.batches import refitted_in_batches, sharing
 from head2toe.probe.methods.candidates import Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.select.compute.threads import side_by_side
@@ -74,11 +74,7 @@ class Ensemble:
         if data.arrays.memory is not None:
             heads = [(member.candidate, member.head) for member in self.members]
             refits.update(refitted_in_batches(heads, data))
-        sharing: dict[int, list[int]] = {}  # members on the same columns, which are read and rotated once
-        for k, member in enumerate(self.members):
-            if k not in refits:
-                sharing.setdefault(id(member.candidate), []).append(k)
-        groups = list(sharing.values())
+        groups = [group for group in sharing([m.candidate for m in self.members]) if group[0] not in refits]
 
         def train(group: int) -> None:
             candidate, heads = self.members[groups[group][0]].candidate, [self.members[k].head for k in groups[group]]

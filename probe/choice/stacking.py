@@ -47,13 +47,11 @@ def stacked(library: Library, draws: np.ndarray, *, members: int) -> np.ndarray:
         the one of least log-loss has it all.
     """
     shares = np.zeros((len(draws), len(library.sizes)))
-    starts = [np.zeros(len(library.sizes))]
+    solutions = np.zeros_like(shares)
 
     def solve(k: int) -> None:
         problem = _Stacking(library, draws[k])
-        weights = problem.solve(starts[0])
-        if k == 0:
-            starts[0] = weights  # which is near the solutions of the others
+        weights = solutions[k] = problem.solve(solutions[0])  # that of the first draw is near those of the others
         kept = _largest(weights, library.sizes, members)
         if len(kept) < np.count_nonzero(weights):
             weights = problem.solve_among(kept, weights)

@@ -136,7 +136,7 @@ def cross_validated(
     """
     # float32 and a loose tolerance rank settings as float64 and a tight one do, in a fifth of the time.
     for heads in logistic_path(basis, labels.onehot, strengths, arrays.xp, tol=1e-3):
-        yield heads.C, out_of_folds(heads.log_probabilities, labels, arrays.xp)
+        yield heads.C, out_of_folds(heads.log_probabilities, labels.folds)
 
 
 def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays) -> Basis:
@@ -145,9 +145,9 @@ def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, scali
     count = max(map(len, columns))
     alike = count == min(map(len, columns)) and 4 * count * len(labels.folds) * len(columns) <= AT_ONCE_BYTES
     if array_api_compat.is_cupy_namespace(xp) and scaling is standardized_rows and alike:
-        values = xp.stack([arrays.columns(design, of_fold) for of_fold in columns])
-        values, _, _ = standardized(values, xp.stack(trains), xp)
-        return basis_at_once(values, xp.stack(trains), *labels.training, xp)
+        values, together = xp.stack([arrays.columns(design, of_fold) for of_fold in columns]), xp.stack(trains)
+        values, _, _ = standardized(values, together, xp)
+        return basis_at_once(values, together, *labels.training, xp)
 
     def of_fold(k: int) -> Eigenbasis:
         return eigenbasis(scaling(design, columns[k], trains[k], arrays).values, trains[k], xp)
@@ -181,7 +181,7 @@ def fold_scores(
         heads = fit_heads(values, ~held)
         by_fold.append(xp.stack([xp.matrix_transpose(values) @ head.coef + head.intercept for head in heads]))
     by_head = xp.stack(by_fold, axis=1)
-    return [out_of_fold(by_head[i, ...], labels.folds) for i in range(by_head.shape[0])]
+    return out_of_folds(xp.reshape(by_head, (-1, *by_head.shape[2:])), labels.folds)
 
 
 def out_of_fold(predictions: Any, folds: np.ndarray) -> np.ndarray:
@@ -199,24 +199,23 @@ def out_of_fold(predictions: Any, folds: np.ndarray) -> np.ndarray:
     -------
     (n, classes) float32 array
     """
-    held_out = np.asarray(to_numpy(predictions)[folds, np.arange(len(folds))], np.float32)
-    held_out[folds < 0] = np.nan
+    (held_out,) = out_of_folds(predictions, folds)
     return held_out
 
 
-def out_of_folds(predictions: Array, labels: Labels, xp: Any) -> list[np.ndarray]:
+def out_of_folds(predictions: Any, folds: np.ndarray) -> list[np.ndarray]:
     """Do for several candidates what `out_of_fold` does for one; what each row needs alone leaves the device.
 
     Parameters
     ----------
     predictions : (candidates * folds, n, classes) array
         All folds of the first candidate, then all of the next.
-    labels : Labels
-    xp : namespace
+    folds : (n,) int array
     """
-    folds, (_, n, classes) = len(labels.held_out), predictions.shape
-    by_candidate = xp.reshape(predictions, (-1, folds * n, classes))
-    rows = xp.asarray(labels.folds % folds * n + np.arange(n), device=predictions.device)
+    xp, n_folds = array_api_compat.array_namespace(predictions), int(folds.max()) + 1
+    _, n, classes = predictions.shape
+    by_candidate = xp.reshape(predictions, (-1, n_folds * n, classes))
+    rows = xp.asarray(folds % n_folds * n + np.arange(n), device=array_api_compat.device(predictions))
     held_out = to_numpy(xp.astype(xp.take(by_candidate, rows, axis=1), xp.float32, copy=False))
-    held_out[:, labels.folds < 0] = np.nan
+    held_out[:, folds < 0] = np.nan
     return list(held_out)

@@ -121,7 +121,7 @@ class Ridge(KindOnBases):
     def on_bases(self, basis: Basis, labels: Labels, arrays: Arrays) -> Iterator[list[Tried]]:
         """Train heads on the rows of every fold; see `KindOnBases`."""
         for heads in ridge_path(basis, labels.onehot, STRENGTHS, arrays.xp):
-            by_candidate = out_of_folds(heads.scores, labels, arrays.xp)
+            by_candidate = out_of_folds(heads.scores, labels.folds)
             scales = [best_scale(scores, labels) for scores in by_candidate]
             yield [
                 ({"head": "ridge", "C": heads.C, "scale": scale}, log_softmax(scale * scores, axis=1))

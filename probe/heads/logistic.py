@@ -12,9 +12,10 @@ starts where the line through the two before it points, and inherits what they l
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -96,7 +97,7 @@ def logistic_path(
 def logistic_heads(
     basis: Basis, Y: Array, strengths: Sequence[float], xp: Any, *, tol: float = 1e-6, most_steps: int = MOST_STEPS
 ) -> Array:
-    """Fit one head on each fold, or problem, of a basis, at a strength of its own.
+    """Fit one head on each fold, or problem, of a basis, at a strength of its own, all in lockstep.
 
     Parameters
     ----------
@@ -111,14 +112,11 @@ def logistic_heads(
         As `LogisticHeads.theta`.
     """
     C = xp.asarray(np.asarray(strengths), dtype=Y.dtype, device=Y.device)[:, None, None]
-    heads = []
-    for part in _parts(basis, xp):
-        path = StrengthPath(_LogisticObjective(basis, part, Y, xp), C[part, ...])
-        for share in APPROACH:
-            path.advance(share, APPROACH_TOL, most_steps)
-        path.advance(1.0, tol, most_steps)
-        heads.append(xp.matrix_transpose(path.theta))
-    return xp.concat(heads)
+    path = StrengthPath(_LogisticObjective(basis, slice(None), Y, xp), C)
+    for share in APPROACH:
+        path.advance(share, APPROACH_TOL, most_steps)
+    path.advance(1.0, tol, most_steps)
+    return xp.matrix_transpose(path.theta)
 
 
 def logistic_refits(rows: Sequence[RotatedRows], strengths: Sequence[float]) -> list[tuple[Array, Array]]:
@@ -148,59 +146,43 @@ def _parts(basis: Basis, xp: Any) -> list[slice]:
     return [slice(0, problems)]
 
 
-class Objective(Protocol):
-    """What a path of minimisers asks of the objective of several folds; theta is (folds, classes, coordinates + 1)."""
-
-    xp: Any
-    w: Array
-    curvature: Array
-
-    def start(self) -> Array:
-        """Where the first strength starts."""
-
-    def ridge(self, C: float | Array) -> Array:
-        """Strength of the penalty, which broadcasts against theta; C is one for all, or (folds, 1, 1)."""
-
-    def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
-        """Value per fold (folds, 1, 1) and log-probabilities (folds, classes, rows)."""
-
-    def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
-        """Gradient where the rows have the probabilities P."""
-
-
-class _LogisticObjective:
+class Objective(ABC):
     """The objective mean_i w_i CE_i + alpha/2 ||B||² of some folds, where theta = (B, b) and alpha = 1 / (C n).
 
     Inside, classes come before rows and coordinates, (folds, classes, ...): what runs over classes then vectorises.
+
+    Parameters
+    ----------
+    xp : array namespace
+    n : (folds, 1, 1) array
+        Number of training rows of each fold.
+    w : (folds, 1, rows) array
+        Weights of the rows, which sum to 1.
+    wY : (folds, classes, rows) array
+        The same times one-hot labels.
+    eigenvalues : (folds, 1, r) array
+        Of the training rows' Gram matrix.
     """
 
-    def __init__(self, basis: Basis, part: slice, Y: Array, xp: Any) -> None:
-        coordinates, weights = basis.coordinates[part, ...], basis.weights[part, ...]
-        spread = basis.eigenvalues[part, ...][:, None, :]
-        self.xp, self.coordinates = xp, coordinates
-        self.n = xp.sum(weights, axis=1)[:, None, None]  # training rows of each fold
-        # Training rows alone; a fold with fewer than the others is filled up with rows of no weight.
-        most = int(xp.max(self.n))
-        chosen = xp.argsort(weights, axis=1, descending=True)[:, :most]
-        folds, n, _ = coordinates.shape
-        rows = xp.reshape(chosen, (-1,))
-        among_all = xp.reshape(chosen + n * xp.arange(folds, device=coordinates.device)[:, None], (-1,))
+    def __init__(self, xp: Any, n: Array, w: Array, wY: Array, eigenvalues: Array) -> None:
+        self.xp, self.n, self.w, self.wY = xp, n, w, wY
+        present = xp.sum(wY, axis=2, keepdims=True) > 0
+        self.present = xp.astype(present, eigenvalues.dtype)  # (folds, classes, 1)
+        one = xp.ones_like(eigenvalues[:, :, :1])
+        self.curvature = xp.concat((eigenvalues / n, one), axis=2)  # of the rows, by coordinate
+        self.penalised = xp.concat((xp.ones_like(eigenvalues), xp.zeros_like(one)), axis=2)
 
-        def of_chosen(a: Array, at: Array) -> Array:
-            return xp.reshape(xp.take(a, at, axis=0), (folds, most, -1))
+    @abstractmethod
+    def scores(self, theta: Array) -> Array:
+        """Scores (folds, classes, rows)."""
 
-        training = of_chosen(xp.reshape(coordinates, (folds * n, -1)), among_all)
-        self.w = xp.matrix_transpose(of_chosen(xp.reshape(weights, (-1, 1)), among_all)) / self.n
-        self.Y = xp.matrix_transpose(of_chosen(Y, rows))
-        self.wY = self.w * self.Y
-        present = xp.sum(self.wY, axis=2, keepdims=True) > 0
-        self.present = xp.astype(present, coordinates.dtype)  # (folds, classes, 1)
-        ones = xp.ones((*training.shape[:2], 1), dtype=coordinates.dtype, device=coordinates.device)
-        self.A = xp.concat((training, ones), axis=2)
-        self.AT = transposed(self.A, xp)
-        one = xp.ones_like(spread[:, :, :1])
-        self.curvature = xp.concat((spread / self.n, one), axis=2)  # of the rows, by coordinate
-        self.penalised = xp.concat((xp.ones_like(spread), xp.zeros_like(one)), axis=2)
+    @abstractmethod
+    def back(self, P: Array) -> Array:
+        """Gradient of the loss (folds, classes, r + 1) where the rows have the probabilities P."""
+
+    def start(self) -> Array:
+        """All zero, but for the intercepts of absent classes, whose optimum is -inf: they would run there for ever."""
+        return (self.present - 1) * FAR * (1 - self.penalised)
 
     def ridge(self, C: float | Array) -> Array:
         """Strength of the penalty: alpha for every weight and 0 for the intercept, (folds, 1, r + 1).
@@ -209,25 +191,53 @@ class _LogisticObjective:
         """
         return self.penalised / (C * self.n)
 
+    def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
+        """Value per fold (folds, 1, 1) and log-probabilities of the rows (folds, classes, rows)."""
+        logp = log_softmax(self.scores(theta), self.xp, axis=1)
+        return 0.5 * weighted_squares(theta, ridge, self.xp) - dot(self.wY, logp, self.xp), logp
+
+    def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
+        """Gradient where the rows have the probabilities P; an absent class stays where it is."""
+        return masked_plus_product(self.back(P), ridge, theta, self.present, self.xp)
+
+
+class _LogisticObjective(Objective):
+    """The objective on the coordinates of a basis, of the folds of a part of it."""
+
+    def __init__(self, basis: Basis, part: slice, Y: Array, xp: Any) -> None:
+        coordinates, weights = basis.coordinates[part, ...], basis.weights[part, ...]
+        n = xp.sum(weights, axis=1)[:, None, None]
+        # Training rows alone; a fold with fewer than the others is filled up with rows of no weight.
+        most = int(xp.max(n))
+        chosen = xp.argsort(weights, axis=1, descending=True)[:, :most]
+        folds, n_rows, _ = coordinates.shape
+        rows = xp.reshape(chosen, (-1,))
+        among_all = xp.reshape(chosen + n_rows * xp.arange(folds, device=coordinates.device)[:, None], (-1,))
+
+        def of_chosen(a: Array, at: Array) -> Array:
+            return xp.reshape(xp.take(a, at, axis=0), (folds, most, -1))
+
+        training = of_chosen(xp.reshape(coordinates, (folds * n_rows, -1)), among_all)
+        w = xp.matrix_transpose(of_chosen(xp.reshape(weights, (-1, 1)), among_all)) / n
+        self.coordinates, self.Y = coordinates, xp.matrix_transpose(of_chosen(Y, rows))
+        super().__init__(xp, n, w, w * self.Y, basis.eigenvalues[part, ...][:, None, :])
+        ones = xp.ones((*training.shape[:2], 1), dtype=coordinates.dtype, device=coordinates.device)
+        self.A = xp.concat((training, ones), axis=2)
+        self.AT = transposed(self.A, xp)
+
     def log_probabilities(self, theta: Array) -> Array:
         """Log-probabilities of all rows, held-out ones included: (folds, n, classes)."""
         xp = self.xp
         scores = theta[:, :, :-1] @ xp.matrix_transpose(self.coordinates) + theta[:, :, -1:]
         return xp.matrix_transpose(log_softmax(scores, xp, axis=1))
 
-    def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
-        """Value per fold (folds, 1, 1) and log-probabilities of the training rows (folds, classes, rows)."""
-        logp = log_softmax(theta @ self.AT, self.xp, axis=1)
-        return 0.5 * weighted_squares(theta, ridge, self.xp) - dot(self.wY, logp, self.xp), logp
+    def scores(self, theta: Array) -> Array:
+        """Scores of the training rows; see `Objective`."""
+        return theta @ self.AT
 
-    def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
-        """Gradient where the training rows have the probabilities P; an absent class stays where it is."""
-        residuals = weighted_difference(self.w, P, self.Y, self.xp)
-        return masked_plus_product(residuals @ self.A, ridge, theta, self.present, self.xp)
-
-    def start(self) -> Array:
-        """All zero, but for the intercepts of absent classes, whose optimum is -inf: they would run there for ever."""
-        return (self.present - 1) * FAR * (1 - self.penalised)
+    def back(self, P: Array) -> Array:
+        """Gradient of the loss; see `Objective`."""
+        return weighted_difference(self.w, P, self.Y, self.xp) @ self.A
 
 
 class StrengthPath:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from head2toe.probe.heads.crossval import Labels, out_of_fold
 from head2toe.probe.heads.kinds import STRENGTHS, ExactHeads, Kind, Logistic, Ridge, best_scale
-from head2toe.probe.heads.lbfgs import dot
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.heads.logistic import FAR, MOST_STEPS, StrengthPath
+from head2toe.probe.heads.logistic import MOST_STEPS, Objective, StrengthPath
 from head2toe.probe.heads.refit import Refit
 from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
 from head2toe.probe.many_rows.features import SCALINGS, SharedFeatures
@@ -208,32 +207,17 @@ class _Rows:
         )
 
 
-class _Objective:
+class _Objective(Objective):
     """The objective of `logistic_path`, of all folds side by side."""
 
     def __init__(self, rows: _Rows) -> None:
-        self.rows, self.xp, self.w = rows, rows.xp, rows.w
-        self.n = 1 / self.w.max(axis=2, keepdims=True)
-        self.wY = self.w * rows.Y
-        self.present = (self.wY.sum(axis=2, keepdims=True) > 0).astype(np.float32)
-        spread = rows.eigenvalues()
-        one = np.ones_like(spread[:, :, :1])
-        self.curvature = np.concatenate((spread / self.n, one), axis=2)
-        self.penalised = np.concatenate((np.ones_like(spread), 0 * one), axis=2)
+        super().__init__(rows.xp, 1 / rows.w.max(axis=2, keepdims=True), rows.w, rows.w * rows.Y, rows.eigenvalues())
+        self.rows = rows
 
-    def start(self) -> np.ndarray:
-        """All zero, but for the intercepts of absent classes."""
-        return np.asarray((self.present - 1) * np.float32(FAR) * (1 - self.penalised))
+    def scores(self, theta: np.ndarray) -> np.ndarray:
+        """Scores of all rows; see `Objective`."""
+        return self.rows.scores(theta)
 
-    def ridge(self, C: float) -> np.ndarray:
-        """Strength of the penalty: 1 / (C n) for every weight and 0 for the intercept."""
-        return np.asarray(self.penalised / np.float32(C) / self.n)
-
-    def value(self, theta: np.ndarray, ridge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Value per fold (folds, 1, 1) and log-probabilities (folds, classes, n)."""
-        logp = log_softmax(self.rows.scores(theta), self.xp, axis=1)
-        return 0.5 * dot(theta, ridge * theta, self.xp) - dot(self.wY, logp, self.xp), logp
-
-    def gradient(self, theta: np.ndarray, ridge: np.ndarray, P: np.ndarray) -> np.ndarray:
-        """Gradient where the rows have the probabilities P; an absent class stays where it is."""
-        return np.asarray((self.rows.back(self.w * P - self.wY) + ridge * theta) * self.present)
+    def back(self, P: np.ndarray) -> np.ndarray:
+        """Gradient of the loss; see `Objective`."""
+        return self.rows.back(self.w * P - self.wY)

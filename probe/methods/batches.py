@@ -62,20 +62,27 @@ def refitted_in_batches(
     refit : tuple of ((m, classes) array, LinearModel)
         As of `Choice.refit`.
     """
-    sharing: dict[int, tuple[HeadOnColumns, list[int]]] = {}
-    for k, (choice, _) in enumerate(chosen):
-        if isinstance(choice, HeadOnColumns) and isinstance(choice.kind_of(data), ExactHeads):
-            sharing.setdefault(id(choice), (choice, []))[1].append(k)
     batch: list[tuple[HeadOnColumns, list[int]]] = []
-    taken = 0
-    for head, members in sharing.values():
+    taken, most = 0, most_bytes(data)
+    for members in sharing([choice for choice, _ in chosen]):
+        head = chosen[members[0]][0]
+        if not (isinstance(head, HeadOnColumns) and isinstance(head.kind_of(data), ExactHeads)):
+            continue
         nbytes = 8 * len(data.labels) * min(data.n_train, len(head.columns)) * len(members)
-        if batch and taken + nbytes > most_bytes(data):
+        if batch and taken + nbytes > most:
             yield from _refitted(batch, chosen, data)
             batch, taken = [], 0
         batch.append((head, members))
         taken += nbytes
     yield from _refitted(batch, chosen, data)
+
+
+def sharing(choices: Sequence[Choice]) -> list[list[int]]:
+    """Return the numbers of the choices that are one and the same together: its columns are read and rotated once."""
+    groups: dict[int, list[int]] = {}
+    for k, choice in enumerate(choices):
+        groups.setdefault(id(choice), []).append(k)
+    return list(groups.values())
 
 
 def _refitted(

@@ -70,15 +70,16 @@ def _routine(dtype: np.dtype[Any]) -> Callable[..., None] | None:
     capsule = getattr(cython_lapack, "__pyx_capi__", {}).get(ROUTINES.get(dtype, ""))
     if capsule is None:
         return None
-    api = ctypes.pythonapi
-    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    signature = api.PyCapsule_GetName(capsule)
+    # Prototypes of our own: what is set on `ctypes.pythonapi` is set for all who use it.
+    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+    pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
+    signature = name_of(capsule)
     kinds = [part.strip() for part in signature.decode().partition("(")[2].rstrip(")").split(",")]
     # A LAPACK of 64-bit integers would call them something else than int.
     if [i for i, kind in enumerate(kinds) if kind == "int *"] != [2, 4, 7, 8, 9, 10]:
         return None
-    pointer = api.PyCapsule_GetPointer(capsule, signature)
-    function: Callable[..., None] = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(kinds))(pointer)
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(kinds))
+    function: Callable[..., None] = prototype(pointer_of(capsule, signature))
     return function
