@@ -18,31 +18,38 @@ from head2toe.store.reading.feature_store import FeatureStore
 WIDTH, BATCH = 4096, 50  # features of a layer, and images at once
 
 
-def anonymous() -> int:
-    """Anonymous memory of this process in bytes (Linux's RssAnon)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def anonymous(pid: int | str = "self") -> int:
+    """Anonymous memory of a process in bytes (Linux's RssAnon)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return 1024 * int(line.split()[1])
-    raise OSError("this system has no RssAnon in /proc/self/status: the memory table needs Linux")
+    raise OSError(f"there is no RssAnon in /proc/{pid}/status: the memory table needs Linux")
 
 
-def peak(function: Callable[[], object]) -> int:
-    """By how many bytes a call raises anonymous memory above its start, looked at every 5 ms."""
-    start, most, finished = anonymous(), 0, threading.Event()
+def highest(function: Callable[[], object], look: Callable[[], int], every: float) -> tuple[object, int]:
+    """What a call returns, and the most that was seen meanwhile, looked at every so many seconds; 0 if nothing was."""
+    most, finished = 0, threading.Event()
 
     def watch() -> None:
         nonlocal most
-        while not finished.wait(0.005):
-            most = max(most, anonymous() - start)
+        while not finished.wait(every):
+            most = max(most, look())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        function()
+        result = function()
     finally:
         finished.set()
         watcher.join()
-    return most
+    return result, most
+
+
+def peak(function: Callable[[], object]) -> int:
+    """By how many bytes a call raises anonymous memory above its start, looked at every 5 ms."""
+    start = anonymous()
+    _, most = highest(function, anonymous, 0.005)
+    return max(0, most - start)
 
 
 def write_store(root: str, n: int, d: int, C: int) -> None:
@@ -52,15 +59,26 @@ def write_store(root: str, n: int, d: int, C: int) -> None:
     centres[:, :64] = rng.standard_normal((C, 64))
     widths = [min(WIDTH, d - start) for start in range(0, d, WIDTH)]
     layers = LayerIndex(tuple(f"layer{i}" for i in range(len(widths))), tuple(widths))
+
+    def features(rows: np.ndarray) -> dict[str, np.ndarray]:
+        X = rng.standard_normal((len(rows), d), dtype=np.float32) + centres[rows % C]
+        return {name: X[:, layers.columns(name)] for name in layers.names}
+
+    write_batches(root, n, layers, features, BATCH)
+
+
+def write_batches(
+    root: str, n: int, layers: LayerIndex, features: Callable[[np.ndarray], dict[str, np.ndarray]], batch: int
+) -> None:
+    """Write a store of n images, batch by batch; of rows (numbers of images) `features` makes those of each layer."""
     writer = Catalogue(Path(root)).writer({"dtype": "float16", "of": "benchmark"}, images(n), layers)
     for block in writer.pending():
         claimed = writer.claim(block)
         assert claimed is not None
         with claimed:
-            for start in range(0, len(claimed.missing), BATCH):
-                rows = np.asarray(claimed.missing[start : start + BATCH])
-                X = rng.standard_normal((len(rows), d), dtype=np.float32) + centres[rows % C]
-                claimed.put(rows.tolist(), {name: X[:, layers.columns(name)] for name in layers.names})
+            for start in range(0, len(claimed.missing), batch):
+                rows = np.asarray(claimed.missing[start : start + batch])
+                claimed.put(rows.tolist(), features(rows))
             claimed.commit()
     writer.seal()
 

@@ -14,15 +14,16 @@ not among the peers: it is an R package, and neither R nor a build of it for Pyt
 """
 
 import argparse
-import hashlib
 import json
 import multiprocessing
+import os
 import resource
+import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -42,6 +43,9 @@ from head2toe.store.reading.feature_store import FeatureStore
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+sys.path.append(str(Path(__file__).parents[1]))
+from memory import anonymous, highest, images, write_batches
+
 LAYERS, RANK, CLASSES, FOLDS, CLUSTERS, BATCH, TEST = 51, 96, 10, 5, 3, 512, 500
 PEER_COLUMNS = 1000
 Row = dict[str, float]
@@ -50,11 +54,6 @@ Row = dict[str, float]
 def labels(n: int) -> np.ndarray:
     """Classes of n images."""
     return np.random.default_rng(1).integers(0, CLASSES, n)
-
-
-def images(n: int) -> list[str]:
-    """Names of n images that there are none of."""
-    return [hashlib.sha256(str(i).encode()).hexdigest() for i in range(n)]
 
 
 def layer_index(d: int) -> LayerIndex:
@@ -84,28 +83,17 @@ def features(rows: np.ndarray, y: np.ndarray, layers: LayerIndex) -> dict[str, n
 def write_store(root: str, n: int, d: int) -> None:
     """Write the features as extraction does, batch by batch."""
     layers, y = layer_index(d), labels(n)
-    writer = Catalogue(Path(root)).writer({"dtype": "float16", "of": "benchmark"}, images(n), layers)
-    for block in writer.pending():
-        claimed = writer.claim(block)
-        assert claimed is not None
-        with claimed:
-            for start in range(0, len(claimed.missing), BATCH):
-                rows = np.asarray(claimed.missing[start : start + BATCH])
-                claimed.put(rows.tolist(), features(rows, y, layers))
-            claimed.commit()
-    writer.seal()
+    write_batches(root, n, layers, partial(features, y=y, layers=layers), BATCH)
 
 
 def of_tree(pid: int) -> int:
     """Anonymous memory of a process and its descendants in bytes (Linux's RssAnon)."""
     total = 0
     try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                total = 1024 * int(line.split()[1])
+        total = anonymous(pid)
         for task in Path(f"/proc/{pid}/task").iterdir():
             total += sum(of_tree(int(child)) for child in (task / "children").read_text().split())
-    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+    except OSError:  # it has just ended
         pass
     return total
 
@@ -118,24 +106,9 @@ def cpu_seconds() -> float:
 
 def measured(function: Callable[[], object]) -> tuple[object, Row]:
     """What a call returns, its CPU seconds, and the peak of anonymous memory in GB, looked at every 50 ms."""
-    most, finished = 0, threading.Event()
-    pid = multiprocessing.current_process().pid or 0
-
-    def watch() -> None:
-        nonlocal most
-        while not finished.wait(0.05):
-            most = max(most, of_tree(pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = cpu_seconds()
-    try:
-        result = function()
-    finally:
-        seconds = cpu_seconds() - start
-        finished.set()
-        watcher.join()
-    return result, {"seconds": seconds, "peak": max(most, of_tree(pid)) / 1e9}
+    look, start = partial(of_tree, os.getpid()), cpu_seconds()
+    result, most = highest(function, look, 0.05)
+    return result, {"seconds": cpu_seconds() - start, "peak": max(most, look()) / 1e9}
 
 
 def scikit_learns(X: np.ndarray, y: np.ndarray, folds: np.ndarray, solver: str) -> int:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from head2toe.pipeline import main, run
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "torture_commands.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "torture_commands.py"
 KILLS = 200
 PROCESSES, ROUNDS = 3, 2
 
