@@ -13,6 +13,7 @@ FORCING = 0.5  # CG stops where the decrease by its last step, times the number 
 MOST_CG_STEPS = 100
 HALVINGS = 12
 ROWS_TO_PRECONDITION = 2000  # rows, or as many as the support has: of twice as many and more, some stand for all
+MOST_COPIED = 1 << 23  # numbers of the part of the support's features that is copied twice
 DAMPING = {"float32": 1e-3, "float64": 1e-6}  # along W_j, as a share of the mean diagonal of X diag(w) Xᵀ
 
 
@@ -37,12 +38,13 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
     xp, lam = problem.xp, problem.lam
     A = problem.support(W)
     W_A = xp.take(W, A, axis=0)
-    small = problem.rows(A)
-    penalty = small.penalty
+    penalty = problem.penalty.on(A)
     model = penalty.local(problem.low(W_A), lam, xp) if A.shape[0] else None
     if model is None:
         return W, Z, b
-    direction = NewtonSystem(small, model, fit).solve()
+    X1 = rows_and_ones(problem.X, A, xp)
+    small = replace(problem, X=X1[:-1, :], penalty=penalty)
+    direction = NewtonSystem(small, X1, model, fit).solve()
     before = penalty.value(W_A, lam, xp)
     for t in step_lengths(first_crossing(W_A, direction.W, xp)):
         trial = penalty.cut(W_A + t * direction.W, W_A, xp)
@@ -53,6 +55,18 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
         if change < -1e-5 * t * direction.decrease:
             return scatter_rows(trial, A, W.shape[0], xp), Z + dZ, b + t * direction.b
     return W, Z, b
+
+
+def rows_and_ones(X: Array, which: Array, xp: Any) -> Array:
+    """Return the rows (m, n) of X at some indices, and one of ones below them: with no second copy but of a part."""
+    m, n = which.shape[0], X.shape[1]
+    X1 = xp.empty((m + 1, n), dtype=X.dtype, device=X.device)
+    at_once = max(1, MOST_COPIED // n)
+    for start in range(0, m, at_once):
+        stop = min(start + at_once, m)
+        X1[start:stop, :] = xp.take(X, which[start:stop], axis=0)
+    X1[m, :] = 1
+    return X1
 
 
 def first_crossing(W: Array, direction: Array, xp: Any) -> float:
@@ -112,16 +126,17 @@ class NewtonSystem:
     ----------
     problem : Problem
         On the m features of the support.
+    X1 : array (m + 1, n)
+        Its features, and a row of ones: that of the intercept.
     model : LocalModel
         The penalty near the current W.
     fit : Fit
         The data term there.
     """
 
-    def __init__(self, problem: Problem, model: LocalModel, fit: Fit) -> None:
+    def __init__(self, problem: Problem, X1: Array, model: LocalModel, fit: Fit) -> None:
         xp = self.xp = problem.xp
-        X, self.problem, self.mean = problem.X, problem, problem.low(fit.mean)
-        self.X1 = xp.concat([X, xp.ones((1, X.shape[1]), dtype=X.dtype, device=X.device)])
+        self.problem, self.X1, self.mean = problem, X1, problem.low(fit.mean)
         self.model, self.u = model, model.u
         b_gradient = problem.low(xp.sum(fit.residual, axis=0))[None, :]
         self.gradient = xp.concat([problem.gradient(fit.residual) + model.gradient, b_gradient])

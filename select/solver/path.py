@@ -17,7 +17,7 @@ from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.processes import WorkerPool
 from head2toe.select.solver.row_set import SMALLEST_WORKING_SET, RowSet, Solution
 from head2toe.select.solver.schedule import SATURATED, PathSchedule
-from head2toe.select.solver.subproblem import where_to_solve
+from head2toe.select.solver.subproblem import WorkingFeatures, where_to_solve
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.reading.design_matrix import Design
 
@@ -196,9 +196,8 @@ def _points(
 def _round(design: Design, schedules: Sequence[PathSchedule], pool: WorkerPool, arrays: Arrays) -> None:
     """Solve on the working sets, and check the solutions against all features in one pass."""
     sets = [schedule.row_set for schedule in schedules]
-    union = np.unique(np.concatenate([s.working for s in sets]))
-    features = design.columns(union)
-    solutions = pool.solve([s.subproblem(features, union) for s in sets])
+    features = WorkingFeatures(design, np.unique(np.concatenate([s.working for s in sets])))
+    solutions = pool.solve([s.subproblem() for s in sets], features)
     for s, solution in zip(sets, solutions, strict=True):
         s.accept(solution)
     norms = _norms(design, sets, arrays)

@@ -11,6 +11,7 @@ start, and need a watch of their own: one whose parent was killed waits for ever
 """
 
 import fcntl
+import math
 import os
 import pickle
 import selectors
@@ -23,10 +24,12 @@ from contextlib import suppress
 from functools import partial
 from typing import IO
 
+import numpy as np
 from head2toe.select.compute.arrays import Arrays, numpy_arrays
 from head2toe.select.compute.threads import blas_threads, thread_pool
 from head2toe.select.solver.inner_solver import InnerSolution
-from head2toe.select.solver.subproblem import Subproblem
+from head2toe.select.solver.subproblem import Subproblem, WorkingFeatures
+from head2toe.store.common.errors import Head2ToeError
 
 WORTH_WORKERS = 0.1  # seconds that a path must have taken before workers are started, which takes .3
 PATIENCE = 0.005  # seconds after which a thread that waits for a worker looks whether anything is left to do
@@ -35,6 +38,10 @@ ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 28), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 """Settings of glibc's malloc, which would otherwise return the memory of arrays to the system after every operation."""
 PIPE = 1 << 20  # bytes: with the usual 64 KiB, two processes wait for each other fifty times for one subproblem
+
+
+FAILURES = (OSError, EOFError, pickle.PickleError, AttributeError, TypeError, Head2ToeError)
+"""What is raised where a worker died or cannot be sent a class, or features can't be read: which is then seen here."""
 
 
 class WorkerPool:
@@ -69,32 +76,34 @@ class WorkerPool:
                 while len(self._workers) < n_workers:
                     self._workers.append(_Worker())
 
-    def solve(self, subproblems: Sequence[Subproblem]) -> list[InnerSolution]:
+    def solve(self, subproblems: Sequence[Subproblem], features: WorkingFeatures) -> list[InnerSolution]:
         """Solve all subproblems, and return the solutions in the same order. What one raises is raised here."""
         self.start(len(subproblems))
         solutions: dict[int, InnerSolution] = {}
 
         def solve_here(i: int) -> None:
-            solutions[i] = subproblems[i].solve(self._arrays)
+            solutions[i] = subproblems[i].solve(features.of(subproblems[i]), self._arrays)
 
         with thread_pool(self._arrays) as (_, run):
             if self._on_cpu:
-                self._share(subproblems, solutions)
+                self._share(subproblems, features, solutions)
                 for i in sorted(set(range(len(subproblems))) - set(solutions)):  # a worker failed
                     solve_here(i)
             else:
                 run([partial(solve_here, i) for i in range(len(subproblems))])
         return [solutions[i] for i in range(len(subproblems))]
 
-    def _share(self, subproblems: Sequence[Subproblem], solutions: dict[int, InnerSolution]) -> None:
+    def _share(
+        self, subproblems: Sequence[Subproblem], features: WorkingFeatures, solutions: dict[int, InnerSolution]
+    ) -> None:
         """Solve in the workers and in this process: whoever is free takes the largest subproblem left."""
-        waiting = sorted(range(len(subproblems)), key=lambda i: subproblems[i].size)
+        waiting = sorted(range(len(subproblems)), key=lambda i: math.prod(subproblems[i].shape))
 
         def use(worker: "_Worker") -> None:
             while waiting and worker.is_starting(PATIENCE):
                 pass
             while worker.is_ready and (i := _pop(waiting)) is not None:
-                solution = worker.solve(subproblems[i])
+                solution = worker.solve(subproblems[i], features)
                 if solution is not None:
                     solutions[i] = solution
 
@@ -104,7 +113,7 @@ class WorkerPool:
             thread.start()
         try:
             while (i := _pop(waiting)) is not None:
-                solutions[i] = subproblems[i].solve(self._arrays)
+                solutions[i] = subproblems[i].solve(features.of(subproblems[i]), self._arrays)
         finally:
             waiting.clear()
             for thread in threads:
@@ -146,13 +155,15 @@ class _Worker:
                     self._starting, self.is_ready = False, self._solutions.read(1) == READY
         return self._starting
 
-    def solve(self, subproblem: Subproblem) -> InnerSolution | None:
+    def solve(self, subproblem: Subproblem, features: WorkingFeatures) -> InnerSolution | None:
         """Solve a subproblem. If that fails for whatever reason, return None; the worker is then not used again."""
         try:
-            pickle.dump(subproblem.compact(), self._subproblems, protocol=5)
+            pickle.dump(subproblem, self._subproblems, protocol=5)
+            for values in features.parts(subproblem):
+                self._subproblems.write(memoryview(values).cast("B"))
             self._subproblems.flush()
             solution: InnerSolution = pickle.load(self._solutions)
-        except (OSError, EOFError, pickle.PickleError, AttributeError, TypeError):  # it died, or cannot be sent a class
+        except FAILURES:
             self._process.kill()
             self.is_ready = False
             return None
@@ -186,8 +197,11 @@ def serve() -> None:
 def _solve_until_closed(subproblems: IO[bytes], solutions: IO[bytes], arrays: Arrays) -> None:
     while subproblems.peek(1):  # type: ignore[attr-defined]
         try:
-            subproblem = pickle.load(subproblems)
+            subproblem: Subproblem = pickle.load(subproblems)
         except (AttributeError, ImportError):  # a class of the parent's own script: the parent solves it by itself
             return
-        pickle.dump(subproblem.solve(arrays), solutions, protocol=5)
+        X = np.empty(subproblem.shape, np.float32)
+        if subproblems.readinto(memoryview(X).cast("B")) < X.nbytes:  # type: ignore[attr-defined]
+            return  # the parent has ended
+        pickle.dump(subproblem.solve(X, arrays), solutions, protocol=5)
         solutions.flush()

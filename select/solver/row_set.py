@@ -144,21 +144,12 @@ class RowSet:
         """Fraction of the null model's deviance that is explained."""
         return self.datafit.explained(self.fit, self.null)
 
-    def subproblem(self, features: np.ndarray, columns: np.ndarray) -> Subproblem:
-        """Return what is to be solved now.
-
-        Parameters
-        ----------
-        features : ndarray of float32 (q, n)
-            Features of the design, the working set among them.
-        columns : ndarray of int (q,)
-            Their columns in the design, ascending.
-        """
+    def subproblem(self) -> Subproblem:
+        """Return what is to be solved now."""
         W = np.zeros((len(self.working), len(self.classes)))
         W[np.searchsorted(self.working, self.support)] = self.W
         return Subproblem(
-            features=features,
-            columns=np.searchsorted(columns, self.working),
+            columns=self.working,
             rows=self.rows,
             mean=self.mean[self.working, None],
             scale=self.scale[self.working, None],

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from head2toe.select.objective.datafits import Multinomial
 from head2toe.select.objective.penalties import GroupL21
-from head2toe.select.solver import processes
+from head2toe.select.solver import processes, subproblem
 from head2toe.select.solver.path import path
 from head2toe.select.solver.processes import WorkerPool
 from head2toe.select.solver.row_set import RowSet
-from head2toe.select.solver.subproblem import Subproblem
+from head2toe.select.solver.subproblem import Subproblem, WorkingFeatures
+from head2toe.store.common.errors import StoreError
 from head2toe.store.reading.design_matrix import ArrayDesign
 from threadpoolctl import threadpool_limits
 
@@ -36,8 +37,16 @@ def subproblems(data, cpu):
         s = RowSet(y, np.arange(60), X.mean(axis=0), ones, 3, Multinomial(), GroupL21(), cpu)
         s.begin(lam, 1e-3)
         s.working = np.arange(40)
-        out.append(s.subproblem(np.ascontiguousarray(X.T), np.arange(40)))
+        out.append(s.subproblem())
     return out
+
+
+@pytest.fixture(params=["held", "read by each"])
+def features(request, data, monkeypatch):
+    """The features of all of them, held for all or read by every row set."""
+    if request.param == "read by each":
+        monkeypatch.setattr(subproblem, "MOST_HELD", 0)
+    return WorkingFeatures(ArrayDesign(data[0]), np.arange(40))
 
 
 @pytest.fixture
@@ -63,80 +72,82 @@ def agree(solution, expected):
     assert solution.gap == expected.gap
 
 
-def test_a_worker_solves_the_same(pool, subproblems, cpu):
-    first = pool.solve(subproblems)
+def test_a_worker_solves_the_same(pool, subproblems, features, cpu):
+    first = pool.solve(subproblems, features)
     (worker,) = pool._workers
     wait_for(worker)
     with threadpool_limits(1):
-        expected = [subproblem.solve(cpu) for subproblem in subproblems]
-        agree(worker.solve(subproblems[2]), expected[2])
-    for solutions in (first, pool.solve(subproblems)):
+        expected = [one.solve(features.of(one), cpu) for one in subproblems]
+        agree(worker.solve(subproblems[2], features), expected[2])
+    for solutions in (first, pool.solve(subproblems, features)):
         for one, other in zip(solutions, expected, strict=True):
             agree(one, other)
 
 
 @pytest.mark.parametrize("trouble", ["killed", "not picklable"])
-def test_a_worker_that_fails_is_not_missed(pool, subproblems, cpu, trouble):
+def test_a_worker_that_fails_is_not_missed(pool, subproblems, features, cpu, trouble):
     class Own(GroupL21):
         """A penalty that no other process can know."""
 
-    pool.solve(subproblems)
+    pool.solve(subproblems, features)
     (worker,) = pool._workers
     wait_for(worker)
     if trouble == "killed":
         worker._process.kill()
     else:
-        subproblems = [replace(subproblem, penalty=Own()) for subproblem in subproblems]
-    solutions = pool.solve(subproblems)
-    for one, subproblem in zip(solutions, subproblems, strict=True):
-        agree(one, subproblem.solve(cpu))
+        subproblems = [replace(one, penalty=Own()) for one in subproblems]
+    solutions = pool.solve(subproblems, features)
+    for solution, one in zip(solutions, subproblems, strict=True):
+        agree(solution, one.solve(features.of(one), cpu))
     assert not worker.is_ready
     assert not worker.is_starting(0)  # no thread waits for it any more
 
 
-def test_a_user_whose_pipes_take_all_they_may(pool, subproblems, monkeypatch):
+def test_a_user_whose_pipes_take_all_they_may(pool, subproblems, features, monkeypatch):
     """Linux gives an unprivileged user 64 MiB for pipes: thirty workers, of all runs together."""
 
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(fcntl, "fcntl", refuse)
-    pool.solve(subproblems)
+    pool.solve(subproblems, features)
     wait_for(pool._workers[0])
 
 
-def test_a_worker_that_can_t_be_started_is_not_missed(pool, subproblems, cpu, monkeypatch):
+def test_a_worker_that_can_t_be_started_is_not_missed(pool, subproblems, features, cpu, monkeypatch):
     def refuse(*_, **__):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    for one, subproblem in zip(pool.solve(subproblems), subproblems, strict=True):
-        agree(one, subproblem.solve(cpu))
+    for solution, one in zip(pool.solve(subproblems, features), subproblems, strict=True):
+        agree(solution, one.solve(features.of(one), cpu))
 
 
 class OfAScript(GroupL21):
     """As if it were written in the script that is run, which workers do not import."""
 
 
-def test_what_workers_cannot_import_is_solved_here_and_nothing_is_printed(pool, subproblems, cpu, monkeypatch, capfd):
+def test_what_workers_cannot_import_is_solved_here_and_nothing_is_printed(
+    pool, subproblems, features, cpu, monkeypatch, capfd
+):
     monkeypatch.setattr(OfAScript, "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], "OfAScript", OfAScript, raising=False)
     pool.start(2)
     wait_for(pool._workers[0])
-    subproblems = [replace(subproblem, penalty=OfAScript()) for subproblem in subproblems]
-    for solution, subproblem in zip(pool.solve(subproblems), subproblems, strict=True):
-        agree(solution, subproblem.solve(cpu))
+    subproblems = [replace(one, penalty=OfAScript()) for one in subproblems]
+    for solution, one in zip(pool.solve(subproblems, features), subproblems, strict=True):
+        agree(solution, one.solve(features.of(one), cpu))
     pool.close()
     assert capfd.readouterr().err == ""
 
 
-def test_an_interrupt_leaves_what_is_waiting(pool, subproblems, monkeypatch):
+def test_an_interrupt_leaves_what_is_waiting(pool, subproblems, features, monkeypatch):
     """Ctrl-C reaches this process; its worker ends what it is at, and takes no more."""
-    pool.solve(subproblems)
+    pool.solve(subproblems, features)
     (worker,) = pool._workers
     wait_for(worker)
     solved = []
-    monkeypatch.setattr(worker, "solve", lambda subproblem: time.sleep(0.3) or solved.append(subproblem))
+    monkeypatch.setattr(worker, "solve", lambda one, _: time.sleep(0.3) or solved.append(one))
 
     def interrupt(*_):
         time.sleep(0.1)
@@ -144,16 +155,29 @@ def test_an_interrupt_leaves_what_is_waiting(pool, subproblems, monkeypatch):
 
     monkeypatch.setattr(Subproblem, "solve", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        pool.solve(subproblems)
+        pool.solve(subproblems, features)
     assert len(solved) <= 1
 
 
-def test_errors_of_a_subproblem_are_raised_here(pool, subproblems):
-    pool.solve(subproblems)
+def test_errors_of_a_subproblem_are_raised_here(pool, subproblems, features):
+    pool.solve(subproblems, features)
     wait_for(pool._workers[0])
-    broken = [replace(subproblem, mean=np.zeros((3, 1), np.float32)) for subproblem in subproblems]
+    broken = [replace(one, mean=np.zeros((3, 1), np.float32)) for one in subproblems]
     with pytest.raises(ValueError, match="broadcast"):
-        pool.solve(broken)
+        pool.solve(broken, features)
+
+
+def test_features_that_can_t_be_read_are_an_error_here(pool, subproblems, features, monkeypatch):
+    """A worker's thread meets it first; this process reads again, and raises."""
+    pool.solve(subproblems, features)
+    wait_for(pool._workers[0])
+
+    def refuse(*_):
+        raise StoreError("a block is damaged")
+
+    monkeypatch.setattr(WorkingFeatures, "parts", refuse)
+    with pytest.raises(StoreError, match="a block is damaged"):
+        pool.solve(subproblems, features)
 
 
 def test_a_path_is_the_same_with_one_thread_and_with_two(data, cpu, monkeypatch):
