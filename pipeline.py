@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.extract.commands import echo_extraction, layers, tasks, thumbnails
+from head2toe.extract.commands import correct_task, echo_extraction, grey_versions, layers, tasks, thumbnails
 from head2toe.extract.deploy.commands import MODEL_COMMANDS, MODELS, copy_model, require_model_target
 from head2toe.extract.options import ExtractOptions
+from head2toe.probe.audit_command import audit_command
 from head2toe.probe.commands import echo_failures, echo_result, report_command, results_command, save_model_option
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.probe.stage_results import RunResult, SelectResult
@@ -335,7 +336,8 @@ def doctor(root: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-for command in (tasks, layers, *MODEL_COMMANDS, store, report_command(thumbnails), results_command):
+audit = audit_command(run, Options, thumbnails, grey_versions, correct_task)
+for command in (tasks, layers, *MODEL_COMMANDS, store, report_command(thumbnails), results_command, audit):
     main.add_command(command)
 
 

@@ -4,6 +4,7 @@ Torch is imported only by the command that needs it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +13,12 @@ from head2toe.store.common.errors import BadRequest
 from head2toe.store.console.cli import echo, json_option, listed_names, show
 
 if TYPE_CHECKING:
+    import numpy as np
     from head2toe.extract.backbone.taps import Tap
     from head2toe.extract.features.extraction import Extraction
+    from head2toe.extract.images.sources import ImageSource
     from head2toe.extract.survey import Trial
+    from head2toe.extract.tasks.task import Task
 
 
 @click.command()
@@ -189,3 +193,17 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     from head2toe.extract.tasks.thumbnails import thumbnails_of
 
     return thumbnails_of(record)
+
+
+def grey_versions(images: "Sequence[ImageSource]") -> "np.ndarray | None":
+    """Return small grey versions of images (n, 32, 32); None where one can't be read any more."""
+    from head2toe.extract.tasks.thumbnails import grey_versions
+
+    return grey_versions(images)
+
+
+def correct_task(task: "Task", decisions: Path, manifest: Path) -> tuple[int, int]:
+    """Apply a table of decisions to a task, and write the manifest that they make; see `write_corrected`."""
+    from head2toe.extract.tasks.corrections import write_corrected
+
+    return write_corrected(task, decisions, manifest)

@@ -1,15 +1,21 @@
-"""Thumbnails of a task's images, for the report."""
+"""Thumbnails of a task's images: for pages, and to compare pixels by."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
+import numpy as np
+from head2toe.extract.images.sources import ImageSource
 from head2toe.extract.tasks.registry import load_task
-from head2toe.store.common.errors import Head2ToeError
+from head2toe.store.common.cores import usable_cores
+from head2toe.store.common.errors import DataError, Head2ToeError
 from PIL.Image import Image, Resampling
 
 SIDE = 176
 """Largest width and height of a thumbnail in pixels."""
+GREY_SIDE = 32
+"""Width and height of a grey version."""
 
 
 def thumbnails_of(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
@@ -44,3 +50,17 @@ def small_jpeg(image: Image, side: int = SIDE) -> bytes:
     sink = BytesIO()
     image.save(sink, "JPEG", quality=82)
     return sink.getvalue()
+
+
+def grey_versions(images: Sequence[ImageSource]) -> np.ndarray | None:
+    """Return small grey versions (n, 32, 32) uint8 of images, squeezed into a square; None where one can't be read."""
+
+    def grey(image: ImageSource) -> np.ndarray:
+        return np.asarray(image.load().convert("L").resize((GREY_SIDE, GREY_SIDE), Resampling.BOX))
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        try:
+            return np.stack(list(threads.map(grey, images)))
+        except DataError:
+            threads.shutdown(wait=False, cancel_futures=True)
+            return None

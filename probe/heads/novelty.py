@@ -77,12 +77,12 @@ def training_images(features: np.ndarray, folds: np.ndarray, positions: np.ndarr
     fewest = min((int((~held).sum()) for held in held_out), default=0)
     if features.shape[1] == 0 or fewest < FEWEST:
         return None
-    everything = _Directions.of(features, DIRECTIONS)
+    everything = Directions.of(features, DIRECTIONS)
     if everything.axes.shape[1] == 0:
         return None
     distances = []
     for held in held_out:
-        others = _Directions.of(features[~held], DIRECTIONS)
+        others = Directions.of(features[~held], DIRECTIONS)
         distances.append(nearest_distance(others(features[held]), others(features[~held]), NEIGHBOURS))
     return TrainingImages(
         positions=positions,
@@ -104,15 +104,22 @@ def nearest_distance(images: np.ndarray, others: np.ndarray, neighbours: int) ->
 
 
 @dataclass(frozen=True, eq=False)
-class _Directions:
-    """Principal directions of standardised features."""
+class Directions:
+    """Principal directions of standardised features.
+
+    Attributes
+    ----------
+    mean, scale : (q,) float32 arrays
+        What is subtracted from the features, and what they are multiplied with then.
+    axes : (q, r) float32 array
+    """
 
     mean: np.ndarray
     scale: np.ndarray
     axes: np.ndarray
 
     @classmethod
-    def of(cls, features: np.ndarray, most: int) -> "_Directions":
+    def of(cls, features: np.ndarray, most: int) -> "Directions":
         """Find at most so many directions of features (n, q)."""
         mean, spread = features.mean(axis=0), features.std(axis=0)
         varies = spread > 1e-6 * np.abs(mean)
@@ -128,6 +135,7 @@ class _Directions:
         return cls(mean, scale, np.asarray(axes[:, ::-1], np.float32))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return the coordinates (n, r) of features (n, q) in these directions."""
         return np.asarray(((features - self.mean) * self.scale) @ self.axes)
 
 

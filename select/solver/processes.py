@@ -160,7 +160,7 @@ class _Worker:
         try:
             pickle.dump(subproblem, self._subproblems, protocol=5)
             for values in features.parts(subproblem):
-                self._subproblems.write(memoryview(values).cast("B"))
+                self._subproblems.write(values.data)
             self._subproblems.flush()
             solution: InnerSolution = pickle.load(self._solutions)
         except FAILURES:
@@ -201,7 +201,7 @@ def _solve_until_closed(subproblems: IO[bytes], solutions: IO[bytes], arrays: Ar
         except (AttributeError, ImportError):  # a class of the parent's own script: the parent solves it by itself
             return
         X = np.empty(subproblem.shape, np.float32)
-        if subproblems.readinto(memoryview(X).cast("B")) < X.nbytes:  # type: ignore[attr-defined]
+        if subproblems.readinto(X.data) < X.nbytes:  # type: ignore[attr-defined]
             return  # the parent has ended
         pickle.dump(subproblem.solve(X, arrays), solutions, protocol=5)
         solutions.flush()

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from head2toe.store.common.errors import BadRequest
 
@@ -85,6 +85,24 @@ class Settings:
         """Return all settings as what JSON can hold: tuples as lists, paths as text."""
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         return {key: str(value) if isinstance(value, Path) else value for key, value in plain.items()}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return the settings that `document` returned; those of another version that are not known here are left out.
+
+        Raises
+        ------
+        BadRequest
+            A value is none of its field's choices.
+        """
+        values: dict[str, Any] = {}
+        for attribute in fields(cls):  # type: ignore[arg-type]
+            if attribute.name in document:
+                value = document[attribute.name]
+                if isinstance(value, str) and issubclass(attribute.metadata["kind"], Path):
+                    value = Path(value)
+                values[attribute.name] = tuple(value) if isinstance(value, list) else value
+        return cls(**values)
 
     def words(self, *, leave_out: Collection[str] = ()) -> list[str]:
         """Return the settings that differ from their defaults as words of a command line, but for those left out."""

@@ -1,0 +1,88 @@
+"""Classes that nothing tells apart, and images of two classes: by predictions of held-out rows."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from head2toe.probe.audit.findings import Finding
+from scipy.stats import mannwhitneyu
+
+FEWEST = 10
+"""Rows that each of two classes must have to be compared."""
+LEVEL = 0.05
+"""Two classes count as one where a test at this level sees no difference, and they are told apart hardly at all."""
+MOST_AREA = 0.65
+"""The area under the ROC curve of one against the other above which they are two, whatever the test says."""
+SECOND = 0.4
+"""The least probability of the second class of an image that shows two."""
+BOTH = 0.95
+"""What both classes' probabilities must sum to."""
+
+
+def alike_classes(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> list[Finding]:
+    """Find pairs of classes whose rows can't be told apart.
+
+    Rows of two classes are ranked by how probable one is beside the other. Where the area under the ROC curve is near
+    one half (`MOST_AREA`), and the Mann-Whitney test that it is one half is not rejected, they are one class for all
+    that the features say.
+
+    Parameters
+    ----------
+    probabilities : (n, classes) array
+        Of held-out rows.
+    labels : (n,) int array
+    classes : sequence of str
+    """
+    findings = []
+    of_class = [np.flatnonzero(labels == c) for c in range(len(classes))]
+    confused = _confusions(probabilities, labels)
+    for a, b in combinations(range(len(classes)), 2):
+        if min(len(of_class[a]), len(of_class[b])) < FEWEST or not confused[a, b]:
+            continue
+        share = [_share(probabilities[rows], a, b) for rows in (of_class[a], of_class[b])]
+        test = mannwhitneyu(*share, alternative="two-sided")
+        area = max(float(test.statistic) / (len(share[0]) * len(share[1])), 0.5)
+        if area <= MOST_AREA and test.pvalue > LEVEL:
+            score = round(1 - 2 * (area - 0.5), 4)
+            findings.append(Finding("one class", (), "train", (classes[a], classes[b]), None, score, "merge"))
+    return findings
+
+
+def ambiguous_images(
+    probabilities: np.ndarray, labels: np.ndarray, names: Sequence[str], classes: Sequence[str], split: str
+) -> list[Finding]:
+    """Find images that are probably of two classes: those together are nearly certain, and neither is alone.
+
+    Parameters
+    ----------
+    probabilities : (n, classes) array
+        Of heads that had not seen the images.
+    labels : (n,) int array
+    names, classes : sequence of str
+    split : {"train", "test"}
+    """
+    if probabilities.shape[1] < 3:  # of two classes every uncertain image would be one
+        return []
+    order = np.argsort(-probabilities, axis=1)[:, :2]
+    first, second = np.take_along_axis(probabilities, order, axis=1).T
+    findings = []
+    for row in np.flatnonzero((second >= SECOND) & (first + second >= BOTH)).tolist():
+        both = [classes[c] for c in order[row]]
+        given = classes[labels[row]]
+        other = both[1] if given == both[0] else both[0]
+        score = round(float(2 * second[row]), 4)
+        findings.append(Finding("two classes", (names[row],), split, (given,), other, min(score, 1.0), "look"))
+    return findings
+
+
+def _confusions(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether any row of one of two classes is taken for the other, (classes, classes) bool, symmetric."""
+    confused = np.zeros((probabilities.shape[1],) * 2, bool)
+    confused[labels, probabilities.argmax(axis=1)] = True
+    return confused | confused.T
+
+
+def _share(probabilities: np.ndarray, a: int, b: int) -> np.ndarray:
+    """How probable class a is beside b, (n,)."""
+    both = probabilities[:, a] + probabilities[:, b]
+    return np.asarray(probabilities[:, a] / np.maximum(both, np.finfo(np.float64).tiny))

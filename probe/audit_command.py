@@ -1,0 +1,166 @@
+"""The command `audit`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.console.cli import echo, json_option, setting_options, show
+
+if TYPE_CHECKING:
+    from head2toe.probe.audit.audit import Audit
+
+PAGE = "audit.html"
+SHOWN = 10
+"""Suspected labels that the command shows; the page and the CSV have more."""
+
+Runs = Callable[[str, Any], Any]
+"""Takes a task and options and returns the `RunResult` of going the whole way."""
+ThumbnailSource = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
+Grey = Callable[[Sequence[Any]], Any]
+"""Takes images and returns small grey versions of them."""
+Corrects = Callable[[Any, Path, Path], tuple[int, int]]
+"""Takes a task, a file of decisions and a manifest to write; returns how many images were relabelled and removed."""
+
+
+def audit_command(
+    runs: Runs, options: type, thumbnails: ThumbnailSource, grey: Grey, corrects: Corrects
+) -> click.Command:
+    """Make the command `audit`; what knows images and backbones is handed in, for this room does not."""
+
+    @click.command("audit")
+    @click.argument("task", metavar="TASK|RUN")
+    @setting_options(options)
+    @click.option(
+        "-o",
+        "page",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help=f"The HTML page to write.  [default: {PAGE} in the run's folder]",
+    )
+    @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values on stdout, nothing else.")
+    @click.option(
+        "--apply",
+        "decisions",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Apply the decisions of this table, as --csv prints it, and write a corrected manifest.",
+    )
+    @click.option(
+        "--manifest",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The manifest that --apply writes.  [default: TASK-corrected.csv]",
+    )
+    @json_option
+    def audit(
+        task: str,
+        page: Path | None,
+        as_csv: bool,
+        decisions: Path | None,
+        manifest: Path | None,
+        as_json: bool,
+        **given: Any,
+    ) -> None:
+        """Say which labels are probably wrong, which images are twice there, and which fit no class.
+
+        TASK is run first, unless it was; of a RUN's folder its settings are taken.
+
+        \b
+        head2toe audit my_task                        a page, and the worst labels
+        head2toe audit my_task --csv > decisions.csv  everything, as a table to edit
+        head2toe audit my_task --apply decisions.csv  a corrected manifest; no image is touched
+        """  # noqa: D301 (a raw docstring would show click's mark as text)
+        if as_json and as_csv:
+            raise BadRequest("--json and --csv exclude each other: choose one")
+        if manifest and not decisions:
+            raise BadRequest("--manifest goes with --apply DECISIONS")
+        target = None if decisions is None else manifest or Path(f"{Path(task).stem}-corrected.csv")
+        if target is not None and target.exists():
+            raise BadRequest(f"{target} exists, and is not overwritten: choose another file with --manifest FILE")
+        result, chosen = _run(task, options, given, runs)
+        if decisions is not None and target is not None:
+            _apply(result.extractions[0].task, decisions, target, corrects, as_json)
+            return
+        found = _audit(result, chosen, grey)
+        _show(found, result, page, thumbnails, as_csv=as_csv, as_json=as_json)
+
+    return audit
+
+
+def _run(task: str, options: type, given: Mapping[str, Any], runs: Runs) -> tuple[Any, Any]:
+    """Go the whole way for a task, or once more for a run with its own settings, which recalls it."""
+    from head2toe.probe.results import stored_runs
+    from head2toe.probe.results.result_files import RESULT
+
+    path = Path(task)
+    if not ((path / RESULT).is_file() or path.name == RESULT):
+        chosen = options(**given)
+        return runs(task, chosen), chosen
+    run = stored_runs.load(path)
+    chosen = options.from_document({**run.record["options"], "output": run.folder.parent})  # type: ignore[attr-defined]
+    if not Path(run.record["store"]).exists():
+        command = run.record["command"]
+        raise BadRequest(f"the store of {path} is gone ({run.record['store']}): {command} extracts the features again")
+    return runs(run.record["argument"], chosen), chosen
+
+
+def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
+    """Audit a run by the predictions of head2toe or, where it was not run, of the method that the folds like best."""
+    from head2toe.probe.audit.audit import Audit
+    from head2toe.probe.experiment import Experiment
+    from head2toe.probe.results.summary import best_method
+    from head2toe.select.compute.arrays import namespace
+
+    names = [method["name"] for method in result.record["methods"] if method["name"] in options.of_features]
+    if not names:
+        raise BadRequest("an audit takes a method of features: add linear, l21 or head2toe to --methods")
+    method = "head2toe" if "head2toe" in names else best_method(result.record)["name"]
+    method = method if method in names else names[-1]
+    arrays = namespace(options.device, options.device_memory)
+    experiment = Experiment.on_all_rows(result.extractions, options, options, arrays, options.seed)
+    (outcome,) = [one for one in experiment.outcomes() if one.name == method]
+    task = experiment.task
+    images = [image.name for image in task.images]
+    return Audit(task.name, method, images, task.classes, experiment.data, outcome, lambda: grey(task.images), [])
+
+
+def _show(
+    found: "Audit", result: Any, page: Path | None, thumbnails: ThumbnailSource, *, as_csv: bool, as_json: bool
+) -> None:
+    """Write the page, unless a table or JSON is all that was asked for, and show the audit."""
+    from head2toe.probe.audit import page as html
+    from head2toe.probe.audit.findings import KINDS
+    from head2toe.store.common.outputs import write_output
+    from head2toe.store.console.text import table
+
+    document = found.document()
+    file = page or (None if as_csv or as_json else result.file.parent / PAGE)
+    if file is not None:
+        text = html.render(document, thumbnails(result.record))
+        write_output(file, text.encode(), "choose another file with -o FILE")
+    if as_json:
+        show(document | {"result": str(result.file), **({"page": str(file)} if file else {})})
+    elif as_csv:
+        click.echo(found.as_csv(), nl=False)
+    else:
+        for note in document["notes"]:
+            echo(f"note       {note}", err=True)
+        for kind, count in document["counts"].items():
+            echo(f"{count:5}  {KINDS[kind]}")
+        worst = [one for one in document["findings"] if one["kind"] == "label"][:SHOWN]
+        if worst:
+            rows = [(one["images"][0], one["split"], one["labels"][0], one["suggestion"], _score(one)) for one in worst]
+            echo("\n" + table(("image", "split", "label", "rather", "score"), rows))
+        echo(f"\naudit      {file}")
+
+
+def _score(finding: Mapping[str, Any]) -> str:
+    return f"{finding['score']:.3f}"
+
+
+def _apply(task: Any, decisions: Path, manifest: Path, corrects: Corrects, as_json: bool) -> None:
+    """Write the corrected manifest, and say what it changes."""
+    relabelled, removed = corrects(task, decisions, manifest)
+    if as_json:
+        show({"manifest": str(manifest), "relabelled": relabelled, "removed": removed})
+    else:
+        echo(f"manifest   {manifest}  ({relabelled} images relabelled, {removed} taken out)")

@@ -1,0 +1,130 @@
+"""`head2toe audit` as a user calls it: turned labels and copies are found, decisions become a manifest."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from head2toe.extract.tasks.registry import load_task
+from head2toe.pipeline import main
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def document(*args: str | Path) -> dict[str, Any]:
+    result = call(*args, "--json")
+    assert result.exit_code == 0, result.output
+    parsed = json.loads(result.stdout)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+@pytest.fixture
+def spoiled(image_folder: Path) -> Path:
+    """The task with an image in the wrong class, one twice, and one in training and test."""
+    train, test = image_folder / "train", image_folder / "test"
+    (train / "across" / "00.png").rename(train / "down" / "wrong.png")
+    shutil.copy(train / "slant" / "03.png", train / "slant" / "twice.png")
+    shutil.copy(train / "slant" / "05.png", test / "slant" / "leak.png")
+    return image_folder
+
+
+@pytest.fixture
+def audit(flags: list[str]) -> list[str]:
+    return ["audit", *flags, "--methods", "linear"]
+
+
+def test_what_is_wrong_with_the_images_is_found(spoiled: Path, audit: list[str]) -> None:
+    found = document(*audit, spoiled)
+    assert found["rows"] == {"train": 37, "test": 16}
+    of_kind = {
+        kind: [one for one in found["findings"] if one["kind"] == kind] for kind in ("leak", "duplicate", "label")
+    }
+    slant = {split: str(spoiled / split / "slant") for split in ("train", "test")}
+    leak, twice = {f"{slant['train']}/05.png", f"{slant['test']}/leak.png"}, {f"{slant['train']}/03.png"}
+    twice |= {f"{slant['train']}/twice.png"}
+    assert any(leak <= set(one["images"]) for one in of_kind["leak"])
+    assert any(twice <= set(one["images"]) for one in of_kind["duplicate"] + of_kind["leak"])
+    ranked = [Path(one["image"]).name for one in found["labels"] if one["split"] == "train"]
+    assert len(ranked) == 37
+    assert "wrong.png" in ranked[:6]
+    assert sum(found["counts"].values()) == len(found["findings"])
+
+
+def test_the_page_shows_pictures_and_the_run_is_recalled(spoiled: Path, audit: list[str], tmp_path: Path) -> None:
+    shown = call(*audit, spoiled)
+    assert shown.exit_code == 0, shown.output
+    (page,) = Path("results").rglob("audit.html")
+    assert str(page) in shown.stdout
+    html = page.read_text(encoding="utf-8")
+    assert html.count("data:image/jpeg;base64,") >= 4
+    assert "In training and in test" in html
+    again = call("audit", page.parent, "-o", tmp_path / "again.html")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == html
+
+
+def test_the_table_is_one_of_decisions_that_become_a_manifest(spoiled: Path, audit: list[str], tmp_path: Path) -> None:
+    table = call(*audit, spoiled, "--csv").stdout
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert {row["action"] for row in rows} == {""}
+    leaks = {row["image"]: row["advice"] for row in rows if row["kind"] == "leak" and row["advice"] != "look"}
+    assert all((advice == "keep") == ("/test/" in image) for image, advice in leaks.items())
+    (tmp_path / "as_it_is.csv").write_text(table)
+    nothing = document(*audit, spoiled, "--apply", tmp_path / "as_it_is.csv", "--manifest", tmp_path / "same.csv")
+    assert (nothing["relabelled"], nothing["removed"]) == (0, 0)
+    assert {row["image"] for row in rows if row["image"]} == {image.name for image in load_task(str(spoiled)).images}
+    wrong = str(spoiled / "train" / "down" / "wrong.png")
+    twice = str(spoiled / "train" / "slant" / "twice.png")
+    decisions = tmp_path / "decisions.csv"
+    decisions.write_text(f"image,action,suggestion\n{wrong},relabel,across\n{twice},remove,\n{wrong},keep,\n")
+    before = {file: file.read_bytes() for file in spoiled.rglob("*.png")}
+    done = document(*audit, spoiled, "--apply", decisions, "--manifest", tmp_path / "better.csv")
+    assert done == {"manifest": str(tmp_path / "better.csv"), "relabelled": 1, "removed": 1}
+    assert {file: file.read_bytes() for file in spoiled.rglob("*.png")} == before
+    task, old = load_task(str(tmp_path / "better.csv")), load_task(str(spoiled))
+    label = {image.name: task.classes[number] for image, number in zip(task.images, task.labels, strict=True)}
+    assert label[wrong] == "across"
+    assert twice not in label
+    assert len(task.images) == len(old.images) - 1
+    folds = dict(zip((image.name for image in old.images), old.folds.tolist(), strict=False))
+    assert all(folds[image.name] == fold for image, fold in zip(task.images, task.folds.tolist(), strict=False))
+    refused = call(*audit, spoiled, "--apply", decisions, "--manifest", tmp_path / "better.csv")
+    assert refused.exit_code == 2
+    assert "is not overwritten" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("image,action\nnowhere.png,remove\n", "line 2: no image 'nowhere.png' in task stripes"),
+        ("image,action\nx,burn\n", "line 2: unknown action 'burn': relabel, remove, keep, look, merge"),
+        ("image,action,suggestion\n{image},relabel,cow\n", "line 2: no class 'cow' in task stripes"),
+        ("image,action,suggestion\n{image},relabel,down\n{image},relabel,slant\n", "is to be 'down' and 'slant'"),
+        ("name,action\nx,keep\n", "has no column 'image'"),
+    ],
+)
+def test_decisions_that_make_no_sense_are_one_line(
+    spoiled: Path, audit: list[str], tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "decisions.csv").write_text(text.format(image=spoiled / "train" / "across" / "01.png"))
+    result = call(*audit, spoiled, "--apply", tmp_path / "decisions.csv")
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()[-1:]) == 1
+    assert not Path("stripes-corrected.csv").exists()
+
+
+def test_a_run_whose_store_is_gone_is_one_line(spoiled: Path, audit: list[str]) -> None:
+    run = Path(document(*audit, spoiled)["result"])
+    shutil.rmtree(json.loads(run.read_text())["store"])
+    result = call("audit", run.parent)
+    assert result.exit_code == 2
+    assert "the store of" in result.stderr
+    assert "head2toe run" in result.stderr
