@@ -21,6 +21,7 @@ from head2toe.extract.deploy.commands import MODEL_COMMANDS, MODELS, copy_model,
 from head2toe.extract.options import ExtractOptions
 from head2toe.probe.audit_command import audit_command
 from head2toe.probe.commands import echo_failures, echo_result, report_command, results_command, save_model_option
+from head2toe.probe.curve_command import curve_command
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.probe.stage_results import RunResult, SelectResult
 from head2toe.select.commands import echo_selection, recipe_option
@@ -337,7 +338,8 @@ def doctor(root: Path | None, as_json: bool) -> None:
 
 
 audit = audit_command(run, Options, thumbnails, grey_versions, correct_task)
-for command in (tasks, layers, *MODEL_COMMANDS, store, report_command(thumbnails), results_command, audit):
+curve = curve_command(experiment_on, Options)
+for command in (tasks, layers, *MODEL_COMMANDS, store, report_command(thumbnails), results_command, audit, curve):
     main.add_command(command)
 
 

@@ -48,6 +48,7 @@ WINGS = {  # each wing of a room, and the wings of its room that it may import
     "probe/choice": {"metrics", "heads", "many_rows", "methods"},
     "probe/results": {"metrics", "heads", "methods"},
     "probe/report": {"metrics", "heads", "methods", "results"},
+    "probe/planning": {"metrics", "heads", "methods", "choice", "report"},
     "probe/audit": {"metrics", "heads", "methods", "choice", "results", "report"},
 }
 HOME = {  # the only places where these may be imported
@@ -64,6 +65,7 @@ HOME = {  # the only places where these may be imported
         "select/commands.py",
         "probe/commands.py",
         "probe/audit_command.py",
+        "probe/curve_command.py",
     },
     "matplotlib": {"probe"},
     "jinja2": {"probe"},

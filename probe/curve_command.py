@@ -1,0 +1,120 @@
+"""The command `curve`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from head2toe.store.common.errors import BadRequest
+from head2toe.store.console.cli import echo, json_option, setting_options, show
+
+if TYPE_CHECKING:
+    from head2toe.probe.planning.learning_curve import LearningCurve
+
+Makes = Callable[[str, Any], Any]
+"""Takes a task and options and returns an `Experiment` on all its rows."""
+
+
+def curve_command(makes: Makes, options: type) -> click.Command:
+    """Make the command `curve`; what extracts is handed in, for this room does not."""
+
+    @click.command("curve")
+    @click.argument("task")
+    @setting_options(options)
+    @click.option(
+        "--sizes",
+        help="Numbers of labels, with commas.  [default: six, from all of them down by factors of 1.4]",
+    )
+    @click.option("-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="Draw the curves: an SVG file.")
+    @json_option
+    def curve(task: str, sizes: str | None, file: Path | None, as_json: bool, **given: Any) -> None:
+        """Say what more labels would bring: accuracy at fewer labels, and a power law beyond.
+
+        All work is done again on parts of the training rows, nothing is extracted. What was done before is recalled.
+
+        Example: head2toe curve my_task --methods linear -o curve.svg
+        """
+        chosen = options(**given)
+        if chosen.costly:
+            raise BadRequest(f"a curve trains no backbones again and again: leave {chosen.costly[0]} out")
+        experiment = makes(task, chosen)
+        curves, failures = _curves(experiment, sizes, chosen)
+        if file is not None:
+            _draw(experiment.task.name, curves, file)
+        if as_json:
+            document = {"task": experiment.task.name, "curves": [one.document() for one in curves]}
+            show(document | ({"failures": failures} if failures else {}) | ({"picture": str(file)} if file else {}))
+        else:
+            _echo(curves, file)
+
+    return curve
+
+
+def _curves(experiment: Any, sizes: str | None, options: Any) -> "tuple[list[LearningCurve], dict[str, str]]":
+    """Make the curves of all methods, and name those that failed."""
+    from head2toe.probe.commands import echo_failures
+    from head2toe.probe.planning.learning_curve import LearningCurve, Point, learning_curves
+    from head2toe.probe.planning.subsets import subsets, usual_sizes
+
+    task = experiment.task
+    n = task.n_train
+    numbers = usual_sizes(n, len(task.classes)) if sizes is None else _numbers(sizes, n)
+    splits = subsets(task.labels[:n], task.folds, numbers, options.seed)
+    points: dict[str, list[Point]] = {}
+    for _, of_method in learning_curves(experiment, numbers, splits):
+        for method, point in of_method.items():
+            points.setdefault(method, []).append(point)
+    failures = dict(experiment.failures.errors)
+    echo_failures(failures)
+    whole = {method: found for method, found in points.items() if len(found) == len(numbers)}
+    if not whole:
+        raise experiment.failures.none_left()
+    return [LearningCurve(method, tuple(found), options.seed) for method, found in whole.items()], failures
+
+
+def _numbers(text: str, n: int) -> tuple[int, ...]:
+    """Read `--sizes`."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise BadRequest(f"--sizes {text!r}: whole numbers with commas, such as 100,200,400")
+    numbers = tuple(sorted({int(word) for word in words}))
+    if len(numbers) < 3 or numbers[0] < 1 or numbers[-1] > n:
+        raise BadRequest(f"--sizes {text!r}: three numbers or more, from 1 to the {n} training rows that there are")
+    return numbers
+
+
+def _draw(task: str, curves: "Sequence[LearningCurve]", file: Path) -> None:
+    from head2toe.probe.planning import curve_chart
+    from head2toe.store.common.outputs import write_output
+
+    picture = curve_chart.standing_alone(curve_chart.draw(task, curves))
+    write_output(file, picture.encode(), "choose another file with -o FILE")
+
+
+def _echo(curves: "Sequence[LearningCurve]", file: Path | None) -> None:
+    """Show a table of the points, what the laws promise, and where the picture is."""
+    from head2toe.store.console.text import table
+
+    documents = [curve.document() for curve in curves]
+    rows = []
+    for place, point in enumerate(documents[0]["points"]):
+        cells = [_measured(one["points"][place]) for one in documents]
+        rows.append((f"{point['labels']:,}", *cells))
+    for place, promise in enumerate(documents[0]["promises"]):
+        rows.append((f"{promise['labels']:,}", *(_promised(one["promises"][place]) for one in documents)))
+    echo(table(("labels", *(one["method"] for one in documents)), rows))
+    for one in documents:
+        twice = next(promise for promise in one["promises"] if promise["labels"] == 2 * one["points"][-1]["labels"])
+        gain = 100 * (twice["accuracy"] - one["points"][-1]["accuracy"])
+        echo(f"{one['method']}: twice the labels would bring {gain:+.1f} points, as a power law through these has it")
+    if file:
+        echo(f"curve      {file}")
+
+
+def _measured(point: Mapping[str, Any]) -> str:
+    return f"{100 * point['accuracy']:.1f} ± {100 * point['stderr']:.1f}"
+
+
+def _promised(promise: Mapping[str, Any]) -> str:
+    low, high = promise["interval"]
+    return f"{100 * promise['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}] promised"

@@ -1,0 +1,98 @@
+"""A power law through a learning curve: accuracy(n) = a - b n^-c, what it says of more labels, and how sure that is.
+
+Errors fall with the number of labels as a power of it, toward what no number of labels mends (Cortes, Jackel, Solla,
+Vapnik & Denker, NIPS 1993; Hestness et al. 2017). A few noisy points do not fix three numbers: two weak priors hold the
+exponent near one half and the limit near 1, and points count the more, the more labels they are about: the law is one
+of many labels. The priors were chosen on seven tasks (docs/results.md).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from head2toe.probe.metrics.uncertainty import LEVEL, Interval
+from scipy.optimize import least_squares
+
+EXPONENT, SPREAD = 0.5, 0.25
+LIMIT, LIMIT_SPREAD = 1.0, 0.1
+"""The priors of c and a, normal ones."""
+LEAST_EXPONENT, LARGEST_EXPONENT = 0.05, 2.0
+DRAWS = 200
+LEAST_ERROR = 0.002
+"""What a standard error counts as at least: folds can agree by chance."""
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """a - b (n / n₀)^-c.
+
+    Attributes
+    ----------
+    limit : float
+        a, the accuracy with labels without end.
+    gap : float
+        b, how far from it the accuracy is at n₀ labels.
+    exponent : float
+        c.
+    reference : float
+        n₀, the geometric mean of the sizes.
+    """
+
+    limit: float
+    gap: float
+    exponent: float
+    reference: float
+
+    def __call__(self, n: "float | np.ndarray") -> "float | np.ndarray":
+        """The accuracy at n labels."""
+        return self.limit - self.gap * (np.asarray(n) / self.reference) ** -self.exponent
+
+
+def fit(sizes: Sequence[int], accuracies: Sequence[float], errors: Sequence[float]) -> PowerLaw:
+    """Fit a power law by weighted least squares, within bounds.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Numbers of labels, three or more.
+    accuracies : sequence of float
+        From 0 to 1.
+    errors : sequence of float
+        Their standard errors.
+    """
+    n, y = np.asarray(sizes, float), np.asarray(accuracies, float)
+    weight = n / n.max() / np.maximum(np.asarray(errors, float), LEAST_ERROR)
+    reference = float(np.exp(np.log(n).mean()))
+
+    def residuals(theta: np.ndarray) -> np.ndarray:
+        limit, gap, exponent = theta
+        predicted = limit - gap * (n / reference) ** -exponent
+        priors = [(exponent - EXPONENT) / SPREAD, (limit - LIMIT) / LIMIT_SPREAD]
+        return np.concatenate([(predicted - y) * weight, priors])
+
+    start = [min(max(y[-1] + 0.05, 0.01), 0.999), max(y[-1] + 0.05 - y.mean(), 0.01), EXPONENT]
+    bounds = ([0.0, 0.0, LEAST_EXPONENT], [1.0, 2.0, LARGEST_EXPONENT])
+    found = least_squares(residuals, np.clip(start, *bounds), bounds=bounds)
+    return PowerLaw(*map(float, found.x), reference)
+
+
+def extrapolate(
+    sizes: Sequence[int], accuracies: Sequence[float], errors: Sequence[float], n: int, seed: int = 0
+) -> tuple[float, Interval]:
+    """Say what accuracy the law promises at n labels, with the interval of laws through points drawn by their errors.
+
+    Parameters are those of `fit`; `n` is where to look, `seed` draws.
+
+    Returns
+    -------
+    tuple of float and Interval
+        The interval is of 95 %, of sampling alone: that the law holds is assumed.
+    """
+    rng = np.random.default_rng(seed)
+    shown = np.maximum(np.asarray(errors, float), LEAST_ERROR)
+    drawn = [
+        float(fit(sizes, np.clip(rng.normal(accuracies, shown), 0, 1), errors)(n))  # type: ignore[arg-type]
+        for _ in range(DRAWS)
+    ]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(fit(sizes, accuracies, errors)(n)), Interval(float(low), float(high))

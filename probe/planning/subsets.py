@@ -1,0 +1,95 @@
+"""Fewer labels than there are: nested parts of the training rows, with what is left out of all of them to judge by.
+
+A task of n labels in K folds, had it m labels, would train on (K - 1) / K · m rows. For each fold of the task, heads
+are trained on so many rows of the other folds, and judged on all rows of that fold: each point of a learning curve is
+thus judged on all n rows, however few labels it is about, and no row has a part in what it is predicted by.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from head2toe.probe.choice.nested import Split, outer_folds
+from head2toe.store.common.errors import BadRequest
+
+STEP = 2**-0.5
+"""From one size to the next smaller one."""
+POINTS = 6
+FEWEST_PER_CLASS = 3
+FEWEST = 24
+
+
+def usual_sizes(n: int, n_classes: int) -> tuple[int, ...]:
+    """Choose at most `POINTS` numbers of labels, ascending, the last n: each half as many as the next but one.
+
+    Raises
+    ------
+    BadRequest
+        There are too few rows for three sizes.
+    """
+    fewest = max(FEWEST, FEWEST_PER_CLASS * n_classes)
+    sizes = [round(n * STEP**step) for step in range(POINTS)]
+    kept = tuple(sorted(size for size in sizes if size >= fewest))
+    if len(kept) < 3:
+        raise BadRequest(
+            f"a learning curve takes three sizes of {fewest} rows or more, the largest of all: {n} training rows are "
+            "too few for that"
+        )
+    return kept
+
+
+def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: int) -> list[list[Split]]:
+    """Make the splits of every size.
+
+    Parameters
+    ----------
+    labels : (n,) int array
+        Of the training rows.
+    folds : (n,) int array
+        The fold that holds each out; rows of fold -1 always train, and are part of every subset first.
+    sizes : sequence of int
+        Numbers of labels, of n at most.
+    seed : int
+        Draws the order in which rows are taken: the same seed draws the same subsets, and a larger one holds every
+        smaller one of its fold.
+
+    Returns
+    -------
+    list of list of Split
+        For each size a split for each fold.
+
+    Raises
+    ------
+    BadRequest
+        The task has fewer than three folds.
+    """
+    n = len(labels)
+    of_size: list[list[Split]] = [[] for _ in sizes]
+    for number, split in enumerate(outer_folds(folds)):
+        order = stratified_order(labels[split.training], np.random.default_rng([seed, number]))
+        always = split.folds[order] < 0
+        order = np.concatenate([order[always], order[~always]])
+        for splits, size in zip(of_size, sizes, strict=True):
+            taken = np.sort(order[: round(size * len(order) / n)])
+            splits.append(Split(np.concatenate([split.training[taken], split.predicted]), whole(split.folds[taken])))
+    return of_size
+
+
+def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Order rows (n,) so that every beginning has about the shares of classes that all of them have.
+
+    Parameters
+    ----------
+    labels : (n,) int array
+    rng : Generator
+    """
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == label))
+        place[own] = (np.arange(len(own)) + rng.uniform()) / len(own)
+    return np.argsort(place, kind="stable")
+
+
+def whole(folds: np.ndarray) -> np.ndarray:
+    """Number folds anew, where some have no row left: 0, 1, …, and -1 as it was."""
+    present = np.unique(folds[folds >= 0])
+    return np.where(folds < 0, -1, np.searchsorted(present, folds))

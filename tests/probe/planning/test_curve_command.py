@@ -1,0 +1,82 @@
+"""`head2toe curve` as a user calls it."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner, Result
+from head2toe.pipeline import main
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def curve(image_folder: Path, flags: list[str]) -> list[str]:
+    return ["curve", str(image_folder), *flags, "--methods", "linear,ncm", "--sizes", "12,20,36"]
+
+
+def document(*args: str | Path) -> dict[str, Any]:
+    result = call(*args, "--json")
+    assert result.exit_code == 0, result.output
+    parsed = json.loads(result.stdout)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def test_the_curve_has_its_points_its_promises_and_a_picture(curve: list[str], tmp_path: Path) -> None:
+    found = document(*curve, "-o", tmp_path / "curve.svg")
+    assert [one["method"] for one in found["curves"]] == ["linear", "ncm"]
+    for one in found["curves"]:
+        assert [point["labels"] for point in one["points"]] == [12, 20, 36]
+        assert [promise["labels"] for promise in one["promises"]] == [54, 72, 144]
+        assert all(0 <= point["accuracy"] <= 1 for point in one["points"])
+        for promise in one["promises"]:
+            assert 0 <= promise["interval"][0] <= promise["interval"][1] <= 1
+    picture = ElementTree.fromstring((tmp_path / "curve.svg").read_text(encoding="utf-8"))
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "http" not in (tmp_path / "curve.svg").read_text(encoding="utf-8").replace("http://www.w3.org", "")
+
+
+def test_the_last_point_is_that_of_nested_cross_validation(
+    curve: list[str], image_folder: Path, flags: list[str]
+) -> None:
+    found = document(*curve)
+    nested = document("run", image_folder, *flags, "--methods", "linear,ncm", "--nested")
+    for one, method in zip(found["curves"], nested["methods"], strict=True):
+        assert one["points"][-1]["accuracy"] == pytest.approx(method["nested"]["accuracy"]["mean"], abs=1e-6)
+
+
+def test_what_was_solved_is_recalled(curve: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = document(*curve)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was solved before")
+
+    monkeypatch.setattr("head2toe.probe.stage.evaluate", refuse)
+    assert document(*curve) == first
+
+
+def test_people_see_a_table_and_what_twice_the_labels_would_bring(curve: list[str]) -> None:
+    shown = call(*curve)
+    assert shown.exit_code == 0, shown.output
+    assert "twice the labels would bring" in shown.stdout
+    assert len([line for line in shown.stdout.splitlines() if "promised" in line]) == 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ("10,x", "whole numbers with commas"),
+        ("10,20", "three numbers or more, from 1 to the 36 training rows"),
+        ("10,20,40", "three numbers or more, from 1 to the 36 training rows"),
+        ("0,10,20", "three numbers or more, from 1 to the 36 training rows"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_one_line(image_folder: Path, flags: list[str], sizes: str, says: str) -> None:
+    result = call("curve", image_folder, *flags, "--methods", "ncm", "--sizes", sizes)
+    assert result.exit_code == 2
+    assert says in result.stderr

@@ -1,0 +1,44 @@
+"""The law is found again where there is one, and what it promises comes with an interval that noise widens."""
+
+import numpy as np
+import pytest
+from head2toe.probe.planning.power_law import PowerLaw, extrapolate, fit
+
+SIZES = (125, 180, 250, 350, 500)
+
+
+@pytest.mark.parametrize("law", [PowerLaw(0.95, 0.2, 0.5, 250.0), PowerLaw(1.0, 0.4, 0.3, 250.0)])
+def test_a_law_is_found_again(law: PowerLaw) -> None:
+    accuracies = [float(law(n)) for n in SIZES]
+    found = fit(SIZES, accuracies, [0.002] * len(SIZES))
+    assert float(found(1000)) == pytest.approx(float(law(1000)), abs=0.005)
+    assert 0 <= found.limit <= 1
+
+
+def test_points_of_more_labels_count_more() -> None:
+    """Points that lie off the law by as much: the first is followed less than the last."""
+    law = PowerLaw(0.95, 0.2, 0.5, 250.0)
+    off = {}
+    for place in (0, 4):
+        accuracies = [float(law(n)) for n in SIZES]
+        accuracies[place] -= 0.1
+        off[place] = abs(float(fit(SIZES, accuracies, [0.01] * 5)(SIZES[place])) - accuracies[place])
+    assert off[4] < 0.7 * off[0]
+
+
+def test_noise_widens_the_interval_and_the_seed_draws_it() -> None:
+    law = PowerLaw(0.95, 0.2, 0.5, 250.0)
+    accuracies = [float(law(n)) for n in SIZES]
+    sure = extrapolate(SIZES, accuracies, [0.002] * 5, 1000)
+    unsure = extrapolate(SIZES, accuracies, [0.02] * 5, 1000)
+    assert sure[1].low <= sure[0] <= sure[1].high
+    assert unsure[1].high - unsure[1].low > 2 * (sure[1].high - sure[1].low)
+    assert extrapolate(SIZES, accuracies, [0.02] * 5, 1000) == unsure
+    assert extrapolate(SIZES, accuracies, [0.02] * 5, 1000, seed=1)[1] != unsure[1]
+
+
+@pytest.mark.parametrize("accuracies", [[0.5] * 5, [1.0] * 5, [0.0] * 5, [0.6, 0.5, 0.4, 0.3, 0.2]])
+def test_a_flat_or_falling_curve_promises_no_more_than_all(accuracies: list[float]) -> None:
+    promised, interval = extrapolate(SIZES, accuracies, [0.0] * 5, 4000)
+    assert 0 <= interval.low <= interval.high <= 1
+    assert np.isfinite(promised)
