@@ -13,6 +13,7 @@
 #   make bench-guarantees DATA=…     how often prediction sets hold the true class, and whether foreign images are known
 #   make bench-audit DATA=…          how many turned labels and copied pictures an audit finds
 #   make bench-curve DATA=…          what a learning curve of half of the labels promises for all of them
+#   make bench-suggest DATA=…        whether labelling what `suggest` names beats labelling at random
 #   make torture                     kill writers of a store, and commands (KILLS=200), at random moments; nothing may be lost
 #   make check                       ruff and mypy (check-lint, check-format, check-types: one of them)
 #   make docs                        the documentation's pages, into site/
@@ -33,7 +34,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees bench-audit bench-curve torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees bench-audit bench-curve bench-suggest torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -109,6 +110,9 @@ bench-audit: $(VENV)/bench
 
 bench-curve: $(VENV)/bench
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/tasks/curve.py --data $(DATA) $(ARGS)
+
+bench-suggest: $(VENV)/bench
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/tasks/suggest.py --data $(DATA) $(ARGS)
 
 torture: $(VENV)/dev
 	$(BIN)/python benchmarks/torture.py $(ARGS)

@@ -19,6 +19,7 @@ import click
 from head2toe.extract.commands import correct_task, echo_extraction, grey_versions, layers, tasks, thumbnails
 from head2toe.extract.deploy.commands import MODEL_COMMANDS, MODELS, copy_model, require_model_target
 from head2toe.extract.options import ExtractOptions
+from head2toe.extract.suggest_command import suggest
 from head2toe.probe.audit_command import audit_command
 from head2toe.probe.commands import echo_failures, echo_result, report_command, results_command, save_model_option
 from head2toe.probe.curve_command import curve_command
@@ -339,7 +340,8 @@ def doctor(root: Path | None, as_json: bool) -> None:
 
 audit = audit_command(run, Options, thumbnails, grey_versions, correct_task)
 curve = curve_command(experiment_on, Options)
-for command in (tasks, layers, *MODEL_COMMANDS, store, report_command(thumbnails), results_command, audit, curve):
+report = report_command(thumbnails)
+for command in (tasks, layers, *MODEL_COMMANDS, suggest, store, report, results_command, audit, curve):
     main.add_command(command)
 
 

@@ -62,6 +62,7 @@ HOME = {  # the only places where these may be imported
         "store/commands.py",
         "extract/commands.py",
         "extract/deploy/commands.py",
+        "extract/suggest_command.py",
         "select/commands.py",
         "probe/commands.py",
         "probe/audit_command.py",

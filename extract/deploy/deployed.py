@@ -139,6 +139,13 @@ class Deployed(nn.Module):
         logits = (x - self.centre) @ self.coef + self.intercept
         return logits, self.novelty(x) if ood and self.novelty is not None else None
 
+    def placed(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Compute the logits, and where the images lie (n, r) in the directions of the novelty; None without these."""
+        if self.novelty is None:
+            return self.logits(images), None
+        x = self.features(images)
+        return (x - self.centre) @ self.coef + self.intercept, self.novelty.coordinates(x)
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Read the kept features (n, k) float32, of unit norm per layer if the head wants them so."""
         x = self.preprocessing.normalize(images * 255 if images.is_floating_point() else images)

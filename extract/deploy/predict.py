@@ -112,12 +112,15 @@ class Prediction:
         Why it could not be read; empty if it could.
     ood : float, optional
         How unlike the training images it is, between 0 and 1; None where nobody asked, or the model can't tell.
+    coordinates : (r,) float32 array, optional
+        Where it lies in the directions by which the model tells that; None as `ood`.
     """
 
     image: ImageSource
     probabilities: np.ndarray | None
     fault: str = ""
     ood: float | None = None
+    coordinates: np.ndarray | None = None
 
 
 def predict(
@@ -128,6 +131,7 @@ def predict(
     on_error: str = "stop",
     views: Sequence[View] = (),
     ood: bool = False,
+    placed: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Prediction]:
     """Predict images, batch by batch.
@@ -147,6 +151,8 @@ def predict(
         these, normalised. An image then costs as many passes more.
     ood : bool
         Whether to tell how unlike the training images each whole image is.
+    placed : bool
+        Whether to give coordinates instead; without views.
     progress : callable, optional
         Called with how many images are predicted, and how many there are.
 
@@ -172,13 +178,14 @@ def predict(
     for pairs, batch in view_batches(wanted, source, deployed.preprocessing, whole_images):
         with torch.inference_mode():
             pixels = batch.to(deployed.device, memory_format=torch.channels_last)
-            logits, novelty = deployed.scores(pixels, ood=ood)
+            logits, novelty = deployed.placed(pixels) if placed else deployed.scores(pixels, ood=ood)
             values = torch.softmax(logits.reshape(-1, len(every), logits.shape[1]).mean(dim=1), dim=1).cpu().numpy()
         names = [name for name, view in pairs if view == PLAIN]
-        known = [None] * len(names) if novelty is None else novelty[:: len(every)].tolist()  # the whole image is first
-        for name, probabilities, its_ood in zip(names, values, known, strict=True):
+        further = [None] * len(names) if novelty is None else novelty[:: len(every)].cpu().numpy()  # the whole first
+        for name, probabilities, value in zip(names, values, further, strict=True):
             reason = next(iter(lenient[name].faults), "")
-            yield Prediction(images[int(name)], None if reason else probabilities, reason, None if reason else its_ood)
+            known = {} if reason or value is None else {"coordinates": value} if placed else {"ood": float(value)}
+            yield Prediction(images[int(name)], None if reason else probabilities, reason, **known)
         counter.add(len(names))
 
 

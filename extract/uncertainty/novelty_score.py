@@ -47,9 +47,13 @@ class NoveltyScore(nn.Module):
         nearer = self.distance(features)[:, None] > self.distances
         return nearer.float().sum(1) / (len(self.distances) + 1)
 
+    def coordinates(self, features: torch.Tensor) -> torch.Tensor:
+        """Return images (n, r) in the principal directions; the parameter is that of `forward`."""
+        return (features.index_select(1, self.positions) - self.centre) @ self.axes
+
     def distance(self, features: torch.Tensor) -> torch.Tensor:
         """Return the mean distance (n,) to the nearest training images; the parameter is that of `forward`."""
-        x = (features.index_select(1, self.positions) - self.centre) @ self.axes
+        x = self.coordinates(features)
         squares = x.square().sum(1, keepdim=True) + self.rows.square().sum(1) - 2 * (x @ self.rows.T)
         nearest = torch.topk(squares, self.neighbours, dim=1, largest=False).values
         return nearest.clamp(min=0).sqrt().mean(1)

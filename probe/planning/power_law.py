@@ -73,7 +73,8 @@ def fit(sizes: Sequence[int], accuracies: Sequence[float], errors: Sequence[floa
     start = [min(max(y[-1] + 0.05, 0.01), 0.999), max(y[-1] + 0.05 - y.mean(), 0.01), EXPONENT]
     bounds = ([0.0, 0.0, LEAST_EXPONENT], [1.0, 2.0, LARGEST_EXPONENT])
     found = least_squares(residuals, np.clip(start, *bounds), bounds=bounds)
-    return PowerLaw(*map(float, found.x), reference)
+    limit, gap, exponent = found.x.tolist()
+    return PowerLaw(limit, gap, exponent, reference)
 
 
 def extrapolate(

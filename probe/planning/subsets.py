@@ -31,8 +31,8 @@ def usual_sizes(n: int, n_classes: int) -> tuple[int, ...]:
     kept = tuple(sorted(size for size in sizes if size >= fewest))
     if len(kept) < 3:
         raise BadRequest(
-            f"a learning curve takes three sizes of {fewest} rows or more, the largest of all: {n} training rows are "
-            "too few for that"
+            f"a learning curve takes three sizes of {fewest} rows or more, the largest of all: {n} rows are too few "
+            "for that"
         )
     return kept
 

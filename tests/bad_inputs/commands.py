@@ -189,14 +189,12 @@ ROWS = (
     BadInput("", "layers resnet18 --images 0", 2, "Invalid value for '--images': 0 is not in the range x>=1."),
     BadInput("", "layers 'nothing*' --check-all", 2, "no model of timm's matches 'nothing*'"),
     BadInput("", "results --json --csv", 2, "--json and --csv exclude each other: choose one"),
-    BadInput(
-        "", "curve photos --sizes 10,x …", 2, "--sizes '10,x': whole numbers with commas, such as 100,200,400"
-    ),
+    BadInput("", "curve photos --sizes 10,x …", 2, "--sizes '10,x': whole numbers with commas, such as 100,200,400"),
     BadInput(
         "",
         "curve photos …",
         2,
-        "a learning curve takes three sizes of 24 rows or more, the largest of all: … training rows are too few for that",
+        "a learning curve takes three sizes of 24 rows or more, the largest of all: … rows are too few for that",
     ),
     BadInput(
         "",
