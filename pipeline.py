@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.extract.commands import correct_task, echo_extraction, grey_versions, layers, tasks, thumbnails
+from head2toe.extract.commands import correct_task, echo_extraction, grey_versions, layers, load_for, tasks, thumbnails
 from head2toe.extract.deploy.commands import MODEL_COMMANDS, MODELS, copy_model, require_model_target
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.suggest_command import suggest
@@ -25,6 +25,7 @@ from head2toe.probe.commands import echo_failures, echo_result, report_command, 
 from head2toe.probe.curve_command import curve_command
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.probe.stage_results import RunResult, SelectResult
+from head2toe.probe.try_command import try_command
 from head2toe.select.commands import echo_selection, recipe_option
 from head2toe.select.options import SelectOptions
 from head2toe.store.commands import root_option, store
@@ -87,14 +88,11 @@ def extract(
         One line saying what is wrong, where, and what to do.
     """
     from head2toe.extract.stage import extract_task
-    from head2toe.extract.tasks.registry import load_task
 
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
-    if isinstance(task, str):
-        columns = {"path_column": o.path_column, "label_column": o.label_column}
-        task = load_task(task, seed=o.seed, folds=o.folds, download=o.download, **columns)
+    task = load_for(task, o) if isinstance(task, str) else task
     return extract_task(task, o, splits=splits, versions=versions())
 
 
@@ -327,21 +325,20 @@ def doctor(root: Path | None, as_json: bool) -> None:
 
     Example: head2toe doctor --store /data/stores
     """
-    from head2toe.extract.doctor import data_checks, torch_checks, weights_checks
+    from head2toe.extract.doctor import stage_one_checks
     from head2toe.select.doctor import array_checks
     from head2toe.store.doctor import machine_checks, root_checks
     from head2toe.store.management.catalogue import Catalogue
 
-    stage_one = [*torch_checks(), *weights_checks(), *data_checks()]
-    checks = [*machine_checks(), *stage_one, *array_checks(), *root_checks(Catalogue(root).root)]
+    checks = [*machine_checks(), *stage_one_checks(), *array_checks(), *root_checks(Catalogue(root).root)]
     if not echo_checks(checks, versions(), as_json):
         sys.exit(1)
 
 
+plans = (curve_command(experiment_on, Options), try_command(load_for, experiment_on, Options))
 audit = audit_command(run, Options, thumbnails, grey_versions, correct_task)
-curve = curve_command(experiment_on, Options)
-report = report_command(thumbnails)
-for command in (tasks, layers, *MODEL_COMMANDS, suggest, store, report, results_command, audit, curve):
+shown = (report_command(thumbnails), results_command, audit, *plans)
+for command in (tasks, layers, *MODEL_COMMANDS, suggest, store, *shown):
     main.add_command(command)
 
 

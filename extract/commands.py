@@ -195,6 +195,14 @@ def thumbnails(record: Mapping[str, Any]) -> Callable[[str], bytes | None]:
     return thumbnails_of(record)
 
 
+def load_for(task: str, options: ExtractOptions) -> "Task":
+    """Load a task with the options that say how: seed, folds, download, the columns of a table. See `load_task`."""
+    from head2toe.extract.tasks.registry import load_task
+
+    columns = {"path_column": options.path_column, "label_column": options.label_column}
+    return load_task(task, seed=options.seed, folds=options.folds, download=options.download, **columns)
+
+
 def grey_versions(images: "Sequence[ImageSource]") -> "np.ndarray | None":
     """Return small grey versions of images (n, 32, 32); None where one can't be read any more."""
     from head2toe.extract.tasks.thumbnails import grey_versions

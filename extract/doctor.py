@@ -13,6 +13,11 @@ from head2toe.extract.weights.sources import DEMO, PACKAGES, default_weights
 from head2toe.store.console.cli import Check
 
 
+def stage_one_checks() -> list[Check]:
+    """Look at all that stage one needs: torch and CUDA, weights, data."""
+    return [*torch_checks(), *weights_checks(), *data_checks()]
+
+
 def torch_checks() -> list[Check]:
     """Check torch: its versions, and whether the GPU computes."""
     versions = f"{torch.__version__}, timm {timm.__version__}, {torch.get_num_threads()} threads"

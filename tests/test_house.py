@@ -67,6 +67,7 @@ HOME = {  # the only places where these may be imported
         "probe/commands.py",
         "probe/audit_command.py",
         "probe/curve_command.py",
+        "probe/try_command.py",
     },
     "matplotlib": {"probe"},
     "jinja2": {"probe"},

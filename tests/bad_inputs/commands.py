@@ -202,6 +202,13 @@ ROWS = (
         2,
         "a curve trains no backbones again and again: leave finetune out",
     ),
+    BadInput("", "try photos --images 0 …", 2, "Invalid value for '--images': 0 is not in the range x>=1."),
+    BadInput(
+        "",
+        "try photos --images 3 …",
+        2,
+        "3 images are too few to try backbones on: 4 at least, two of each class",
+    ),
     BadInput("", "audit photos --json --csv …", 2, "--json and --csv exclude each other: choose one"),
     BadInput("", "audit photos --manifest better.csv …", 2, "--manifest goes with --apply DECISIONS"),
     BadInput("", "audit phots …", 2, "no task or folder 'phots'…"),

@@ -1,0 +1,84 @@
+"""`head2toe try` as a user calls it: rounds that halve, nested subsets, and no image extracted twice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from head2toe.extract.tasks.registry import load_task
+from head2toe.pipeline import Options, main
+from head2toe.probe.planning.backbone_trials import Contender, Tried, contenders, sizes_of_rounds, subset
+from head2toe.store.common.errors import BadRequest
+
+SMALL = ("--backbone", "test_resnet", "--backbone", "test_vit", "--weights", "random", "--target-size", "16")
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def document(*args: str | Path) -> dict[str, Any]:
+    result = call(*args, "--json")
+    assert result.exit_code == 0, result.output
+    parsed = json.loads(result.stdout)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+def test_rounds_double_up_to_what_is_asked_for() -> None:
+    assert sizes_of_rounds(1000, 10, 400) == [100, 200, 400]
+    assert sizes_of_rounds(1000, 102, 400) == [306, 400]
+    assert sizes_of_rounds(60, 3, 400) == [60]
+    with pytest.raises(BadRequest, match="two of each class"):
+        sizes_of_rounds(1000, 10, 15)
+
+
+def test_the_last_layer_is_tried_once_and_all_layers_at_every_size() -> None:
+    found = contenders(Options(backbone=("a", "b"), target_sizes=(64, 16)))
+    assert found[:3] == [Contender("a", None, 16, "linear"), *(Contender("a", None, n, "all-l2") for n in (64, 16))]
+    assert len(found) == 6
+
+
+def test_subsets_are_nested_and_stratified_and_have_no_test(image_folder: Path) -> None:
+    task = load_task(str(image_folder))
+    few, more = subset(task, 12, 0), subset(task, 24, 0)
+    assert {image.name for image in few.images} < {image.name for image in more.images}
+    assert np.bincount(few.labels).tolist() == [4, 4, 4]
+    assert len(few.test_labels) == 0
+    assert all("/train/" in image.name for image in more.images)
+
+
+def test_by_how_much_one_is_behind_is_paired() -> None:
+    right = np.array([True, True, False, True])
+    common = {"images": 4, "log_loss": 1.0, "seconds": None, "flops": 1.0, "bytes": 1.0}
+    best = Tried(Contender("a", None, 16, "linear"), right=right, **common)
+    other = Tried(Contender("b", None, 16, "linear"), right=np.array([True, False, False, True]), **common)
+    assert other.behind(best) == (0.25, pytest.approx(0.25))
+    assert best.behind(best) == (0.0, 0.0)
+
+
+def test_backbones_are_tried_and_one_is_recommended(image_folder: Path) -> None:
+    found = document("try", image_folder, *SMALL)
+    assert found["rounds"] == [36]
+    assert {(one["backbone"], one["method"]) for one in found["tried"]} == {
+        (name, method) for name in ("test_resnet", "test_vit") for method in ("linear", "all-l2")
+    }
+    assert found["recommended"]["backbone"] in ("test_resnet", "test_vit")
+    assert found["rest"]["images"] == 15
+    assert found["rest"]["seconds"] > 0
+    best = found["tried"][0]
+    assert (best["behind"], best["stderr"]) == (0, 0)
+    again = document("try", image_folder, *SMALL)
+    assert again["rest"]["seconds"] is None, "nothing was extracted this time"
+    ran = document("run", image_folder, *SMALL[2:], "--methods", "linear")
+    assert ran["images_extracted"] == 15, "the others are in the store"
+
+
+def test_people_see_a_table_and_a_recommendation(image_folder: Path) -> None:
+    shown = call("try", image_folder, *SMALL, "--images", "12")
+    assert shown.exit_code == 0, shown.output
+    assert "recommended" in shown.stdout
+    assert "the rest     39 images" in shown.stdout
+    assert "the last layer" in shown.stdout
