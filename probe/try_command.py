@@ -37,7 +37,7 @@ def try_command(loads: Callable[[str, Any], Any], makes: Callable[[Any, Any], An
         """
         from head2toe.probe.planning.backbone_trials import LAYERS, halving
 
-        chosen = replace(options(**given), methods=tuple(LAYERS))  # type: ignore[type-var]
+        chosen = replace(options(**given), methods=tuple(LAYERS))
         whole = loads(task, chosen)
         rounds = list(halving(whole, chosen, images, makes))
         document = _document(whole, rounds)
