@@ -16,8 +16,8 @@ from head2toe.probe.audit.label_errors import LabelQuality, label_quality, usual
 from head2toe.probe.audit.outliers import outliers
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.probe.methods.registry import last_layer
 from head2toe.probe.metrics.classification import normalized
-from head2toe.store.format.layer_index import LAST_LAYER
 
 COLUMNS = ("kind", "image", "split", "label", "suggestion", "score", "influence", "advice", "action", "with")
 MOST_SOLVED = 1000
@@ -91,9 +91,8 @@ class Audit:
     @cached_property
     def findings(self) -> list[Finding]:
         """All findings, in order."""
-        design = next(iter(self.data.designs.values()))
-        layers = design.layers
-        features = design.columns(np.arange(layers.n_features)[layers.columns(LAST_LAYER)]).T
+        size, columns = last_layer(self.data)
+        features = self.data.designs[size].columns(columns).T
         given = [self.classes[label] for label in self.data.labels]
         n = self.data.n_train
         findings = [one for part in self.judged for one in self._of_labels(part)]

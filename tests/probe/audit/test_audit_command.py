@@ -128,3 +128,17 @@ def test_a_run_whose_store_is_gone_is_one_line(spoiled: Path, audit: list[str]) 
     assert result.exit_code == 2
     assert "the store of" in result.stderr
     assert "head2toe run" in result.stderr
+
+
+def test_several_backbones_and_a_mean_of_heads_are_audited(spoiled: Path) -> None:
+    small = ("--weights", "random", "--input-size", "32", "--target-size", "16", "--methods", "head2toe")
+    found = document("audit", spoiled, "--backbone", "test_resnet", "--backbone", "test_vit", *small)
+    assert found["method"] == "head2toe"
+    suspected = [one for one in found["findings"] if one["kind"] == "label" and one["split"] == "train"]
+    assert all(one["influence"] is not None for one in suspected)
+
+
+def test_a_store_without_the_last_layer_is_one_line(spoiled: Path, flags: list[str]) -> None:
+    refused = call("audit", spoiled, *flags, "--methods", "all-l2", "--taps", "layer4*")
+    assert refused.exit_code == 1
+    assert "add it to --taps" in refused.stderr.splitlines()[-1]
