@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -68,7 +68,7 @@ def connected(address: Address) -> Iterator[Any]:
             client.wait_for_workers(1, timeout=patience)
         except TimeoutError as error:
             raise BadRequest(f"--cluster {address.word}: it has no workers: start some (dask worker)") from error
-        _require_same_versions(client, address.word)
+        require_same_versions(client, address.word, {name: importlib.metadata.version(name) for name in SAME})
         yield client
 
 
@@ -120,10 +120,24 @@ def _of_file(address: Address) -> Any:
         raise BadRequest(f"--cluster {address.word}: {address.kind} refuses these settings: {error}") from error
 
 
-def _require_same_versions(client: Any, word: str) -> None:
-    """Raise BadRequest if a worker lacks a package or has another version of it."""
-    for package in SAME:
-        here = importlib.metadata.version(package)
+def require_same_versions(client: Any, word: str, wanted: Mapping[str, str]) -> None:
+    """Look whether all workers have the packages that are wanted, in the versions that are.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    word : str
+        What names it to the user.
+    wanted : mapping of str to str
+        Packages and their versions.
+
+    Raises
+    ------
+    BadRequest
+        A worker lacks a package or has another version of it.
+    """
+    for package, here in wanted.items():
         # A function of Python's own: a worker without this package can still run it.
         answers = client.run(importlib.metadata.version, package, on_error="return")
         for worker, there in sorted(answers.items()):
