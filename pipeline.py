@@ -60,7 +60,7 @@ class Options(ProbeOptions, SelectOptions, ExtractOptions):
 
     def command(self, task: str) -> str:
         """Return the command line that runs a task with these settings again, but for those that change no number."""
-        elsewhere = ("fresh", "output", "store", "device", "device_memory", "batch_size", "compile")
+        elsewhere = ("fresh", "output", "store", "device", "device_memory", "batch_size", "compile", "cluster")
         return shlex.join(["head2toe", "run", task, *self.words(leave_out=elsewhere)])
 
 

@@ -145,6 +145,8 @@ class ExtractOptions(Settings):
         Where feature stores are kept ($HEAD2TOE_STORE, else the user's cache folder).
     device : str
         `auto`, `cpu`, `cuda` or `cuda:<n>`, for both stages.
+    cluster : str, optional
+        Workers that share stage one: `local:N` processes here, `tcp://…` (a scheduler of Dask's), or a YAML file.
     batch_size : int, optional
         Images that go through the backbone at once, by default as many as `batch_size_on` says; changes speed and
         memory, not results. Halved where a GPU's memory runs out.
@@ -225,6 +227,7 @@ class ExtractOptions(Settings):
         None, "Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache folder]", kind=Path
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    cluster: str | None = setting(None, "local:N, tcp://host:port or a YAML: who shares stage one.", kind=str)
     batch_size: int | None = setting(None, "Images through the backbone at once.  [default: 32, on CUDA 128]", kind=int)
     dtype: str = setting("float16", "What is stored.", choices=("float16", "float32"))
     format: str = setting("zarr", "How a new store is written.", choices=("zarr", "hdf5"))

@@ -7,13 +7,16 @@ from functools import partial
 from itertools import product
 from typing import Any, cast
 
-from head2toe.extract.backbone.backbone import Backbone, load_backbone, torch_device
+from head2toe.extract.backbone.backbone import Backbone, torch_device
 from head2toe.extract.backbone.cost import forward_flops
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.backbone.windows import MEAN, Statistics, Tokens, height_matters
+from head2toe.extract.cluster.address import Address, rows_per_block
+from head2toe.extract.cluster.filling import fill_on_cluster
 from head2toe.extract.features import loop
 from head2toe.extract.features.extraction import Extraction
 from head2toe.extract.features.loop import Slot
+from head2toe.extract.features.network import backbone_of, precision_of
 from head2toe.extract.features.notes import (
     class_notes,
     float32_note,
@@ -66,6 +69,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     if len(options.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(options.backbones)}")
     start = time.perf_counter()
+    cluster = Address.of(options.cluster) if options.cluster else None
     task = replace(task, images=with_limit(task.images, options.max_pixels))
     task, skipped = _without_unreadable(task, options)
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
@@ -74,17 +78,17 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     task = replace(
         task, notes=(*task.notes, *class_notes(task), *several_frames_note(images), *repeated_notes(task, digests))
     )
-    backbone = _backbone_of(options)
+    backbone = backbone_of(options)
     discovery = discover(backbone, options.taps, include_input=options.include_input)
     catalogue = Catalogue(options.store)
     provenance = _provenance(backbone, task, options, versions)
     lookup = _look_up(catalogue, backbone, discovery.taps, digests, options, provenance)
     missing = {view.name: len(images) for view, images in loop.missing_by_view(lookup.writers).items()}
-    extracted = _fill(lookup, catalogue, images, digests, backbone, discovery.taps, options)
+    extracted = _fill(lookup, catalogue, images, digests, backbone, discovery.taps, options, cluster)
     written = {slot: writer.seal() for slot, writer in lookup.writers.items()}
     stores = lookup.stores | written
     notes = [*task.notes, *backbone.notes, *untapped_note(discovery.untapped), *lookup.notes]
-    notes += amp_note(_precision_of(options, backbone), amp=options.amp, tf32=options.tf32)
+    notes += amp_note(precision_of(options, backbone), amp=options.amp, tf32=options.tf32)
     notes += views_note(options.view_names, missing)
     sizes = tuple(dict.fromkeys(options.target_sizes))
     return Extraction(
@@ -143,44 +147,10 @@ def _without_unreadable(task: Task, options: ExtractOptions) -> tuple[Task, tupl
     return (task.without(list(skipped)) if skipped else task), tuple(skipped.values())
 
 
-def _backbone_of(options: ExtractOptions) -> Backbone:
-    """Load the one backbone that the options name."""
-    (name, weights), *_ = options.networks
-    return load_backbone(
-        name,
-        weights=weights,
-        input_size=options.input_size,
-        preprocess=options.preprocess,
-        device=_device_of(options),
-        seed=options.seed,
-    )
-
-
-def _device_of(options: ExtractOptions) -> str:
-    """Return where the network is put: on the CPU, if torch lacks the GPU that is asked for.
-
-    Features that a store holds already need no GPU in stage one, and stage two has CuPy for its own. (Half precision
-    and TF32 are of the device, and so is the store's name then.) `_look_up` asks for the device again before anything
-    is extracted.
-    """
-    try:
-        torch_device(options.device)
-    except BadRequest:
-        if options.amp or options.tf32 or not options.device.startswith("cuda"):
-            raise
-        return "cpu"
-    return options.device
-
-
-def _precision_of(options: ExtractOptions, backbone: Backbone) -> Precision:
-    """Return what the network computes in."""
-    return Precision.of(backbone.device.type, amp=options.amp, tf32=options.tf32)
-
-
 def _provenance(backbone: Backbone, task: Task, options: ExtractOptions, versions: Mapping[str, str]) -> dict[str, Any]:
     """Return what a new store records beside its identity; no part of its key."""
     provenance = {"weights": backbone.weights, "source": task.source, "versions": dict(versions)}
-    provenance["torch"] = torch_flags(_precision_of(options, backbone))
+    provenance["torch"] = torch_flags(precision_of(options, backbone))
     return provenance | {"compiled": True} if options.compile else provenance
 
 
@@ -219,7 +189,7 @@ def _look_up(
     """Find the stores that hold all images already, and begin those that are missing."""
     tokens, statistics = cast(Tokens, options.tokens), cast(Statistics, options.pool)
     lookup = _Lookup({}, {}, [])
-    precision = _precision_of(options, backbone)
+    precision = precision_of(options, backbone)
     identity_of = partial(store_identity, backbone, taps, tokens=tokens, dtype=options.dtype, precision=precision)
     for view, size in product((PLAIN, *_views(options)), dict.fromkeys(options.target_sizes)):
         identity = identity_of(size, statistics=statistics, view=view)
@@ -232,7 +202,9 @@ def _look_up(
                 lookup.notes.extend(nearest_note(catalogue, identity, digests))
             layers = layer_index(taps, size, tokens, statistics)
             about = provenance | _of_columns(taps, size, tokens, statistics)
-            writer = catalogue.writer(identity, digests, layers, format=options.format, provenance=about)
+            rows = rows_per_block(len(set(digests)), options.dtype) if options.cluster else None
+            how: dict[str, Any] = {"format": options.format, "provenance": about, "rows_per_block": rows}
+            writer = catalogue.writer(identity, digests, layers, **how)
             lookup.writers[view, size] = writer
     return lookup
 
@@ -245,6 +217,7 @@ def _fill(
     backbone: Backbone,
     taps: Sequence[Tap],
     options: ExtractOptions,
+    cluster: Address | None,
 ) -> int:
     """Run the backbone over what the writers miss; returns how many images went through it."""
     writers = lookup.writers
@@ -255,6 +228,10 @@ def _fill(
     needed = [remaining(writer.spec, writer.pending()) for writer in writers.values()]
     require_space(catalogue.root, needed, writers=loop.MOST_BLOCKS if loop.writes_behind(kind) else 1)
     with progress("extracting", unit="img") as report:
+        if cluster is not None:
+            told: dict[str, Any] = {"progress": report, "note": lookup.notes.append}
+            weights = backbone.weights_sha256
+            return fill_on_cluster(cluster, images, digests, writers, options, weights_sha256=weights, **told)
         return loop.run(
             images,
             digests,
@@ -263,7 +240,7 @@ def _fill(
             writers,
             tokens=cast(Tokens, options.tokens),
             statistics=cast(Statistics, options.pool),
-            precision=_precision_of(options, backbone),
+            precision=precision_of(options, backbone),
             compiled=options.compile,
             batch_size=options.batch_size_on(kind),
             progress=report,

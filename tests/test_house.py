@@ -38,6 +38,7 @@ WINGS = {  # each wing of a room, and the wings of its room that it may import
     "extract/weights": set(),
     "extract/backbone": {"images", "weights"},
     "extract/features": {"images", "readers", "vtab", "tasks", "weights", "backbone"},
+    "extract/cluster": {"images", "readers", "vtab", "tasks", "weights", "backbone", "features"},
     "extract/finetuning": {"images", "readers", "vtab", "tasks", "weights", "backbone", "features"},
     "extract/uncertainty": set(),
     "extract/deploy": {"images", "readers", "vtab", "tasks", "weights", "backbone", "features", "uncertainty"},
@@ -72,6 +73,7 @@ HOME = {  # the only places where these may be imported
     "matplotlib": {"probe"},
     "jinja2": {"probe"},
     "pyarrow": {"store/common/parquet.py"},
+    "distributed": {"extract/cluster/scheduler.py"},
     "cupy": {"select"},
     "cupyx": {"select"},
 }

@@ -1,7 +1,7 @@
 """Stage one's loop: images through the backbone once, pooled features of every tap into the stores."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
@@ -57,6 +57,7 @@ def run(
     compiled: bool = False,
     batch_size: int = 32,
     threaded: bool | None = None,
+    only: Collection[int] | None = None,
     progress: Progress | None = None,
     note: Callable[[str], object] | None = None,
 ) -> int:
@@ -90,6 +91,8 @@ def run(
     threaded : bool, optional
         Whether features are gathered in a thread and written in another beside the next forward pass; by default on a
         GPU alone (see `writes_behind`).
+    only : collection of int, optional
+        The row blocks to fill; all by default.
     progress : callable, optional
         Called with how many images are extracted, and how many are to be; each view of an image counts.
     note : callable, optional
@@ -134,7 +137,7 @@ def run(
                 yield from fitting(pairs, batch)
 
         waiting = Waiting()
-        while blocks := sorted({block for writer in writers.values() for block in writer.pending()}):
+        while blocks := _pending(writers, only):
             claimed = False
             for block in blocks:
                 while len(held) >= MOST_BLOCKS:
@@ -155,6 +158,12 @@ def run(
             else:  # all that is left is in other processes' hands
                 waiting.pause(SECONDS_BETWEEN_LOOKS, partial(_others_at_work, writers))
     return extracted
+
+
+def _pending(writers: Mapping[Slot, StoreWriter], only: Collection[int] | None) -> list[int]:
+    """List the blocks that a store lacks, of those that are asked for."""
+    pending = {block for writer in writers.values() for block in writer.pending()}
+    return sorted(pending if only is None else pending & set(only))
 
 
 def writes_behind(device: str) -> bool:

@@ -131,7 +131,15 @@ class _Handler:
 
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
+
+def _is_child() -> bool:
+    """Whether multiprocessing started this process, with the command's main module imported once more."""
+    return "--multiprocessing-fork" in sys.orig_argv
+
+
 if is_command() and threading.current_thread() is threading.main_thread():
-    for _number in _SIGNALS:
+    if _is_child():  # Ctrl-C in a terminal is for the parent, which ends its workers
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for _number in () if _is_child() else _SIGNALS:
         if signal.getsignal(_number) in _DEFAULTS:
             signal.signal(_number, leave_at_once)

@@ -1,0 +1,101 @@
+"""Stores filled by the workers of a cluster: row blocks are its tasks."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from head2toe.extract.cluster.address import Address
+from head2toe.extract.cluster.block_task import BlockDone, BlockTask, Job, extract_block, forget
+from head2toe.extract.cluster.scheduler import connected, finished
+from head2toe.extract.features.loop import Slot, missing_by_view
+from head2toe.extract.images.sources import ImageSource
+from head2toe.extract.options import ExtractOptions
+from head2toe.store.common.errors import Head2ToeError
+from head2toe.store.console.progress import Counter, Progress
+from head2toe.store.management.catalogue import Catalogue
+from head2toe.store.writing.writer import StoreWriter
+
+
+def fill_on_cluster(
+    address: Address,
+    images: Sequence[ImageSource],
+    digests: Sequence[str],
+    writers: Mapping[Slot, StoreWriter],
+    options: ExtractOptions,
+    *,
+    weights_sha256: str,
+    progress: Progress | None = None,
+    note: Callable[[str], object] | None = None,
+) -> int:
+    """Have the workers of a cluster fill the stores of all views and target sizes; nothing is sealed here.
+
+    A block is committed once, by whoever writes it. What a worker that died had not committed is done again by another.
+
+    Parameters
+    ----------
+    address : Address
+        Where the workers are.
+    images, digests : sequence
+        All images of the stores, and their sha256 (hex).
+    writers : mapping of (View, int) to StoreWriter
+        The store of each view and target size, in a folder that the workers see, too.
+    options : ExtractOptions
+        The options, with one backbone.
+    weights_sha256 : str
+        The hash of the backbone's weights here.
+    progress : callable, optional
+        Called with how many images all workers have extracted, and how many they are to.
+    note : callable, optional
+        Called with each line that a worker has to say, once.
+
+    Returns
+    -------
+    int
+        How many images went through the workers' backbones, each as often as in views.
+
+    Raises
+    ------
+    Head2ToeError
+        What ended a worker's block, or the cluster can't be used; blocks committed so far are kept.
+    """
+    root = Catalogue(options.store).root.absolute()
+    paths = {slot: str(writer.path.absolute()) for slot, writer in writers.items()}
+    job = Job(uuid.uuid4().hex, replace(options, store=root, cluster=None), weights_sha256, paths)
+    total = sum(len(missing) for missing in missing_by_view(writers).values())
+    counter, noted, extracted = Counter(progress, total), set[str](), 0
+    with connected(address) as client:
+        try:
+            for done in finished(client, extract_block, _tasks(job, images, digests, writers)):
+                _raise_error_of(done)
+                extracted += done.extracted
+                counter.add(done.extracted)
+                for line in set(done.notes) - noted:
+                    noted.add(line)
+                    if note:
+                        note(line)
+        finally:
+            client.run(forget, job.name, on_error="ignore")
+    return extracted
+
+
+def _raise_error_of(done: BlockDone) -> None:
+    """Raise the error that ended a block, if one did."""
+    if done.kind is not None:
+        error: Head2ToeError = done.kind(done.error)
+        raise error
+
+
+def _tasks(
+    job: Job, images: Sequence[ImageSource], digests: Sequence[str], writers: Mapping[Slot, StoreWriter]
+) -> Iterator[BlockTask]:
+    """Yield a task for each block that a store lacks, with the images of its rows."""
+    source = dict(zip(digests, images, strict=True))
+    for block in sorted({block for writer in writers.values() for block in writer.pending()}):
+        rows = {
+            writer.images[row]: None
+            for writer in writers.values()
+            if block < writer.n_blocks
+            for row in writer.block_rows(block)
+        }
+        wanted = tuple(digest for digest in rows if digest in source)
+        yield BlockTask(job, block, tuple(source[digest] for digest in wanted), wanted)

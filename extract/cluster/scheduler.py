@@ -1,0 +1,147 @@
+"""Dask: the only place that imports it. Workers are found or started, looked at, and given tasks."""
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from head2toe.extract.cluster.address import Address
+from head2toe.store.common.errors import BadRequest, Head2ToeError, MissingExtra
+
+SECONDS_FOR_SCHEDULER = 10
+"""How long a scheduler may take to answer."""
+
+SECONDS_FOR_WORKERS = {"local": 60, "scheduler": 30, "file": 3600}
+"""How long to wait for the first worker; a batch system may have a queue."""
+
+SAME = ("head2toe", "torch", "timm", "numpy")
+"""The packages whose versions must be the same on all workers: numbers depend on them."""
+
+
+class WorkersLost(Head2ToeError):
+    """Workers died again and again over the same block."""
+
+
+@contextmanager
+def connected(address: Address) -> Iterator[Any]:
+    """Give a client of a cluster whose workers are fit; what was started for it is stopped at the end.
+
+    Parameters
+    ----------
+    address : Address
+        Where the workers are, or how to start them.
+
+    Yields
+    ------
+    distributed.Client
+        The client.
+
+    Raises
+    ------
+    MissingExtra
+        Dask, or the package of a file's cluster, is not installed.
+    BadRequest
+        Nobody answers there, there are no workers, or a worker has other versions.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise MissingExtra(f"--cluster needs dask.distributed: pip install 'head2toe[cluster]' ({error})") from error
+    with ExitStack() as stack:
+        where: Any = address.scheduler
+        patience = SECONDS_FOR_WORKERS["scheduler"]
+        if address.processes:
+            # One thread each: a network uses its cores by itself. No dashboard: it would take a port.
+            how = {"n_workers": address.processes, "threads_per_worker": 1, "dashboard_address": None}
+            where = stack.enter_context(distributed.LocalCluster(**how, processes=True, silence_logs=50))
+            patience = SECONDS_FOR_WORKERS["local"]
+        elif address.kind:
+            where = stack.enter_context(_of_file(address))
+            where.scale(address.workers)
+            patience = SECONDS_FOR_WORKERS["file"]
+        try:
+            client = stack.enter_context(distributed.Client(where, timeout=SECONDS_FOR_SCHEDULER, set_as_default=False))
+        except (OSError, ValueError) as error:
+            raise BadRequest(f"--cluster {address.word}: no scheduler answers there: start one") from error
+        try:
+            client.wait_for_workers(1, timeout=patience)
+        except TimeoutError as error:
+            raise BadRequest(f"--cluster {address.word}: it has no workers: start some (dask worker)") from error
+        require_same_versions(client, address.word, {name: importlib.metadata.version(name) for name in SAME})
+        yield client
+
+
+def finished(client: Any, work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+    """Have workers do tasks, and yield what each gives as soon as it does; a lost worker's are done again elsewhere.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    work : callable
+        What is done, a function of a module that workers can import.
+    tasks : iterable
+        What it is given, one after the other.
+
+    Raises
+    ------
+    WorkersLost
+        Several workers died over the same task.
+    """
+    import distributed
+
+    futures = client.map(work, list(tasks), pure=False, retries=0)
+    try:
+        for future in distributed.as_completed(futures, loop=client.loop):
+            try:
+                yield future.result()
+            except distributed.KilledWorker as error:
+                raise WorkersLost(
+                    "several workers of the cluster died over the same row block: have they enough memory? What was "
+                    "finished is kept"
+                ) from error
+    finally:
+        client.cancel(futures)
+
+
+def _of_file(address: Address) -> Any:
+    """Make the cluster that a file describes."""
+    package, _, name = address.kind.partition(".")
+    try:
+        made: Callable[..., Any] = getattr(importlib.import_module(package), name)
+    except ImportError as error:
+        raise MissingExtra(f"--cluster {address.word}: pip install {package.replace('_', '-')} ({error})") from error
+    except AttributeError as error:
+        raise BadRequest(f"--cluster {address.word}: {package} has no {name}") from error
+    try:
+        return made(**address.settings)
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"--cluster {address.word}: {address.kind} refuses these settings: {error}") from error
+
+
+def require_same_versions(client: Any, word: str, wanted: Mapping[str, str]) -> None:
+    """Look whether all workers have the packages that are wanted, in the versions that are.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    word : str
+        What names it to the user.
+    wanted : mapping of str to str
+        Packages and their versions.
+
+    Raises
+    ------
+    BadRequest
+        A worker lacks a package or has another version of it.
+    """
+    for package, here in wanted.items():
+        # A function of Python's own: a worker without this package can still run it.
+        answers = client.run(importlib.metadata.version, package, on_error="return")
+        for worker, there in sorted(answers.items()):
+            if isinstance(there, importlib.metadata.PackageNotFoundError):
+                raise BadRequest(f"--cluster {word}: {worker} lacks {package}: install {package} {here} there")
+            if there != here:
+                raise BadRequest(f"--cluster {word}: {worker} has {package} {there}, not {here}: install that")
