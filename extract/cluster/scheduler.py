@@ -52,8 +52,8 @@ def connected(address: Address) -> Iterator[Any]:
         where: Any = address.scheduler
         patience = SECONDS_FOR_WORKERS["scheduler"]
         if address.processes:
-            # One thread each: a network uses its cores by itself. No dashboard: it would take a port.
-            how = {"n_workers": address.processes, "threads_per_worker": 1, "dashboard_address": None}
+            # One thread each: a network uses its cores by itself. Its HTTP server takes any free port.
+            how = {"n_workers": address.processes, "threads_per_worker": 1, "dashboard_address": ":0"}
             where = stack.enter_context(distributed.LocalCluster(**how, processes=True, silence_logs=50))
             patience = SECONDS_FOR_WORKERS["local"]
         elif address.kind:

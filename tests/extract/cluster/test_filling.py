@@ -78,7 +78,7 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(
     committed: dict[Path, tuple[int, int]] = {}
     reports: list[tuple[int, int]] = []
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
     ) as cluster:
 
         @contextmanager
@@ -115,7 +115,7 @@ def test_what_a_worker_cannot_read_is_said_here(many: Path, options: dict[str, A
 
 
 def test_a_worker_of_another_version_is_refused() -> None:
-    with distributed.LocalCluster(n_workers=1, dashboard_address=None, processes=False) as cluster:
+    with distributed.LocalCluster(n_workers=1, dashboard_address=":0", processes=False) as cluster:
         client = cluster.get_client()
         with pytest.raises(Head2ToeError, match="lacks pip-that-no-worker-has"):
             scheduler.require_same_versions(client, "tcp://x:1", {"pip-that-no-worker-has": "1.0"})
