@@ -74,7 +74,8 @@ def duplicate_findings(
     """Make findings of pairs: one for each group of rows that show the same picture.
 
     The training rows of a group that has test rows should go, or the test tells less than it seems to; of others all
-    but one. Where the labels of a group differ, one of them is wrong, and somebody has to look.
+    but one. Where the labels of a group differ, one of them is wrong, and where not every two of them are alike it is a
+    chain, such as the frames of a film: somebody has to look.
 
     Parameters
     ----------
@@ -85,13 +86,16 @@ def duplicate_findings(
     n_train : int
     """
     scores: dict[int, float] = {}
+    partners: dict[int, int] = {}
     for i, j, score in pairs:
         scores[i], scores[j] = max(scores.get(i, 0.0), score), max(scores.get(j, 0.0), score)
+        partners[i], partners[j] = partners.get(i, 0) + 1, partners.get(j, 0) + 1
     findings = []
     for group in groups(pairs):
         given = tuple(labels[row] for row in group)
         tested = [row >= n_train for row in group]
         leak = any(tested) and not all(tested)
+        same = len(set(given)) == 1 and all(partners[row] == len(group) - 1 for row in group)
         findings.append(
             Finding(
                 kind="leak" if leak else "duplicate",
@@ -100,7 +104,7 @@ def duplicate_findings(
                 labels=given,
                 suggestion=None,
                 score=round(max(scores[row] for row in group), 4),
-                action="remove" if len(set(given)) == 1 else "look",
+                action="remove" if same else "look",
                 kept=tuple(names[row] for row in group if row >= n_train) if leak else (names[group[0]],),
             )
         )

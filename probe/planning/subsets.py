@@ -15,7 +15,7 @@ STEP = 2**-0.5
 """From one size to the next smaller one."""
 POINTS = 6
 FEWEST_PER_CLASS = 3
-FEWEST = 24
+FEWEST = 12
 
 
 def usual_sizes(n: int, n_classes: int) -> tuple[int, ...]:

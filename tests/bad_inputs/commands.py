@@ -194,7 +194,7 @@ ROWS = (
         "",
         "curve photos …",
         2,
-        "a learning curve takes three sizes of 24 rows or more, the largest of all: … rows are too few for that",
+        "a learning curve takes three sizes of 12 rows or more, the largest of all: … rows are too few for that",
     ),
     BadInput(
         "",

@@ -49,12 +49,19 @@ def test_a_leak_is_told_from_a_duplicate_and_labels_that_differ_are_looked_at() 
     ]
 
 
+def test_a_chain_of_pictures_is_looked_at_and_not_thinned_out() -> None:
+    names, labels = ["0", "1", "2"], ["a"] * 3
+    (chain,) = duplicate_findings([(0, 1, 0.9), (1, 2, 0.9)], names, labels, 3)
+    (whole,) = duplicate_findings([(0, 1, 0.9), (1, 2, 0.9), (0, 2, 0.9)], names, labels, 3)
+    assert (chain.action, whole.action) == ("look", "remove")
+
+
 def test_classes_that_chance_tells_apart_are_one() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 40)
     P = np.full((120, 3), 0.02)
     P[labels == 2, 2] = 0.9
-    share = rng.uniform(0.2, 0.8, 80)
+    share = np.tile(rng.uniform(0.2, 0.8, 40), 2)
     P[:80, 0], P[:80, 1] = share, 1 - share
     (one,) = alike_classes(P / P.sum(1, keepdims=True), labels, ("ash", "beech", "cat"))
     assert (one.kind, one.labels, one.action, one.images) == ("one class", ("ash", "beech"), "merge", ())

@@ -63,7 +63,7 @@ def test_rows_that_always_train_are_in_every_subset(task: tuple[np.ndarray, np.n
 def test_usual_sizes_halve_every_other_time_and_too_few_rows_are_refused() -> None:
     assert usual_sizes(1000, 10) == (177, 250, 354, 500, 707, 1000)
     assert usual_sizes(1000, 100) == (354, 500, 707, 1000)
-    with pytest.raises(BadRequest, match="30 rows are too few"):
-        usual_sizes(30, 3)
+    with pytest.raises(BadRequest, match="15 rows are too few"):
+        usual_sizes(15, 3)
     with pytest.raises(BadRequest, match="needs 3 folds"):
         subsets(np.zeros(10, int), np.arange(10) % 2, (10,), 0)

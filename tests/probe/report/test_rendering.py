@@ -16,8 +16,8 @@ REPORT = ROOT / "probe" / "report"
 
 
 def named_in_code() -> Iterator[str]:
-    """The templates that the modules of the wing fill."""
-    for file in REPORT.glob("*.py"):
+    """The templates that modules fill: those of the wing, and the audit's page."""
+    for file in (*REPORT.glob("*.py"), *(ROOT / "probe" / "audit").glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "fill":
                 yield ast.literal_eval(node.args[0])
