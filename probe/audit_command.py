@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from head2toe.probe.commands import ThumbnailSource, require_one_format
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.console.cli import echo, json_option, setting_options, show
 
@@ -17,7 +18,6 @@ SHOWN = 10
 
 Runs = Callable[[str, Any], Any]
 """Takes a task and options and returns the `RunResult` of going the whole way."""
-ThumbnailSource = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
 Grey = Callable[[Sequence[Any]], Any]
 """Takes images and returns small grey versions of them."""
 Corrects = Callable[[Any, Path, Path], tuple[int, int]]
@@ -69,8 +69,7 @@ def audit_command(
         head2toe audit my_task --csv > decisions.csv  everything, as a table to edit
         head2toe audit my_task --apply decisions.csv  a corrected manifest; no image is touched
         """  # noqa: D301 (a raw docstring would show click's mark as text)
-        if as_json and as_csv:
-            raise BadRequest("--json and --csv exclude each other: choose one")
+        require_one_format(as_json, as_csv)
         if manifest and not decisions:
             raise BadRequest("--manifest goes with --apply DECISIONS")
         target = None if decisions is None else manifest or Path(f"{Path(task).stem}-corrected.csv")

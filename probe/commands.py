@@ -29,6 +29,12 @@ ThumbnailSource = Callable[[Mapping[str, Any]], Callable[[str], bytes | None]]
 """Takes a run's record and returns the function that finds small pictures of its images (`mistakes.Thumbnail`)."""
 
 
+def require_one_format(as_json: bool, as_csv: bool) -> None:
+    """Raise BadRequest where a command is asked for JSON and CSV at once: stdout has room for one."""
+    if as_json and as_csv:
+        raise BadRequest("--json and --csv exclude each other: choose one")
+
+
 def echo_failures(failures: Mapping[str, str]) -> None:
     """Say on stderr which methods failed, and why."""
     for method, message in failures.items():
@@ -119,8 +125,7 @@ def results_command(output: Path, as_json: bool, as_csv: bool) -> None:
     """
     from head2toe.probe.results import run_table, stored_runs
 
-    if as_json and as_csv:
-        raise BadRequest("--json and --csv exclude each other: choose one")
+    require_one_format(as_json, as_csv)
     runs = stored_runs.below(output, _pass_over)
     rows = [row for run in runs for row in run_table.rows(run.record, run.folder)]
     if as_json:

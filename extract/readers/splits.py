@@ -8,6 +8,7 @@ from head2toe.extract.options import FOLDS, is_folds
 from head2toe.extract.readers.group_splits import group_folds, held_out_groups
 from head2toe.extract.readers.listing import Listing
 from head2toe.store.common.errors import BadRequest, DataError
+from head2toe.store.common.labelled import numbered
 
 N_FOLDS = 5
 """Number of folds that are drawn where the task brings none and has images enough (the paper's, too)."""
@@ -207,14 +208,6 @@ def grouped_folds(labels: np.ndarray, groups: Sequence[str], seed: int, n_folds:
             f"{n_groups} groups of training images: {n_folds} folds need {n_folds} groups; --folds auto takes fewer"
         )
     return group_folds(labels, groups, n_folds, seed)
-
-
-def numbered(folds: np.ndarray) -> np.ndarray:
-    """Return folds of any numbering as 0, 1, 2, … in the same order, none of them empty; `NEVER` stays what it is."""
-    held = folds != NEVER
-    consecutive = np.full(len(folds), NEVER, dtype=np.int64)
-    consecutive[held] = np.unique(folds[held], return_inverse=True)[1]
-    return consecutive
 
 
 def hold_out(labels: np.ndarray, groups: Sequence[str] | None, seed: int, fraction: float = HOLD_OUT) -> np.ndarray:

@@ -77,7 +77,7 @@ def _unmarked(content: bytes) -> str:
     return "utf-16-be" if start[::2].count(0) > len(start) // 4 else "utf-8"
 
 
-def table_rows(path: Path, accept: Callable[[Sequence[str]], bool]) -> Iterator[list[str]]:
+def table_rows(path: Path, accept: Callable[[Sequence[str]], bool], what: str = "the manifest") -> Iterator[list[str]]:
     """Read a table of text: its header, then its rows, without those in which all cells are empty.
 
     Parameters
@@ -86,6 +86,8 @@ def table_rows(path: Path, accept: Callable[[Sequence[str]], bool]) -> Iterator[
         A file of commas, semicolons, tabs or vertical bars; a first line `sep=;`, as Excel writes it, says which.
     accept : callable
         Whether a header is a right one, by which the delimiter is found; where none is, that of the most columns.
+    what : str
+        What messages call the table.
 
     Yields
     ------
@@ -97,7 +99,7 @@ def table_rows(path: Path, accept: Callable[[Sequence[str]], bool]) -> Iterator[
     DataError
         The file can't be read, or a cell has no end.
     """
-    text = read_text(path, "the manifest")
+    text = read_text(path, what)
     first, _, rest = text.partition("\n")
     delimiters: Sequence[str] = ("\t",) if path.suffix.lower() == ".tsv" else DELIMITERS
     if (opening := first.strip().strip('"').lower()).startswith("sep="):
@@ -110,7 +112,7 @@ def table_rows(path: Path, accept: Callable[[Sequence[str]], bool]) -> Iterator[
             if any(cell.strip() for cell in row):
                 yield row
     except (csv.Error, TypeError) as error:  # TypeError: a delimiter of several characters
-        raise DataError(f"can't read the manifest {path}: {error}") from error
+        raise DataError(f"can't read {what} {path}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import StringIO
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 from head2toe.extract.images.sources import ImageFile
+from head2toe.extract.readers.tables import table_rows
 from head2toe.extract.tasks.task import Task
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.outputs import write_output
@@ -40,22 +42,19 @@ def read_decisions(file: Path, task: Task) -> Decisions:
     Parameters
     ----------
     file : Path
-        As `head2toe audit --csv` prints it.
+        As `head2toe audit --csv` prints it, or as a spreadsheet saves it.
     task : Task
         Whose images these are.
 
     Raises
     ------
     BadRequest
-        The file is not there, lacks a column, or names an action, an image or a class that there is not; the line is
-        named.
+        The file lacks a column, or names an action, an image or a class that there is not; the line is named.
+    DataError
+        The file can't be read.
     """
-    try:
-        table = csv.DictReader(StringIO(file.read_text(encoding="utf-8-sig"), newline=""))
-        rows = list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadRequest(f"can't read decisions from {file}: {getattr(error, 'strerror', None) or error}") from error
-    missing = [name for name in ("image", "action") if name not in (table.fieldnames or ())]
+    header, *rows = list(table_rows(file, lambda names: "image" in names, "the decisions")) or [[]]
+    missing = [name for name in ("image", "action") if name not in header]
     if missing:
         raise BadRequest(
             f"{file} has no column {missing[0]!r}: decisions have image, action and, to relabel, suggestion"
@@ -63,8 +62,9 @@ def read_decisions(file: Path, task: Task) -> Decisions:
     known = {image.name for image in task.images}
     labels: dict[str, str] = {}
     removed: set[str] = set()
-    for number, row in enumerate(rows, start=2):
-        name, action = row["image"], (row["action"] or "").strip()
+    for number, cells in enumerate(rows, start=2):
+        row = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
+        name, action = row["image"], row["action"].strip()
         if action in KEEP:
             continue
         if action not in ACTIONS:
@@ -74,7 +74,7 @@ def read_decisions(file: Path, task: Task) -> Decisions:
         if action == "remove":
             removed.add(name)
             continue
-        label = (row.get("suggestion") or "").strip()
+        label = row.get("suggestion", "").strip()
         if label not in task.classes:
             raise BadRequest(f"{file}, line {number}: no class {label!r} in task {task.name}: relabel takes one it has")
         if labels.setdefault(name, label) != label:

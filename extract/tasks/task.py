@@ -9,10 +9,10 @@ import numpy as np
 from head2toe.extract.images.file_formats import LOSSY
 from head2toe.extract.images.sources import ImageSource
 from head2toe.extract.readers.listing import Listing, require_two_images
-from head2toe.extract.readers.splits import choose_folds, fold_notes, hold_out_test, hold_out_validation, numbered
+from head2toe.extract.readers.splits import choose_folds, fold_notes, hold_out_test, hold_out_validation
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import printable
-from head2toe.store.common.labelled import Labelled
+from head2toe.store.common.labelled import Labelled, numbered
 
 LEAST_TRAINING = 4
 """Training images without which there is nothing to choose by: two for each of two folds."""

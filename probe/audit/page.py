@@ -1,11 +1,10 @@
 """The page of an audit: for every kind of finding the pictures, what is wrong with them, and what to do."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from head2toe.probe.audit.findings import KINDS
-from head2toe.probe.report.mistakes import Thumbnail
+from head2toe.probe.report.mistakes import Thumbnail, data_url
 from head2toe.probe.report.rendering import fill
 
 MOST_SHOWN = 48
@@ -94,10 +93,6 @@ def _card(finding: Mapping[str, Any], thumbnail: Thumbnail) -> dict[str, Any]:
     shown: Iterable[tuple[str, str]] = list(pictures)[:MOST_PICTURES]
     return {
         **finding,
-        "pictures": [{"name": name, "label": label, "src": _src(thumbnail(name))} for name, label in shown],
+        "pictures": [{"name": name, "label": label, "src": data_url(thumbnail(name))} for name, label in shown],
         "more": max(len(finding["images"]) - MOST_PICTURES, 0),
     }
-
-
-def _src(image: bytes | None) -> str | None:
-    return None if image is None else f"data:image/jpeg;base64,{base64.b64encode(image).decode()}"

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from head2toe.probe.planning.subsets import stratified_order, whole
+from head2toe.probe.planning.subsets import stratified_order
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.labelled import numbered
 
 LAYERS = {"linear": "the last layer", "all-l2": "all layers"}
 """The methods that a backbone is tried with, and what they read."""
@@ -102,7 +103,7 @@ def subset(task: Any, size: int, seed: int) -> Any:
     order = stratified_order(task.labels[: task.n_train], np.random.default_rng([seed, 7]))
     rows = np.sort(order[:size])
     images = tuple(task.images[row] for row in rows)
-    return replace(task, images=images, labels=task.labels[rows], folds=whole(task.folds[rows]))
+    return replace(task, images=images, labels=task.labels[rows], folds=numbered(task.folds[rows]))
 
 
 def halving(task: Any, options: Any, most: int, makes: Makes) -> Iterator[list[Tried]]:
@@ -144,11 +145,14 @@ def _tried(
     own = [one for one in left if (one.backbone, one.weights) == network]
     sizes = tuple(dict.fromkeys(one.target_size for one in own))
     of_network = replace(options, backbone=network[0], weights=network[1], methods=tuple(LAYERS))
-    (extraction,) = makes(part, replace(of_network, target_sizes=sizes)).extractions  # all sizes come from one pass
+    every = makes(part, replace(of_network, target_sizes=sizes))  # all sizes come from one pass
+    (extraction,) = every.extractions
     seconds = extraction.seconds / extraction.images_extracted if extraction.images_extracted else None
     for size in sizes:
         methods = tuple(one.method for one in own if one.target_size == size)
-        for outcome in makes(part, replace(of_network, methods=methods, target_sizes=(size,))).outcomes():
+        of_size = replace(extraction, stores={size: extraction.stores[size]})
+        experiment = replace(every, extractions=(of_size,), probe_options=replace(of_network, methods=methods))
+        for outcome in experiment.outcomes():
             labels, logp = part.labels, outcome.fold_log_probabilities
             held = np.flatnonzero(~np.isnan(logp).any(axis=1))
             yield Tried(

@@ -4,23 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from head2toe.probe.planning.learning_curve import BEYOND, LearningCurve
-from head2toe.probe.report.svg import LINES, MARKERS, MUTED, VARIABLES, drawing, inline
+from head2toe.probe.report.rendering import TEMPLATES
+from head2toe.probe.report.svg import LINES, MARKERS, MUTED, drawing, inline
 
 HEIGHT = 300
-COLOURS = {
-    "ink": ("#1c1e22", "#e7e5df"),
-    "muted": ("#686c74", "#9a9da4"),
-    "rule": ("#dedcd5", "#34383e"),
-    "accent": ("#1b5e8c", "#7db8e0"),
-    "paper": ("#fbfaf7", "#15171a"),
-    "line0": ("#1b5e8c", "#7db8e0"),
-    "line1": ("#b3631a", "#e0a066"),
-    "line2": ("#3b7d4f", "#84c498"),
-    "line3": ("#8a4a86", "#cf98cb"),
-    "line4": ("#6b6f76", "#a9adb4"),
-    "line5": ("#a03a3a", "#e28d8d"),
-}
-"""The colours of a picture that stands alone, light and dark; on a page they are the page's own."""
 
 
 def draw(task: str, curves: Sequence[LearningCurve]) -> str:
@@ -66,12 +53,8 @@ def described(curves: Sequence[LearningCurve]) -> str:
 
 
 def standing_alone(svg: str) -> str:
-    """Return a chart as a file of its own, in colours of its own, light and dark."""
-    named = set(VARIABLES.values())
-    light, dark = ("".join(f"--{name}:{COLOURS[name][k]};" for name in sorted(named)) for k in (0, 1))
-    style = (
-        f"<style>svg{{{light}font-family:system-ui,sans-serif;background:var(--paper)}}"
-        f"@media (prefers-color-scheme: dark){{svg{{{dark}}}}}</style>"
-    )
+    """Return a chart as a file of its own, in the colours of the pages, light and dark."""
+    colours = (TEMPLATES / "style.css").read_text(encoding="utf-8").partition("* {")[0]  # before all rules of elements
+    style = f"<style>{colours}svg {{ font-family: system-ui, sans-serif; background: var(--paper); }}</style>"
     head, _, body = svg.partition(">")
     return f'{head} xmlns="http://www.w3.org/2000/svg">{style}{body}\n'

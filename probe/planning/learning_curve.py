@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from head2toe.probe.choice.nested import Split
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.metrics.uncertainty import Interval
-from head2toe.probe.planning.power_law import PowerLaw, extrapolate, fit
+from head2toe.probe.planning.power_law import PowerLaw, drawn_laws, fit, interval_at
 
 BEYOND = (1.5, 2.0, 4.0)
 """How many times the labels the law is asked about."""
@@ -59,14 +60,19 @@ class LearningCurve:
     points: tuple[Point, ...]
     seed: int = 0
 
-    @property
+    @cached_property
     def law(self) -> PowerLaw:
         """The power law through the points."""
         return fit(*self._columns)
 
     def at(self, labels: int) -> tuple[float, Interval]:
         """Return the accuracy that the law promises at so many labels, and its interval."""
-        return extrapolate(*self._columns, labels, self.seed)
+        return float(self.law(labels)), interval_at(labels, self._drawn)
+
+    @cached_property
+    def _drawn(self) -> list[PowerLaw]:
+        """Laws through points drawn by their errors."""
+        return drawn_laws(*self._columns, self.seed)
 
     def document(self) -> dict[str, Any]:
         """Return the curve as JSON."""

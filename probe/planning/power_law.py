@@ -77,23 +77,16 @@ def fit(sizes: Sequence[int], accuracies: Sequence[float], errors: Sequence[floa
     return PowerLaw(limit, gap, exponent, reference)
 
 
-def extrapolate(
-    sizes: Sequence[int], accuracies: Sequence[float], errors: Sequence[float], n: int, seed: int = 0
-) -> tuple[float, Interval]:
-    """Say what accuracy the law promises at n labels, with the interval of laws through points drawn by their errors.
-
-    Parameters are those of `fit`; `n` is where to look, `seed` draws.
-
-    Returns
-    -------
-    tuple of float and Interval
-        The interval is of 95 %, of sampling alone: that the law holds is assumed.
-    """
+def drawn_laws(
+    sizes: Sequence[int], accuracies: Sequence[float], errors: Sequence[float], seed: int = 0
+) -> list[PowerLaw]:
+    """Fit laws through points drawn by their errors; parameters are those of `fit`, and `seed` draws."""
     rng = np.random.default_rng(seed)
     shown = np.maximum(np.asarray(errors, float), LEAST_ERROR)
-    drawn = [
-        float(fit(sizes, np.clip(rng.normal(accuracies, shown), 0, 1), errors)(n))  # type: ignore[arg-type]
-        for _ in range(DRAWS)
-    ]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(fit(sizes, accuracies, errors)(n)), Interval(float(low), float(high))
+    return [fit(sizes, np.clip(rng.normal(accuracies, shown), 0, 1).tolist(), errors) for _ in range(DRAWS)]
+
+
+def interval_at(n: int, laws: Sequence[PowerLaw]) -> Interval:
+    """Return where 95 % of some laws are at n labels: of `drawn_laws`, of sampling alone, for the law is assumed."""
+    low, high = np.quantile([float(law(n)) for law in laws], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))

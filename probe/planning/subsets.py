@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from head2toe.probe.choice.nested import Split, outer_folds
 from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.labelled import numbered
 
 STEP = 2**-0.5
 """From one size to the next smaller one."""
@@ -70,7 +71,7 @@ def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: i
         order = np.concatenate([order[always], order[~always]])
         for splits, size in zip(of_size, sizes, strict=True):
             taken = np.sort(order[: round(size * len(order) / n)])
-            splits.append(Split(np.concatenate([split.training[taken], split.predicted]), whole(split.folds[taken])))
+            splits.append(Split(np.concatenate([split.training[taken], split.predicted]), numbered(split.folds[taken])))
     return of_size
 
 
@@ -87,9 +88,3 @@ def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray
         own = rng.permutation(np.flatnonzero(labels == label))
         place[own] = (np.arange(len(own)) + rng.uniform()) / len(own)
     return np.argsort(place, kind="stable")
-
-
-def whole(folds: np.ndarray) -> np.ndarray:
-    """Number folds anew, where some have no row left: 0, 1, …, and -1 as it was."""
-    present = np.unique(folds[folds >= 0])
-    return np.where(folds < 0, -1, np.searchsorted(present, folds))

@@ -19,6 +19,11 @@ def judged(predicted: Predictions) -> np.ndarray:
     return np.flatnonzero(predicted.test if predicted.test.any() else ~predicted.test)
 
 
+def data_url(jpeg: bytes | None) -> str | None:
+    """Return a JPEG as a URL that holds it whole; None for none."""
+    return None if jpeg is None else f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
 def confusion(classes: Sequence[str], predicted: Predictions, method: str) -> dict[str, Any]:
     """Count which classes are taken for which.
 
@@ -73,7 +78,7 @@ def most_confident(classes: Sequence[str], predicted: Predictions, thumbnail: Th
                 "predicted": classes[predicted.predicted[row]],
                 "confidence": float(confidence[row]),
                 "for_true": float(predicted.probabilities[row, label]),
-                "src": None if image is None else f"data:image/jpeg;base64,{base64.b64encode(image).decode()}",
+                "src": data_url(image),
             }
         )
     return {"shown": shown, "wrong": len(wrong), "of": len(rows), "gone": sum(m["src"] is None for m in shown)}

@@ -36,3 +36,11 @@ class Labelled:
     def test_labels(self) -> np.ndarray:
         """Labels of the test rows, (n - n_train,) int; there may be none."""
         return self.labels[self.n_train :]
+
+
+def numbered(folds: np.ndarray) -> np.ndarray:
+    """Return folds of any numbering as 0, 1, 2, … in the same order, none of them empty; -1, which is none, stays."""
+    held = folds >= 0
+    consecutive = np.full(len(folds), -1, dtype=np.int64)
+    consecutive[held] = np.unique(folds[held], return_inverse=True)[1]
+    return consecutive

@@ -1,10 +1,21 @@
 """The law is found again where there is one, and what it promises comes with an interval that noise widens."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-from head2toe.probe.planning.power_law import PowerLaw, extrapolate, fit
+from head2toe.probe.metrics.uncertainty import Interval
+from head2toe.probe.planning.learning_curve import LearningCurve, Point
+from head2toe.probe.planning.power_law import PowerLaw, fit
 
 SIZES = (125, 180, 250, 350, 500)
+
+
+def extrapolate(
+    sizes: Sequence[int], accuracies: Sequence[float], errors: Sequence[float], n: int, seed: int = 0
+) -> tuple[float, Interval]:
+    """What a curve through these points promises at n labels."""
+    return LearningCurve("linear", tuple(map(Point, sizes, accuracies, errors)), seed).at(n)
 
 
 @pytest.mark.parametrize("law", [PowerLaw(0.95, 0.2, 0.5, 250.0), PowerLaw(1.0, 0.4, 0.3, 250.0)])
