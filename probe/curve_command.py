@@ -103,10 +103,10 @@ def _echo(curves: "Sequence[LearningCurve]", file: Path | None) -> None:
     for place, promise in enumerate(documents[0]["promises"]):
         rows.append((f"{promise['labels']:,}", *(_promised(one["promises"][place]) for one in documents)))
     echo(table(("labels", *(one["method"] for one in documents)), rows))
-    for one in documents:
-        twice = next(promise for promise in one["promises"] if promise["labels"] == 2 * one["points"][-1]["labels"])
-        gain = 100 * (twice["accuracy"] - one["points"][-1]["accuracy"])
-        echo(f"{one['method']}: twice the labels would bring {gain:+.1f} points, as a power law through these has it")
+    for one in curves:
+        last = one.points[-1].labels
+        gain = 100 * (float(one.law(2 * last)) - float(one.law(last)))
+        echo(f"{one.method}: twice the labels would bring {gain:+.1f} points, as a power law through these has it")
     if file:
         echo(f"curve      {file}")
 

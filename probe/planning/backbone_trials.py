@@ -6,12 +6,15 @@ All contenders are tried on a few training images; those that do worse go, and t
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from head2toe.probe.planning.subsets import stratified_order
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.labelled import numbered
+
+if TYPE_CHECKING:
+    from head2toe.store.reading.feature_store import FeatureStore
 
 LAYERS = {"linear": "the last layer", "all-l2": "all layers"}
 """The methods that a backbone is tried with, and what they read."""
@@ -72,6 +75,12 @@ class Tried:
         return float(difference.mean()), float(difference.std(ddof=1) / len(difference) ** 0.5)
 
 
+def bytes_of_image(store: "FeatureStore") -> int:
+    """Return what an image takes in a store: its features in the dtype of their layer."""
+    sizes = [np.dtype(dtype).itemsize for dtype in store.dtypes]
+    return sum(width * size for width, size in zip(store.layers.widths, sizes, strict=True))
+
+
 def contenders(options: Any) -> list[Contender]:
     """List all contenders of some options: of each backbone the last layer, and all layers at each target size.
 
@@ -99,11 +108,23 @@ def sizes_of_rounds(n: int, n_classes: int, most: int) -> list[int]:
 
 
 def subset(task: Any, size: int, seed: int) -> Any:
-    """Return a task of so many training rows, stratified and nested in larger ones, without a test."""
-    order = stratified_order(task.labels[: task.n_train], np.random.default_rng([seed, 7]))
+    """Return a task of so many training rows, stratified and nested in larger ones, without a test.
+
+    Strata are classes and, of a task with rows that always train, whether a fold holds a row out.
+
+    Raises
+    ------
+    BadRequest
+        Fewer than two of the rows are held out, or all of them at once.
+    """
+    strata = 2 * task.labels[: task.n_train] + (task.folds >= 0)
+    order = stratified_order(strata, np.random.default_rng([seed, 7]))
     rows = np.sort(order[:size])
+    folds = numbered(task.folds[rows])
+    if np.count_nonzero(folds >= 0) < 2 or len(np.unique(folds)) < 2:
+        raise BadRequest(f"of {size} images no fold holds out two and leaves others: give more with --images")
     images = tuple(task.images[row] for row in rows)
-    return replace(task, images=images, labels=task.labels[rows], folds=numbered(task.folds[rows]))
+    return replace(task, images=images, labels=task.labels[rows], folds=folds)
 
 
 def halving(task: Any, options: Any, most: int, makes: Makes) -> Iterator[list[Tried]]:
@@ -162,5 +183,5 @@ def _tried(
                 log_loss=float(-logp[held, labels[held]].mean()),
                 seconds=seconds,
                 flops=float(extraction.network["flops_per_image"]),
-                bytes=2.0 * extraction.stores[size].layers.n_features,
+                bytes=float(bytes_of_image(extraction.stores[size])),
             )

@@ -61,7 +61,7 @@ def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: i
     Raises
     ------
     BadRequest
-        The task has fewer than three folds.
+        The task has fewer than three folds; or a size leaves a fold nothing to be trained on, or one class alone.
     """
     n = len(labels)
     of_size: list[list[Split]] = [[] for _ in sizes]
@@ -71,8 +71,16 @@ def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: i
         order = np.concatenate([order[always], order[~always]])
         for splits, size in zip(of_size, sizes, strict=True):
             taken = np.sort(order[: round(size * len(order) / n)])
+            _require_heads(labels[split.training[taken]], split.folds[taken], size)
             splits.append(Split(np.concatenate([split.training[taken], split.predicted]), numbered(split.folds[taken])))
     return of_size
+
+
+def _require_heads(labels: np.ndarray, folds: np.ndarray, size: int) -> None:
+    """Raise BadRequest where a fold of a subset leaves fewer than two classes to train on, or none holds out a row."""
+    held_out = np.unique(folds[folds >= 0])
+    if not len(held_out) or any(len(np.unique(labels[folds != fold])) < 2 for fold in held_out):
+        raise BadRequest(f"{size} labels are too few for a point of a learning curve: a fold must leave two classes")
 
 
 def stratified_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -73,6 +73,7 @@ def test_people_see_a_table_and_what_twice_the_labels_would_bring(curve: list[st
         ("10,x", "whole numbers with commas"),
         ("10,20", "three numbers or more, from 1 to the 36 training rows"),
         ("10,20,40", "three numbers or more, from 1 to the 36 training rows"),
+        ("1,2,36", "1 labels are too few for a point of a learning curve"),
         ("0,10,20", "three numbers or more, from 1 to the 36 training rows"),
     ],
 )

@@ -1,6 +1,7 @@
 """`head2toe try` as a user calls it: rounds that halve, nested subsets, and no image extracted twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from head2toe.pipeline import Options, main
 from head2toe.probe.planning.backbone_trials import Contender, Tried, contenders, sizes_of_rounds, subset
 from head2toe.store.common.errors import BadRequest
 
+DTYPES = ("float16", "float32")
 SMALL = ("--backbone", "test_resnet", "--backbone", "test_vit", "--weights", "random", "--target-size", "16")
 
 
@@ -48,6 +50,23 @@ def test_subsets_are_nested_and_stratified_and_have_no_test(image_folder: Path) 
     assert np.bincount(few.labels).tolist() == [4, 4, 4]
     assert len(few.test_labels) == 0
     assert all("/train/" in image.name for image in more.images)
+
+
+def test_a_held_out_part_is_in_every_subset_and_too_few_images_are_one_line(image_folder: Path) -> None:
+    task = load_task(str(image_folder), folds="holdout")
+    for size in (12, 20, 36):
+        assert np.count_nonzero(subset(task, size, 0).folds >= 0) >= 2
+    found = document("try", image_folder, *SMALL, "--folds", "holdout", "--images", "18")
+    assert found["rounds"] == [18]
+    tiny = replace(task, folds=np.where(np.arange(len(task.folds)) == 0, 0, -1))
+    with pytest.raises(BadRequest, match="give more with --images"):
+        subset(tiny, 6, 0)
+
+
+def test_bytes_are_those_of_the_dtype_that_is_stored(image_folder: Path) -> None:
+    half, whole = (document("try", image_folder, *SMALL, "--images", "12", "--dtype", name) for name in DTYPES)
+    for one, two in zip(half["tried"], whole["tried"], strict=True):
+        assert one["bytes_per_image"] < two["bytes_per_image"] <= 2 * one["bytes_per_image"]
 
 
 def test_by_how_much_one_is_behind_is_paired() -> None:
