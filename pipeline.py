@@ -320,17 +320,17 @@ def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given
 
 @main.command()
 @root_option
-def doctor(root: Path | None, as_json: bool) -> None:
+def doctor(root: Path | str | None, as_json: bool) -> None:
     """Look at Python, torch, CUDA, CuPy, BLAS, memory, store root, data and weights. Exit code 1 if something is wrong.
 
     Example: head2toe doctor --store /data/stores
     """
     from head2toe.extract.doctor import stage_one_checks
     from head2toe.select.doctor import array_checks
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.doctor import machine_checks, root_checks
-    from head2toe.store.management.catalogue import Catalogue
 
-    checks = [*machine_checks(), *stage_one_checks(), *array_checks(), *root_checks(Catalogue(root).root)]
+    checks = [*machine_checks(), *stage_one_checks(), *array_checks(), *root_checks(catalogue_of(root).root)]
     if not echo_checks(checks, versions(), as_json):
         sys.exit(1)
 

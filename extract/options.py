@@ -141,8 +141,9 @@ class ExtractOptions(Settings):
         size are none: it changes the order of sums, not what is summed. Not run on CUDA yet.
     target_sizes : tuple of int
         About how many features a layer is pooled to; of several, the folds choose.
-    store : Path, optional
-        Where feature stores are kept ($HEAD2TOE_STORE, else the user's cache folder).
+    store : Path or str, optional
+        Where feature stores are kept ($HEAD2TOE_STORE, else the user's cache folder): a folder, or the URL of a bucket
+        (`s3://…`, `gs://…`, `az://…`), which is copied below $HEAD2TOE_CACHE.
     device : str
         `auto`, `cpu`, `cuda` or `cuda:<n>`, for both stages.
     cluster : str, optional
@@ -223,8 +224,8 @@ class ExtractOptions(Settings):
         several=True,
         flag="target_size",
     )
-    store: Path | None = setting(
-        None, "Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache folder]", kind=Path
+    store: Path | str | None = setting(
+        None, "Folder or bucket (s3://…) of the stores.  [default: $HEAD2TOE_STORE, else the cache folder]", kind=Path
     )
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
     cluster: str | None = setting(None, "local:N, tcp://host:port or a YAML: who shares stage one.", kind=str)

@@ -34,6 +34,7 @@ from head2toe.extract.images.frames import several_frames_note
 from head2toe.extract.images.sources import ImageSource, with_limit
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.tasks.task import Task, image_formats
+from head2toe.store.cloud.catalogue import catalogue_of
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.console.progress import progress
 from head2toe.store.management.catalogue import Catalogue
@@ -80,7 +81,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     )
     backbone = backbone_of(options)
     discovery = discover(backbone, options.taps, include_input=options.include_input)
-    catalogue = Catalogue(options.store)
+    catalogue = catalogue_of(options.store)
     provenance = _provenance(backbone, task, options, versions)
     lookup = _look_up(catalogue, backbone, discovery.taps, digests, options, provenance)
     missing = {view.name: len(images) for view, images in loop.missing_by_view(lookup.writers).items()}
@@ -231,7 +232,8 @@ def _fill(
         if cluster is not None:
             told: dict[str, Any] = {"progress": report, "note": lookup.notes.append}
             weights = backbone.weights_sha256
-            return fill_on_cluster(cluster, images, digests, writers, options, weights_sha256=weights, **told)
+            here = replace(options, store=catalogue.root)  # of a bucket that is its copy, which `seal` sends
+            return fill_on_cluster(cluster, images, digests, writers, here, weights_sha256=weights, **told)
         return loop.run(
             images,
             digests,

@@ -9,18 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import click
-from head2toe.store.console.cli import echo, json_option, show
+from head2toe.store.console.cli import Folder, echo, json_option, show
 
 _FROM_0 = click.FloatRange(min=0)
 
 
 def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all store commands share, `--store` and `--json`."""
-    folder = click.Path(path_type=Path, file_okay=False)
-    option = click.option(
-        "--store", "root", type=folder, help="Folder of the feature stores.  [default: $HEAD2TOE_STORE, else the cache]"
-    )
+    words = "Folder or bucket (s3://…) of the stores.  [default: $HEAD2TOE_STORE, else the cache]"
+    option = click.option("--store", "root", type=Folder(), help=words)
     return option(json_option(command))
+
+
+def _named(root: Path | str | None, name: str) -> Path:
+    """Return the folder of a store by its name; one that a bucket alone has is fetched."""
+    from head2toe.store.cloud.catalogue import catalogue_of
+    from head2toe.store.management.maintenance import resolve
+
+    catalogue = catalogue_of(root)
+    catalogue.bring(name)
+    return resolve(catalogue, name)
 
 
 @click.group()
@@ -33,36 +41,38 @@ def store() -> None:
 
 @store.command("ls")
 @root_option
-def store_ls(root: Path | None, as_json: bool) -> None:
+def store_ls(root: Path | str | None, as_json: bool) -> None:
     """List all stores: backbone, size, last use, state.
 
     Example: head2toe store ls
     """
-    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.management.listing import entries_text, entry_document
     from head2toe.store.management.maintenance import entries
 
-    catalogue = Catalogue(root)
-    stores = entries(catalogue)
+    catalogue = catalogue_of(root)
+    stores, elsewhere = entries(catalogue), catalogue.elsewhere()
     if as_json:
-        show({"root": str(catalogue.root), "stores": [entry_document(store) for store in stores]})
-    else:
-        echo(entries_text(stores) if stores else f"no stores below {catalogue.root}")
+        document: dict[str, Any] = {"root": str(catalogue.root), "stores": [entry_document(store) for store in stores]}
+        show(document | ({"elsewhere": elsewhere} if elsewhere else {}))
+        return
+    echo(entries_text(stores) if stores else f"no stores below {catalogue.root}")
+    for key, blocks in elsewhere.items():
+        echo(f"{key[:12]}  in the bucket alone: {blocks} row blocks")
 
 
 @store.command("info")
 @click.argument("name")
 @root_option
-def store_info(name: str, root: Path | None, as_json: bool) -> None:
+def store_info(name: str, root: Path | str | None, as_json: bool) -> None:
     """Show every field of a store's key, and what was recorded beside it.
 
     Example: head2toe store info 3fa9
     """
-    from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.listing import info_document, info_text
-    from head2toe.store.management.maintenance import info, resolve
+    from head2toe.store.management.maintenance import info
 
-    description = info(resolve(Catalogue(root), name))
+    description = info(_named(root, name))
     if as_json:
         show(info_document(description))
     else:
@@ -73,20 +83,19 @@ def store_info(name: str, root: Path | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--repair", is_flag=True, help="Mark bad blocks: the next extraction writes them anew.")
 @root_option
-def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_json: bool) -> None:
+def store_verify(names: tuple[str, ...], repair: bool, root: Path | str | None, as_json: bool) -> None:
     """Read every byte and compare it with the records; all stores if none is named. Exit code 1 if something is wrong.
 
     Example: head2toe store verify --repair
     """
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.common.errors import StoreError
     from head2toe.store.console.progress import progress
-    from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.listing import verification_document, verification_text
-    from head2toe.store.management.maintenance import resolve
     from head2toe.store.management.verify import verify
 
-    catalogue, verifications, unreadable = Catalogue(root), [], []
-    paths = [resolve(catalogue, name) for name in names] or list(catalogue.paths())
+    catalogue, verifications, unreadable = catalogue_of(root), [], []
+    paths = [_named(root, name) for name in names] or list(catalogue.paths())
     for path in paths:
         try:
             with progress(f"verifying {path.name[:12]}", unit="B") as report:
@@ -108,17 +117,19 @@ def store_verify(names: tuple[str, ...], repair: bool, root: Path | None, as_jso
 @click.option("--max-size", type=_FROM_0, metavar="GB", help="Also remove the least recently used, down to this size.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed.")
 @root_option
-def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, root: Path | None, as_json: bool) -> None:
+def store_gc(
+    older_than: float | None, max_size: float | None, dry_run: bool, root: Path | str | None, as_json: bool
+) -> None:
     """Remove what killed processes left and, on request, whole stores; never one in use.
 
     Example: head2toe store gc --max-size 50 --dry-run
     """
-    from head2toe.store.management.catalogue import Catalogue
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.management.listing import collected_document, collected_text
     from head2toe.store.management.maintenance import collect
 
     collected = collect(
-        Catalogue(root),
+        catalogue_of(root),
         older_than=None if older_than is None else older_than * 86400,
         max_bytes=None if max_size is None else max_size * 1e9,
         dry_run=dry_run,
@@ -132,16 +143,16 @@ def store_gc(older_than: float | None, max_size: float | None, dry_run: bool, ro
 @store.command("rm")
 @click.argument("names", nargs=-1, required=True)
 @root_option
-def store_rm(names: tuple[str, ...], root: Path | None, as_json: bool) -> None:
-    """Remove stores. One that is in use stays.
+def store_rm(names: tuple[str, ...], root: Path | str | None, as_json: bool) -> None:
+    """Remove stores; of a bucket's, the copies on this machine. One that is in use stays.
 
     Example: head2toe store rm 3fa9
     """
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.console.text import readable
-    from head2toe.store.management.catalogue import Catalogue
     from head2toe.store.management.maintenance import remove, resolve
 
-    catalogue = Catalogue(root)
+    catalogue = catalogue_of(root)
     paths = [resolve(catalogue, name) for name in names]
     freed = {str(path): remove(path) for path in dict.fromkeys(paths)}
     if as_json:
@@ -154,7 +165,7 @@ def store_rm(names: tuple[str, ...], root: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("target", type=click.Path(path_type=Path))
 @root_option
-def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> None:
+def store_export(name: str, target: Path, root: Path | str | None, as_json: bool) -> None:
     """Write a compressed, sharded copy of a store, for an archive or object storage.
 
     Example: head2toe store export 3fa9 digits.archive
@@ -162,11 +173,9 @@ def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> N
     from head2toe.store.console.progress import progress
     from head2toe.store.console.text import readable
     from head2toe.store.management.archive import export_store
-    from head2toe.store.management.catalogue import Catalogue
-    from head2toe.store.management.maintenance import resolve
 
     with progress("exporting", unit="layer") as report:
-        nbytes = export_store(resolve(Catalogue(root), name), target, progress=report)
+        nbytes = export_store(_named(root, name), target, progress=report)
     if as_json:
         show({"target": str(target), "bytes": nbytes})
     else:
@@ -176,17 +185,19 @@ def store_export(name: str, target: Path, root: Path | None, as_json: bool) -> N
 @store.command("import")
 @click.argument("source", type=click.Path(path_type=Path, exists=True))
 @root_option
-def store_import(source: Path, root: Path | None, as_json: bool) -> None:
+def store_import(source: Path, root: Path | str | None, as_json: bool) -> None:
     """Put an exported store back, byte for byte.
 
     Example: head2toe store import digits.archive
     """
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.console.progress import progress
     from head2toe.store.management.archive import import_store
-    from head2toe.store.management.catalogue import Catalogue
 
+    catalogue = catalogue_of(root)
+    catalogue.require_folder("store import")
     with progress("importing", unit="layer") as report:
-        imported = import_store(Catalogue(root), source, progress=report)
+        imported = import_store(catalogue, source, progress=report)
     if as_json:
         show({"key": imported.key, "store": str(imported.path)})
     else:

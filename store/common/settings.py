@@ -99,7 +99,7 @@ class Settings:
         for attribute in fields(cls):  # type: ignore[arg-type]
             if attribute.name in document:
                 value = document[attribute.name]
-                if isinstance(value, str) and issubclass(attribute.metadata["kind"], Path):
+                if isinstance(value, str) and issubclass(attribute.metadata["kind"], Path) and "://" not in value:
                     value = Path(value)
                 values[attribute.name] = tuple(value) if isinstance(value, list) else value
         return cls(**values)

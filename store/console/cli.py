@@ -119,6 +119,17 @@ def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[
     return decorate
 
 
+class Folder(click.Path):
+    """A folder, which need not be there yet; what is a URL stays the text that it was, for a path loses slashes."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Make a path of a word that is no URL."""
+        return value if isinstance(value, str) and "://" in value else super().convert(value, param, ctx)
+
+
 def _attributes(field: "Field[Any]") -> dict[str, Any]:
     """Return what click has to know of an option: its type, its default, and whether it may be repeated."""
     metadata, default = field.metadata, field.default
@@ -135,7 +146,7 @@ def _attributes(field: "Field[Any]") -> dict[str, Any]:
     elif metadata["choices"]:
         attributes["type"] = click.Choice(metadata["choices"])
     elif issubclass(metadata["kind"], Path):
-        attributes["type"] = click.Path(path_type=Path, file_okay=False)
+        attributes["type"] = Folder()
     else:
         attributes["type"] = metadata["kind"]
     if metadata["several"]:

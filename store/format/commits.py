@@ -156,7 +156,11 @@ class Commit:
             present = file.exists()
         if not present:
             return None
-        content = read_record(file)
+        return cls.of_record(read_record(file), spec, block, file)
+
+    @classmethod
+    def of_record(cls, content: Mapping[str, Any], spec: Spec, block: int, file: Path) -> "Commit":
+        """Make a commit of what a record holds, which was read from `file`; raises `Damaged` if it makes no sense."""
         rows = spec.block_rows(block)
         try:
             if (content["key"], content["block"], content["rows"]) != (spec.key, block, [rows.start, rows.stop]):

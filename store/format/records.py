@@ -15,7 +15,18 @@ def write_record(path: Path, content: Mapping[str, Any], *, exclusive: bool = Fa
 
     It is written atomically and durably; see `files.write_bytes` for `exclusive`, what is returned and what is raised.
     """
-    return write_json(path, {**content, "crc32c": _checksum(content)}, exclusive=exclusive)
+    return write_json(path, sealed(content), exclusive=exclusive)
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as it is written, with its checksum."""
+    return {**content, "crc32c": _checksum(content)}
+
+
+def unsealed(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a record without its checksum; None if it isn't what was written."""
+    bare = dict(content)
+    return bare if bare.pop("crc32c", None) in (None, _checksum(bare)) else None
 
 
 def read_record(path: Path, *, repairable: bool = True) -> dict[str, Any]:
@@ -35,8 +46,8 @@ def read_record(path: Path, *, repairable: bool = True) -> dict[str, Any]:
     Damaged
         It isn't what was written.
     """
-    content = read_json(path, remedy=remedy(path, repairable=repairable), another=ANOTHER_ROOT)
-    if content.pop("crc32c", None) not in (None, _checksum(content)):
+    content = unsealed(read_json(path, remedy=remedy(path, repairable=repairable), another=ANOTHER_ROOT))
+    if content is None:
         raise damaged(path, "damaged (not what was written)", repairable=repairable)
     return content
 

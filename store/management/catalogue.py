@@ -37,7 +37,7 @@ class Catalogue:
 
     Parameters
     ----------
-    root : Path, optional
+    root : Path or str, optional
         The folder; without it, that of the environment's HEAD2TOE_STORE or else the platform's cache folder.
 
     Attributes
@@ -46,7 +46,7 @@ class Catalogue:
         The folder, absolute.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | str | None = None) -> None:
         self.root = expanded(root).absolute() if root else default_root()
 
     def paths(self) -> Iterator[Path]:
@@ -63,6 +63,16 @@ class Catalogue:
         for path in sorted(self.root.glob("??/*")):
             if is_key(path.name) and (path.is_symlink() or path.is_dir()):
                 yield path
+
+    def bring(self, name: str) -> None:
+        """Fetch the store whose key begins so, if it is elsewhere and is not here; nothing of a folder is elsewhere."""
+
+    def require_folder(self, what: str) -> None:
+        """Raise `BadRequest` if the stores are no folder's, for something that goes into a folder alone."""
+
+    def elsewhere(self) -> dict[str, int]:
+        """Return the stores that are not here, by their keys, with how many row blocks there are of each."""
+        return {}
 
     def find(self, identity: Mapping[str, Any], images: Sequence[str]) -> FeatureStore | None:
         """Find a complete store with this identity that holds all these images; the smallest, if there are several.
@@ -171,13 +181,13 @@ class Catalogue:
         StoreError
             The root can't be written or has not enough room, or the store is there with other layers, or damaged.
         """
-        spec = _spec(identity, images, layers, format, provenance or {}, rows_per_block)
+        spec = make_spec(identity, images, layers, format, provenance or {}, rows_per_block)
         path = store_path(self.root, spec.key)
         with explained(path, ANOTHER_ROOT):
             present = path.exists()
         if not present:
             require_space(self.root, [remaining(spec, range(spec.n_blocks))])
-            _create(self.root, path, spec)
+            create_store(self.root, path, spec)
         existing = Spec.read(path)
         if existing.layers != spec.layers:
             raise StoreError(
@@ -185,13 +195,17 @@ class Catalogue:
             )
         if seal_file(path).is_file():
             FeatureStore.open(path)  # a damaged one is reported, not written over
-            return StoreWriter(path, existing)
+            return self._opened(path, existing, [])
         if present:
             require_access([path / "commit", path / "lock"])
             _try_file_system(self.root)
-        writer = StoreWriter(path, existing, list(self._siblings(identity, spec)))
+        writer = self._opened(path, existing, list(self._siblings(identity, spec)))
         require_space(self.root, [remaining(existing, writer.pending())])
         return writer
+
+    def _opened(self, path: Path, spec: Spec, siblings: Sequence[FeatureStore]) -> StoreWriter:
+        """Make the writer of a store that is there."""
+        return StoreWriter(path, spec, siblings)
 
     def _complete(self, identity: Mapping[str, Any]) -> Iterator[Path]:
         """Yield the folders of complete stores with this identity."""
@@ -217,7 +231,7 @@ class Catalogue:
                 yield store
 
 
-def _spec(
+def make_spec(
     identity: Mapping[str, Any],
     images: Sequence[str],
     layers: LayerIndex,
@@ -252,7 +266,7 @@ def _try_file_system(root: Path) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _create(root: Path, path: Path, spec: Spec) -> None:
+def create_store(root: Path, path: Path, spec: Spec) -> None:
     """Make the store's folder under another name, then rename it.
 
     If several processes do so at once, one of them gives the store its name, and the others use its folder.

@@ -110,6 +110,10 @@ class StoreWriter:
         if commit_file(self.path, block).is_file():  # committed between the look and the lock
             lock.release()
             return None
+        return self._claimed(block, lock)
+
+    def _claimed(self, block: int, lock: Lock) -> "BlockWriter":
+        """Make the writer of a block whose lock this process has."""
         return BlockWriter(self.path, self.spec, block, lock, self._reuse)
 
     def others(self) -> str:

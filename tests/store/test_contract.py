@@ -9,7 +9,7 @@ import pytest
 from head2toe.store.common.errors import BadRequest, DataError, StoreError
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec
-from head2toe.store.management.catalogue import _create
+from head2toe.store.management.catalogue import create_store
 from head2toe.store.reading.design import ArrayDesign, Design
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
@@ -203,7 +203,7 @@ def test_who_loses_the_race_to_create_uses_the_winners(toy: SimpleNamespace) -> 
     images = [toy.image(i) for i in range(4)]
     writer = toy.catalogue.writer(toy.identity(), images, toy.layers, format=toy.format)
     toy.fill(writer)
-    _create(toy.catalogue.root, writer.path, replace(writer.spec, images=tuple(images[::-1])))
+    create_store(toy.catalogue.root, writer.path, replace(writer.spec, images=tuple(images[::-1])))
     assert Spec.read(writer.path).images == tuple(images)
     assert writer.pending() == []
     assert not list(toy.catalogue.root.glob("tmp.*"))

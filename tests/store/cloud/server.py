@@ -1,0 +1,182 @@
+"""A bucket on this machine: moto's S3 server, and before it a proxy that loses replies, fails, and dawdles as asked.
+
+The proxy also lets one conditional put of a name through at a time: moto looks for the object first and stores it then,
+in threads, which S3 does in one step.
+"""
+
+import http.client
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SECRET = "d1stinctive/secret+of+the+tests"
+"""The secret key of the tests, which must not turn up anywhere."""
+
+ERROR = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>asked for</Message></Error>'
+
+
+@dataclass
+class Fault:
+    """What the proxy does to requests.
+
+    Attributes
+    ----------
+    how : str
+        `drop` (nothing is passed on, the connection ends), `lose` (passed on, the reply is lost), `fail` (an error
+        instead of passing on), `fail after` (passed on, and an error all the same), `cut` (half of the body), `slow`
+        (the body in drops of 16 bytes), `wait` (passed on after a second).
+    method, path : str
+        Which requests: a regular expression is searched for in the path.
+    times : int
+        How often.
+    status, code : int, str
+        Of the error.
+    """
+
+    how: str
+    method: str
+    path: str
+    times: int = 1
+    status: int = 500
+    code: str = "InternalError"
+
+
+@dataclass
+class Flaky:
+    """The proxy: its address, what it is to do to requests, and what went through it.
+
+    Attributes
+    ----------
+    url : str
+        Its address, the endpoint of the bucket.
+    faults : list of Fault
+        What it does; those that have been done as often as asked are left alone.
+    log : list of (str, str, int)
+        Method, path and status of every request that the server answered.
+    """
+
+    url: str
+    faults: list[Fault] = field(default_factory=list)
+    log: list[tuple[str, str, int]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs to use it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "AKIATESTS",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def puts(self, pattern: str) -> list[str]:
+        """The paths that were put successfully, one for each time."""
+        return [
+            path for method, path, status in self.log if (method, status) == ("PUT", 200) and re.search(pattern, path)
+        ]
+
+    def fault(self, method: str, path: str) -> Fault | None:
+        """What to do to a request."""
+        with self.lock:
+            for one in self.faults:
+                if one.times and one.method == method and re.search(one.path, path):
+                    one.times -= 1
+                    return one
+        return None
+
+
+@contextmanager
+def bucket_server() -> Iterator[Flaky]:
+    """Start the server and the proxy before it."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    one_at_a_time = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = flaky.fault(self.command, self.path)
+            how = fault.how if fault else ""
+            if how == "drop":
+                self.close_connection = True
+                return
+            if fault and how == "fail":
+                self.reply(fault.status, {}, ERROR.format(code=fault.code).encode())
+                return
+            if how == "wait":
+                time.sleep(1)
+            if "If-None-Match" in self.headers:
+                with one_at_a_time:
+                    status, headers, content = self.passed_on(body)
+            else:
+                status, headers, content = self.passed_on(body)
+            flaky.log.append((self.command, self.path, status))
+            if how == "lose":
+                self.close_connection = True
+            elif fault and how == "fail after":
+                self.reply(fault.status, {}, ERROR.format(code=fault.code).encode())
+            else:
+                self.reply(status, headers, content, how)
+
+        def passed_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request(self.command, self.path, body, dict(self.headers))
+            response = connection.getresponse()
+            content = response.read()
+            connection.close()
+            return response.status, dict(response.headers), content
+
+        def reply(self, status: int, headers: Mapping[str, str], content: bytes, how: str = "") -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in ("content-length", "connection", "date", "server", "transfer-encoding"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", headers.get("Content-Length", str(len(content))))
+            self.end_headers()
+            if how == "cut":
+                self.wfile.write(content[: len(content) // 2])
+                self.close_connection = True
+            elif how == "slow":
+                for start in range(0, len(content), 16):
+                    self.wfile.write(content[start : start + 16])
+                    time.sleep(0.01)
+            else:
+                self.wfile.write(content)
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
+        proxy.daemon_threads = True
+        flaky = Flaky(f"http://127.0.0.1:{proxy.server_address[1]}")
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield flaky
+        finally:
+            proxy.shutdown()
+            thread.join()
+            server.stop()
+
+
+def make_bucket(flaky: Flaky, name: str) -> None:
+    """Make a bucket."""
+    connection = http.client.HTTPConnection(flaky.url.removeprefix("http://"), timeout=30)
+    connection.request("PUT", f"/{name}")
+    assert connection.getresponse().status == 200
+    connection.close()
