@@ -20,6 +20,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEAD2TOE_STORE", str(tmp_path / "stores"))
+    monkeypatch.setenv("HEAD2TOE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HEAD2TOE_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
 

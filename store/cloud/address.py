@@ -47,9 +47,12 @@ class Address:
         """
         match = _URL.fullmatch(os.fspath(word))
         if match is None:
+            if "://" in os.fspath(word):
+                scheme = os.fspath(word).partition("://")[0][:20]
+                raise BadRequest(f"--store {scheme}://…: a folder, or a bucket at s3://…, gs://… or az://…")
             return None
         scheme, rest = match[1], match[2].rstrip("/")
-        if "@" in rest or "?" in rest or "#" in rest:
+        if set("@?#") & set(rest):
             raise BadRequest(
                 f"--store {scheme}://…: credentials and parameters don't belong into a URL: give it as "
                 f"{scheme}://bucket/prefix, and credentials in the environment (docs/scale.md)"

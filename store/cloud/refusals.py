@@ -57,7 +57,7 @@ def refusal(error: Exception) -> Refusal:
         return Refusal(
             "final", f"refuses ({why}): look at the credentials in the environment and at what they may do there"
         )
-    if "scheme is not allowed" in text:
+    if "BadScheme" in text:
         return Refusal("final", "the endpoint is http, not https: set AWS_ALLOW_HTTP=true if that is meant")
     if "redirect without LOCATION" in text:
         return Refusal("final", "redirects the request: the bucket is in another region, set AWS_REGION")
@@ -72,7 +72,7 @@ def _of_status(status: int, code: str, text: str, name: str) -> Refusal:
         return Refusal("final", f"can't be used so ({name}): look at its URL and the settings in the environment")
     if status:
         return Refusal("again", code or f"status {status}")
-    timed_out = "timed out" in text
+    timed_out = "timed out" in text or "kind: Timeout" in text
     return Refusal("again", "no answer in time" if timed_out else "no connection")
 
 

@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class BadInput:
         The line on stderr without `Error: `; `…` stands for any text. Paths are relative to the folder of the command.
     make : callable
         Puts the input into the folder in which the command runs.
+    around : callable
+        Gives a context manager: what is different while the command runs.
     """
 
     what: str
@@ -41,6 +44,7 @@ class BadInput:
     code: int
     says: str
     make: Make = lambda here: None  # noqa: ARG005
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def words(self) -> list[str]:
         """Return the command as it is run."""

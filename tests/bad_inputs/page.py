@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from head2toe.tests.bad_inputs import commands, datasets, folders, models, stores, tables, weights
+from head2toe.tests.bad_inputs import buckets, commands, datasets, folders, models, stores, tables, weights
 from head2toe.tests.bad_inputs.bad_input import BadInput
 
 FAQ = Path(__file__).parents[2] / "docs" / "faq.md"
@@ -16,6 +16,7 @@ SECTIONS = {
     "Task files, datasets, shards, lists": datasets.ROWS,
     "Backbones and weights": weights.ROWS,
     "Feature stores": stores.ROWS,
+    "Buckets": buckets.ROWS,
     "Models": models.MODELS,
     "Results": models.RESULTS,
 }

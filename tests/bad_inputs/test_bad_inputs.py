@@ -59,7 +59,8 @@ def call(bad: BadInput, here: Path) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("bad", EVERY, ids=[bad.what or bad.command for bad in EVERY])
 def test_a_bad_input_is_one_line(bad: BadInput, here: Path) -> None:
-    code, out, said = call(bad, here)
+    with bad.around():
+        code, out, said = call(bad, here)
     assert (code, out) == (bad.code, "")
     assert re.fullmatch(".*".join(map(re.escape, bad.says.split("…"))), said.removeprefix("Error: ")), said
 

@@ -32,6 +32,7 @@ from head2toe.extract.weights import sources
 from head2toe.extract.weights.fitting import create
 from head2toe.pipeline import main
 from head2toe.select import stage
+from head2toe.tests.store.cloud.server import bucket_server, make_bucket
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -175,13 +176,31 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, image_folder: Path, shared_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+def my_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The bucket `my-bucket` on a server of this machine."""
+    with bucket_server() as server:
+        make_bucket(server, "my-bucket")
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path,
+    image_folder: Path,
+    shared_store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[Shell]:
     """A folder with what the documentation speaks of, made small.
 
     `my_task` and `photos` are a few striped pictures, `digits` has 60 + 20 images, `/path/to/data` holds VTAB-1k's
     tasks with 36 + 15 images each, and the hub has random weights. The paper's optimiser takes few steps, and of target
     sizes over 9999 a tenth will do.
     """
+    if "page" in request.fixturenames and "s3://my-bucket" in request.getfixturevalue("page").read_text("utf-8"):
+        request.getfixturevalue("my_bucket")
     monkeypatch.setattr(stage, "RECIPE_STEPS", 5)
     monkeypatch.setenv("HEAD2TOE_STORE", str(shared_store))
     image_folder.rename(tmp_path / "my_task")

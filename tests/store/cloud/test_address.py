@@ -22,7 +22,17 @@ def test_a_folder_is_no_bucket(word: str | Path) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["s3://key:s3cret@b/p", "s3://b/p?sig=s3cret", "s3://b#s3cret", "s3://", "s3://b/../c", "s3://b/a b", "az://b"],
+    [
+        "s3://key:s3cret@b/p",
+        "s3://b/p?sig=s3cret",
+        "s3://b#s3cret",
+        "s3://",
+        "s3://b/../c",
+        "s3://b/a b",
+        "az://b",
+        "http://s3cret",
+        "S3://b",
+    ],
 )
 def test_what_is_no_url_is_refused_and_its_secrets_are_not_repeated(word: str) -> None:
     with pytest.raises(BadRequest) as caught:
