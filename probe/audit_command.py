@@ -95,10 +95,7 @@ def _run(task: str, options: type, given: Mapping[str, Any], runs: Runs) -> tupl
         chosen = options(**given)
         return runs(task, chosen), chosen
     run = stored_runs.load(path)
-    chosen = options.from_document({**run.record["options"], "output": run.folder.parent})  # type: ignore[attr-defined]
-    if not Path(run.record["store"]).exists():
-        command = run.record["command"]
-        raise BadRequest(f"the store of {path} is gone ({run.record['store']}): {command} extracts the features again")
+    chosen = stored_runs.options_of(run, options)
     return runs(run.record["argument"], chosen), chosen
 
 

@@ -234,6 +234,32 @@ ROWS = (
         "decisions.csv has no column 'action': decisions have image, action and, to relabel, suggestion",
         write("decisions.csv", "image\n1.jpg\n"),
     ),
+    BadInput("", "forget RUN --method linear", 2, "Missing option '--image'."),
+    BadInput(
+        "a model to forget an image from that no run left",
+        "forget model --image photos/train/cat/0.png --results elsewhere",
+        2,
+        "no run below elsewhere left the model model: name the folder of its run, or --results DIR",
+    ),
+    BadInput(
+        "an image to forget that the task has not",
+        "forget model --image photos/train/cat/none.png",
+        2,
+        "photos/train/cat/none.png is no training image of photos: give its file, or its name in the task, such as…",
+    ),
+    BadInput(
+        "an image to forget that trained nothing",
+        "forget model --image photos/test/cat/0.png",
+        2,
+        "photos/test/cat/0.png is a test image of photos: the model was not trained on it",
+    ),
+    BadInput(
+        "an image to forget that was deleted before",
+        "forget model --image photos/train/cat/0.png",
+        2,
+        "results/…is not what photos gives today (images, labels or head2toe changed): head2toe run photos…",
+        remove("photos/train/cat/0.png"),
+    ),
     BadInput(
         "the folder of the results is a file",
         "run photos … --output file/results",
