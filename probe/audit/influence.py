@@ -2,7 +2,7 @@
 
 import numpy as np
 from head2toe.probe.audit.leave_one_out import LeftOut, logistic_left_out, ridge_left_out
-from head2toe.probe.choice.stored_members import stored_members
+from head2toe.probe.audit.stored_members import stored_members
 from head2toe.probe.heads.kinds import ExactHeads, Logistic, Ridge
 from head2toe.probe.methods.candidates import HeadOnColumns, Settings
 from head2toe.probe.methods.outcome import Outcome

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from head2toe.probe.audit.stored_members import stored_members
 from head2toe.probe.choice.ensemble import Member, combined, weighted_mean
-from head2toe.probe.choice.stored_members import stored_members
 from head2toe.probe.choice.sweep import at_temperature
 from head2toe.probe.forgetting.refitted import Refitted, refitted
 from head2toe.probe.forgetting.remaining import without

@@ -164,6 +164,11 @@ class PenalisedModel:
         return self._models[-1].columns
 
     @property
+    def fold_columns(self) -> list[Columns]:
+        """The support of each fold's model."""
+        return [model.columns for model in self._models[:-1]]
+
+    @property
     def _models(self) -> Sequence[Sparse]:
         return self.selection.models[self.selection.ratios.index(self.ratio)]
 

@@ -120,7 +120,7 @@ class HeadOnViews:
     def _labels(self, data: ProbeData) -> Labels:
         """Labels and folds of the training rows in every view, view after view."""
         labels, folds = (np.tile(values, self.n_views) for values in (data.train_labels, data.folds))
-        return Labels.of(labels, folds, data.n_classes, data.arrays)
+        return Labels.of(labels, folds, data.n_classes, data.arrays, data.left_out)
 
 
 def mean_over_views(log_probabilities: np.ndarray, n_views: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.choice.stored_members import stored_members
+from head2toe.probe.audit.stored_members import stored_members
 from head2toe.probe.choice.sweep import evaluate
 from head2toe.probe.forgetting.forget import forget
 from head2toe.probe.methods.outcome import Outcome
