@@ -3,6 +3,7 @@
 import platform
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -42,6 +43,8 @@ class Job:
     devices : tuple of str
         What the workers of this machine compute on, in the order of their numbers and again from the first; empty where
         each computes on what the options name.
+    folder : str
+        What relative paths of images and weights start from; a worker that was started elsewhere sees it as well.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Job:
     weights_sha256: str
     paths: dict[Slot, str]
     devices: tuple[str, ...] = ()
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,15 @@ _open: dict[str, _Open] = {}
 def extract_block(task: BlockTask) -> BlockDone:
     """Extract and commit one block, unless somebody has; an error is returned, for not all can be pickled."""
     try:
-        with _lock:
+        with _lock, _inside(task.job.folder):
             return _extracted(task)
     except Head2ToeError as error:
         return BlockDone(kind=next(kind for kind in KINDS if isinstance(error, kind)), error=str(error))
+
+
+def _inside(folder: str) -> AbstractContextManager[None]:
+    """Work in a folder if it is there; where it is not, paths in full are read all the same."""
+    return chdir(folder) if folder and Path(folder).is_dir() else nullcontext()
 
 
 def forget(name: str) -> None:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from head2toe.extract.cluster.address import Address
 from head2toe.extract.cluster.block_task import BlockDone, BlockTask, Job, extract_block, forget
@@ -61,7 +62,7 @@ def fill_on_cluster(
     root = Catalogue(options.store).root.absolute()
     paths = {slot: str(writer.path.absolute()) for slot, writer in writers.items()}
     of_workers = replace(options, store=root, cluster=None)
-    job = Job(uuid.uuid4().hex, of_workers, weights_sha256, paths, address.devices)
+    job = Job(uuid.uuid4().hex, of_workers, weights_sha256, paths, address.devices, str(Path.cwd()))
     total = sum(len(missing) for missing in missing_by_view(writers).values())
     counter, noted = Counter(progress, total), set[str]()
     by_device = dict.fromkeys(address.devices, 0)
