@@ -163,7 +163,7 @@ def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extractio
     from head2toe.select.compute.arrays import announced, namespace
 
     # What would fail in the end is said before the backbone runs, not after.
-    arrays = announced(namespace(options.device, options.device_memory))
+    arrays = announced(namespace(options.devices[0], options.device_memory))
     require_writable(options.output, ANOTHER_OUTPUT)
     extractions = tuple(extract(task, each) for each in options.of_each_backbone())
     return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)

@@ -111,7 +111,7 @@ def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
         raise BadRequest("an audit takes a method of features: add linear, l21 or head2toe to --methods")
     method = "head2toe" if "head2toe" in names else best_method(result.record)["name"]
     method = method if method in names else names[-1]
-    arrays = namespace(options.device, options.device_memory)
+    arrays = namespace(options.devices[0], options.device_memory)
     experiment = Experiment.on_all_rows(result.extractions, options, options, arrays, options.seed)
     (outcome,) = [one for one in experiment.outcomes() if one.name == method]
     task = experiment.task

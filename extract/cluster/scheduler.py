@@ -47,7 +47,8 @@ def connected(address: Address) -> Iterator[Any]:
     try:
         import distributed
     except ImportError as error:
-        raise MissingExtra(f"--cluster needs dask.distributed: pip install 'head2toe[cluster]' ({error})") from error
+        what = "several devices need" if address.devices else "--cluster needs"
+        raise MissingExtra(f"{what} dask.distributed: pip install 'head2toe[cluster]' ({error})") from error
     with ExitStack() as stack:
         where: Any = address.scheduler
         patience = SECONDS_FOR_WORKERS["scheduler"]
@@ -103,6 +104,13 @@ def finished(client: Any, work: Callable[[Any], Any], tasks: Iterable[Any]) -> I
                 ) from error
     finally:
         client.cancel(futures)
+
+
+def place() -> int:
+    """Return the number of the worker that asks, from 0 on, among those that `connected` started on this machine."""
+    import distributed
+
+    return int(distributed.get_worker().name)  # its name stays when it is started again
 
 
 def _of_file(address: Address) -> Any:

@@ -68,6 +68,48 @@ ROWS = (
     BadInput("", "extract digits --device mps", 2, "unsupported device 'mps': auto, cpu, cuda or cuda:<n>"),
     BadInput(
         "",
+        "extract digits --device cuda:0,cuda:1",
+        2,
+        "no device cuda:0: torch sees 0 CUDA devices; use --device cpu",
+    ),
+    BadInput(
+        "", "run digits --device cuda:0,", 2, "--device 'cuda:0,': a name is missing beside a comma: cuda:0,cuda:1"
+    ),
+    BadInput(
+        "",
+        "run digits --device 'cuda:0, cuda:1'",
+        2,
+        "--device 'cuda:0, cuda:1': write several devices without spaces: cuda:0,cuda:1",
+    ),
+    BadInput(
+        "",
+        "run digits --device cuda:0,cuda:0",
+        2,
+        "--device 'cuda:0,cuda:0': cuda:0 is named twice: name each once; --cluster local:N has more processes",
+    ),
+    BadInput(
+        "",
+        "run digits --device cpu,cuda:0",
+        2,
+        "--device 'cpu,cuda:0': 'cpu' can't be one of several devices, which are GPUs: cuda:0,cuda:1",
+    ),
+    BadInput(
+        "",
+        "run digits --device cuda:0,cuda:1 --cluster tcp://host:8786",
+        2,
+        "--device cuda:0,cuda:1 names devices of this machine: leave --cluster tcp://host:8786 out",
+    ),
+    BadInput(
+        "",
+        "extract digits --device cuda:0,cuda:1 --cluster local:1",
+        2,
+        (
+            "--cluster local:1 --device cuda:0,cuda:1: fewer processes of this machine than devices: --cluster "
+            "local:2 or more, or leave it out"
+        ),
+    ),
+    BadInput(
+        "",
         "run digits --target-size 0",
         2,
         "target size, batch size, input size and pixels of an image must be 1 or more",
