@@ -217,6 +217,17 @@ def correct_task(task: "Task", decisions: Path, manifest: Path) -> tuple[int, in
     return write_corrected(task, decisions, manifest)
 
 
+def cluster_of(word: str | None) -> Callable[[], Any] | None:
+    """Return what connects to the workers that `--cluster` names, or starts them; None without one."""
+    if word is None:
+        return None
+    from functools import partial
+
+    from head2toe.extract.cluster.path_workers import path_workers
+
+    return partial(path_workers, word)
+
+
 def model_origin(path: Path, method: str, results: Path) -> tuple[Path, str, tuple[str, ...]]:
     """Find the run that a model comes from, which knows more of its training than the model does.
 

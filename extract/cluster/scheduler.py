@@ -2,7 +2,8 @@
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -111,6 +112,54 @@ def place() -> int:
     import distributed
 
     return int(distributed.get_worker().name)  # its name stays when it is started again
+
+
+def spread(client: Any, value: Any) -> Any:
+    """Return a future that stands for a value with all workers of a cluster.
+
+    It is the result of a task, and no scattered data: what a lost worker held is made again elsewhere.
+    """
+    return client.submit(pickle.loads, pickle.dumps(value, protocol=5), pure=False)
+
+
+def in_order(
+    client: Any, work: Callable[[Any, Any, Any], Any], shared: Any, news: Any, tasks: Sequence[Any]
+) -> list[Any]:
+    """Have workers do tasks, and return what each gives, in their order; a lost worker's are done again elsewhere.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    work : callable
+        What is done, a function of a module that workers can import; it is given `shared`, `news` and a task.
+    shared : future or None
+        What `spread` returned.
+    news : object
+        What all tasks are given, sent once.
+    tasks : sequence
+        What each is about.
+
+    Raises
+    ------
+    WorkersLost
+        Several workers died over the same task.
+    """
+    import dask
+    import distributed
+
+    of_all = spread(client, news)
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # tasks hold features
+        futures = [client.submit(work, shared, of_all, task, pure=False) for task in tasks]
+    try:
+        results: list[Any] = client.gather(futures)
+    except distributed.KilledWorker as error:
+        raise WorkersLost(
+            "several workers of the cluster died over the same part of a selection: have they enough memory?"
+        ) from error
+    finally:
+        client.cancel(futures)
+    return results
 
 
 def _of_file(address: Address) -> Any:
