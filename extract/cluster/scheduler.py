@@ -3,8 +3,9 @@
 import importlib
 import importlib.metadata
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from head2toe.extract.cluster.address import Address
@@ -15,6 +16,9 @@ SECONDS_FOR_SCHEDULER = 10
 
 SECONDS_FOR_WORKERS = {"local": 60, "scheduler": 30, "file": 3600}
 """How long to wait for the first worker; a batch system may have a queue."""
+
+SECONDS_BETWEEN_LOOKS = 5
+"""How long tasks may take before it is looked whether there are workers at all."""
 
 SAME = ("head2toe", "torch", "timm", "numpy")
 """The packages whose versions must be the same on all workers: numbers depend on them."""
@@ -152,14 +156,27 @@ def in_order(
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # tasks hold features
         futures = [client.submit(work, shared, of_all, task, pure=False) for task in tasks]
     try:
-        results: list[Any] = client.gather(futures)
+        return list(_results(client, futures))
     except distributed.KilledWorker as error:
         raise WorkersLost(
             "several workers of the cluster died over the same part of a selection: have they enough memory?"
         ) from error
     finally:
-        client.cancel(futures)
-    return results
+        if client.status == "running":
+            client.cancel(futures)
+
+
+def _results(client: Any, futures: list[Any]) -> Iterator[Any]:
+    """Yield what tasks give, in their order; say so where there is nobody to do them, for workers may come back."""
+    said = False
+    for future in futures:
+        while True:
+            with suppress(TimeoutError):
+                yield future.result(timeout=SECONDS_BETWEEN_LOOKS)
+                break
+            if not said and not client.scheduler_info(n_workers=-1)["workers"]:
+                said = True
+                print("waiting for workers of the cluster: there are none any more", file=sys.stderr, flush=True)
 
 
 def _of_file(address: Address) -> Any:
