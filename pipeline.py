@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.extract.commands import correct_task, echo_extraction, grey_versions, layers, load_for, tasks, thumbnails
+from head2toe.extract import commands as stage_one
 from head2toe.extract.deploy.commands import MODEL_COMMANDS, MODELS, copy_model, require_model_target
 from head2toe.extract.options import ExtractOptions
 from head2toe.extract.suggest_command import suggest
 from head2toe.probe.audit_command import audit_command
 from head2toe.probe.commands import echo_failures, echo_result, report_command, results_command, save_model_option
 from head2toe.probe.curve_command import curve_command
+from head2toe.probe.forget_command import forget_command
 from head2toe.probe.options import COSTLY, ProbeOptions
 from head2toe.probe.stage_results import RunResult, SelectResult
 from head2toe.probe.try_command import try_command
@@ -92,7 +93,7 @@ def extract(
     o = replace(options or Options(), **changes)
     if splits not in ("all", "train"):
         raise BadRequest(f"unknown splits {splits!r}: all or train")
-    task = load_for(task, o) if isinstance(task, str) else task
+    task = stage_one.load_for(task, o) if isinstance(task, str) else task
     return extract_task(task, o, splits=splits, versions=versions())
 
 
@@ -162,7 +163,8 @@ def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extractio
     from head2toe.select.compute.arrays import announced, namespace
 
     # What would fail in the end is said before the backbone runs, not after.
-    arrays = announced(namespace(options.device, options.device_memory))
+    arrays = announced(namespace(options.devices[0], options.device_memory))
+    arrays = replace(arrays, cluster=stage_one.cluster_of(options.cluster))
     require_writable(options.output, ANOTHER_OUTPUT)
     extractions = tuple(extract(task, each) for each in options.of_each_backbone())
     return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)
@@ -179,15 +181,14 @@ def train(method: str, experiment: "Experiment[Extraction]", o: Options) -> "tup
 
 def save_models(experiment: "Experiment[Extraction]", outcomes: Sequence["Outcome"], folder: Path) -> None:
     """Write a bundle for each method whose refit is a linear model of one backbone: what predict and export read."""
-    from head2toe.extract.deploy.packing import bundle_of
-    from head2toe.probe.held_out import held_out_rows
+    from head2toe.probe.methods.held_out import held_out_rows
 
     for outcome, model, metrics in experiment.deployable(outcomes):
         known: dict[str, Any] = {"method": outcome.name, "settings": outcome.settings, "metrics": metrics}
         with experiment.failures.of(outcome.name):
-            known["held_out"] = held_out_rows(experiment, outcome)
-            bundle = bundle_of(experiment.extractions[0], model, **known, versions=versions())
-            bundle.save(folder / MODELS / outcome.name, another=ANOTHER_OUTPUT)
+            known["held_out"] = held_out_rows(experiment.data, outcome)
+            target = folder / MODELS / outcome.name
+            stage_one.save_bundle(experiment.extractions[0], model, target, ANOTHER_OUTPUT, **known)
 
 
 def __getattr__(name: str) -> Any:
@@ -250,7 +251,7 @@ def extract_command(task: str, splits: str, as_json: bool, **given: Any) -> None
         show(documents[0] if len(documents) == 1 else {"extractions": documents})
         return
     for extraction in extractions:
-        echo_extraction(extraction)
+        stage_one.echo_extraction(extraction)
 
 
 @main.command("select")
@@ -268,7 +269,7 @@ def select_command(task: str, recipe: str, as_json: bool, **given: Any) -> None:
         show(result.document())
         return
     for extraction in result.extractions:
-        echo_extraction(extraction)
+        stage_one.echo_extraction(extraction)
     for selected in result.every:
         echo_selection(selected, recipe)
 
@@ -310,7 +311,7 @@ def probe_and_show(task: str, *, as_json: bool, save_model: Path | None, **given
         show(result.document())
     else:
         for extraction in result.extractions:
-            echo_extraction(extraction)
+            stage_one.echo_extraction(extraction)
         echo_result(result.record, result.file, result.recalled)
         if saved:
             echo(f"model      {save_model}  ({saved})")
@@ -335,10 +336,12 @@ def doctor(root: Path | str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-plans = (curve_command(experiment_on, Options), try_command(load_for, experiment_on, Options))
-audit = audit_command(run, Options, thumbnails, grey_versions, correct_task)
-shown = (report_command(thumbnails), results_command, audit, *plans)
-for command in (tasks, layers, *MODEL_COMMANDS, suggest, store, *shown):
+plans = (curve_command(experiment_on, Options), try_command(stage_one.load_for, experiment_on, Options))
+audit = audit_command(run, Options, stage_one.thumbnails, stage_one.grey_versions, stage_one.correct_task)
+models = (stage_one.model_origin, require_model_target, stage_one.save_bundle)
+forget = forget_command(experiment_on, Options, *models)
+shown = (report_command(stage_one.thumbnails), results_command, audit, *plans, forget)
+for command in (stage_one.tasks, stage_one.layers, *MODEL_COMMANDS, suggest, store, *shown):
     main.add_command(command)
 
 

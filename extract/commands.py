@@ -215,3 +215,66 @@ def correct_task(task: "Task", decisions: Path, manifest: Path) -> tuple[int, in
     from head2toe.extract.tasks.corrections import write_corrected
 
     return write_corrected(task, decisions, manifest)
+
+
+def cluster_of(word: str | None) -> Callable[[], Any] | None:
+    """Return what connects to the workers that `--cluster` names, or starts them; None without one."""
+    if word is None:
+        return None
+    from functools import partial
+
+    from head2toe.extract.cluster.path_workers import path_workers
+
+    return partial(path_workers, word)
+
+
+def model_origin(path: Path, method: str, results: Path) -> tuple[Path, str, tuple[str, ...]]:
+    """Find the run that a model comes from, which knows more of its training than the model does.
+
+    Parameters
+    ----------
+    path : Path
+        A model's folder, or that of a run.
+    method : str
+        The method whose model of a run is meant.
+    results : Path
+        The folder of the runs among which that of a copied model is looked for.
+
+    Returns
+    -------
+    run : Path
+        The run's folder.
+    method : str
+        The method that left the model.
+    forgotten : tuple of str
+        The sha256 (hex) of the images that it was trained again without.
+
+    Raises
+    ------
+    BadRequest
+        There is no model, or none of the runs left it.
+    """
+    from head2toe.extract.deploy.bundle import MODEL, Bundle
+    from head2toe.extract.deploy.commands import MODELS, model_folder
+
+    folder = model_folder(path, method)
+    bundle = Bundle.load(folder)
+    forgotten = tuple(one["sha256"] for one in bundle.certificate.get("forgotten", ()))
+    if forgotten:
+        runs = [file.parent for file in results.glob(f"*-{bundle.certificate['run'][:8]}/result.json")]
+    else:
+        same = (folder / MODEL).read_bytes()
+        models = [folder, *results.glob(f"*/{MODELS}/{bundle.method}")]
+        runs = [one.parent.parent for one in models if (one / MODEL).is_file() and (one / MODEL).read_bytes() == same]
+    runs = [run for run in runs if (run / "result.json").is_file()]
+    if not runs:
+        raise BadRequest(f"no run below {results} left the model {path}: name the folder of its run, or --results DIR")
+    return runs[0], bundle.method, forgotten
+
+
+def save_bundle(extraction: Any, model: Any, folder: Path, another: str, **known: Any) -> None:
+    """Pack a head as a bundle, see `bundle_of`, and write it to a folder; `another` says how to choose another."""
+    from head2toe.extract.deploy.packing import bundle_of
+    from head2toe.store.common.fingerprint import versions
+
+    bundle_of(extraction, model, **known, versions=versions()).save(folder, another=another)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from head2toe.store.common.cores import named_devices
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.files import expanded
 from head2toe.store.common.settings import Settings, setting
@@ -145,7 +146,7 @@ class ExtractOptions(Settings):
         Where feature stores are kept ($HEAD2TOE_STORE, else the user's cache folder): a folder, or the URL of a bucket
         (`s3://…`, `gs://…`, `az://…`), which is copied below $HEAD2TOE_CACHE.
     device : str
-        `auto`, `cpu`, `cuda` or `cuda:<n>`, for both stages.
+        `auto`, `cpu`, `cuda` or `cuda:<n>`, for both stages; of several (`cuda:0,cuda:1`), stage one takes all.
     cluster : str, optional
         Workers that share stage one: `local:N` processes here, `tcp://…` (a scheduler of Dask's), or a YAML file.
     batch_size : int, optional
@@ -227,7 +228,7 @@ class ExtractOptions(Settings):
     store: Path | str | None = setting(
         None, "Folder or bucket (s3://…) of the stores.  [default: $HEAD2TOE_STORE, else the cache folder]", kind=Path
     )
-    device: str = setting("auto", "auto, cpu, cuda or cuda:N.")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N; stage one shares several: cuda:0,cuda:1.")
     cluster: str | None = setting(None, "local:N, tcp://host:port or a YAML: who shares stage one.", kind=str)
     batch_size: int | None = setting(None, "Images through the backbone at once.  [default: 32, on CUDA 128]", kind=int)
     dtype: str = setting("float16", "What is stored.", choices=("float16", "float32"))
@@ -266,13 +267,12 @@ class ExtractOptions(Settings):
         _ = self.networks
         if not is_folds(self.folds):
             raise BadRequest(f"folds: {self.folds[:80]!r} is none of {', '.join(FOLDS)}, nor a number from 2 on")
-        numbers = (
-            *self.target_sizes,
-            1 if self.batch_size is None else self.batch_size,
-            self.max_pixels,
-            1 if self.input_size is None else self.input_size,
-        )
-        if not self.target_sizes or min(numbers) < 1:
+        if len(self.devices) > 1 and self.cluster and not self.cluster.startswith("local:"):
+            raise BadRequest(
+                f"--device {self.device} names devices of this machine: leave --cluster {self.cluster} out"
+            )
+        numbers = (*self.target_sizes, self.batch_size, self.input_size, self.max_pixels)
+        if not self.target_sizes or any(number is not None and number < 1 for number in numbers):
             raise BadRequest("target size, batch size, input size and pixels of an image must be 1 or more")
         if not 0 <= self.seed < SEEDS:
             raise BadRequest(f"a seed is a number from 0 to {SEEDS - 1}, not {self.seed}")
@@ -280,6 +280,11 @@ class ExtractOptions(Settings):
     def batch_size_on(self, device: str) -> int:
         """Return how many images go through the backbone at once on a type of device ("cpu" or "cuda")."""
         return self.batch_size or BATCH_SIZES[device]
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that share stage one, in their order; the first is that of all else. Raises BadRequest."""
+        return named_devices(self.device)
 
     @property
     def view_names(self) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def extract_task(task: Task, options: ExtractOptions, *, splits: str, versions: 
     if len(options.backbones) != 1:
         raise BadRequest(f"one backbone at a time is extracted, not {', '.join(options.backbones)}")
     start = time.perf_counter()
-    cluster = Address.of(options.cluster) if options.cluster else None
+    cluster = Address.asked(options.cluster, options.devices)
     task = replace(task, images=with_limit(task.images, options.max_pixels))
     task, skipped = _without_unreadable(task, options)
     task = replace(task, provenance={**task.provenance, **image_formats(task.images)})
@@ -189,7 +189,7 @@ def _look_up(
 ) -> _Lookup:
     """Find the stores that hold all images already, and begin those that are missing."""
     tokens, statistics = cast(Tokens, options.tokens), cast(Statistics, options.pool)
-    lookup = _Lookup({}, {}, [])
+    lookup, shared = _Lookup({}, {}, []), options.cluster or len(options.devices) > 1
     precision = precision_of(options, backbone)
     identity_of = partial(store_identity, backbone, taps, tokens=tokens, dtype=options.dtype, precision=precision)
     for view, size in product((PLAIN, *_views(options)), dict.fromkeys(options.target_sizes)):
@@ -198,12 +198,13 @@ def _look_up(
             lookup.stores[view, size] = store
             lookup.notes.extend(version_note(store, provenance["versions"]))
         else:
-            torch_device(options.device)  # raises where torch has no such device: from here on it is needed
+            for device in options.devices:
+                torch_device(device)  # raises where torch has no such device: from here on it is needed
             if view == PLAIN:  # of the others `views_note` speaks
                 lookup.notes.extend(nearest_note(catalogue, identity, digests))
             layers = layer_index(taps, size, tokens, statistics)
             about = provenance | _of_columns(taps, size, tokens, statistics)
-            rows = rows_per_block(len(set(digests)), options.dtype) if options.cluster else None
+            rows = rows_per_block(len(set(digests)), options.dtype) if shared else None
             how: dict[str, Any] = {"format": options.format, "provenance": about, "rows_per_block": rows}
             writer = catalogue.writer(identity, digests, layers, **how)
             lookup.writers[view, size] = writer

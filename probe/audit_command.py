@@ -95,10 +95,7 @@ def _run(task: str, options: type, given: Mapping[str, Any], runs: Runs) -> tupl
         chosen = options(**given)
         return runs(task, chosen), chosen
     run = stored_runs.load(path)
-    chosen = options.from_document({**run.record["options"], "output": run.folder.parent})  # type: ignore[attr-defined]
-    if not Path(run.record["store"]).exists():
-        command = run.record["command"]
-        raise BadRequest(f"the store of {path} is gone ({run.record['store']}): {command} extracts the features again")
+    chosen = stored_runs.options_of(run, options)
     return runs(run.record["argument"], chosen), chosen
 
 
@@ -114,7 +111,7 @@ def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
         raise BadRequest("an audit takes a method of features: add linear, l21 or head2toe to --methods")
     method = "head2toe" if "head2toe" in names else best_method(result.record)["name"]
     method = method if method in names else names[-1]
-    arrays = namespace(options.device, options.device_memory)
+    arrays = namespace(options.devices[0], options.device_memory)
     experiment = Experiment.on_all_rows(result.extractions, options, options, arrays, options.seed)
     (outcome,) = [one for one in experiment.outcomes() if one.name == method]
     task = experiment.task

@@ -52,6 +52,7 @@ WINGS = {  # each wing of a room, and the wings of its room that it may import
     "probe/report": {"metrics", "heads", "methods", "results"},
     "probe/planning": {"metrics", "heads", "methods", "choice", "report"},
     "probe/audit": {"metrics", "heads", "methods", "choice", "results", "report"},
+    "probe/forgetting": {"metrics", "heads", "methods", "choice", "audit"},
 }
 HOME = {  # the only places where these may be imported
     "torch": {"extract"},
@@ -69,6 +70,7 @@ HOME = {  # the only places where these may be imported
         "probe/commands.py",
         "probe/audit_command.py",
         "probe/curve_command.py",
+        "probe/forget_command.py",
         "probe/try_command.py",
     },
     "matplotlib": {"probe"},

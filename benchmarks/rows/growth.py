@@ -8,9 +8,9 @@ with noise, through a ReLU, at sizes that differ by orders of magnitude. They ar
 images at a time. Ten classes, five folds. Every number of rows has a process of its own: CPU seconds (user and system)
 and the peak of anonymous memory of the exact selection and of each method after it, workers included.
 
-Beside them scikit-learn's LogisticRegression on the thousand columns that the selection ranks first, at the six
-strengths of the heads and on the five folds, warm-started along the strengths, with ours on the same columns. glmnet is
-not among the peers: it is an R package, and neither R nor a build of it for Python is among the benchmark's packages.
+Beside them scikit-learn's LogisticRegression and glmnet (python-glmnet, which is no dependency: pip install it) on the
+thousand columns that the selection ranks first, at the six strengths of the heads and on the five folds, along a path
+of strengths, with ours on the same columns.
 """
 
 import argparse
@@ -126,6 +126,29 @@ def scikit_learns(X: np.ndarray, y: np.ndarray, folds: np.ndarray, solver: str) 
     return failed
 
 
+def glmnets(X: np.ndarray, y: np.ndarray, folds: np.ndarray) -> int:
+    """Fit the path of all strengths on all folds by glmnet; return how many strengths it left out.
+
+    Its objective is mean loss + λ / 2 ||W||², so that λ = 1 / (C n).
+    """
+    from glmnet import LogitNet
+
+    missing = 0
+    for fold in range(FOLDS):
+        train = folds != fold
+        path = 1 / (np.sort(STRENGTHS) * train.sum())
+        head = LogitNet(alpha=0, n_splits=0, lambda_path=path, standardize=False, max_iter=10**6)
+        head.fit(X[train].astype(np.float64), y[train])
+        head.predict_proba(X[~train].astype(np.float64), lamb=head.lambda_path_)
+        missing += len(path) - len(head.lambda_path_)
+    return missing
+
+
+def peer_name(peer: str) -> str:
+    """What a peer is called in the table."""
+    return peer if peer == "glmnet" else f"LogisticRegression {peer}"
+
+
 def measure(pipe: Connection, root: str, n: int, methods: list[str], peers: list[str]) -> None:
     """Measure everything for n training rows; send a dict of name to `Row` for each as soon as it is known."""
     (folder,) = Catalogue(Path(root)).paths()
@@ -149,9 +172,14 @@ def measure(pipe: Connection, root: str, n: int, methods: list[str], peers: list
         pipe.send(("ours, 1000 columns", row))
         every = arrays.xp.ones(n, dtype=bool)
         X = np.ascontiguousarray(standardized_rows(train, columns, every, arrays).values.T)
-        for solver in peers:
-            failed, row = measured(lambda solver=solver: scikit_learns(X, y[:n], folds, solver))
-            pipe.send((f"LogisticRegression {solver}", {**row, "not converged": failed}))
+        for peer in peers:
+            fits = glmnets if peer == "glmnet" else partial(scikit_learns, solver=peer)
+            try:
+                failed, row = measured(lambda fits=fits: fits(X, y[:n], folds))
+            except ModuleNotFoundError as error:
+                print(f"n = {n}: {peer_name(peer)}: skipped: {error}", flush=True)
+                continue
+            pipe.send((peer_name(peer), {**row, "not converged": failed}))
     pipe.send(None)
 
 
@@ -215,9 +243,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 2000, 4000, 8000, 16_000, 32_000])
     parser.add_argument("--features", type=int, default=28_000)
-    parser.add_argument("--methods", nargs="+", default=["linear", "l21", "head2toe"])
-    parser.add_argument("--peers", nargs="+", default=["lbfgs", "saga"], help="solvers of scikit-learn")
-    parser.add_argument("--peers-up-to", type=int, default=4000, help="rows up to which scikit-learn is run, too")
+    parser.add_argument("--methods", nargs="*", default=["linear", "l21", "head2toe"])
+    parser.add_argument(
+        "--peers", nargs="+", default=["lbfgs", "saga", "glmnet"], help="glmnet, solvers of scikit-learn"
+    )
+    parser.add_argument("--peers-up-to", type=int, default=4000, help="rows up to which peers are run, too")
     parser.add_argument("--known", type=Path, help="a JSON file that measurements are read from and added to")
     o = parser.parse_args()
     tables: dict[int, dict[str, Row]] = {}

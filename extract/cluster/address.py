@@ -1,7 +1,8 @@
 """Where the workers of a cluster are: the word that follows `--cluster`, read."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -34,6 +35,8 @@ class Address:
         What was given, for messages.
     processes : int
         How many processes to start on this machine; 0 for none.
+    devices : tuple of str
+        What those processes compute on, dealt out in turn; empty where all do on the one that the options name.
     scheduler : str
         The address of a scheduler that runs; empty for none.
     kind : str
@@ -46,10 +49,38 @@ class Address:
 
     word: str
     processes: int = 0
+    devices: tuple[str, ...] = ()
     scheduler: str = ""
     kind: str = ""
     workers: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def asked(cls, word: str | None, devices: Sequence[str]) -> "Address | None":
+        """Read `--cluster` and `--device` together; None where neither asks for several processes.
+
+        Parameters
+        ----------
+        word : str, optional
+            As of `of`.
+        devices : sequence of str
+            One, or several of this machine: a process for each, or as many as `local:N` says.
+
+        Raises
+        ------
+        BadRequest
+            As of `of`, or there are fewer processes than devices.
+        """
+        given = cls.of(word) if word else None
+        if len(devices) < 2:
+            return given
+        address = given or cls(f"local:{len(devices)}", processes=len(devices))
+        if address.processes < len(devices):
+            raise BadRequest(
+                f"--cluster {address.word} --device {','.join(devices)}: fewer processes of this machine than devices: "
+                f"--cluster local:{len(devices)} or more, or leave it out"
+            )
+        return replace(address, devices=tuple(devices))
 
     @classmethod
     def of(cls, word: str) -> "Address":

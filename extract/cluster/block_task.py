@@ -1,14 +1,17 @@
 """What a worker does: one row block of every store, through a backbone that it loads once."""
 
+import platform
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, chdir, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from head2toe.extract.backbone.backbone import Backbone
+from head2toe.extract.backbone.backbone import Backbone, torch_device
 from head2toe.extract.backbone.taps import Tap, discover
 from head2toe.extract.backbone.windows import Statistics, Tokens
+from head2toe.extract.cluster.scheduler import place
 from head2toe.extract.features import loop
 from head2toe.extract.features.loop import Slot
 from head2toe.extract.features.network import backbone_of, precision_of
@@ -37,12 +40,19 @@ class Job:
         The hash of the weights; a worker that finds others must not write.
     paths : dict of Slot to str
         The folder of the store of each view and target size. Workers read the images' order from the store itself.
+    devices : tuple of str
+        What the workers of this machine compute on, in the order of their numbers and again from the first; empty where
+        each computes on what the options name.
+    folder : str
+        What relative paths of images and weights start from; a worker that was started elsewhere sees it as well.
     """
 
     name: str
     options: ExtractOptions
     weights_sha256: str
     paths: dict[Slot, str]
+    devices: tuple[str, ...] = ()
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,10 @@ class BlockTask:
 
 @dataclass(frozen=True)
 class BlockDone:
-    """What came of a block: how many images were extracted and what is to be noted, or the error that ended it."""
+    """What came of a block: how many images were extracted, where, and what is to be noted, or what error ended it."""
 
     extracted: int = 0
+    device: str = ""
     notes: tuple[str, ...] = ()
     kind: type[Head2ToeError] | None = None
     error: str = ""
@@ -82,10 +93,15 @@ _open: dict[str, _Open] = {}
 def extract_block(task: BlockTask) -> BlockDone:
     """Extract and commit one block, unless somebody has; an error is returned, for not all can be pickled."""
     try:
-        with _lock:
+        with _lock, _inside(task.job.folder):
             return _extracted(task)
     except Head2ToeError as error:
         return BlockDone(kind=next(kind for kind in KINDS if isinstance(error, kind)), error=str(error))
+
+
+def _inside(folder: str) -> AbstractContextManager[None]:
+    """Work in a folder if it is there; where it is not, paths in full are read all the same."""
+    return chdir(folder) if folder and Path(folder).is_dir() else nullcontext()
 
 
 def forget(name: str) -> None:
@@ -115,12 +131,20 @@ def _extracted(task: BlockTask) -> BlockDone:
         only=(task.block,),
         note=notes.append,
     )
-    return BlockDone(extracted, tuple(notes))
+    return BlockDone(extracted, str(at.backbone.device), tuple(notes))
 
 
 def _opened(job: Job) -> _Open:
     """Load the network and open the stores."""
-    backbone = backbone_of(job.options)
+    options = job.options
+    if job.devices:
+        options = replace(options, device=job.devices[place() % len(job.devices)])
+    # `backbone_of` is content without the GPU that is asked for, which is right where nothing is to be computed.
+    try:
+        torch_device(options.devices[0])
+    except BadRequest as error:
+        raise BadRequest(f"a worker on {platform.node()}: {error}") from error
+    backbone = backbone_of(options)
     if backbone.weights_sha256 != job.weights_sha256:
         raise BadRequest(
             f"a worker finds other weights of {job.options.backbones[0]} than this machine "

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from head2toe.extract.cluster.address import Address
 from head2toe.extract.cluster.block_task import BlockDone, BlockTask, Job, extract_block, forget
@@ -60,14 +61,16 @@ def fill_on_cluster(
     """
     root = Catalogue(options.store).root.absolute()
     paths = {slot: str(writer.path.absolute()) for slot, writer in writers.items()}
-    job = Job(uuid.uuid4().hex, replace(options, store=root, cluster=None), weights_sha256, paths)
+    of_workers = replace(options, store=root, cluster=None)
+    job = Job(uuid.uuid4().hex, of_workers, weights_sha256, paths, address.devices, str(Path.cwd()))
     total = sum(len(missing) for missing in missing_by_view(writers).values())
-    counter, noted, extracted = Counter(progress, total), set[str](), 0
+    counter, noted = Counter(progress, total), set[str]()
+    by_device = dict.fromkeys(address.devices, 0)
     with connected(address) as client:
         try:
             for done in finished(client, extract_block, _tasks(job, images, digests, writers)):
                 _raise_error_of(done)
-                extracted += done.extracted
+                by_device[done.device] = by_device.get(done.device, 0) + done.extracted
                 counter.add(done.extracted)
                 for line in set(done.notes) - noted:
                     noted.add(line)
@@ -75,7 +78,9 @@ def fill_on_cluster(
                         note(line)
         finally:
             client.run(forget, job.name, on_error="ignore")
-    return extracted
+    if note and address.devices:
+        note(f"images by device: {', '.join(f'{device} {n}' for device, n in by_device.items())}")
+    return sum(by_device.values())
 
 
 def _raise_error_of(done: BlockDone) -> None:

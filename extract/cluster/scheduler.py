@@ -2,8 +2,10 @@
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from head2toe.extract.cluster.address import Address
@@ -14,6 +16,9 @@ SECONDS_FOR_SCHEDULER = 10
 
 SECONDS_FOR_WORKERS = {"local": 60, "scheduler": 30, "file": 3600}
 """How long to wait for the first worker; a batch system may have a queue."""
+
+SECONDS_BETWEEN_LOOKS = 5
+"""How long tasks may take before it is looked whether there are workers at all."""
 
 SAME = ("head2toe", "torch", "timm", "numpy")
 """The packages whose versions must be the same on all workers: numbers depend on them."""
@@ -47,7 +52,8 @@ def connected(address: Address) -> Iterator[Any]:
     try:
         import distributed
     except ImportError as error:
-        raise MissingExtra(f"--cluster needs dask.distributed: pip install 'head2toe[cluster]' ({error})") from error
+        what = "several devices need" if address.devices else "--cluster needs"
+        raise MissingExtra(f"{what} dask.distributed: pip install 'head2toe[cluster]' ({error})") from error
     with ExitStack() as stack:
         where: Any = address.scheduler
         patience = SECONDS_FOR_WORKERS["scheduler"]
@@ -103,6 +109,74 @@ def finished(client: Any, work: Callable[[Any], Any], tasks: Iterable[Any]) -> I
                 ) from error
     finally:
         client.cancel(futures)
+
+
+def place() -> int:
+    """Return the number of the worker that asks, from 0 on, among those that `connected` started on this machine."""
+    import distributed
+
+    return int(distributed.get_worker().name)  # its name stays when it is started again
+
+
+def spread(client: Any, value: Any) -> Any:
+    """Return a future that stands for a value with all workers of a cluster.
+
+    It is the result of a task, and no scattered data: what a lost worker held is made again elsewhere.
+    """
+    return client.submit(pickle.loads, pickle.dumps(value, protocol=5), pure=False)
+
+
+def in_order(
+    client: Any, work: Callable[[Any, Any, Any], Any], shared: Any, news: Any, tasks: Sequence[Any]
+) -> list[Any]:
+    """Have workers do tasks, and return what each gives, in their order; a lost worker's are done again elsewhere.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The cluster.
+    work : callable
+        What is done, a function of a module that workers can import; it is given `shared`, `news` and a task.
+    shared : future or None
+        What `spread` returned.
+    news : object
+        What all tasks are given, sent once.
+    tasks : sequence
+        What each is about.
+
+    Raises
+    ------
+    WorkersLost
+        Several workers died over the same task.
+    """
+    import dask
+    import distributed
+
+    of_all = spread(client, news)
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # tasks hold features
+        futures = [client.submit(work, shared, of_all, task, pure=False) for task in tasks]
+    try:
+        return list(_results(client, futures))
+    except distributed.KilledWorker as error:
+        raise WorkersLost(
+            "several workers of the cluster died over the same part of a selection: have they enough memory?"
+        ) from error
+    finally:
+        if client.status == "running":
+            client.cancel(futures)
+
+
+def _results(client: Any, futures: list[Any]) -> Iterator[Any]:
+    """Yield what tasks give, in their order; say so where there is nobody to do them, for workers may come back."""
+    said = False
+    for future in futures:
+        while True:
+            with suppress(TimeoutError):
+                yield future.result(timeout=SECONDS_BETWEEN_LOOKS)
+                break
+            if not said and not client.scheduler_info(n_workers=-1)["workers"]:
+                said = True
+                print("waiting for workers of the cluster: there are none any more", file=sys.stderr, flush=True)
 
 
 def _of_file(address: Address) -> Any:

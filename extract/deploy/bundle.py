@@ -8,7 +8,7 @@
 It is written and read without torch, and needs no feature store. `docs/deploy.md` says it field by field.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from head2toe.extract.backbone.windows import MEAN, Statistics, column_blocks, height_matters
-from head2toe.extract.deploy.bundle_document import fault_of_document, sealed, sha256
+from head2toe.extract.deploy.bundle_document import REMEDY, fault_of_document, read_arrays, sealed, sha256
 from head2toe.extract.deploy.model_card import model_card
 from head2toe.extract.uncertainty.calibration import COMPLETE, Calibration
 from head2toe.store.common.errors import BadRequest, DataError
@@ -30,7 +30,6 @@ FORMAT_VERSION = 2
 MODEL, HEAD, CALIBRATION, CARD = "model.json", "head.safetensors", "calibration.safetensors", "README.md"
 ARRAYS = {"columns": "int32", "mean": "float32", "scale": "float32", "coef": "float32", "intercept": "float32"}
 ANOTHER_FOLDER = "choose another folder"
-_REMEDY = "copy or export the model again"
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,8 @@ class Bundle:
         of them (`seed`); empty where there were none. Its metrics are those of the mean over all of them.
     calibration : Calibration, optional
         What its held-out rows say of it; None for one of earlier versions.
+    certificate : dict
+        What is proved of a model that was trained again without some images (docs/forget.md); of others, empty.
     settings, metrics, task, versions : dict
         The method's settings; its scores; the task's name, source and numbers of images; versions of the packages.
 
@@ -134,6 +135,7 @@ class Bundle:
     versions: Mapping[str, str] = field(default_factory=dict)
     views: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    certificate: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if fault := _fault(self):
@@ -218,18 +220,18 @@ class Bundle:
         folder = Path(folder)
         if not (folder / MODEL).is_file():
             raise BadRequest(f"no model in {folder}: expected a folder with {MODEL}, as `head2toe export` writes it")
-        document = read_json(folder / MODEL, remedy=_REMEDY)
+        document = read_json(folder / MODEL, remedy=REMEDY)
         if document.get("format_name") != FORMAT_NAME:
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} (format_name {document.get('format_name')!r})")
         if (written := document.get("format_version")) not in range(1, FORMAT_VERSION + 1):
             raise DataError(f"{folder / MODEL}: version {written}, this is version {FORMAT_VERSION}: upgrade head2toe")
         if document != sealed({name: value for name, value in document.items() if name != "sha256"}):
-            raise DataError(f"{folder / MODEL}: damaged (not what was written): {_REMEDY}")
+            raise DataError(f"{folder / MODEL}: damaged (not what was written): {REMEDY}")
         if fault := fault_of_document(document):
-            raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {_REMEDY}")
-        arrays, calibration = _read_arrays(folder / HEAD, document["head_sha256"], [frozenset(ARRAYS)]), None
+            raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {REMEDY}")
+        arrays, calibration = read_arrays(folder / HEAD, document["head_sha256"], [frozenset(ARRAYS)]), None
         if digest := document.get("calibration_sha256"):
-            calibration = Calibration.of(_read_arrays(folder / CALIBRATION, digest, COMPLETE))
+            calibration = Calibration.of(read_arrays(folder / CALIBRATION, digest, COMPLETE))
         bundle = cls._from(document | {"calibration": calibration}, arrays)
         if written == 1 and bundle.format_version > 1:
             raise DataError(
@@ -243,13 +245,16 @@ class Bundle:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in files}
         if self.pool == MEAN:
             del plain["pool"]  # version 1 has no such field
+        if not self.certificate:
+            del plain["certificate"]
         layers = [asdict(layer) for layer in self.layers]
         return {"format_name": FORMAT_NAME, "format_version": self.format_version, **plain, "layers": layers}
 
     @classmethod
     def _from(cls, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Bundle":
         """Return the bundle of which `model.json` holds the document, and `head.safetensors` the arrays."""
-        written = {"pool": MEAN, "views": {}, **document}  # of which models of earlier versions say nothing
+        # Of these models of earlier versions say nothing.
+        written = {"pool": MEAN, "views": {}, "certificate": {}, **document}
         values: dict[str, Any] = {name: written[name] for name in cls.__dataclass_fields__ if name not in ARRAYS}
         values["pool"] = tuple(written["pool"])
         values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
@@ -283,24 +288,6 @@ def _holds(folder: Path, content: Mapping[str, bytes]) -> bool:
         return all((folder / name).read_bytes() == expected for name, expected in content.items())
     except OSError:  # one is missing: it is written now
         return False
-
-
-def _read_arrays(file: Path, digest: str, complete: Collection[frozenset[str]]) -> dict[str, np.ndarray]:
-    """Read a file of this sha256 that holds one of these sets of arrays. Raises DataError for any other file."""
-    if not file.is_file():
-        raise DataError(f"{file}: missing: {_REMEDY}")
-    with explained(file):
-        content = file.read_bytes()
-    if sha256(content) != digest:
-        raise DataError(f"{file}: damaged (not the {file.stem} that {MODEL} was written with): {_REMEDY}")
-    try:
-        arrays = safetensors.numpy.load(content)
-    except safetensors.SafetensorError as error:
-        raise DataError(f"{file}: not a safetensors file ({error}): {_REMEDY}") from error
-    if frozenset(arrays) not in complete:
-        expected = " or ".join(", ".join(sorted(names)) for names in complete)
-        raise DataError(f"{file}: holds {', '.join(sorted(arrays))} instead of {expected}")
-    return arrays
 
 
 def _fault(bundle: Bundle) -> str | None:

@@ -1,18 +1,24 @@
-"""What `model.json` may hold: it can come from anybody, and its hash proves nothing but that it is whole."""
+"""What a model's files may hold: they can come from anybody, and a hash proves nothing but that a file is whole."""
 
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import safetensors
+import safetensors.numpy
 from head2toe.extract.options import MOST_VIEWS, SEEDS, single_views
-from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.errors import BadRequest, DataError
+from head2toe.store.common.files import explained
 from head2toe.store.common.fingerprint import canonical
 
 Check = Callable[[Any], str]
 """Says of a value what it should be and isn't; empty if it is."""
 
+REMEDY = "copy or export the model again"
 MOST_PIXELS_A_SIDE = 16_384
 """The largest input that a backbone is built for."""
 
@@ -31,7 +37,25 @@ def fault_of_document(document: Mapping[str, Any]) -> str:
         The field, what it should be and what it is, in one line; empty if there is no fault.
     """
     # Of these earlier models say nothing.
-    return _DOCUMENT({"pool": ["mean"], "views": {}, "calibration_sha256": None, **document})
+    return _DOCUMENT({"pool": ["mean"], "views": {}, "calibration_sha256": None, "certificate": {}, **document})
+
+
+def read_arrays(file: Path, digest: str, complete: Collection[frozenset[str]]) -> dict[str, np.ndarray]:
+    """Read a file of this sha256 that holds one of these sets of arrays. Raises DataError for any other file."""
+    if not file.is_file():
+        raise DataError(f"{file}: missing: {REMEDY}")
+    with explained(file):
+        content = file.read_bytes()
+    if sha256(content) != digest:
+        raise DataError(f"{file}: damaged (not the {file.stem} that model.json was written with): {REMEDY}")
+    try:
+        arrays = safetensors.numpy.load(content)
+    except safetensors.SafetensorError as error:
+        raise DataError(f"{file}: not a safetensors file ({error}): {REMEDY}") from error
+    if frozenset(arrays) not in complete:
+        expected = " or ".join(", ".join(sorted(names)) for names in complete)
+        raise DataError(f"{file}: holds {', '.join(sorted(arrays))} instead of {expected}")
+    return arrays
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,6 +203,14 @@ def _is_view(name: str) -> bool:
         return False
 
 
+_IMAGE = _record(image=_TEXT, sha256=_SHA256, label=_TEXT)
+
+
+def _certificate(value: Any) -> str:
+    known = _record(run=_TEXT, forgotten=_list_of(_IMAGE, least=1), training=_record(images=_integer(1)))
+    return "" if value == {} else known(value)
+
+
 _DOCUMENT = _record(
     head_sha256=_SHA256,
     calibration_sha256=lambda value: "" if value is None else _SHA256(value),
@@ -196,4 +228,5 @@ _DOCUMENT = _record(
     task=_OBJECT,
     versions=_TEXTS,
     views=_views,
+    certificate=_certificate,
 )

@@ -18,12 +18,12 @@ MODELS = "models"
 ANOTHER_MODEL = "choose another folder with --save-model DIR"
 
 
-def require_model_target(folder: Path | None) -> None:
-    """Check before a run that its model can be copied to a folder, if it is to be; see `require_model_folder`."""
+def require_model_target(folder: Path | None, another: str = ANOTHER_MODEL) -> None:
+    """Check before the work that a folder can take a model, if one is named; see `require_model_folder`."""
     from head2toe.extract.deploy.bundle import require_model_folder
 
     if folder is not None:
-        require_model_folder(folder, ANOTHER_MODEL)
+        require_model_folder(folder, another)
 
 
 def model_folder(path: Path, method: str) -> Path:
@@ -208,7 +208,7 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
     speed = measure(load(bundle, device=device, weights=weights))
     head_bytes = (folder / HEAD).stat().st_size
     if as_json:
-        names = ("backbone", "method", "settings", "metrics", "task", "classes", "views")
+        names = ("backbone", "method", "settings", "metrics", "task", "classes", "views", "certificate")
         document = {name: getattr(bundle, name) for name in names}
         layers = [
             asdict(layer) | {"kept_by_statistic": counts}
@@ -228,6 +228,8 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
     echo(f"task       {bundle.task.get('name', '?')}: {len(bundle.classes)} classes, method {bundle.method}")
     if bundle.views:
         echo(f"views      trained and judged on plain, {', '.join(bundle.views['names'])}")
+    if bundle.certificate:
+        echo(f"forgotten  {len(bundle.certificate['forgotten'])} images of the task: see its certificate, with --json")
     echo(f"head       {len(bundle.columns):,} features of {len(rows)} layers, {readable(head_bytes)}")
     echo(
         f"speed      {speed.full:.2f} ms an image for the whole backbone, {speed.cut:.2f} ms cut, head included"

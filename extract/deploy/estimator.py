@@ -12,6 +12,7 @@ import numpy as np
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.sources import ImageArray, ImageFile, ImageSource, with_limit
 from head2toe.extract.options import MAX_PIXELS
+from head2toe.store.common.cores import named_devices
 from head2toe.store.common.errors import BadRequest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
@@ -222,7 +223,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         if "_network" not in self.__dict__:
             weights = self.options.get("weights")
             from_file = self.bundle_.backbone["weights"].startswith("file:")
-            device = self.options.get("device", "auto")
+            device = named_devices(self.options.get("device", "auto"))[0]
             self._network: Deployed = load(self.bundle_, device=device, weights=weights if from_file else None)
         return self._network
 

@@ -50,9 +50,15 @@ def _introduction(model: Model) -> list[str]:
         f" {model['versions'].get('head2toe', '')} (method {model['method']}).".replace("  ", " "),
         "",
         "## Data",
-        f"{task.get('source', 'Not recorded')}{f' ({counts})' if counts else ''}.",
+        f"{task.get('source', 'Not recorded')}{f' ({counts})' if counts else ''}.{_forgotten(model)}",
         "",
     ]
+
+
+def _forgotten(model: Model) -> str:
+    """Say of how many images the head was trained again without, if of any."""
+    n = len(model.get("certificate", {}).get("forgotten", ()))
+    return f" The head was trained again without {n} of the task's images: `certificate` of model.json." if n else ""
 
 
 def _scores(model: Model) -> list[str]:

@@ -103,6 +103,7 @@ def bundle_of(
     metrics: Mapping[str, Any],
     versions: Mapping[str, str],
     held_out: HeldOut | None = None,
+    certificate: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Pack a head with all that says how its features are made.
 
@@ -118,6 +119,8 @@ def bundle_of(
         The method's settings, its scores, and the packages that made them; JSON, for people and the model card.
     held_out : HeldOut, optional
         What the rows that the folds held out say; without it, the model has neither prediction sets nor novelty.
+    certificate : mapping, optional
+        JSON: which images of the task the head was not trained on, and what is proved of it; see `Bundle`.
 
     Raises
     ------
@@ -149,10 +152,11 @@ def bundle_of(
         method=method,
         settings=dict(settings),
         metrics=dict(metrics),
-        task=_task_document(extraction.task),
+        task=_task_document(extraction.task) | ({"n_train": certificate["training"]["images"]} if certificate else {}),
         versions=dict(versions),
         views=_views_document(extraction, head.views),
         calibration=None if held_out is None else _calibration(held_out),
+        certificate=dict(certificate or {}),
     )
 
 

@@ -32,9 +32,9 @@ def _device_of(options: ExtractOptions) -> str:
     is extracted.
     """
     try:
-        torch_device(options.device)
+        torch_device(options.devices[0])
     except BadRequest:
         if options.amp or options.tf32 or not options.device.startswith("cuda"):
             raise
         return "cpu"
-    return options.device
+    return options.devices[0]

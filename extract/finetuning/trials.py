@@ -114,7 +114,7 @@ class Trials:
             weights="random" if method == "scratch" else options.networks[0][1],
             input_size=options.input_size,
             preprocess=options.preprocess,
-            device=options.device,
+            device=options.devices[0],
             seed=options.seed,
         )
         return cls(

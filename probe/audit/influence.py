@@ -2,7 +2,7 @@
 
 import numpy as np
 from head2toe.probe.audit.leave_one_out import LeftOut, logistic_left_out, ridge_left_out
-from head2toe.probe.choice.sweep import candidates
+from head2toe.probe.audit.stored_members import stored_members
 from head2toe.probe.heads.kinds import ExactHeads, Logistic, Ridge
 from head2toe.probe.methods.candidates import HeadOnColumns, Settings
 from head2toe.probe.methods.outcome import Outcome
@@ -50,13 +50,10 @@ def influence_of(outcome: Outcome, data: ProbeData, rows: np.ndarray) -> tuple[l
 
 
 def chosen_head(outcome: Outcome, data: ProbeData) -> tuple[HeadOnColumns, Settings] | None:
-    """Find the chosen head, or the member of largest weight that is one, with all its settings."""
-    settings = [dict(member["settings"]) for member in outcome.members] or [dict(outcome.settings)]
-    grid = [one for one in candidates(outcome.name, data) if isinstance(one, HeadOnColumns)]
-    for chosen in settings:
-        fitting = [one for one in grid if all(chosen.get(key) == value for key, value in one.settings.items())]
-        if fitting:
-            return max(fitting, key=lambda one: len(one.settings)), chosen
+    """Find the chosen head, or the member of largest weight that is a head on columns, with all its settings."""
+    for member in stored_members(outcome, data):
+        if isinstance(member.candidate, HeadOnColumns):
+            return member.candidate, member.settings
     return None
 
 

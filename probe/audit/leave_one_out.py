@@ -195,19 +195,40 @@ class _Objective:
     def with_best_intercepts(self, theta: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Set the last row of weights (r + 1, m, classes) to its minimum, the others as they are."""
         theta = theta.copy()
-        scores = self.scores(theta) - theta[-1]
-        for _ in range(MOST_STEPS):
-            P = np.exp(log_softmax(scores + theta[-1], axis=2))
-            gradient = (counts[:, :, None] * (P - self.Y[:, None])).sum(axis=0)
-            if np.abs(gradient).max() <= 1e-9 * len(counts):
-                break
-            weighted = counts[:, :, None] * P
-            curvature = -np.einsum("nmc,nmd->mcd", weighted, P)
-            curvature[:, *np.diag_indices(P.shape[2])] += weighted.sum(axis=0)
-            theta[-1] -= np.stack(
-                [np.linalg.lstsq(H, g, rcond=None)[0] for H, g in zip(curvature, gradient, strict=True)]
-            )
+        theta[-1] = best_intercepts(self.scores(theta) - theta[-1], theta[-1], self.Y, counts)
         return theta
+
+
+def best_intercepts(scores: np.ndarray, start: np.ndarray, Y: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Find the intercepts of least logistic loss beside given scores, by Newton steps.
+
+    Parameters
+    ----------
+    scores : (n, m, classes) float64 array
+        Without intercepts, of n rows by m heads.
+    start : (m, classes) array
+        Where to begin.
+    Y : (n, classes) array
+        One-hot labels.
+    counts : (n, m) array
+        How often each row counts.
+
+    Returns
+    -------
+    (m, classes) float64 array
+    """
+    intercepts = np.array(start, np.float64)
+    for _ in range(MOST_STEPS):
+        P = np.exp(log_softmax(scores + intercepts, axis=2))
+        gradient = (counts[:, :, None] * (P - Y[:, None])).sum(axis=0)
+        if np.abs(gradient).max() <= 1e-9 * len(counts):
+            break
+        weighted = counts[:, :, None] * P
+        curvature = -np.einsum("nmc,nmd->mcd", weighted, P)
+        curvature[:, *np.diag_indices(P.shape[2])] += weighted.sum(axis=0)
+        steps = [np.linalg.lstsq(H, g, rcond=None)[0] for H, g in zip(curvature, gradient, strict=True)]
+        intercepts -= np.stack(steps)
+    return intercepts
 
 
 def _conjugate_gradients(

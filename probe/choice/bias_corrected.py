@@ -9,7 +9,7 @@ it on those that were not drawn.
 from collections.abc import Mapping
 
 import numpy as np
-from head2toe.probe.choice.library import Library
+from head2toe.probe.choice.trials import Library
 from head2toe.probe.metrics.classification import METRICS, correct, losses, normalized
 from head2toe.probe.metrics.uncertainty import (
     LEVEL,

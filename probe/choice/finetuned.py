@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from head2toe.probe.choice.sweep import best_head, decided, judge
+from head2toe.probe.choice.sweep import best_head, decided
+from head2toe.probe.choice.trials import judge
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns
 from head2toe.probe.methods.outcome import Outcome

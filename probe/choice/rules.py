@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 from head2toe.probe.choice.bias_corrected import bootstrap, by_draw, by_row, left_out
-from head2toe.probe.choice.library import Library
 from head2toe.probe.choice.stacking import stacked
+from head2toe.probe.choice.trials import Library
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
 from head2toe.probe.metrics.uncertainty import Estimate
 

@@ -12,7 +12,7 @@ prior would give them. Their sum is free, the inverse of a temperature; what is 
 """
 
 import numpy as np
-from head2toe.probe.choice.library import Library
+from head2toe.probe.choice.trials import Library
 from head2toe.select.compute.arrays import numpy_arrays
 from head2toe.select.compute.threads import side_by_side
 from scipy.optimize import minimize

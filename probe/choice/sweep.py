@@ -1,22 +1,22 @@
 """The choice that every method makes alike: all candidates over the folds, the best refitted, one look at the test."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from head2toe.probe.choice.ensemble import Ensemble, Member, weighted_mean
 from head2toe.probe.choice.halving import thinned
-from head2toe.probe.choice.library import Library
+from head2toe.probe.choice.more_rows import on_all_rows, two_sizes
 from head2toe.probe.choice.rules import BestHead, Rule, Stacking
 from head2toe.probe.choice.stacking import stacked
-from head2toe.probe.heads.kinds import Logistic, Tried
+from head2toe.probe.choice.trials import Trial, judge, library_of, tried_each
+from head2toe.probe.heads.kinds import Logistic
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.methods.batches import cross_validated_in_batches
 from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
-from head2toe.probe.methods.outcome import Outcome, SweepPoint
+from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.viewed import AS_PUBLISHED, with_views
@@ -24,32 +24,11 @@ from head2toe.probe.metrics import calibration, classification
 from head2toe.probe.options import RULES
 from head2toe.select.compute.threads import side_by_side
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.console.progress import Counter, Progress
+from head2toe.store.console.progress import Progress
 from scipy.special import log_softmax
 
 BUILT_ON = "lambda_ratio"
 """The setting that all candidates have which build on an exact selection."""
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A candidate with one setting of its head, and how it did on the folds.
-
-    Attributes
-    ----------
-    candidate : Choice
-    head : dict
-        Settings of the head.
-    point : SweepPoint
-        All settings, with the accuracy and log-loss of each fold.
-    log_probabilities : (n_train, classes) float array
-        Out of fold, in nats; NaN for rows that always train.
-    """
-
-    candidate: Choice
-    head: Mapping[str, Any]
-    point: SweepPoint
-    log_probabilities: np.ndarray
 
 
 def evaluate(
@@ -130,9 +109,9 @@ def try_all(grid: Sequence[Candidate], data: ProbeData, progress: Progress | Non
     Candidates are tried side by side, each with a BLAS of one thread: what they predict does not depend on how many
     threads there are.
     """
-    plain = _tried(grid, data, progress)
+    plain = tried_each(grid, data, progress)
     ranked = sorted(plain, key=lambda trial: trial.point.log_loss)
-    return plain + _tried(with_views([(trial.candidate, trial.head) for trial in ranked], data), data, progress)
+    return plain + tried_each(with_views([(trial.candidate, trial.head) for trial in ranked], data), data, progress)
 
 
 def merits(grid: Sequence[Candidate], data: ProbeData, *, averaging: bool, progress: Progress | None) -> np.ndarray:
@@ -141,66 +120,25 @@ def merits(grid: Sequence[Candidate], data: ProbeData, *, averaging: bool, progr
     Where heads are averaged it is the weight of a candidate's heads in the mean that would be chosen on these rows.
     Those without any, and all where one head is chosen, come after that, by the log-loss of their best head.
     """
-    tried = _tried(grid, data, progress)
+    tried = tried_each(grid, data, progress)
     place = {id(candidate): k for k, candidate in enumerate(grid)}
     of_trial = np.array([place[id(trial.candidate)] for trial in tried])
     merit = np.full(len(grid), -np.inf)
     np.maximum.at(merit, of_trial, [-trial.point.log_loss for trial in tried])
     if averaging:
-        library = _library(tried, data)
+        library = library_of(tried, data)
         (shares,) = stacked(library, np.ones((1, len(library.labels)), np.int64), members=data.members)
         weight = np.bincount(of_trial, shares, minlength=len(grid))
         merit = np.where(weight > 0, weight, merit)
     return merit
 
 
-def _tried(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None) -> list[Trial]:
-    """Judge every candidate; see `try_all`."""
-    by_candidate: dict[int, list[Trial]] = {}
-    counter = Counter(progress, len(grid))
-
-    def judge_all(k: int, tried: Iterable[Tried]) -> None:
-        by_candidate[k] = [judge(grid[k], head, logp, data) for head, logp in tried]
-        counter.add()
-
-    if data.arrays.memory is None:
-        side_by_side(lambda k: judge_all(k, grid[k].cross_validate(data)), len(grid), data.arrays)
-    else:
-        for k, tried in cross_validated_in_batches(grid, data):
-            judge_all(k, tried)
-    return [trial for k in range(len(grid)) for trial in by_candidate[k]]
-
-
-def judge(candidate: Choice, head: Mapping[str, Any], logp: np.ndarray, data: ProbeData) -> Trial:
-    """Judge out-of-fold predictions.
-
-    Parameters
-    ----------
-    candidate : Choice
-        What predicted, with these settings of its `head`.
-    logp : (n_train, classes) array
-        Log-probabilities in nats; rows that always train are not looked at.
-
-    Raises
-    ------
-    DataError
-        A prediction is NaN.
-    """
-    folds = [np.flatnonzero(data.folds == fold) for fold in range(data.n_folds)]
-    parts = [(classification.normalized(logp[held]), data.labels[held]) for held in folds if len(held)]
-
-    def over_folds(name: str) -> tuple[float, ...]:
-        return tuple(float(classification.METRICS[name](*part)) for part in parts)
-
-    point = SweepPoint({**candidate.settings, **head}, over_folds("accuracy"), over_folds("log_loss"))
-    return Trial(candidate, head, point, logp)
-
-
 def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> Outcome:
     """Choose by a rule, refit what was chosen on all training rows, and gather what is known but for the costs."""
-    library = _library(tried, data)
+    library = library_of(tried, data)
     verdict = rule.choose(library, data.seed)
     best = chosen(tried, verdict.weights, data)
+    sizes = two_sizes(tried, verdict.weights, data)
     points = [trial.point for trial in tried]
     columns, layers = best.candidate.columns, data.layers(best.candidate.target_sizes)
     test, model = refitted(best, data)
@@ -220,18 +158,8 @@ def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> O
         layers=dict(zip(layers.names, layers.widths, strict=True)),
         members=members_of(best.candidate),
         temperature=temperature,
-        corrected=verdict.corrected,
+        corrected=verdict.corrected if sizes is None else on_all_rows(verdict.corrected, sizes, data.seed),
         unchosen_log_probabilities=at_temperature(of_all_rows(verdict.log_probabilities, data.folds), temperature),
-    )
-
-
-def _library(tried: Sequence[Trial], data: ProbeData) -> Library:
-    """Gather what was tried, to choose from."""
-    return Library.of(
-        [trial.log_probabilities for trial in tried],
-        data.train_labels,
-        data.folds,
-        [len(trial.candidate.columns) for trial in tried],
     )
 
 

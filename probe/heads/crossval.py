@@ -26,14 +26,18 @@ class Labels:
     ----------
     onehot : (n, classes) float32 array
     held_out : tuple of (n,) bool arrays
-        The rows each fold is judged on; the others of the fold train its head.
+        The rows that do not train each fold's head: those that it is judged on and, where more folds are left out,
+        theirs.
     folds : (n,) int array
         On the host: the fold each row is held out in; -1 for a row that always trains.
+    left_out : int
+        How many folds train no head of a fold: the fold itself, and those after it.
     """
 
     onehot: Array
     held_out: tuple[Array, ...]
     folds: np.ndarray
+    left_out: int = 1
 
     @cached_property
     def classes(self) -> np.ndarray:
@@ -47,7 +51,7 @@ class Labels:
         The latter is float32: 1 for a training row, 0 for what fills up.
         """
         xp = array_api_compat.array_namespace(self.onehot)
-        rows = [np.flatnonzero(self.folds != fold) for fold in range(len(self.held_out))]
+        rows = [np.flatnonzero(~held) for held in _held_out(self.folds, self.left_out)]
         most = max(map(len, rows))
         padded = np.stack([np.pad(of_fold, (0, most - len(of_fold))) for of_fold in rows])
         real = np.stack([np.arange(most) < len(of_fold) for of_fold in rows]).astype(np.float32)
@@ -55,13 +59,19 @@ class Labels:
         return xp.asarray(padded, device=device), xp.asarray(real, device=device)
 
     @classmethod
-    def of(cls, labels: Any, folds: np.ndarray, n_classes: int, arrays: Arrays) -> "Labels":
+    def of(cls, labels: Any, folds: np.ndarray, n_classes: int, arrays: Arrays, left_out: int = 1) -> "Labels":
         """Bring host arrays of labels (n,) and fold numbers (n,) to the device."""
         xp, device = arrays.xp, arrays.device
         y = xp.asarray(labels, device=device)
         onehot = xp.astype(y[:, None] == xp.arange(n_classes, device=device)[None, :], xp.float32)
-        held_out = tuple(xp.asarray(folds == fold, device=device) for fold in range(int(folds.max()) + 1))
-        return cls(onehot, held_out, folds)
+        held_out = tuple(xp.asarray(held, device=device) for held in _held_out(folds, left_out))
+        return cls(onehot, held_out, folds, left_out)
+
+
+def _held_out(folds: np.ndarray, left_out: int) -> list[np.ndarray]:
+    """For each fold, which rows (n,) bool are in it or in one of the `left_out` - 1 folds after it."""
+    n_folds = int(folds.max()) + 1
+    return [(folds >= 0) & ((folds - fold) % n_folds < left_out) for fold in range(n_folds)]
 
 
 @dataclass(frozen=True)

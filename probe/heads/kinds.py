@@ -107,7 +107,7 @@ class Logistic(KindOnBases):
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head of strength `settings["C"]`, in float64."""
-        return lambda *rows: Weights(*logistic_refits([RotatedRows.of(*rows)], [settings["C"]])[0])
+        return lambda *rows: Weights(*logistic_refits([RotatedRows.of(*rows)], [settings])[0])
 
     def flops(self, k: int, n: int, classes: int) -> float:  # noqa: ARG002
         """Count the Gram matrix and its eigendecomposition, which dominate."""
@@ -167,7 +167,7 @@ class ExactHeads(KindOnBases):
         """Train a head of each of these settings on its own rows; the logistic ones of them side by side on a GPU."""
         ridges = {k: Ridge().trained(rows[k], one) for k, one in enumerate(settings) if one.get("head") == "ridge"}
         others = [k for k in range(len(settings)) if k not in ridges]
-        logistic = logistic_refits([rows[k] for k in others], [settings[k]["C"] for k in others])
+        logistic = logistic_refits([rows[k] for k in others], [settings[k] for k in others])
         heads = ridges | {k: Weights(*head) for k, head in zip(others, logistic, strict=True)}
         return [heads[k] for k in range(len(settings))]
 

@@ -13,7 +13,7 @@ starts where the line through the two before it points, and inherits what they l
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,18 +119,20 @@ def logistic_heads(
     return xp.matrix_transpose(path.theta)
 
 
-def logistic_refits(rows: Sequence[RotatedRows], strengths: Sequence[float]) -> list[tuple[Array, Array]]:
-    """Fit heads, each on rows and at a C of its own: coef (k, classes) and intercept (classes,), in float64.
+def logistic_refits(rows: Sequence[RotatedRows], settings: Sequence[Mapping[str, Any]]) -> list[tuple[Array, Array]]:
+    """Fit heads, each on rows and at a `C` of its own: coef (k, classes) and intercept (classes,), in float64.
 
-    On a GPU all of them are solved side by side.
+    On a GPU all of them are solved side by side, and to the least `tolerance` that one of the settings asks for.
     """
     if not rows:
         return []
-    xp, bases = rows[0].xp, [one.basis for one in rows]
+    xp, bases, strengths = rows[0].xp, [one.basis for one in rows], [one["C"] for one in settings]
+    tol = min(one.get("tolerance", 1e-6) for one in settings)
     if array_api_compat.is_numpy_namespace(xp):
-        thetas = [logistic_heads(basis, rows[0].Y, [C], xp)[0, ...] for basis, C in zip(bases, strengths, strict=True)]
+        one_by_one = zip(bases, strengths, strict=True)
+        thetas = [logistic_heads(basis, rows[0].Y, [C], xp, tol=tol)[0, ...] for basis, C in one_by_one]
     else:
-        together = logistic_heads(joined(bases, xp), rows[0].Y, strengths, xp)
+        together = logistic_heads(joined(bases, xp), rows[0].Y, strengths, xp, tol=tol)
         thetas = [together[k, ...] for k in range(len(rows))]
     return [one.lifted(theta, 1.0) for one, theta in zip(rows, thetas, strict=True)]
 

@@ -27,10 +27,13 @@ class Refit:
     log_probabilities : (m, classes) float64 array
         Of the m rows that did not train it.
     model : LinearModel
+    weights : Weights
+        What was trained, on the host and as exactly as it was: the model has it in float32.
     """
 
     log_probabilities: np.ndarray
     model: LinearModel
+    weights: Weights
 
 
 def refit(
@@ -151,4 +154,4 @@ class RefitRows:
             coef=coef.astype(np.float32),
             intercept=intercept.astype(np.float32),
         )
-        return Refit(log_softmax(self.held_out @ coef + intercept, axis=1), model)
+        return Refit(log_softmax(self.held_out @ coef + intercept, axis=1), model, Weights(coef, intercept))

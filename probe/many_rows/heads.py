@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from head2toe.probe.heads.crossval import Labels, out_of_fold
+from head2toe.probe.heads.crossval import Labels, Weights, out_of_fold
 from head2toe.probe.heads.kinds import STRENGTHS, ExactHeads, Kind, Logistic, Ridge, best_scale
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.logistic import MOST_STEPS, Objective, StrengthPath
@@ -92,7 +92,7 @@ def refit_all(
     for one, least_squares in zip(settings, is_ridge, strict=True):
         theta = one["scale"] * rows.ridge(one["C"]) if least_squares else logistic[one["C"]]
         logp = log_softmax(rows.scores(theta)[0, :, n_train:].astype(np.float64), arrays.xp, axis=0).T
-        refits.append(Refit(logp, rows.model(theta, columns, target_sizes)))
+        refits.append(Refit(logp, rows.model(theta, columns, target_sizes), rows.weights(theta)))
     return refits
 
 
@@ -193,17 +193,22 @@ class _Rows:
         correlation[:, :, -1] = mean
         return correlation
 
+    def weights(self, theta: np.ndarray) -> Weights:
+        """Return the only fold's theta as weights of its scaled columns."""
+        coef = self.lifted(theta, 0).T
+        return Weights(coef, theta[0, :, -1] - self.rotations[0].scaling.constant @ coef)
+
     def model(self, theta: np.ndarray, columns: Columns, target_sizes: tuple[int, ...]) -> LinearModel:
         """Make the linear model of the only fold's theta, on raw features."""
-        scaling, coef = self.rotations[0].scaling, self.lifted(theta, 0).T
+        scaling, trained = self.rotations[0].scaling, self.weights(theta)
         return LinearModel(
             target_sizes=target_sizes,
             columns=columns,
             unit=self.features.scaling is unit_rows,
             mean=scaling.mean,
             scale=scaling.scale,
-            coef=np.ascontiguousarray(coef, np.float32),
-            intercept=np.asarray(theta[0, :, -1] - scaling.constant @ coef, np.float32),
+            coef=np.ascontiguousarray(trained.coef, np.float32),
+            intercept=np.asarray(trained.intercept, np.float32),
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from head2toe.probe.heads.crossval import out_of_fold
 from head2toe.probe.heads.kinds import KINDS, ExactHeads, Kind, checked_kind
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.heads.refit import refit_all
+from head2toe.probe.heads.refit import Refit, refit_all
 from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
 from head2toe.probe.many_rows import heads as many_rows
 from head2toe.probe.methods.probe_data import ProbeData
@@ -114,19 +114,21 @@ class HeadOnColumns:
         return trained
 
     def refit_all(self, data: ProbeData, heads: Sequence[Settings]) -> list[tuple[np.ndarray, LinearModel | None]]:
-        """Train a head of each of these settings on all training rows: the columns are read once. See `Choice`."""
+        """Train a head of each of these settings on all training rows. See `Choice`."""
+        return [(one.log_probabilities, one.model) for one in self.trained(data, heads)]
+
+    def trained(self, data: ProbeData, heads: Sequence[Settings]) -> list[Refit]:
+        """Do the same: the columns are read once for all heads."""
         design, kind = data.designs[self.target_size], self.kind_of(data)
         scaling, sizes = self.scaling, self.target_sizes
         if many_rows.suits(kind, [self.columns], scaling, data.n_train, data.arrays):
-            refits = many_rows.refit_all(kind, design, self.columns, data.on_device, heads, scaling, data.arrays, sizes)
-            return [(trained.log_probabilities, trained.model) for trained in refits]
+            return many_rows.refit_all(kind, design, self.columns, data.on_device, heads, scaling, data.arrays, sizes)
         if isinstance(kind, ExactHeads):
             fit_all = kind.fit_all(heads)
         else:
             fits = [kind.fit(head) for head in heads]
             fit_all = lambda *rows: [fit(*rows) for fit in fits]  # noqa: E731
-        refits = refit_all(design, self.columns, data.on_device, fit_all, scaling, data.arrays, sizes)
-        return [(trained.log_probabilities, trained.model) for trained in refits]
+        return refit_all(design, self.columns, data.on_device, fit_all, scaling, data.arrays, sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +162,11 @@ class PenalisedModel:
     def columns(self) -> Columns:
         """The support on all training rows."""
         return self._models[-1].columns
+
+    @property
+    def fold_columns(self) -> list[Columns]:
+        """The support of each fold's model."""
+        return [model.columns for model in self._models[:-1]]
 
     @property
     def _models(self) -> Sequence[Sparse]:

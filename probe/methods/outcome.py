@@ -95,7 +95,8 @@ class Outcome:
         What the log-probabilities, those here and the model's, were divided by: the one at which the predictions out of
         fold have the least log-loss.
     corrected : dict
-        Metric to its value on rows that had no part in the choice (`probe/choice/bias_corrected.py`).
+        Metric to its value on rows that had no part in the choice (`probe/choice/bias_corrected.py`), by heads that see
+        as many rows as the refit (`probe/choice/more_rows.py`).
     unchosen_log_probabilities : (n_train, classes) float32 array, optional
         Of every training row, as far as may be by what was chosen without it: what the temperature was fitted to, at
         that temperature. NaN for rows that always train, and for one that had a part in every choice.

@@ -42,6 +42,8 @@ class ProbeData(Labelled):
         How many heads `head2toe` averages at most.
     further : dict
         For other normalisations, by name: their exact selections, as `exact`.
+    left_out : int
+        How many folds train no head of a fold: the fold itself and, to see what fewer rows do, those after it.
     views : dict
         For views of the images beside the whole, by name: their designs, as `designs`. Selections see none of them.
     """
@@ -58,12 +60,19 @@ class ProbeData(Labelled):
     head: str = "logistic"
     members: int = MEMBERS
     further: Mapping[str, Mapping[int, Selection]] = field(default_factory=dict)
+    left_out: int = 1
     views: Mapping[str, Mapping[int, Design]] = field(default_factory=dict)
 
     @cached_property
     def training(self) -> dict[int, Design]:
         """The designs of the training rows alone."""
         return {size: design.take(np.arange(self.n_train)) for size, design in self.designs.items()}
+
+    def leaving_out(self, n_folds: int) -> "ProbeData":
+        """Return these data with so many folds left out of the training of each fold's heads; see `left_out`."""
+        others = replace(self, left_out=n_folds)
+        vars(others)["training"] = self.training  # the same designs: a GPU holds them once
+        return others
 
     def layers(self, target_sizes: Sequence[int]) -> LayerIndex:
         """Return the layers of the designs of some target sizes side by side; of several, names begin with the size."""
@@ -88,4 +97,4 @@ class ProbeData(Labelled):
     @cached_property
     def on_device(self) -> Labels:
         """Labels and folds of the training rows, on the device."""
-        return Labels.of(self.train_labels, self.folds, self.n_classes, self.arrays)
+        return Labels.of(self.train_labels, self.folds, self.n_classes, self.arrays, self.left_out)

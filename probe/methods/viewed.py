@@ -12,7 +12,7 @@ import numpy as np
 from head2toe.probe.heads.crossval import Labels, cross_validate
 from head2toe.probe.heads.kinds import STRENGTHS, ExactHeads, Logistic
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.heads.refit import refit
+from head2toe.probe.heads.refit import Refit, refit
 from head2toe.probe.heads.scaling import Columns
 from head2toe.probe.methods.candidates import Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
@@ -94,14 +94,23 @@ class HeadOnViews:
 
     def refit(self, data: ProbeData, head: Mapping[str, Any]) -> tuple[np.ndarray, LinearModel | None]:
         """Train the head on all views of the training rows; see `Choice`."""
-        designs, n = self._designs(data), data.n_train
-        rows = [np.arange(n), np.arange(n, len(data.labels))]
-        design = RowStack([part.take(of_split) for of_split in rows for part in designs])
+        trained = self.trained(data, head)
+        return trained.log_probabilities, trained.model
+
+    def trained(self, data: ProbeData, head: Mapping[str, Any]) -> Refit:
+        """Do the same; the weights are those of the scaled features of single views."""
+        design = self.all_rows(data)
         fit = self.base.kind_of(data).fit(_times(head, 1 / self.n_views))
         scaling, sizes = self.base.scaling, self.target_sizes
         trained = refit(design, self.columns, self._labels(data), fit, scaling, data.arrays, sizes)
-        model = replace(trained.model, views=self.views)
-        return mean_over_views(trained.log_probabilities, self.n_views), model
+        logp = mean_over_views(trained.log_probabilities, self.n_views)
+        return replace(trained, log_probabilities=logp, model=replace(trained.model, views=self.views))
+
+    def all_rows(self, data: ProbeData) -> RowStack:
+        """Put the training rows in every view, view after view, before the test rows in every view."""
+        designs, n = self._designs(data), data.n_train
+        rows = [np.arange(n), np.arange(n, len(data.labels))]
+        return RowStack([part.take(of_split) for of_split in rows for part in designs])
 
     def _designs(self, data: ProbeData) -> list[Design]:
         """The designs of all rows, of the whole images and of each view."""
@@ -111,7 +120,7 @@ class HeadOnViews:
     def _labels(self, data: ProbeData) -> Labels:
         """Labels and folds of the training rows in every view, view after view."""
         labels, folds = (np.tile(values, self.n_views) for values in (data.train_labels, data.folds))
-        return Labels.of(labels, folds, data.n_classes, data.arrays)
+        return Labels.of(labels, folds, data.n_classes, data.arrays, data.left_out)
 
 
 def mean_over_views(log_probabilities: np.ndarray, n_views: int) -> np.ndarray:

@@ -77,6 +77,27 @@ def load(path: Path) -> StoredRun:
     return run
 
 
+def options_of(run: StoredRun, options: type) -> Any:
+    """Return the settings of a run as it was given them, with its results' folder and the root of its store.
+
+    Parameters
+    ----------
+    run : StoredRun
+    options : type
+        The settings of every stage, with `from_document`.
+
+    Raises
+    ------
+    BadRequest
+        The store of its features is gone.
+    """
+    store = Path(run.record["store"])
+    if not store.exists():
+        raise BadRequest(f"the store of {run.folder} is gone ({store}): {run.record['command']} extracts them again")
+    places = {"output": run.folder.parent, "store": store.parents[1]}
+    return options.from_document({**run.record["options"], **places})  # type: ignore[attr-defined]
+
+
 @contextmanager
 def misfits_named(runs: Sequence[StoredRun]) -> Iterator[None]:
     """Take an error of making a page for damage, where a run among these has no hash that says it is whole.

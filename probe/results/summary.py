@@ -245,7 +245,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join([f'{mark}{markdown_text(row[0])}{mark}', *map(markdown_text, row[1:])])} |"
     yield ""
     yield "Bold: the highest accuracy. Italic: not told apart from it by McNemar's test at 0.05."
-    yield "Plain cv is a little hopeful, for it chose the settings; corrected cv is on rows without a say in that."
+    yield "Plain cv chose the settings, and is a little hopeful. Corrected cv is not, and of a head that sees all rows."
     if has_nested(record):
         yield "Nested cv has settings chosen, features selected and heads trained without the fold that it judges."
     yield ""

@@ -16,6 +16,7 @@ import array_api_compat
 import numpy as np
 from head2toe.select.compute.device_memory import DeviceMemory
 from head2toe.select.compute.lapack import symmetric_eigen
+from head2toe.select.compute.workers import Cluster
 from head2toe.store.common.errors import BadRequest, DeviceError, MissingExtra
 from head2toe.store.reading.design_matrix import Design
 from scipy import linalg as lapack  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
@@ -42,6 +43,8 @@ class Arrays:
         On a GPU, the designs that are kept there.
     note : str
         What a user should know of the choice; usually empty.
+    cluster : Cluster, optional
+        Workers that share the passes and subproblems of a path on a CPU.
     """
 
     xp: Any
@@ -49,6 +52,7 @@ class Arrays:
     name: str
     memory: DeviceMemory | None = field(default=None, compare=False, repr=False)
     note: str = ""
+    cluster: Cluster | None = field(default=None, compare=False, repr=False)
 
     @property
     def identity(self) -> dict[str, str]:

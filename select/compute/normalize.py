@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, Arrays, to_numpy
-from head2toe.select.compute.stream import Columns, each_block
+from head2toe.select.compute.arrays import Array, Arrays, numpy_arrays, to_numpy
+from head2toe.select.compute.stream import Columns, each_block, parts, shifted
+from head2toe.select.compute.workers import SharedDesign
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import DEFAULT_BYTES, Block, Design, Span
 
+HELD = 3
+"""Numbers that are held for every value in a pass for moments: itself, centred, squared."""
 THIN = 1e-4
 """Variance, as a share of the squared distance from the mean over all rows, below which float32 has lost it."""
 
@@ -90,7 +93,13 @@ class Moments:
         return Moments(self.mean, (self.scale > 0).astype(np.float32))
 
 
-def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarray | None = None) -> Moments:
+def moments(
+    design: Design,
+    masks: np.ndarray,
+    arrays: Arrays,
+    weights: np.ndarray | None = None,
+    shared: SharedDesign | None = None,
+) -> Moments:
     """Compute mean and 1 / standard deviation of every feature over each of K row sets, in one pass over the design.
 
     Variances are shifted twice, E[(x - c)²] - (E[x - c])² with c the mean over all rows: E[x²] - E[x]² would lose a
@@ -107,6 +116,8 @@ def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarr
         Where to compute.
     weights : ndarray of float64 (n,), optional
         What each row counts, positive on the rows of the sets; by default all count alike.
+    shared : SharedDesign, optional
+        The same design with workers, who share the pass.
 
     Returns
     -------
@@ -119,24 +130,38 @@ def moments(design: Design, masks: np.ndarray, arrays: Arrays, weights: np.ndarr
     """
     counts = masks if weights is None else masks * weights
     shares = counts / counts.sum(axis=1, keepdims=True)
+    if shared is None:
+        return _moments_within(design, (0, design.shape[1]), shares, arrays)
+    found = shared.map(_moments_there, shares, parts(design, HELD * design.shape[0], shared.parts))
+    return Moments(*(np.concatenate([getattr(one, name) for one in found], axis=1) for name in ("mean", "scale")))
+
+
+def _moments_there(design: Design, shares: np.ndarray, span: tuple[int, int]) -> Moments:
+    """Compute, in a worker, the moments of a part of the features."""
+    return _moments_within(design, span, shares, numpy_arrays())
+
+
+def _moments_within(design: Design, span: tuple[int, int], shares: np.ndarray, arrays: Arrays) -> Moments:
+    """Compute the moments of a span of features, given what each row counts in each set (K, n) float64."""
     average = arrays.put(shares.T.astype(np.float32))  # (n, K)
-    mean = np.empty((len(masks), design.shape[1]), np.float32)
+    mean = np.empty((len(shares), span[1] - span[0]), np.float32)
     scale = np.empty_like(mean)
 
     every = np.arange(design.shape[1])
 
     def use(columns: Columns, values: Array) -> None:
-        mean[:, columns], variance = _block_moments(every[columns], values, average, shares, design, arrays)
+        own = shifted(columns, span[0])
+        mean[:, own], variance = _block_moments(every[columns], values, average, shares, design, arrays)
         bad = every[columns][~np.isfinite(variance).all(axis=0)]
         if len(bad):
             name = design.layers.names[int(design.layers.layer_of(bad[:1])[0])]
             raise DataError(f"layer {name} holds NaN or inf (or overflows float32): extract it again or leave it out")
         deviation = np.sqrt(variance)
         # Features count as constant up to the rounding of their values.
-        constant = deviation <= 1e-6 * np.abs(mean[:, columns]) + 1e-18
-        scale[:, columns] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~constant)
+        constant = deviation <= 1e-6 * np.abs(mean[:, own]) + 1e-18
+        scale[:, own] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~constant)
 
-    each_block(design, arrays, use, width=3 * design.shape[0])  # the values, centred, squared
+    each_block(design, arrays, use, width=HELD * design.shape[0], within=span)
     return Moments(mean, scale)
 
 

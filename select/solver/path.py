@@ -1,7 +1,7 @@
 """The regularisation path of all row sets together: from λ_max down, with one pass over the design in each round."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -10,6 +10,7 @@ import numpy as np
 from head2toe.select.compute.arrays import Arrays
 from head2toe.select.compute.normalize import moments
 from head2toe.select.compute.threads import thread_pool
+from head2toe.select.compute.workers import SharedDesign
 from head2toe.select.objective.datafits import Datafit, Multinomial, WeightableDatafit
 from head2toe.select.objective.penalties import GroupL21, Penalty
 from head2toe.select.objective.requirements import require_members
@@ -134,8 +135,8 @@ def path(
         masks = _checked_masks(masks & (weights > 0), design.shape[0])
     penalty.checked(design.shape[1])
     inner = where_to_solve(arrays, design.shape[0], SMALLEST_WORKING_SET, n_classes)
-    with closing(WorkerPool(inner)) as pool:
-        centre = moments(design, masks, arrays, weights)
+    with _shared(design, arrays) as shared, closing(WorkerPool(inner, shared.workers if shared else None)) as pool:
+        centre = moments(design, masks, arrays, weights, shared)
         if not standardize:
             centre = centre.without_scaling()
         sets = []
@@ -149,16 +150,26 @@ def path(
                 own = cast("WeightableDatafit", datafit).weighted(shares)
             sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, own, penalty, inner))
         pool.start(len(sets))
-        norms = _null_norms(design, sets, arrays)
+        norms = _null_norms(design, sets, arrays, shared)
         if callable(ratios):
             ratios = _checked_ratios(ratios(np.array([s.lam_max for s in sets])))
         schedules = [PathSchedule(s, own_norms, ratios, tol, until) for s, own_norms in zip(sets, norms, strict=True)]
-        yield from _points(design, schedules, ratios, pool, until, arrays)
+        yield from _points(design, schedules, ratios, pool, until, arrays, shared)
 
 
-def _null_norms(design: Design, sets: Sequence[RowSet], arrays: Arrays) -> np.ndarray:
+@contextmanager
+def _shared(design: Design, arrays: Arrays) -> Iterator[SharedDesign | None]:
+    """Give the design to the workers of a cluster, if there is one and the path is computed on a CPU."""
+    if arrays.cluster is None or arrays.memory is not None:
+        yield None
+        return
+    with arrays.cluster() as workers:
+        yield SharedDesign(workers, workers.share(design))
+
+
+def _null_norms(design: Design, sets: Sequence[RowSet], arrays: Arrays, shared: SharedDesign | None) -> np.ndarray:
     """Return the dual norms (K, d) of the models without features. The largest of a row set is its λ_max."""
-    norms = _norms(design, sets, arrays)
+    norms = _norms(design, sets, arrays, shared)
     for k, s in enumerate(sets):
         s.lam_max = s.lam = float(norms[k].max())
         if not s.lam_max > 0:
@@ -173,12 +184,13 @@ def _points(
     pool: WorkerPool,
     until: float,
     arrays: Arrays,
+    shared: SharedDesign | None,
 ) -> Iterator[PathPoint]:
     """Run rounds with all row sets that may go on, and yield a point as soon as all row sets have finished its λ."""
     for ratio in ratios:
         while not all(schedule.steps for schedule in schedules):
             slowest = min(schedule.n_done for schedule in schedules)
-            _round(design, [schedule for schedule in schedules if schedule.may_go_on(slowest)], pool, arrays)
+            _round(design, [schedule for schedule in schedules if schedule.may_go_on(slowest)], pool, arrays, shared)
         steps = [schedule.steps.popleft() for schedule in schedules]
         explained = min(step.explained for step in steps)
         stopped = f"the classes separate: {explained:.2%} of the deviance is explained" if explained > until else ""
@@ -193,22 +205,28 @@ def _points(
             return
 
 
-def _round(design: Design, schedules: Sequence[PathSchedule], pool: WorkerPool, arrays: Arrays) -> None:
+def _round(
+    design: Design,
+    schedules: Sequence[PathSchedule],
+    pool: WorkerPool,
+    arrays: Arrays,
+    shared: SharedDesign | None,
+) -> None:
     """Solve on the working sets, and check the solutions against all features in one pass."""
     sets = [schedule.row_set for schedule in schedules]
     features = WorkingFeatures(design, np.unique(np.concatenate([s.working for s in sets])))
     solutions = pool.solve([s.subproblem() for s in sets], features)
     for s, solution in zip(sets, solutions, strict=True):
         s.accept(solution)
-    norms = _norms(design, sets, arrays)
+    norms = _norms(design, sets, arrays, shared)
     with thread_pool(sets[0].arrays) as (_, run):
         run([partial(schedule.judge, own) for schedule, own in zip(schedules, norms, strict=True)])
 
 
-def _norms(design: Design, sets: Sequence[RowSet], arrays: Arrays) -> np.ndarray:
+def _norms(design: Design, sets: Sequence[RowSet], arrays: Arrays, shared: SharedDesign | None) -> np.ndarray:
     """Return the dual norms (K, d) of all features at the dual points of the row sets."""
     residuals = [s.residual(design.shape[0]) for s in sets]
-    return dual_norms(design, residuals, [s.scale for s in sets], sets[0].penalty, arrays)
+    return dual_norms(design, residuals, [s.scale for s in sets], sets[0].penalty, arrays, shared)
 
 
 def _checked(design: Design, masks: np.ndarray, tol: float) -> np.ndarray:

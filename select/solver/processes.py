@@ -27,6 +27,7 @@ from typing import IO
 import numpy as np
 from head2toe.select.compute.arrays import Arrays, numpy_arrays
 from head2toe.select.compute.threads import blas_threads, thread_pool
+from head2toe.select.compute.workers import Workers
 from head2toe.select.solver.inner_solver import InnerSolution
 from head2toe.select.solver.subproblem import Subproblem, WorkingFeatures
 from head2toe.store.common.errors import Head2ToeError
@@ -54,10 +55,12 @@ class WorkerPool:
     ----------
     arrays : Arrays
         Where to compute.
+    cluster : Workers, optional
+        Workers of a cluster, who solve all of them instead.
     """
 
-    def __init__(self, arrays: Arrays) -> None:
-        self._arrays = arrays
+    def __init__(self, arrays: Arrays, cluster: Workers | None = None) -> None:
+        self._arrays, self._cluster = arrays, cluster
         self._on_cpu = arrays.xp is numpy_arrays().xp
         self._workers: list[_Worker] = []
         self._since = time.perf_counter()
@@ -70,7 +73,7 @@ class WorkerPool:
 
     def start(self, n_subproblems: int) -> None:
         """Start workers for so many subproblems at a time, once the path has taken long enough to be worth them."""
-        if self._on_cpu and time.perf_counter() - self._since > WORTH_WORKERS:
+        if self._on_cpu and self._cluster is None and time.perf_counter() - self._since > WORTH_WORKERS:
             n_workers = min(blas_threads(), n_subproblems) - 1
             with suppress(OSError):  # no processes, files or memory are left for one: the pool goes without
                 while len(self._workers) < n_workers:
@@ -78,6 +81,8 @@ class WorkerPool:
 
     def solve(self, subproblems: Sequence[Subproblem], features: WorkingFeatures) -> list[InnerSolution]:
         """Solve all subproblems, and return the solutions in the same order. What one raises is raised here."""
+        if self._cluster is not None:
+            return self._cluster.map(_solved_there, None, None, [(one, features.of(one)) for one in subproblems])
         self.start(len(subproblems))
         solutions: dict[int, InnerSolution] = {}
 
@@ -118,6 +123,13 @@ class WorkerPool:
             waiting.clear()
             for thread in threads:
                 thread.join()
+
+
+def _solved_there(shared: None, news: None, task: tuple[Subproblem, np.ndarray]) -> InnerSolution:  # noqa: ARG001
+    """Solve, in a worker of a cluster, a subproblem given its features, with a BLAS of one thread as everywhere."""
+    subproblem, X = task
+    with thread_pool(numpy_arrays()):
+        return subproblem.solve(np.array(X), numpy_arrays())
 
 
 def _pop(waiting: list[int]) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.store.common.errors import DataError, StoreError
+from head2toe.store.common.fingerprint import fingerprint
 from head2toe.store.format.commits import Commit, layer_dtypes, read_commits
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.format.layout import Spec, read_spec_json, seal_file, sums_name
@@ -131,6 +132,10 @@ class FeatureStore:
     def nbytes(self) -> int:
         """Bytes of features on disk."""
         return sum(commit.nbytes for commit in self.commits)
+
+    def content_fingerprint(self) -> str:
+        """Hash the checksums of all files that hold the features: sha256 in hex, which changes with any feature."""
+        return fingerprint([[file.path, file.nbytes, file.crc32c] for commit in self.commits for file in commit.files])
 
     @property
     def fallbacks(self) -> dict[str, str]:

@@ -68,6 +68,48 @@ ROWS = (
     BadInput("", "extract digits --device mps", 2, "unsupported device 'mps': auto, cpu, cuda or cuda:<n>"),
     BadInput(
         "",
+        "extract digits --device cuda:0,cuda:1",
+        2,
+        "no device cuda:0: torch sees 0 CUDA devices; use --device cpu",
+    ),
+    BadInput(
+        "", "run digits --device cuda:0,", 2, "--device 'cuda:0,': a name is missing beside a comma: cuda:0,cuda:1"
+    ),
+    BadInput(
+        "",
+        "run digits --device 'cuda:0, cuda:1'",
+        2,
+        "--device 'cuda:0, cuda:1': write several devices without spaces: cuda:0,cuda:1",
+    ),
+    BadInput(
+        "",
+        "run digits --device cuda:0,cuda:0",
+        2,
+        "--device 'cuda:0,cuda:0': cuda:0 is named twice: name each once; --cluster local:N has more processes",
+    ),
+    BadInput(
+        "",
+        "run digits --device cpu,cuda:0",
+        2,
+        "--device 'cpu,cuda:0': 'cpu' can't be one of several devices, which are GPUs: cuda:0,cuda:1",
+    ),
+    BadInput(
+        "",
+        "run digits --device cuda:0,cuda:1 --cluster tcp://host:8786",
+        2,
+        "--device cuda:0,cuda:1 names devices of this machine: leave --cluster tcp://host:8786 out",
+    ),
+    BadInput(
+        "",
+        "extract digits --device cuda:0,cuda:1 --cluster local:1",
+        2,
+        (
+            "--cluster local:1 --device cuda:0,cuda:1: fewer processes of this machine than devices: --cluster "
+            "local:2 or more, or leave it out"
+        ),
+    ),
+    BadInput(
+        "",
         "run digits --target-size 0",
         2,
         "target size, batch size, input size and pixels of an image must be 1 or more",
@@ -233,6 +275,32 @@ ROWS = (
         2,
         "decisions.csv has no column 'action': decisions have image, action and, to relabel, suggestion",
         write("decisions.csv", "image\n1.jpg\n"),
+    ),
+    BadInput("", "forget RUN --method linear", 2, "Missing option '--image'."),
+    BadInput(
+        "a model to forget an image from that no run left",
+        "forget model --image photos/train/cat/0.png --results elsewhere",
+        2,
+        "no run below elsewhere left the model model: name the folder of its run, or --results DIR",
+    ),
+    BadInput(
+        "an image to forget that the task has not",
+        "forget model --image photos/train/cat/none.png",
+        2,
+        "photos/train/cat/none.png is no training image of photos: give its file, or its name in the task, such as…",
+    ),
+    BadInput(
+        "an image to forget that trained nothing",
+        "forget model --image photos/test/cat/0.png",
+        2,
+        "photos/test/cat/0.png is a test image of photos: the model was not trained on it",
+    ),
+    BadInput(
+        "an image to forget that was deleted before",
+        "forget model --image photos/train/cat/0.png",
+        2,
+        "results/…is not what photos gives today (images, labels or head2toe changed): head2toe run photos…",
+        remove("photos/train/cat/0.png"),
     ),
     BadInput(
         "the folder of the results is a file",

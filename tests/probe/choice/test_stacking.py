@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from head2toe.probe.choice import stacking
-from head2toe.probe.choice.library import Library
 from head2toe.probe.choice.stacking import PRIOR, stacked
+from head2toe.probe.choice.trials import Library
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits

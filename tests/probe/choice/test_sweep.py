@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.probe.choice.sweep import candidates, evaluate, judge, try_all
+from head2toe.probe.choice.sweep import candidates, evaluate, try_all
+from head2toe.probe.choice.trials import judge
 from head2toe.probe.heads.kinds import ExactHeads
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData

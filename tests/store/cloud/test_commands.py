@@ -1,4 +1,4 @@
-"""Commands on a bucket: the whole way, what `store` shows of it, and no credentials in anything that is left or said."""
+"""Commands on a bucket: the whole way, what `store` shows of it, and no credentials in anything that is left."""
 
 import json
 from pathlib import Path

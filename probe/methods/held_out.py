@@ -1,12 +1,11 @@
 """What the rows that the folds held out say of a model: how probable true classes are, and what to compare with."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from head2toe.probe.experiment import Experiment
 from head2toe.probe.heads.novelty import TrainingImages, some_features, training_images
 from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.metrics.calibration import true_class_probabilities
 
 
@@ -26,20 +25,19 @@ class HeldOutRows:
     images: TrainingImages | None
 
 
-def held_out_rows(experiment: Experiment[Any], outcome: Outcome) -> HeldOutRows | None:
+def held_out_rows(data: ProbeData, outcome: Outcome) -> HeldOutRows | None:
     """Gather what the held-out rows say; None where no row was predicted without a part in the choice.
 
     Parameters
     ----------
-    experiment : Experiment
-        Whose training rows these are.
+    data : ProbeData
+        With the training rows.
     outcome : Outcome
         Of a method that leaves a linear model.
     """
     model, logp = outcome.model, outcome.unchosen_log_probabilities
     if model is None or logp is None:
         return None
-    data = experiment.data
     probabilities = true_class_probabilities(logp, data.train_labels)
     if not len(probabilities):
         return None

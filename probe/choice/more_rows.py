@@ -1,0 +1,191 @@
+"""What a choice is worth on all rows: its refit sees more of them than the heads did that the folds judged.
+
+Of K folds the heads see (K - 1) / K of the rows. So the same heads are trained once more with two folds left out, on
+(K - 2) / K, and judged on the same rows. Errors fall with the number of rows as a power law, error(n) = b n^-c
+(Hestness et al. 2017, arXiv 1712.00409; Cortes et al. 1994, NIPS 6, 327-334): two points give c, and c the error of the
+refit. How uncertain c is widens the interval.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from head2toe.probe.choice.bias_corrected import bootstrap
+from head2toe.probe.choice.ensemble import weighted_mean
+from head2toe.probe.choice.trials import Trial, tried_each
+from head2toe.probe.heads.kinds import Logistic, RecipeHead
+from head2toe.probe.heads.scaling import standardized_rows
+from head2toe.probe.many_rows.heads import MANY
+from head2toe.probe.methods.candidates import Choice, HeadOnColumns, NearestNeighbours, PenalisedModel
+from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.probe.methods.viewed import HeadOnViews
+from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
+from head2toe.probe.metrics.uncertainty import LEVEL, Estimate, Interval
+from scipy.stats import norm
+
+FEWEST_FOLDS = 3
+"""How many folds there must be: two can be left out, and one is left."""
+STEEPEST = 1.5
+"""The largest exponent: errors of real tasks fall with one of a tenth to one (Hestness et al. 2017)."""
+MOST_AGAIN = 8
+"""How many candidates are trained once more: those of most weight, for the others cost as much and say the same."""
+DRAWS = 200
+"""How often rows are drawn to tell how uncertain the exponent is."""
+
+
+@dataclass(frozen=True, eq=False)
+class TwoSizes:
+    """What the same heads predict of the same rows when they are trained on many of the others and on fewer.
+
+    Attributes
+    ----------
+    many, fewer : (n, classes) float array
+        Log-probabilities in nats, of heads that saw (K - 1) / K and (K - 2) / K of the rows.
+    labels : (n,) int array
+    n_folds : int
+        K.
+    """
+
+    many: np.ndarray
+    fewer: np.ndarray
+    labels: np.ndarray
+    n_folds: int
+
+    def factor(self, metric: str, rows: np.ndarray | None = None) -> float:
+        """Return by what the error is to be multiplied for heads that see all rows; NaN where no error is defined.
+
+        Parameters
+        ----------
+        metric : str
+            One of `METRICS`.
+        rows : (m,) int array, optional
+            The rows to judge by, all by default; one may be there more than once.
+        """
+        chosen = slice(None) if rows is None else rows
+        many, fewer = (error(METRICS[metric](logp[chosen], self.labels[chosen]), metric) for logp in self._both)
+        if not (math.isfinite(many) and math.isfinite(fewer)):
+            return math.nan
+        if many <= 0:
+            return 1.0
+        exponent = math.log(max(fewer / many, 1.0)) / math.log((self.n_folds - 1) / (self.n_folds - 2))
+        return float(((self.n_folds - 1) / self.n_folds) ** min(exponent, STEEPEST))
+
+    @property
+    def _both(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.many, self.fewer
+
+
+def error(value: float, metric: str) -> float:
+    """Return a metric as an error, which is 0 at best."""
+    return value if metric in LESS_IS_BETTER else 1 - value
+
+
+def on_all_rows(corrected: Mapping[str, Estimate], sizes: TwoSizes, seed: int) -> dict[str, Estimate]:
+    """Correct figures of the folds' heads for the rows that the refit sees and they did not.
+
+    Parameters
+    ----------
+    corrected : dict
+        Metric to what the choice is worth, by heads of (K - 1) / K of the rows.
+    sizes : TwoSizes
+    seed : int
+        Draws the rows that widen intervals.
+
+    Returns
+    -------
+    dict
+        The same metrics. An interval is that of before around the new figure, widened by the spread of the factor.
+    """
+    draws = [np.repeat(np.arange(len(d)), d) for d in bootstrap(len(sizes.labels), seed, DRAWS)]
+    found = {}
+    for name, estimate in corrected.items():
+        factor = sizes.factor(name)
+        if not math.isfinite(factor):
+            found[name] = estimate
+            continue
+        before = error(estimate.value, name)
+        value = error(factor * before, name)
+        interval = estimate.interval
+        if interval is not None:
+            spread = before * _spread([sizes.factor(name, rows) for rows in draws])
+            interval = _widened(interval, factor, name, spread)
+        found[name] = Estimate(value, interval)
+    return found
+
+
+def _spread(factors: Sequence[float]) -> float:
+    """Half the width of an interval of the factor."""
+    return float(norm.ppf((1 + LEVEL) / 2) * np.nanstd(factors))
+
+
+def _widened(interval: Interval, factor: float, metric: str, spread: float) -> Interval:
+    """Return an interval of errors times a factor, either side longer by another source of uncertainty."""
+    low, high = sorted(factor * error(end, metric) for end in (interval.low, interval.high))
+    middle, half = (low + high) / 2, math.hypot((high - low) / 2, spread)
+    ends = sorted(error(max(end, 0.0), metric) for end in (middle - half, middle + half))
+    return Interval(*ends)
+
+
+def two_sizes(tried: Sequence[Trial], weights: np.ndarray, data: ProbeData) -> TwoSizes | None:
+    """Train the chosen heads of most weight once more, on fewer rows, and take their weighted mean for the choice.
+
+    A penalised model is one of a path that would have to be solved again. Beside others it is left out; where it is
+    all that was chosen, a logistic head on the features that it keeps in each fold stands in for it.
+
+    Parameters
+    ----------
+    tried : sequence of Trial
+    weights : (trials,) float64 array
+        Of those that were chosen, 0 for all others.
+    data : ProbeData
+
+    Returns
+    -------
+    TwoSizes, optional
+        None where there are fewer than three folds; with many rows, of which a fold more or less matters little; and
+        for heads that are trained by so many steps, which would cost as much again.
+    """
+    if data.n_folds < FEWEST_FOLDS or data.n_train > MANY:
+        return None
+    order = np.argsort(-weights, kind="stable")[: np.count_nonzero(weights)]
+    chosen = [(tried[k], float(weights[k])) for k in order if _is_trained_again(tried[k].candidate, data)]
+    if not chosen and isinstance(model := tried[order[0]].candidate, PenalisedModel):
+        chosen = [(trial, 1.0) for trial in _stand_in(model, data)]
+    grid = list({id(trial.candidate): trial.candidate for trial, _ in chosen}.values())[:MOST_AGAIN]
+    if not grid:
+        return None
+    again = tried_each(grid, data.leaving_out(2), None)
+    pairs = [(trial, twin, weight) for trial, weight in chosen if (twin := _twin(trial, again)) is not None]
+    shares = np.array([weight for *_, weight in pairs])
+    held, shares = data.folds >= 0, shares / shares.sum()
+    many = weighted_mean([trial.log_probabilities[held] for trial, *_ in pairs], shares.tolist())
+    fewer = weighted_mean([twin.log_probabilities[held] for _, twin, _ in pairs], shares.tolist())
+    return TwoSizes(many, fewer, data.train_labels[held], data.n_folds)
+
+
+def _is_trained_again(candidate: Choice, data: ProbeData) -> bool:
+    """Whether a candidate can be trained on fewer rows at a small part of what all candidates cost."""
+    head = candidate.base if isinstance(candidate, HeadOnViews) else candidate
+    if isinstance(head, HeadOnColumns):
+        return not isinstance(head.kind_of(data), RecipeHead)
+    return isinstance(head, NearestNeighbours)
+
+
+def _stand_in(model: PenalisedModel, data: ProbeData) -> list[Trial]:
+    """Train logistic heads on the features of each fold's penalised model; the best one, none for a null model."""
+    if not all(map(len, model.fold_columns)):
+        return []
+    head = HeadOnColumns(
+        model.settings, model.target_size, model.fold_columns, model.columns, standardized_rows, Logistic()
+    )
+    return [min(tried_each([head], data, None), key=lambda trial: trial.point.log_loss)]
+
+
+def _twin(trial: Trial, again: Sequence[Trial]) -> Trial | None:
+    """Find the same head among those that were trained again, if it was; the scale of scores is chosen anew."""
+
+    def settings(one: Trial) -> dict[str, object]:
+        return {name: value for name, value in one.head.items() if name != "scale"}
+
+    return next((o for o in again if o.candidate is trial.candidate and settings(o) == settings(trial)), None)

@@ -1,0 +1,118 @@
+"""`head2toe forget` as a user calls it: a new model beside the old one, what it forgot and what is proved of it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from head2toe.extract.deploy.bundle import Bundle
+from head2toe.extract.images.sources import ImageFile
+from head2toe.pipeline import main, run
+from head2toe.probe.results import stored_runs
+
+
+def call(*args: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def document(*args: str | Path) -> dict[str, Any]:
+    result = call(*args, "--json")
+    assert result.exit_code == 0, result.output
+    parsed = json.loads(result.stdout)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+@pytest.fixture
+def ran(image_folder: Path, small: dict[str, Any]) -> Path:
+    """The folder of a run of the task."""
+    return run(str(image_folder), **small, methods=("linear", "head2toe")).file.parent
+
+
+def test_a_model_without_an_image_is_written_and_works(image_folder: Path, ran: Path) -> None:
+    gone = image_folder / "train" / "down" / "03.png"
+    found = document("forget", ran, "--image", gone, "-o", "without")
+    digest = ImageFile(gone).digest()
+    assert found["forgotten"] == [{"image": str(gone), "sha256": digest, "label": "down"}]
+    assert found["training"]["images"] == 35
+    assert found["gap"] < 1e-5
+    (store,) = found["stores"]
+    record = stored_runs.load(ran).record
+    assert store["key"] == Path(record["store"]).name
+    assert found["run"] == record["key"]
+    assert set(found["accuracy"]["after"]) == {"cv_accuracy", "test_accuracy"}
+    old, new = Bundle.load(ran / "models" / "head2toe"), Bundle.load(Path("without"))
+    assert new.certificate["forgotten"] == found["forgotten"]
+    assert new.task["n_train"] == 35
+    assert not np.array_equal(old.coef, new.coef)
+    assert old.calibration is not None
+    assert new.calibration is not None
+    assert len(new.calibration.held_out) == len(old.calibration.held_out) - 1
+    predicted = call("predict", "without", image_folder / "test", "--coverage", "0.9")
+    assert predicted.exit_code == 0, predicted.output
+    assert predicted.stdout.count("\n") == 16
+    assert "forgotten  1 images" in call("info", "without").stdout
+    assert "trained again without 1 of the task's images" in (Path("without") / "README.md").read_text()
+    assert gone.is_file()
+
+
+def test_what_was_forgotten_stays_forgotten_in_any_order(image_folder: Path, ran: Path) -> None:
+    """By file, by name from another place, and by sha256; the same images give the same model."""
+    one, two = image_folder / "train" / "across" / "00.png", image_folder / "train" / "slant" / "11.png"
+    assert call("forget", ran, "--method", "linear", "--image", one, "-o", "first").exit_code == 0
+    then = document("forget", "first", "--image", ImageFile(two).digest(), "-o", "then")
+    shutil.copy(one, "elsewhere.png")
+    both = document("forget", ran / "models" / "linear", "--image", "elsewhere.png", "--image", two, "-o", "both")
+    assert {image["image"] for image in then["forgotten"]} == {str(one), str(two)}
+    assert then["forgotten"] == both["forgotten"]
+    first, second = Bundle.load(Path("then")), Bundle.load(Path("both"))
+    for name, array in first.arrays.items():
+        np.testing.assert_array_equal(array, second.arrays[name])
+
+
+def test_every_copy_of_an_image_is_forgotten(image_folder: Path, small: dict[str, Any]) -> None:
+    one = image_folder / "train" / "across" / "00.png"
+    shutil.copy(one, image_folder / "train" / "across" / "again.png")
+    ran = run(str(image_folder), **small, methods=("linear",)).file.parent
+    found = document("forget", ran, "--method", "linear", "--image", one, "-o", "without")
+    assert [Path(image["image"]).name for image in found["forgotten"]] == ["00.png", "again.png"]
+
+
+def test_a_copied_model_finds_its_run(image_folder: Path, ran: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(ran / "models" / "head2toe", copied)
+    shown = call("forget", copied, "--image", image_folder / "train" / "across" / "00.png", "--results", "results")
+    assert shown.exit_code == 0, shown.output
+    assert "certified  duality gap" in shown.stdout
+    assert Bundle.load(Path("stripes-head2toe-forgotten")).certificate
+    lost = call("forget", copied, "--image", "x", "--results", tmp_path / "none")
+    assert lost.exit_code == 2
+    assert "left the model" in lost.stderr
+
+
+def test_refusals_come_before_the_work(image_folder: Path, ran: Path) -> None:
+    gone = image_folder / "train" / "down" / "03.png"
+    Path("full").mkdir()
+    (Path("full") / "letter.txt").write_text("mine")
+    refused = call("forget", ran, "--image", gone, "-o", "full")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "full is there already and no model: choose another folder with -o DIR" in refused.stderr
+    classes = [word for file in (image_folder / "train" / "down").iterdir() for word in ("--image", str(file))]
+    lost = call("forget", ran, *classes)
+    assert lost.exit_code == 2
+    assert "class 'down' would have no training image left" in lost.stderr
+    assert not Path("stripes-head2toe-forgotten").exists()
+
+
+def test_a_certificate_that_was_changed_is_damage(image_folder: Path, ran: Path) -> None:
+    call("forget", ran, "--method", "linear", "--image", image_folder / "train" / "down" / "03.png", "-o", "without")
+    file = Path("without") / "model.json"
+    document = json.loads(file.read_text())
+    document["certificate"]["forgotten"][0]["sha256"] = "0" * 64
+    file.write_text(json.dumps(document))
+    refused = call("info", "without")
+    assert refused.exit_code == 1
+    assert "damaged" in refused.stderr
