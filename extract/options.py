@@ -143,8 +143,7 @@ class ExtractOptions(Settings):
     target_sizes : tuple of int
         About how many features a layer is pooled to; of several, the folds choose.
     store : Path or str, optional
-        Where feature stores are kept ($HEAD2TOE_STORE, else the user's cache folder): a folder, or the URL of a bucket
-        (`s3://…`, `gs://…`, `az://…`), which is copied below $HEAD2TOE_CACHE.
+        The folder or bucket (`s3://…`) of the feature stores ($HEAD2TOE_STORE, else the user's cache folder).
     device : str
         `auto`, `cpu`, `cuda` or `cuda:<n>`, for both stages; of several (`cuda:0,cuda:1`), stage one takes all.
     cluster : str, optional

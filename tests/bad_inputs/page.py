@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from head2toe.tests.bad_inputs import buckets, commands, datasets, folders, models, stores, tables, weights
+from head2toe.tests.bad_inputs import commands, datasets, folders, models, stores, tables, weights
 from head2toe.tests.bad_inputs.bad_input import BadInput
+from head2toe.tests.store.cloud import bad_inputs as buckets
 
 FAQ = Path(__file__).parents[2] / "docs" / "faq.md"
 BEGIN, END = "<!-- bad inputs: `make faq` writes what follows -->\n", "<!-- end of bad inputs -->\n"
