@@ -42,8 +42,9 @@ help:
 demo: $(VENV)/demo
 	$(BIN)/head2toe run digits --input-size 96 --target-size 512
 
+# A process for each core; several of a file stay in one, which makes what they share once.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
