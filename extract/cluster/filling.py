@@ -1,13 +1,14 @@
 """Stores filled by the workers of a cluster: row blocks are its tasks."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from head2toe.extract.cluster.address import Address
 from head2toe.extract.cluster.block_task import BlockDone, BlockTask, Job, extract_block, forget
-from head2toe.extract.cluster.scheduler import connected, finished
+from head2toe.extract.cluster.scheduler import ConnectionLost, connected, finished
 from head2toe.extract.features.loop import Slot, missing_by_view
 from head2toe.extract.images.sources import ImageSource
 from head2toe.extract.options import ExtractOptions
@@ -65,22 +66,48 @@ def fill_on_cluster(
     job = Job(uuid.uuid4().hex, of_workers, weights_sha256, paths, address.devices, str(Path.cwd()))
     total = sum(len(missing) for missing in missing_by_view(writers).values())
     counter, noted = Counter(progress, total), set[str]()
+    cuts: list[ConnectionLost] = []
     by_device = dict.fromkeys(address.devices, 0)
-    with connected(address) as client:
-        try:
-            for done in finished(client, extract_block, _tasks(job, images, digests, writers)):
-                _raise_error_of(done)
-                by_device[done.device] = by_device.get(done.device, 0) + done.extracted
-                counter.add(done.extracted)
-                for line in set(done.notes) - noted:
-                    noted.add(line)
-                    if note:
-                        note(line)
-        finally:
-            client.run(forget, job.name, on_error="ignore")
+    with closing(_every(address, job, lambda: _tasks(job, images, digests, writers), cuts)) as every:
+        for done in every:
+            _raise_error_of(done)
+            by_device[done.device] = by_device.get(done.device, 0) + done.extracted
+            counter.add(done.extracted)
+            for line in set(done.notes) - noted:
+                noted.add(line)
+                if note:
+                    note(line)
+    if note and cuts:
+        note(f"the connection to the scheduler was cut {len(cuts)} times; what was finished meanwhile is not counted")
     if note and address.devices:
         note(f"images by device: {', '.join(f'{device} {n}' for device, n in by_device.items())}")
     return sum(by_device.values())
+
+
+def _every(
+    address: Address, job: Job, missing: Callable[[], Iterator[BlockTask]], cuts: list[ConnectionLost]
+) -> Generator[BlockDone]:
+    """Yield what comes of every block that is missing; cuts of the connection to a scheduler are listed.
+
+    After a cut, what is still missing is asked for again. Where it is cut a second time before any block was done,
+    ConnectionLost is raised: that is no passing trouble.
+    """
+    while True:
+        some = False
+        try:
+            with connected(address, again=bool(cuts)) as client:
+                try:
+                    for done in finished(client, extract_block, missing()):
+                        some = True
+                        yield done
+                finally:
+                    if client.status == "running":
+                        client.run(forget, job.name, on_error="ignore")
+            return
+        except ConnectionLost as error:
+            if not address.scheduler or (cuts and not some):
+                raise
+            cuts.append(error)
 
 
 def _raise_error_of(done: BlockDone) -> None:

@@ -2,8 +2,10 @@
 
 import importlib
 import importlib.metadata
+import logging
 import pickle
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -20,6 +22,12 @@ SECONDS_FOR_WORKERS = {"local": 60, "scheduler": 30, "file": 3600}
 SECONDS_BETWEEN_LOOKS = 5
 """How long tasks may take before it is looked whether there are workers at all."""
 
+SECONDS_AFTER_A_CUT = 90
+"""How long a scheduler whose connection was lost may stay away."""
+
+SECONDS_BETWEEN_TRIES = 1
+"""How long to wait before such a scheduler is asked for again."""
+
 SAME = ("head2toe", "torch", "timm", "numpy")
 """The packages whose versions must be the same on all workers: numbers depend on them."""
 
@@ -28,14 +36,26 @@ class WorkersLost(Head2ToeError):
     """Workers died again and again over the same block."""
 
 
+class ConnectionLost(Head2ToeError):
+    """The scheduler can't be reached any more, though its workers may be at work."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(
+            f"--cluster {address.word}: the connection to its scheduler was lost: what was finished is kept, and the "
+            "same command goes on from there"
+        )
+
+
 @contextmanager
-def connected(address: Address) -> Iterator[Any]:
+def connected(address: Address, *, again: bool = False) -> Iterator[Any]:
     """Give a client of a cluster whose workers are fit; what was started for it is stopped at the end.
 
     Parameters
     ----------
     address : Address
         Where the workers are, or how to start them.
+    again : bool
+        Whether there was a connection before, which was lost: the scheduler may take longer to answer.
 
     Yields
     ------
@@ -48,13 +68,15 @@ def connected(address: Address) -> Iterator[Any]:
         Dask, or the package of a file's cluster, is not installed.
     BadRequest
         Nobody answers there, there are no workers, or a worker has other versions.
+    ConnectionLost
+        Nobody answers there any more.
     """
     try:
         import distributed
     except ImportError as error:
         what = "several devices need" if address.devices else "--cluster needs"
         raise MissingExtra(f"{what} dask.distributed: pip install 'head2toe[cluster]' ({error})") from error
-    with ExitStack() as stack:
+    with _quiet(), ExitStack() as stack:  # what it has to say is said here, in one line
         where: Any = address.scheduler
         patience = SECONDS_FOR_WORKERS["scheduler"]
         if address.processes:
@@ -66,16 +88,27 @@ def connected(address: Address) -> Iterator[Any]:
             where = stack.enter_context(_of_file(address))
             where.scale(address.workers)
             patience = SECONDS_FOR_WORKERS["file"]
-        try:
-            client = stack.enter_context(distributed.Client(where, timeout=SECONDS_FOR_SCHEDULER, set_as_default=False))
-        except (OSError, ValueError) as error:
-            raise BadRequest(f"--cluster {address.word}: no scheduler answers there: start one") from error
+        deadline = time.monotonic() + (SECONDS_AFTER_A_CUT if again else 0)
+        client: Any = None
+        while client is None:
+            try:
+                new = distributed.Client(where, timeout=SECONDS_FOR_SCHEDULER, set_as_default=False)
+                client = stack.enter_context(new)
+            except (OSError, ValueError) as error:
+                if not again:
+                    raise BadRequest(f"--cluster {address.word}: no scheduler answers there: start one") from error
+                if time.monotonic() > deadline:
+                    raise ConnectionLost(address) from error
+                time.sleep(SECONDS_BETWEEN_TRIES)
         try:
             client.wait_for_workers(1, timeout=patience)
         except TimeoutError as error:
             raise BadRequest(f"--cluster {address.word}: it has no workers: start some (dask worker)") from error
-        require_same_versions(client, address.word, {name: importlib.metadata.version(name) for name in SAME})
-        yield client
+        try:
+            require_same_versions(client, address.word, {name: importlib.metadata.version(name) for name in SAME})
+            yield client
+        except (distributed.comm.CommClosedError, distributed.CancelledError) as error:
+            raise ConnectionLost(address) from error
 
 
 def finished(client: Any, work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
@@ -94,6 +127,8 @@ def finished(client: Any, work: Callable[[Any], Any], tasks: Iterable[Any]) -> I
     ------
     WorkersLost
         Several workers died over the same task.
+    CancelledError, CommClosedError
+        Of Dask's: the connection was lost, which `connected` makes a ConnectionLost of.
     """
     import distributed
 
@@ -108,7 +143,22 @@ def finished(client: Any, work: Callable[[Any], Any], tasks: Iterable[Any]) -> I
                     "finished is kept"
                 ) from error
     finally:
-        client.cancel(futures)
+        if client.status == "running":
+            client.cancel(futures)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Have Dask's side of a connection log nothing but the gravest."""
+    loggers = [logging.getLogger(f"distributed.{part}") for part in ("batched", "client", "comm", "core", "utils")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def place() -> int:
