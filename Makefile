@@ -6,6 +6,7 @@
 #   make extract|select|probe TASK=… one stage (a stage runs those before it where they are missing)
 #   make bench                       print the benchmarks' ratios (bench-store, -select, -extract, -probe: one)
 #   make bench-growth                how selection and heads grow with the rows: CPU seconds, memory, exponents
+#   make bench-scaling               what a million images and ten million features would take of many machines, on paper
 #   make bench-gpu-model             what stage two would ask of a GPU, counted without one, and a model of its time
 #   make bench-gpu-extract           images a second of stage one on a GPU, by batch size, precision and threads
 #   make gpu-check                   the first minutes on a machine with a GPU: its tests, agreement, costs, as a table
@@ -34,7 +35,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees bench-audit bench-curve bench-suggest torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-scaling bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees bench-audit bench-curve bench-suggest torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -89,6 +90,9 @@ bench-probe: $(VENV)/bench
 # The largest sizes take half an hour: ARGS="--rows 1000 2000 4000" for less.
 bench-growth: $(VENV)/bench
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/rows/growth.py $(ARGS)
+
+bench-scaling: $(VENV)/demo
+	$(BIN)/python benchmarks/rows/scaling.py $(ARGS)
 
 # A model of the time on a GPU from what is counted on a stand-in for CuPy: nothing is measured on one.
 bench-gpu-model: $(VENV)/bench
