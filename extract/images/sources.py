@@ -58,15 +58,18 @@ class ImageFile:
         The file.
     max_pixels : int
         The most pixels that it may have.
+    url : str, optional
+        Where the file was fetched from: what messages and results call the image then.
     """
 
     path: Path
     max_pixels: int = field(default=MAX_PIXELS, compare=False)
+    url: str | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
-        """The file's path."""
-        return printable(self.path)
+        """The file's path, or where the file was fetched from."""
+        return printable(self.url or self.path)
 
     @property
     def format(self) -> str:

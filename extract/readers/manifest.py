@@ -22,6 +22,7 @@ from head2toe.extract.readers.listing import (
 )
 from head2toe.extract.readers.splits import NEVER
 from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, table_rows
+from head2toe.store.cloud.objects import fetched, is_url
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
 
@@ -65,8 +66,10 @@ def read(path: Path, columns: Columns | None = None) -> Listing:
     ------
     DataError
         The table can't be read, lacks a column, or a row is wrong; the message names the row.
+    BadRequest, BucketError, Refused
+        A path is a URL of a bucket that makes no sense, or the bucket refuses, or the cache does.
     MissingExtra
-        It is a Parquet table, and pyarrow is not installed.
+        It is a Parquet table and pyarrow is not installed, or paths are URLs and obstore is not.
     """
     names = read_class_names(path.parent)
     return listing_of({path: TRAIN}, columns or Columns(), names, "manifest", f"manifest {path.resolve()}")
@@ -100,8 +103,8 @@ def listing_of(
     for path, split in files.items():
         class_names, read = _rows(path, columns)
         names = names if class_names is None else class_names
-        finder = _ImageFinder(path.parent)
         _check_labels(read, names or (), path)
+        finder = _ImageFinder(path.parent, _from_buckets(read))
         splits += [_split(row, split, path) for row in read]
         images += [row.image or finder.image(row, path) for row in read]
         rows += read
@@ -193,11 +196,16 @@ def _split(row: TableRow, usual: str, path: Path) -> str:
     return split
 
 
+def _from_buckets(rows: Sequence[TableRow]) -> dict[str, Path]:
+    """The files of the images that rows name by URLs of buckets. Errors are those of `fetched`."""
+    return fetched(url for row in rows if row.image is None and is_url(url := row.cells["path"]))
+
+
 class _ImageFinder:
     """Finds the image files that a table in a folder names, in whichever way systems write paths."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, from_buckets: dict[str, Path]) -> None:
+        self._folder, self._from_buckets = folder, from_buckets
         self._entries: dict[Path, dict[str, str]] = {}
 
     def image(self, row: TableRow, path: Path) -> ImageFile:
@@ -205,6 +213,8 @@ class _ImageFinder:
         name, where = row.cells["path"], f"{path}, row {row.number}"
         if not name:
             raise DataError(f"{where}: no path")
+        if name in self._from_buckets:
+            return ImageFile(self._from_buckets[name], url=name)
         if (file := self._find(name)) is not None:
             return ImageFile(file)
         shown = str(self._folder / expanded(name))[:300]

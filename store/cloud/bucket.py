@@ -44,6 +44,8 @@ class Bucket:
     ----------
     address : Address
         The bucket and the prefix.
+    option : str
+        What messages put before the URL: the option that took it, and a blank.
 
     Raises
     ------
@@ -53,13 +55,13 @@ class Bucket:
         The URL, or what the environment says of it, makes no sense.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, option: str = "--store ") -> None:
         self.url = address.url
         try:
             import obstore
             from obstore.store import from_url
         except ImportError as error:
-            raise MissingExtra(f"--store {self.url} needs obstore: pip install 'head2toe[cloud]' ({error})") from error
+            raise MissingExtra(f"{option}{self.url} needs obstore: pip install 'head2toe[cloud]' ({error})") from error
         self._client = obstore
         how: dict[str, Any] = {"retry_config": {"max_retries": 0}, "client_options": {"timeout": TIMEOUT}}
         if os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes"):
@@ -68,11 +70,19 @@ class Bucket:
             self._store = from_url(self.url, **how)
         except Exception as error:  # obstore's errors have no base that all of them share
             said = f"can't be used so ({type(error).__name__}): look at its URL and the settings in the environment"
-            raise BadRequest(f"--store {self.url}: {said}") from None
+            raise BadRequest(f"{option}{self.url}: {said}") from None
 
     def read(self, name: str) -> bytes | None:
         """Return an object; None if there is none. Raises `BucketError`."""
         return self._patiently(lambda: bytes(self._client.get(self._store, name).bytes()), none_if="absent")
+
+    def version(self, name: str) -> tuple[str, str] | None:
+        """Return an object's ETag and its size, which tell whether it was replaced; None if there is none.
+
+        Raises `BucketError`.
+        """
+        about = self._patiently(lambda: self._client.head(self._store, name), none_if="absent")
+        return None if about is None else (str(about["e_tag"] or about["last_modified"]), str(about["size"]))
 
     def create(self, name: str, content: Mapping[str, Any]) -> bytes:
         """Put a record where none is.
