@@ -32,6 +32,8 @@ from head2toe.extract.weights import sources
 from head2toe.extract.weights.fitting import create
 from head2toe.pipeline import main
 from head2toe.select import stage
+from head2toe.store.cloud.address import Address
+from head2toe.store.cloud.bucket import Bucket
 from head2toe.tests.store.cloud.server import bucket_server, make_bucket
 from PIL import Image
 
@@ -176,12 +178,17 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def my_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The bucket `my-bucket` on a server of this machine."""
+def my_bucket(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The bucket `my-bucket`, with a few pictures below `pets/`, on a server of this machine."""
     with bucket_server() as server:
         make_bucket(server, "my-bucket")
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
+        pets = Address.of("s3://my-bucket/pets")
+        assert pets is not None
+        for folder, animal in (("across", "cat"), ("down", "dog")):
+            for picture in (image_folder / "train" / folder).glob("0[0-3].png"):
+                Bucket(pets).upload(f"{animal}/{picture.name}", picture)
         yield
 
 

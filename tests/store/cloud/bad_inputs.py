@@ -9,11 +9,12 @@ from typing import Any
 from unittest import mock
 
 from head2toe.store.cloud import bucket
-from head2toe.tests.bad_inputs.bad_input import BadInput, write
+from head2toe.tests.bad_inputs.bad_input import BadInput, Make, write
 
 Around = Callable[[], AbstractContextManager[object]]
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 EXTRACT = "extract photos … --store s3://bucket/stores"
+TABLE = "extract table.csv …"
 
 
 def environment(**variables: str) -> Around:
@@ -34,9 +35,10 @@ def answering(status: int, body: str, **variables: str) -> Around:
             for name, value in {"Content-Length": str(len(body)), "ETag": '"1"', "Last-Modified": DATE}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body.encode())
+            if self.command != "HEAD":
+                self.wfile.write(body.encode())
 
-        do_GET = do_PUT = do_DELETE = answer
+        do_GET = do_PUT = do_DELETE = do_HEAD = answer
 
     @contextmanager
     def around() -> Iterator[None]:
@@ -69,6 +71,11 @@ def cut_off() -> Iterator[None]:
     variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ALLOW_HTTP": "true"}
     with environment(**variables)(), mock.patch.object(bucket, "PATIENCE", 0.3):
         yield
+
+
+def table(url: str) -> Make:
+    """Make a manifest of one image in a bucket."""
+    return write("table.csv", f"path,label\n{url},cat\n")
 
 
 ROWS = (
@@ -178,5 +185,60 @@ ROWS = (
         "file: a file of this name is there already: choose another folder with HEAD2TOE_CACHE",
         write("file"),
         around=answering(404, "<Error><Code>NoSuchKey</Code></Error>", HEAD2TOE_CACHE="file"),
+    ),
+    BadInput(
+        "credentials in the URL of an image",
+        TABLE,
+        2,
+        (
+            "s3://…: credentials and parameters don't belong into a URL: give it as s3://bucket/image.jpg, and "
+            "credentials in the environment (docs/scale.md)"
+        ),
+        table("s3://key:secret@bucket/image.jpg"),
+    ),
+    BadInput(
+        "the URL of a bucket where an image's should be",
+        TABLE,
+        2,
+        "s3://bucket: names no object; a URL is s3://bucket/image.jpg",
+        table("s3://bucket"),
+    ),
+    BadInput(
+        "images in a bucket without the extra `cloud`",
+        TABLE,
+        1,
+        "s3://bucket needs obstore: pip install 'head2toe[cloud]' (…)",
+        table("s3://bucket/image.jpg"),
+        around=lambda: mock.patch.dict(sys.modules, {"obstore": None}),
+    ),
+    BadInput(
+        "an image that is not in the bucket",
+        TABLE,
+        1,
+        "s3://bucket/image.jpg: no such object, or no such bucket: look at the name and the region",
+        table("s3://bucket/image.jpg"),
+        around=answering(404, ""),
+    ),
+    BadInput(
+        "a bucket that refuses an image",
+        TABLE,
+        1,
+        (
+            "s3://bucket/image.jpg: refuses (403): look at the credentials in the environment and at what they may do "
+            "there"
+        ),
+        table("s3://bucket/image.jpg"),
+        around=answering(403, ""),
+    ),
+    BadInput(
+        "a network that stays cut while images are fetched",
+        TABLE,
+        1,
+        (
+            "s3://bucket/image.jpg: tried for … s in vain (no connection): look at the network and the endpoint; what "
+            "was finished is kept, and the same command goes on"
+        ),
+        table("s3://bucket/image.jpg"),
+        around=cut_off,
     ),
 )
