@@ -78,7 +78,7 @@ def fill_on_cluster(
                 if note:
                     note(line)
     if note and cuts:
-        note(f"the connection to the scheduler was cut {len(cuts)} times; what was finished meanwhile is not counted")
+        note("the connection to the scheduler was cut and taken up again; images finished meanwhile are not counted")
     if note and address.devices:
         note(f"images by device: {', '.join(f'{device} {n}' for device, n in by_device.items())}")
     return sum(by_device.values())
