@@ -71,6 +71,8 @@ def forget_command(
         \b
         head2toe forget results/my_task-* --image my_task/train/a/1.jpg -o without_it
         """  # noqa: D301 (a raw docstring would show click's mark as text)
+        from head2toe.probe.forgetting.forget import forget as forget_rows
+        from head2toe.probe.methods.held_out import held_out_rows
         from head2toe.probe.results import stored_runs
 
         run, method, before = origin(model, method, results)
@@ -80,8 +82,13 @@ def forget_command(
         experiment = _experiment_of(stored, experiment_on, options)
         extraction = experiment.extractions[0]
         rows = _rows_of(extraction, [*before, *images])
-        found, document = _forget(experiment, method, rows, stored.record)
-        metrics = {name: round(value, 6) for name, value in document["accuracy"]["after"].items()}
+        (outcome,) = [one for one in experiment.outcomes() if one.name == method]
+        found = forget_rows(outcome, experiment.data, rows, experiment.task.classes)
+        certificate = _certificate(found, extraction, rows, stored.record)
+        accuracy = {
+            "before": _accuracies(outcome, experiment.data),
+            "after": _accuracies(found.outcome, found.data),
+        }
         saves(
             extraction,
             found.outcome.model,
@@ -89,14 +96,15 @@ def forget_command(
             ANOTHER,
             method=method,
             settings=found.outcome.settings,
-            metrics=metrics,
-            held_out=document.pop("held_out"),
-            certificate={name: value for name, value in document.items() if name != "accuracy"},
+            metrics={name: round(value, 6) for name, value in accuracy["after"].items()},
+            held_out=held_out_rows(found.data, found.outcome),
+            certificate=certificate,
         )
+        document = {**certificate, "accuracy": accuracy, "model": str(folder)}
         if as_json:
-            show({**document, "model": str(folder)})
+            show(document)
         else:
-            _echo(document, folder)
+            _echo(document)
 
     return forget
 
@@ -145,21 +153,10 @@ def _rows_of(extraction: Any, wanted: Sequence[str]) -> Any:
 
 def _digest_of(file: Path) -> str:
     """Return the sha256 (hex) of a file; empty if there is none."""
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-
-
-def _forget(experiment: Any, method: str, rows: Any, record: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Train the model again; return it with its certificate, its accuracies and what held-out rows say of it."""
-    from head2toe.probe.forgetting.forget import forget
-    from head2toe.probe.methods.held_out import held_out_rows
-
-    data, task = experiment.data, experiment.task
-    (outcome,) = [one for one in experiment.outcomes() if one.name == method]
-    found = forget(outcome, data, rows, task.classes)
-    document = _certificate(found, experiment.extractions[0], rows, record)
-    document["accuracy"] = {"before": _accuracies(outcome, data), "after": _accuracies(found.outcome, found.data)}
-    document["held_out"] = held_out_rows(found.data, found.outcome)
-    return found, document
+    if not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _certificate(
@@ -206,7 +203,7 @@ def _accuracies(outcome: Any, data: Any) -> dict[str, float]:
     return found
 
 
-def _echo(document: Mapping[str, Any], folder: Path) -> None:
+def _echo(document: Mapping[str, Any]) -> None:
     """Say what was forgotten and what is proved."""
     for one in document["forgotten"]:
         echo(f"forgotten  {one['image']} ({one['label']})")
@@ -222,4 +219,4 @@ def _echo(document: Mapping[str, Any], folder: Path) -> None:
         echo(f"test       {after['test_accuracy']:.4f} (before: {before['test_accuracy']:.4f})")
     for line in document["depends_still_on"]:
         echo(f"unchanged  {line}")
-    echo(f"model      {folder}")
+    echo(f"model      {document['model']}")

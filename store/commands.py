@@ -6,10 +6,13 @@ What they need is imported by the command that needs it, so that `head2toe --hel
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.store.console.cli import Folder, echo, json_option, show
+
+if TYPE_CHECKING:
+    from head2toe.store.management.catalogue import Catalogue
 
 _FROM_0 = click.FloatRange(min=0)
 
@@ -21,12 +24,10 @@ def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return option(json_option(command))
 
 
-def _named(root: Path | str | None, name: str) -> Path:
+def _named(catalogue: "Catalogue", name: str) -> Path:
     """Return the folder of a store by its name; one that a bucket alone has is fetched."""
-    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.management.maintenance import resolve
 
-    catalogue = catalogue_of(root)
     catalogue.bring(name)
     return resolve(catalogue, name)
 
@@ -69,10 +70,11 @@ def store_info(name: str, root: Path | str | None, as_json: bool) -> None:
 
     Example: head2toe store info 3fa9
     """
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.management.listing import info_document, info_text
     from head2toe.store.management.maintenance import info
 
-    description = info(_named(root, name))
+    description = info(_named(catalogue_of(root), name))
     if as_json:
         show(info_document(description))
     else:
@@ -95,7 +97,7 @@ def store_verify(names: tuple[str, ...], repair: bool, root: Path | str | None, 
     from head2toe.store.management.verify import verify
 
     catalogue, verifications, unreadable = catalogue_of(root), [], []
-    paths = [_named(root, name) for name in names] or list(catalogue.paths())
+    paths = [_named(catalogue, name) for name in names] or list(catalogue.paths())
     for path in paths:
         try:
             with progress(f"verifying {path.name[:12]}", unit="B") as report:
@@ -170,12 +172,13 @@ def store_export(name: str, target: Path, root: Path | str | None, as_json: bool
 
     Example: head2toe store export 3fa9 digits.archive
     """
+    from head2toe.store.cloud.catalogue import catalogue_of
     from head2toe.store.console.progress import progress
     from head2toe.store.console.text import readable
     from head2toe.store.management.archive import export_store
 
     with progress("exporting", unit="layer") as report:
-        nbytes = export_store(_named(root, name), target, progress=report)
+        nbytes = export_store(_named(catalogue_of(root), name), target, progress=report)
     if as_json:
         show({"target": str(target), "bytes": nbytes})
     else:

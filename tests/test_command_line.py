@@ -11,15 +11,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from head2toe.pipeline import Options, main
 from head2toe.store.common.errors import DataError
+from head2toe.tests.commands import call
 
 ROOT = Path(__file__).parents[1]
-
-
-def call(*args: str) -> Result:
-    return CliRunner().invoke(main, args)
 
 
 def test_a_pipe_that_closes_early_is_no_error() -> None:

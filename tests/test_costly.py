@@ -5,23 +5,19 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
 from head2toe.extract.backbone.backbone import load_backbone
 from head2toe.pipeline import Head2Toe, main, run
 from head2toe.probe.options import COSTLY, METHODS
 from head2toe.probe.report import run_page
 from head2toe.probe.results.result_files import read_result
 from head2toe.store.common.errors import BadRequest
+from head2toe.tests.commands import call
 
 
 @pytest.fixture
 def small(small: dict[str, Any]) -> dict[str, Any]:
     """A backbone that is trained in no time."""
     return small | {"backbone": "test_efficientnet", "finetune_steps": (2, 3)}
-
-
-def call(*args: str) -> Result:
-    return CliRunner().invoke(main, args)
 
 
 def timeless(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,24 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from head2toe.pipeline import Options, extract, main, probe, run, select
 from head2toe.store.common.errors import BadRequest
+from head2toe.tests.commands import call, document
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-
-
-def call(*args: str) -> Result:
-    return CliRunner().invoke(main, args)
-
-
-def document(*args: str) -> dict[str, Any]:
-    result = call(*args, "--json")
-    assert result.exit_code == 0, result.output
-    parsed = json.loads(result.stdout)
-    assert isinstance(parsed, dict)
-    return parsed
 
 
 def test_run_documents_everything_and_the_second_run_extracts_nothing(image_folder: Path, flags: list[str]) -> None:

@@ -190,7 +190,7 @@ def in_order(
     shared : future or None
         What `spread` returned.
     news : object
-        What all tasks are given, sent once.
+        What all tasks are given, sent once; None for nothing.
     tasks : sequence
         What each is about.
 
@@ -202,7 +202,7 @@ def in_order(
     import dask
     import distributed
 
-    of_all = spread(client, news)
+    of_all = None if news is None else spread(client, news)
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # tasks hold features
         futures = [client.submit(work, shared, of_all, task, pure=False) for task in tasks]
     try:

@@ -83,7 +83,7 @@ class Compared(Protocol):
 
 
 class HeldOut(Protocol):
-    """What held-out rows say of a head; `head2toe.probe.deployable.HeldOutRows` is such a record."""
+    """What held-out rows say of a head; `head2toe.probe.methods.held_out.HeldOutRows` is such a record."""
 
     @property
     def probabilities(self) -> np.ndarray:

@@ -63,17 +63,14 @@ class TwoSizes:
             The rows to judge by, all by default; one may be there more than once.
         """
         chosen = slice(None) if rows is None else rows
-        many, fewer = (error(METRICS[metric](logp[chosen], self.labels[chosen]), metric) for logp in self._both)
+        both = self.many, self.fewer
+        many, fewer = (error(METRICS[metric](logp[chosen], self.labels[chosen]), metric) for logp in both)
         if not (math.isfinite(many) and math.isfinite(fewer)):
             return math.nan
         if many <= 0:
             return 1.0
         exponent = math.log(max(fewer / many, 1.0)) / math.log((self.n_folds - 1) / (self.n_folds - 2))
         return float(((self.n_folds - 1) / self.n_folds) ** min(exponent, STEEPEST))
-
-    @property
-    def _both(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.many, self.fewer
 
 
 def error(value: float, metric: str) -> float:

@@ -104,11 +104,7 @@ def candidates(name: str, data: ProbeData) -> list[Candidate]:
 
 
 def try_all(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None = None) -> list[Trial]:
-    """Judge every candidate with every setting of its head; those of least log-loss then with views, where there are.
-
-    Candidates are tried side by side, each with a BLAS of one thread: what they predict does not depend on how many
-    threads there are.
-    """
+    """Judge every candidate with every setting of its head; then the best with views, if there are."""
     plain = tried_each(grid, data, progress)
     ranked = sorted(plain, key=lambda trial: trial.point.log_loss)
     return plain + tried_each(with_views([(trial.candidate, trial.head) for trial in ranked], data), data, progress)

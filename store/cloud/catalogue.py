@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,11 @@ class BucketCatalogue(Catalogue):
 
     def elsewhere(self) -> dict[str, int]:
         """List what the bucket has and this machine does not. Raises `BucketError`."""
-        here = {path.name for path in self.paths()}
-        found = [match for name in self.bucket.names() if (match := _RECORD.fullmatch(name))]
-        keys = sorted({match["key"] for match in found} - here)
-        return {key: sum(match["key"] == key and match["name"] != "spec" for match in found) for key in keys}
+        here, blocks = {path.name for path in self.paths()}, Counter[str]()
+        for match in filter(None, map(_RECORD.fullmatch, self.bucket.names())):
+            if match["key"] not in here:
+                blocks[match["key"]] += match["name"] != "spec"
+        return dict(sorted(blocks.items()))
 
     def find(self, identity: Mapping[str, Any], images: Sequence[str]) -> FeatureStore | None:
         """Find a complete store here, or else in the bucket, from which it is fetched; see `Catalogue.find`."""

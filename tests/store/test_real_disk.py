@@ -1,10 +1,10 @@
 """A disk that is really full, and one that is really read-only: small file systems in a namespace of their own."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from head2toe.tests.store.small_disk import run_with_small_disk
 
 COMMON = """
 import os, sys
@@ -51,20 +51,7 @@ except StoreError as error:
 @pytest.mark.parametrize(("script", "message"), [(FULL, "no space left on its disk"), (READ_ONLY, "is read-only")])
 def test_on_a_real_file_system(tmp_path: Path, format: str, script: str, message: str) -> None:
     program = (COMMON + script).format(tests=str(Path(__file__).parent), root=str(tmp_path), format=format)
-    mounted = f"mount -t tmpfs -o size=1M none {tmp_path}"
-    namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    try:
-        possible = subprocess.run([*namespace, mounted], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        possible = False
-    if not possible:
-        pytest.skip("no file system can be mounted here (needs unshare and user namespaces)")
-    process = subprocess.run(
-        [*namespace, f'{mounted} && exec "$0" -c "$1"', sys.executable, program],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = run_with_small_disk([sys.executable, "-c", program], tmp_path, size="1M")
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("\n") == 1
     assert message in process.stdout

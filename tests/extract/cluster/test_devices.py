@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from head2toe.extract.cluster.address import Address
@@ -17,20 +16,13 @@ from head2toe.extract.options import ExtractOptions
 from head2toe.pipeline import Options, extract
 from head2toe.store.common import cores
 from head2toe.store.common.errors import BadRequest
-from PIL import Image
-
-N = 200
+from head2toe.tests.extract.cluster.images import N, many_images
 
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     """So many images that they are seven blocks."""
-    rng = np.random.default_rng(0)
-    for i in range(N):
-        folder = tmp_path / "images" / "ab"[i % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f"{i:03d}.png")
-    return tmp_path / "images"
+    return many_images(tmp_path / "images")
 
 
 @pytest.fixture

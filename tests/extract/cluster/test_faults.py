@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from head2toe.extract import stage
@@ -22,12 +21,11 @@ from head2toe.extract.cluster.block_task import BlockTask, Job, extract_block
 from head2toe.extract.options import ExtractOptions
 from head2toe.pipeline import extract
 from head2toe.store.common.errors import Head2ToeError, StoreError
-from PIL import Image
+from head2toe.tests.extract.cluster.images import BLOCKS, N, many_images
+from head2toe.tests.store.small_disk import run_with_small_disk
 
 distributed = pytest.importorskip("distributed")
 
-N = 200
-BLOCKS = 7
 HEAD2TOE = str(Path(sys.executable).with_name("head2toe"))
 NETWORK = {"backbone": "test_resnet", "weights": "random", "input_size": 32, "taps": "blocks", "target_sizes": (64,)}
 
@@ -35,11 +33,7 @@ NETWORK = {"backbone": "test_resnet", "weights": "random", "input_size": 32, "ta
 @pytest.fixture(autouse=True)
 def many(tmp_path: Path) -> None:
     """A folder `images` of so many images that they are seven blocks."""
-    rng = np.random.default_rng(0)
-    for i in range(N):
-        folder = tmp_path / "images" / "ab"[i % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f"{i:03d}.png")
+    many_images(tmp_path / "images")
 
 
 class Wire:
@@ -254,25 +248,10 @@ print(len(list(store.glob("??/*/commit/*.json"))))
 @pytest.mark.slow
 def test_a_disk_that_is_full_for_a_worker(tmp_path: Path) -> None:
     (tmp_path / "stores").mkdir()
-    mounted = f"mount -t tmpfs -o size=64M none {tmp_path}/stores"
-    namespace = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    try:
-        possible = subprocess.run([*namespace, mounted], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        possible = False
-    if not possible:
-        pytest.skip("no file system can be mounted here (needs unshare and user namespaces)")
     command = [HEAD2TOE, "extract", "images", "--backbone", "resnet18", "--weights", "random", "--input-size", "96"]
     command += ["--target-size", "64", "--store", str(tmp_path / "stores"), "--cluster", "local:1"]
     script = [sys.executable, "-c", FULL, str(tmp_path / "stores"), *command]
-    run = subprocess.run(
-        [*namespace, f'{mounted} && exec "$0" "$@"', *script],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
+    run = run_with_small_disk(script, tmp_path / "stores", size="64M", cwd=tmp_path, timeout=500)
     assert run.returncode == 0, run.stderr
     line, blocks = run.stdout.splitlines()
     assert "no space left on its disk: free some" in line

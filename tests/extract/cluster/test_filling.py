@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from head2toe.extract import stage
@@ -15,24 +14,15 @@ from head2toe.extract.cluster import scheduler
 from head2toe.pipeline import extract
 from head2toe.store.common.errors import BadRequest, DataError, Head2ToeError
 from head2toe.store.format.layout import commit_file
-from PIL import Image
+from head2toe.tests.extract.cluster.images import BLOCKS, N, many_images
 
 distributed = pytest.importorskip("distributed")
-
-N = 200
-BLOCKS = 7
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """So many images that they are seven blocks."""
-    root = tmp_path_factory.mktemp("images")
-    rng = np.random.default_rng(0)
-    for i in range(N):
-        folder = root / "ab"[i % 2]
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f"{i:03d}.png")
-    return root
+    return many_images(tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from head2toe.tests.extract.cluster.images import many_images
 
 pytest.importorskip("distributed")
 
@@ -18,11 +17,7 @@ SECONDS = 120
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    for i in range(600):
-        folder = tmp_path / "images" / "ab"[i % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    many_images(tmp_path / "images", n=600, seed=1)
     command = [str(Path(sys.executable).with_name("head2toe")), "extract", "images", "--backbone", "resnet18"]
     command += ["--weights", "random", "--input-size", "128", "--target-size", "64", "--cluster", "local:2"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from head2toe.extract.deploy.bundle import CALIBRATION, HEAD, MODEL, Bundle
 from head2toe.extract.deploy.deployed import load
 from head2toe.extract.deploy.export import difference, export
 from head2toe.extract.uncertainty.prediction_sets import threshold
-from head2toe.pipeline import Head2Toe, main, run
+from head2toe.pipeline import Head2Toe, run
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.store.common.errors import BadRequest, DataError
-
-
-def call(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
+from head2toe.tests.commands import call
 
 
 @pytest.fixture

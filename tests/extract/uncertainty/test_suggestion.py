@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from head2toe.extract.uncertainty.suggestion import CANDIDATES, diverse_batch, margins, trained_on
-from head2toe.pipeline import main
+from head2toe.tests.commands import call
 
 
 def test_margins_are_between_the_two_most_probable_classes() -> None:
@@ -44,10 +43,6 @@ def test_training_images_are_known_by_where_they_lie_in_half_precision() -> None
     training = rng.standard_normal((50, 16)).astype(np.float32)
     pool = np.concatenate([training[:5], rng.standard_normal((20, 16)).astype(np.float32)])
     assert trained_on(pool, training.astype(np.float16)).tolist() == [True] * 5 + [False] * 20
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture

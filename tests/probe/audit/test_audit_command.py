@@ -5,24 +5,10 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from head2toe.extract.tasks.registry import load_task
-from head2toe.pipeline import main
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-def document(*args: str | Path) -> dict[str, Any]:
-    result = call(*args, "--json")
-    assert result.exit_code == 0, result.output
-    parsed = json.loads(result.stdout)
-    assert isinstance(parsed, dict)
-    return parsed
+from head2toe.tests.commands import call, document
 
 
 @pytest.fixture

@@ -7,23 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.sources import ImageFile
-from head2toe.pipeline import main, run
+from head2toe.pipeline import run
 from head2toe.probe.results import stored_runs
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-def document(*args: str | Path) -> dict[str, Any]:
-    result = call(*args, "--json")
-    assert result.exit_code == 0, result.output
-    parsed = json.loads(result.stdout)
-    assert isinstance(parsed, dict)
-    return parsed
+from head2toe.tests.commands import call, document
 
 
 @pytest.fixture

@@ -1,30 +1,16 @@
 """`head2toe curve` as a user calls it."""
 
-import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from click.testing import CliRunner, Result
-from head2toe.pipeline import main
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
+from head2toe.tests.commands import call, document
 
 
 @pytest.fixture
 def curve(image_folder: Path, flags: list[str]) -> list[str]:
     return ["curve", str(image_folder), *flags, "--methods", "linear,ncm", "--sizes", "12,20,36"]
-
-
-def document(*args: str | Path) -> dict[str, Any]:
-    result = call(*args, "--json")
-    assert result.exit_code == 0, result.output
-    parsed = json.loads(result.stdout)
-    assert isinstance(parsed, dict)
-    return parsed
 
 
 def test_the_curve_has_its_points_its_promises_and_a_picture(curve: list[str], tmp_path: Path) -> None:

@@ -1,32 +1,18 @@
 """`head2toe try` as a user calls it: rounds that halve, nested subsets, and no image extracted twice."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from head2toe.extract.tasks.registry import load_task
-from head2toe.pipeline import Options, main
+from head2toe.pipeline import Options
 from head2toe.probe.planning.backbone_trials import Contender, Tried, contenders, sizes_of_rounds, subset
 from head2toe.store.common.errors import BadRequest
+from head2toe.tests.commands import call, document
 
 DTYPES = ("float16", "float32")
 SMALL = ("--backbone", "test_resnet", "--backbone", "test_vit", "--weights", "random", "--target-size", "16")
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-def document(*args: str | Path) -> dict[str, Any]:
-    result = call(*args, "--json")
-    assert result.exit_code == 0, result.output
-    parsed = json.loads(result.stdout)
-    assert isinstance(parsed, dict)
-    return parsed
 
 
 def test_rounds_double_up_to_what_is_asked_for() -> None:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from head2toe.extract.commands import thumbnails
 from head2toe.extract.tasks.registry import load_task
-from head2toe.pipeline import main
 from head2toe.probe.results import run_table
 from head2toe.probe.results.result_files import read_result, write_run
+from head2toe.tests.commands import call
 
 Made = Callable[..., tuple[Any, Any]]
 MEASURE = """
@@ -37,10 +36,6 @@ document.getElementById("page").onload = event => {{
 }};
 </script>
 """
-
-
-def call(*args: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture

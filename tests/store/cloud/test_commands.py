@@ -4,15 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from head2toe.pipeline import main
+from head2toe.tests.commands import call
 from head2toe.tests.store.cloud.server import SECRET, Fault, Flaky
 
 SMALL = ["--backbone", "test_resnet", "--weights", "random", "--input-size", "32", "--target-size", "16"]
-
-
-def call(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words))
 
 
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
