@@ -1,8 +1,9 @@
 """The reader of a manifest: a CSV or Parquet table `path,label[,split,fold,group]`, one row an image."""
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ class TableRow:
     image: ImageSource | None = None
 
 
-def read(path: Path, columns: Columns | None = None) -> Listing:
+def read(path: Path, columns: Columns | None = None, base: str | None = None) -> Listing:
     """Read a manifest, whose images' paths are relative to its folder; columns unknown here are left alone.
 
     Parameters
@@ -61,6 +62,8 @@ def read(path: Path, columns: Columns | None = None) -> Listing:
         A CSV, TSV or Parquet table.
     columns : Columns, optional
         The columns that the user named.
+    base : str, optional
+        The URL that stands for the folder, where the manifest is a copy of one in a bucket.
 
     Raises
     ------
@@ -72,11 +75,16 @@ def read(path: Path, columns: Columns | None = None) -> Listing:
         It is a Parquet table and pyarrow is not installed, or paths are URLs and obstore is not.
     """
     names = read_class_names(path.parent)
-    return listing_of({path: TRAIN}, columns or Columns(), names, "manifest", f"manifest {path.resolve()}")
+    return listing_of({path: TRAIN}, columns or Columns(), names, "manifest", f"manifest {path.resolve()}", base)
 
 
 def listing_of(
-    files: dict[Path, str], columns: Columns, names: Sequence[str] | None, layout: str, source: str
+    files: dict[Path, str],
+    columns: Columns,
+    names: Sequence[str] | None,
+    layout: str,
+    source: str,
+    base: str | None = None,
 ) -> Listing:
     """Make a listing of tables.
 
@@ -90,6 +98,8 @@ def listing_of(
         Class names in label order, where the tables bring none.
     layout, source : str
         As in `Listing`.
+    base : str, optional
+        As of `read`.
 
     Raises
     ------
@@ -104,6 +114,7 @@ def listing_of(
         class_names, read = _rows(path, columns)
         names = names if class_names is None else class_names
         _check_labels(read, names or (), path)
+        read = read if base is None else [_in_bucket(row, base) for row in read]
         finder = _ImageFinder(path.parent, _from_buckets(read))
         splits += [_split(row, split, path) for row in read]
         images += [row.image or finder.image(row, path) for row in read]
@@ -194,6 +205,13 @@ def _split(row: TableRow, usual: str, path: Path) -> str:
     if split is None:
         raise DataError(f"{path}, row {row.number}: split {name[:80]!r} is none of {', '.join(SPLITS)}")
     return split
+
+
+def _in_bucket(row: TableRow, base: str) -> TableRow:
+    """A row of a manifest in a bucket, with the URL of its image."""
+    name = row.cells["path"].replace("\\", "/")
+    relative = row.image is None and name and not is_url(name) and not name.startswith("/")
+    return replace(row, cells=row.cells | {"path": f"{base}/{posixpath.normpath(name)}"}) if relative else row
 
 
 def _from_buckets(rows: Sequence[TableRow]) -> dict[str, Path]:

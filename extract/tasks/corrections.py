@@ -100,7 +100,7 @@ def corrected(task: Task, decisions: Decisions) -> Task:
 
 
 def write_manifest(task: Task, file: Path) -> None:
-    """Write a task as a manifest (CSV): absolute path, label, split and fold of each image. See docs/tasks.md.
+    """Write a task as a manifest (CSV): absolute path (or URL), label, split and fold of each image. See docs/tasks.md.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def write_manifest(task: Task, file: Path) -> None:
         if not isinstance(image, ImageFile):
             raise DataError(f"{image.name} of task {task.name} is in no file of its own: a manifest can't name it")
         split = "test" if fold == "" else "train"
-        writer.writerow((image.path.absolute(), task.classes[label], split, fold if fold != -1 else ""))
+        writer.writerow((image.url or image.path.absolute(), task.classes[label], split, fold if fold != -1 else ""))
     write_output(file, text.getvalue().encode(), ANOTHER_MANIFEST)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from head2toe.extract.options import data_root
 from head2toe.extract.readers import formats
 from head2toe.extract.readers.tables import Columns
-from head2toe.extract.tasks import task_files
+from head2toe.extract.tasks import bucket_tasks, task_files
 from head2toe.extract.tasks.embedded import EMBEDDED_TASKS
 from head2toe.extract.tasks.task import Task
 from head2toe.extract.vtab.reader import existing_folder, read_vtab_task
 from head2toe.extract.vtab.tasks import VTAB_NAMES, VTAB_TASKS, find_vtab_task
+from head2toe.store.cloud.objects import is_url
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import expanded
 
@@ -32,7 +33,8 @@ def load_task(
     Parameters
     ----------
     task : str
-        A name that `head2toe tasks` lists, or a path in any format of `head2toe.extract.readers.formats`.
+        A name that `head2toe tasks` lists, a path in any format of `head2toe.extract.readers.formats`, or the URL of
+        such a file or folder in a bucket (`s3://…`).
     seed : int
         Draws (unless a task file names another) the folds where the task brings none, and the test where it has none.
     folds : str
@@ -53,10 +55,14 @@ def load_task(
         There is no such task; the message gives the nearest names. Or columns are named for what is no table.
     DataError
         What is there is no usable task.
+    BucketError
+        The bucket that it is in refuses, or does not answer.
     MissingExtra
-        Its format needs a package that is not installed.
+        Its format or place needs a package that is not installed.
     """
     columns = Columns(path_column, label_column)
+    if is_url(task):
+        return Task.from_listing(bucket_tasks.read(task, columns), bucket_tasks.name_of(task), seed=seed, folds=folds)
     if (file := task_files.find(task)) is not None:
         entry = task_files.load(file)
         seed = seed if entry.seed is None else entry.seed

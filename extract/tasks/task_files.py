@@ -1,7 +1,7 @@
 """Task files: a few lines of YAML each, which give a task of one's own a name (`TASK=my_task`).
 
 # tasks/my_task.yaml
-path: ../photos/manifest.csv     # any format that a path may have, relative to this file
+path: ../photos/manifest.csv     # any format that a path may have, relative to this file; or a URL (s3://…)
 classes: [cat, dog, neither]     # optional: names in label order
 path_column: photo               # optional: the columns of a table that have none of the usual names
 label_column: kind
@@ -22,6 +22,8 @@ from head2toe.extract.options import FOLDS, SEEDS, data_root, is_folds
 from head2toe.extract.readers import formats
 from head2toe.extract.readers.listing import Listing
 from head2toe.extract.readers.tables import Columns
+from head2toe.extract.tasks import bucket_tasks
+from head2toe.store.cloud.objects import is_url
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
 from head2toe.store.console.text import parse_yaml
@@ -36,8 +38,10 @@ class TaskFile:
 
     Attributes
     ----------
-    file, path : Path
-        The task file, and where the images are.
+    file : Path
+        The task file.
+    path : Path or str
+        Where the images are; a string is a URL.
     name : str
         The task's name.
     classes : tuple of str, optional
@@ -53,7 +57,7 @@ class TaskFile:
     """
 
     file: Path
-    path: Path
+    path: Path | str
     name: str
     classes: tuple[str, ...] | None
     folds: str | None
@@ -66,11 +70,14 @@ class TaskFile:
 
         Columns that are given go before those of the file.
         """
-        if not self.path.exists():
-            raise DataError(f"the task file {self.file} points to {self.path}, which does not exist")
         given = columns or Columns()
         merged = Columns(given.path or self.columns.path, given.label or self.columns.label)
-        listing = formats.read(self.path, merged)
+        if isinstance(self.path, str):
+            listing = bucket_tasks.read(self.path, merged)
+        elif self.path.exists():
+            listing = formats.read(self.path, merged)
+        else:
+            raise DataError(f"the task file {self.file} points to {self.path}, which does not exist")
         return listing if self.classes is None else listing.with_classes(self.classes, str(self.file))
 
 
@@ -127,7 +134,7 @@ def load(file: Path) -> TaskFile:
     classes = content.get("classes")
     return TaskFile(
         file=file,
-        path=file.parent / expanded(content["path"]),
+        path=content["path"] if is_url(content["path"]) else file.parent / expanded(content["path"]),
         name=content.get("name") or file.stem,
         classes=None if classes is None else tuple(map(str, classes)),
         folds=None if content.get("folds") is None else str(content["folds"]),
@@ -154,7 +161,7 @@ def _is_classes(value: Any) -> bool:
 
 
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "path": (lambda value: isinstance(value, str) and bool(value), "a path relative to the task file"),
+    "path": (lambda value: isinstance(value, str) and bool(value), "a path relative to the task file, or a URL"),
     "classes": (_is_classes, "a list of names, those that YAML takes for yes or no in quotes"),
     "folds": (
         lambda value: isinstance(value, str | int) and is_folds(str(value)),

@@ -73,10 +73,14 @@ class Address:
     @property
     def mirror(self) -> Path:
         """The folder on this machine, absolute, in which the bucket's stores are copied."""
-        chosen = os.environ.get(CACHE)
-        cache = expanded(chosen) if chosen else platformdirs.user_cache_path("head2toe")
         name = re.sub(r"[^\w.-]+", "-", self.url)[:60]
-        return (cache / "buckets" / f"{name}-{hashlib.sha256(self.url.encode()).hexdigest()[:8]}").absolute()
+        return cache_folder() / "buckets" / f"{name}-{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
+
+
+def cache_folder() -> Path:
+    """Return the folder, absolute, for copies of what is in buckets."""
+    chosen = os.environ.get(CACHE)
+    return (expanded(chosen) if chosen else platformdirs.user_cache_path("head2toe")).absolute()
 
 
 def _example(scheme: str) -> str:

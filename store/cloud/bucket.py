@@ -82,7 +82,7 @@ class Bucket:
         Raises `BucketError`.
         """
         about = self._patiently(lambda: self._client.head(self._store, name), none_if="absent")
-        return None if about is None else (str(about["e_tag"] or about["last_modified"]), str(about["size"]))
+        return None if about is None else _version(about)
 
     def create(self, name: str, content: Mapping[str, Any]) -> bytes:
         """Put a record where none is.
@@ -135,16 +135,28 @@ class Bucket:
             file.open("rb").close()
         self._patiently(lambda: self._client.put(self._store, name, file))
 
-    def names(self, prefix: str = "") -> list[str]:
-        """List the names of all objects below a prefix; nothing but lists for people should depend on it."""
+    def listed(self, prefix: str = "") -> dict[str, tuple[str, str]]:
+        """List all objects below a prefix, with the version of each; nothing that stores hold is found by it.
 
-        def listed() -> list[str]:
-            return [item["path"] for batch in self._client.list(self._store, prefix or None) for item in batch]
+        Raises `BucketError`.
+        """
 
-        return self._patiently(listed) or []
+        def listing() -> dict[str, tuple[str, str]]:
+            batches = self._client.list(self._store, prefix or None)
+            return {about["path"]: _version(about) for batch in batches for about in batch}
 
-    def download(self, name: str, file: Path, nbytes: int, crc32c: int, count: Callable[[int], object]) -> None:
-        """Fetch an object into a file, which gets its name when it is whole and what its record says.
+        return self._patiently(listing, none_if="absent") or {}
+
+    def download(
+        self,
+        name: str,
+        file: Path,
+        nbytes: int,
+        is_right: Callable[[int], bool],
+        count: Callable[[int], object],
+        remedy: str,
+    ) -> None:
+        """Fetch an object into a file, which gets its name when it is whole and what it should be.
 
         Parameters
         ----------
@@ -152,10 +164,14 @@ class Bucket:
             The object.
         file : Path
             The file; its folder must exist.
-        nbytes, crc32c : int
-            What its record says of it.
+        nbytes : int
+            The object's size.
+        is_right : callable
+            Called with the CRC-32C of all that was fetched; says whether it is what it should be.
         count : callable
             Called with the bytes of every piece.
+        remedy : str
+            What to do about an object that is not what it should be.
 
         Raises
         ------
@@ -170,12 +186,12 @@ class Bucket:
                 with partial.open("xb") as opened:
                     share(opened.fileno(), file.parent)
                     for start in range(0, nbytes, CHUNK):
-                        piece = self._range(name, start, min(CHUNK, nbytes - start))
+                        piece = self._range(name, start, min(CHUNK, nbytes - start), remedy)
                         crc = google_crc32c.extend(crc, piece)
                         opened.write(piece)
                         count(len(piece))
-                    if crc != crc32c:
-                        raise BucketError(f"{self.url}/{name}: not what was written (CRC-32C): {_DAMAGED}")
+                    if not is_right(crc):
+                        raise BucketError(f"{self.url}/{name}: not what it should be: {remedy}")
                     opened.flush()
                     os.fsync(opened.fileno())
                 partial.replace(file)
@@ -183,18 +199,18 @@ class Bucket:
                 partial.unlink(missing_ok=True)
             sync_folder(file.parent)
 
-    def _range(self, name: str, start: int, length: int) -> bytes:
+    def _range(self, name: str, start: int, length: int, remedy: str) -> bytes:
         """Fetch a piece of an object, and as often as it takes to get all of it."""
 
         def fetched() -> bytes:
             piece = bytes(self._client.get_range(self._store, name, start=start, length=length))
             if len(piece) != length:
-                raise BucketError(f"{self.url}/{name}: shorter than its record says: {_DAMAGED}")
+                raise BucketError(f"{self.url}/{name}: shorter than it should be: {remedy}")
             return piece
 
         piece = self._patiently(fetched, none_if="absent")
         if piece is None:
-            raise BucketError(f"{self.url}/{name}: missing, though a record names it: {_DAMAGED}")
+            raise BucketError(f"{self.url}/{name}: missing: {remedy}")
         return piece
 
     def _patiently(self, action: Callable[[], T], *, none_if: str = "", patience: float | None = None) -> T | Any:
@@ -237,4 +253,6 @@ def _known(error: Exception) -> Refusal:
     return refusal(error)
 
 
-_DAMAGED = "remove the record of its block (commit/*.json) from the bucket, and extract again"
+def _version(about: Mapping[str, Any]) -> tuple[str, str]:
+    """What the bucket says of an object that tells whether it was replaced."""
+    return str(about["e_tag"] or about["last_modified"]), str(about["size"])

@@ -85,7 +85,7 @@ class BucketCatalogue(Catalogue):
     def elsewhere(self) -> dict[str, int]:
         """List what the bucket has and this machine does not. Raises `BucketError`."""
         here, blocks = {path.name for path in self.paths()}, Counter[str]()
-        for match in filter(None, map(_RECORD.fullmatch, self.bucket.names())):
+        for match in filter(None, map(_RECORD.fullmatch, self.bucket.listed())):
             if match["key"] not in here:
                 blocks[match["key"]] += match["name"] != "spec"
         return dict(sorted(blocks.items()))

@@ -25,6 +25,7 @@ from head2toe.store.reading.store_lock import Lock, holder
 from head2toe.store.writing.waiting import Waiting
 
 _MOST_IMAGES = 1 << 28  # bytes of the list of images
+_DAMAGED = "remove the record of its block (commit/*.json) from the bucket, and extract again"
 
 
 class Mirror:
@@ -178,7 +179,7 @@ class Mirror:
             raise BucketError(
                 f"{self.bucket.url}/{self.folder}: a record names {where[:80]!r}, which is no data of its own"
             )
-        self.bucket.download(f"{self.folder}/{where}", file, nbytes, crc, lambda _: None)
+        self.bucket.download(f"{self.folder}/{where}", file, nbytes, crc.__eq__, lambda _: None, _DAMAGED)
 
     def _publish(self, spec: Spec) -> Record:
         """Put a spec into the bucket, unless another writer is first."""

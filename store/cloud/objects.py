@@ -2,22 +2,30 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
-from head2toe.store.cloud.address import ANOTHER_CACHE, SCHEMES, Address
-from head2toe.store.cloud.bucket import Bucket
+from head2toe.store.cloud.address import ANOTHER_CACHE, SCHEMES, Address, cache_folder
+from head2toe.store.cloud.bucket import CHUNK, Bucket
 from head2toe.store.cloud.refusals import BucketError
 from head2toe.store.common.errors import BadRequest, DataError
-from head2toe.store.common.files import explained, make_folders, write_bytes
+from head2toe.store.common.files import explained, make_folders
 from head2toe.store.console.progress import Counter, progress
 
 AT_ONCE = 8
 """How many objects are fetched side by side: a small one takes a round trip, whatever its size."""
 
+Version = tuple[str, str]
+"""What a bucket says of an object that tells whether it was replaced: its ETag and its size."""
+
+T = TypeVar("T")
+
 _URL = re.compile(rf"({'|'.join(SCHEMES)})://(.*)", re.DOTALL)
+_REPLACED = "it was replaced or removed while it was fetched: run the command again"
 
 
 def is_url(word: str) -> bool:
@@ -36,7 +44,7 @@ class ObjectUrl:
     bucket : Address
         The bucket (of Azure: account and container), without a prefix.
     name : str
-        The object's name in it.
+        The object's name in it; of a folder, what its objects' names begin with: "" for the whole bucket.
     """
 
     url: str
@@ -44,27 +52,40 @@ class ObjectUrl:
     name: str
 
     @classmethod
-    def of(cls, url: str) -> "ObjectUrl":
-        """Read a URL.
+    def of(cls, url: str, *, folder: bool = False) -> "ObjectUrl":
+        """Read a URL, of an object or of a folder.
 
         Raises
         ------
         BadRequest
-            It names no object, or bears credentials or parameters, which are not repeated.
+            It names none, or bears credentials or parameters, which are not repeated.
         """
         scheme, _, rest = url.partition("://")
+        example = (
+            f"{scheme}://{'account/container' if scheme == 'az' else 'bucket'}/{'pets' if folder else 'image.jpg'}"
+        )
         if set("?#") & set(rest) or "@" in rest.partition("/")[0]:
             raise BadRequest(
-                f"{scheme}://…: credentials and parameters don't belong into a URL: give it as "
-                f"{scheme}://bucket/image.jpg, and credentials in the environment (docs/scale.md)"
+                f"{scheme}://…: credentials and parameters don't belong into a URL: give it as {example}, and "
+                "credentials in the environment (docs/scale.md)"
             )
-        parts = rest.split("/", 2 if scheme == "az" else 1)
-        place, name = "/".join(parts[:-1]), parts[-1]
-        if not place or not name or len(parts) < (3 if scheme == "az" else 2) or {"", ".", ".."} & set(name.split("/")):
-            raise BadRequest(f"{scheme}://{rest[:80]}: names no object; a URL is {scheme}://bucket/image.jpg")
-        address = Address.of(f"{scheme}://{place}")
+        depth = 2 if scheme == "az" else 1
+        parts = (rest.rstrip("/") if folder else rest).split("/")
+        place, names = parts[:depth], parts[depth:]
+        if len(place) < depth or "" in place or not (names or folder) or {"", ".", ".."} & set(names):
+            raise BadRequest(f"{scheme}://{rest[:80]}: names no {'folder' if folder else 'object'}; a URL is {example}")
+        address = Address.of(f"{scheme}://{'/'.join(place)}")
         assert address is not None
-        return cls(url, address, name)
+        return cls(url.rstrip("/") if folder else url, address, "/".join(names))
+
+    @property
+    def parent(self) -> str:
+        """The URL of what the object is in, without a slash at the end."""
+        return self.url.rpartition("/")[0]
+
+    def below(self, name: str) -> "ObjectUrl":
+        """An object in this folder by its name in it, whatever characters it has."""
+        return ObjectUrl(f"{self.url}/{name}", self.bucket, f"{self.name}/{name}" if self.name else name)
 
 
 def fetched(urls: Iterable[str], unit: str = "img") -> dict[str, Path]:
@@ -99,36 +120,84 @@ def fetched(urls: Iterable[str], unit: str = "img") -> dict[str, Path]:
     if not objects:
         return {}
     buckets = {address: Bucket(address, "") for address in {one.bucket for one in objects}}
-    files = {}
-    with progress("fetching", unit=unit) as report, ThreadPoolExecutor(AT_ONCE) as pool:
+    with progress("fetching", unit=unit) as report:
         counter = Counter(report, len(objects))
-        try:
-            for one, file in zip(objects, pool.map(lambda one: _fetch(buckets[one.bucket], one), objects), strict=True):
-                files[one.url] = file
-                counter.add()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+
+        def fetch(one: ObjectUrl) -> Path:
+            return fetched_object(buckets[one.bucket], one, version_of(buckets[one.bucket], one), lambda _: None)
+
+        files = {}
+        for one, file in zip(objects, side_by_side(fetch, objects), strict=True):
+            files[one.url] = file
+            counter.add()
     return files
 
 
-def _fetch(bucket: Bucket, one: ObjectUrl) -> Path:
-    """The file of an object, named by what the bucket has now, so that a replaced object has another."""
-    try:
-        version = bucket.version(one.name)
-        if version is None:
-            raise DataError(f"{one.url}: no such object, or no such bucket: look at the name and the region")
-        suffix = PurePosixPath(one.name).suffix
-        key = hashlib.sha256("\n".join((one.url, *version)).encode()).hexdigest()
-        folder = one.bucket.mirror.parent.parent / "images" / key[:2]
-        file = folder / (key + (suffix if re.fullmatch(r"\.\w{1,10}", suffix, re.ASCII) else ""))
-        with explained(file, ANOTHER_CACHE):
-            if not file.is_file():
-                content = bucket.read(one.name)
-                if content is None:
-                    raise DataError(f"{one.url}: removed from the bucket while it was fetched")
-                make_folders(folder)
-                write_bytes(file, content)
-    except BucketError as error:
-        raise BucketError(f"{one.url}{str(error).removeprefix(bucket.url)}") from None
+def side_by_side(fetch: Callable[[T], Path], objects: Iterable[T]) -> Iterator[Path]:
+    """Fetch objects, `AT_ONCE` at a time, and yield their files in their order."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            yield from pool.map(fetch, objects)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def fetched_object(bucket: Bucket, one: ObjectUrl, version: Version, count: Callable[[int], object]) -> Path:
+    """Have an object in a file of this machine, which is named by what the bucket has now.
+
+    Parameters
+    ----------
+    bucket : Bucket
+        The object's bucket.
+    one : ObjectUrl
+        The object.
+    version : (str, str)
+        Its ETag and size.
+    count : callable
+        Called with the bytes of every piece.
+
+    Returns
+    -------
+    Path
+        The file, whose suffix is that of the URL.
+
+    Raises
+    ------
+    BucketError, DataError, Refused
+        As of `fetched`.
+    """
+    suffix = PurePosixPath(one.name).suffix
+    key = hashlib.sha256("\n".join((one.url, *version)).encode()).hexdigest()
+    folder = cache_folder() / "objects" / key[:2]
+    file, size = folder / (key + (suffix if re.fullmatch(r"\.\w{1,10}", suffix, re.ASCII) else "")), int(version[1])
+    with explained(file, ANOTHER_CACHE):
+        if file.is_file():
+            count(size)
+            return file
+        make_folders(folder)
+    with named(one, bucket):
+        # A look at the version afterwards: pieces of an object that was replaced meanwhile may be of both.
+        bucket.download(
+            one.name, file, size, lambda _: size <= CHUNK or bucket.version(one.name) == version, count, _REPLACED
+        )
     return file
+
+
+def version_of(bucket: Bucket, one: ObjectUrl) -> Version:
+    """Return an object's version. Raises BucketError, or DataError if there is no such object."""
+    with named(one, bucket):
+        version = bucket.version(one.name)
+    if version is None:
+        raise DataError(f"{one.url}: no such object, or no such bucket: look at the name and the region")
+    return version
+
+
+@contextmanager
+def named(one: ObjectUrl, bucket: Bucket) -> Iterator[None]:
+    """Let errors of the bucket name the object by its URL."""
+    try:
+        yield
+    except BucketError as error:
+        said = str(error).removeprefix(bucket.url).removeprefix(f"/{one.name}")
+        raise BucketError(f"{one.url}{said}") from None

@@ -114,7 +114,7 @@ ROWS = (
         "a number as the path",
         "run t.yaml …",
         1,
-        "path in the task file t.yaml is 3: expected a path relative to the task file",
+        "path in the task file t.yaml is 3: expected a path relative to the task file, or a URL",
         task("path: 3\n"),
     ),
     BadInput(

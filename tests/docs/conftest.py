@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -179,16 +180,27 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def my_bucket(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The bucket `my-bucket`, with a few pictures below `pets/`, on a server of this machine."""
+    """The bucket `my-bucket` on a server of this machine: a few pictures below `pets/`, their shard and manifest."""
     with bucket_server() as server:
         make_bucket(server, "my-bucket")
         for name, value in server.environment().items():
             monkeypatch.setenv(name, value)
-        pets = Address.of("s3://my-bucket/pets")
-        assert pets is not None
-        for folder, animal in (("across", "cat"), ("down", "dog")):
-            for picture in (image_folder / "train" / folder).glob("0[0-3].png"):
-                Bucket(pets).upload(f"{animal}/{picture.name}", picture)
+        address = Address.of("s3://my-bucket")
+        assert address is not None
+        bucket, shard, manifest = Bucket(address), image_folder.parent / "pets.tar", image_folder.parent / "pets.csv"
+        names = []
+        with tarfile.open(shard, "w") as tar:
+            for folder, animal in (("across", "cat"), ("down", "dog")):
+                (label := image_folder.parent / "label").write_text(animal)
+                for picture in sorted((image_folder / "train" / folder).glob("0[0-3].png")):
+                    names.append(f"pets/{animal}/{picture.name},{animal}")
+                    bucket.upload(f"pets/{animal}/{picture.name}", picture)
+                    tar.add(picture, f"{animal}{picture.name}")
+                    tar.add(label, f"{animal}{picture.stem}.cls")
+        manifest.write_text("\n".join(["path,label", *names]))
+        for file in (shard, manifest):
+            bucket.upload(file.name, file)
+            file.unlink()
         yield
 
 

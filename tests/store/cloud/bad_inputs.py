@@ -58,6 +58,9 @@ def answering(status: int, body: str, **variables: str) -> Around:
 
 
 DATE = "Fri, 27 Nov 2026 00:00:00 GMT"
+NOTHING = (
+    "<ListBucketResult><Name>bucket</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
+)
 
 
 def refusing(status: int, code: str) -> Around:
@@ -240,5 +243,38 @@ ROWS = (
         ),
         table("s3://bucket/image.jpg"),
         around=cut_off,
+    ),
+    BadInput(
+        "a task in a bucket where nothing is",
+        "extract s3://bucket/pets …",
+        1,
+        "s3://bucket/pets: there is nothing below it: look at the name and the region",
+        around=answering(200, NOTHING),
+    ),
+    BadInput(
+        "credentials in the URL of a task",
+        "extract s3://key:secret@bucket/pets …",
+        2,
+        (
+            "s3://…: credentials and parameters don't belong into a URL: give it as s3://bucket/pets, and credentials "
+            "in the environment (docs/scale.md)"
+        ),
+    ),
+    BadInput(
+        "a task in a bucket without the extra `cloud`",
+        "extract s3://bucket/pets …",
+        1,
+        "s3://bucket needs obstore: pip install 'head2toe[cloud]' (…)",
+        around=lambda: mock.patch.dict(sys.modules, {"obstore": None}),
+    ),
+    BadInput(
+        "a shard in a bucket that refuses",
+        "extract s3://bucket/pets.tar …",
+        1,
+        (
+            "s3://bucket/pets.tar: refuses (403): look at the credentials in the environment and at what they may do "
+            "there"
+        ),
+        around=answering(403, ""),
     ),
 )

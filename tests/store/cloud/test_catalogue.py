@@ -257,7 +257,7 @@ def test_a_record_that_leads_elsewhere_is_refused(machine: Machine) -> None:
 def test_a_bucket_that_was_emptied_and_begun_anew_is_told(machine: Machine, url: str) -> None:
     one = begun(machine("one"))
     mirror = one._mirror  # type: ignore[attr-defined]
-    for name in mirror.bucket.names():
+    for name in mirror.bucket.listed():
         mirror.bucket.remove(name.removeprefix(url.split("/", 3)[3] + "/"))
     begun(machine("two"), images=IMAGES[::-1])
     with pytest.raises(BucketError, match="begun it anew: remove the copy with `head2toe store rm"):
