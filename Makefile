@@ -18,6 +18,7 @@
 #   make torture                     kill writers of a store, and commands (KILLS=200), at random moments; nothing may be lost
 #   make check                       ruff and mypy (check-lint, check-format, check-types: one of them)
 #   make docs                        the documentation's pages, into site/
+#   make pictures                    the pictures of docs/images that commands make, anew (`make docs` makes its own)
 #   make faq                         the table of bad inputs in docs/faq.md, from the rows that the tests run
 #   make clean                       remove builds, caches and results (never feature stores)
 #
@@ -35,7 +36,7 @@ OPTIONS = $(if $(BACKBONE),--backbone $(BACKBONE)) $(if $(WEIGHTS),--weights '$(
   $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check check-lint check-format check-types docs faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-scaling bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees bench-audit bench-curve bench-suggest torture extract select probe run clean
+.PHONY: help demo test test-slow check check-lint check-format check-types docs pictures faq bench bench-store bench-select bench-extract bench-probe bench-growth bench-scaling bench-gpu-model bench-gpu-extract gpu-check bench-accuracy bench-guarantees bench-audit bench-curve bench-suggest torture extract select probe run clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -65,6 +66,9 @@ check-types: $(VENV)/dev .cache/typing/head2toe
 # The variable silences news about the tool's successor; --strict makes every warning an error.
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+pictures: $(VENV)/docs
+	$(BIN)/python docs/hooks/pictures.py
 
 faq: $(VENV)/dev
 	$(BIN)/python -m head2toe.tests.bad_inputs.page
@@ -135,7 +139,7 @@ $(VENV)/dev: pyproject.toml
 	$(call install,.[demo$(,)dev])
 
 $(VENV)/docs: pyproject.toml
-	$(call install,.[docs])
+	$(call install,.[demo$(,)docs])
 
 $(VENV)/bench: pyproject.toml
 	$(call install,.[demo$(,)bench])
