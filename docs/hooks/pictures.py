@@ -139,7 +139,7 @@ PICTURES: Sequence[Callable[[], str]] = (audit, coverage, curve, forget, suggest
 
 @contextlib.contextmanager
 def _task() -> Iterator[None]:
-    """Go to a folder with the digits (300 to train on, ten under a wrong label, 300 as test or pool each), and train."""
+    """Go to a folder with the digits (300 to train on, ten under wrong labels, as many as test and pool), and train."""
     PLACE.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(PLACE):
         digits = load_digits()
