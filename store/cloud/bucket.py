@@ -8,7 +8,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,9 @@ SLOW = 5.0
 
 CHUNK = 8 << 20
 """Bytes that are fetched at once: one that fails is fetched again, and not the whole file."""
+
+GAP = 1 << 17
+"""Bytes between two parts of an object that are fetched along with them: these take less time than another request."""
 
 T = TypeVar("T")
 
@@ -198,6 +201,35 @@ class Bucket:
             finally:
                 partial.unlink(missing_ok=True)
             sync_folder(file.parent)
+
+    def ranges(self, name: str, starts: Sequence[int], lengths: Sequence[int], remedy: str) -> list[bytes]:
+        """Fetch parts of an object.
+
+        Parameters
+        ----------
+        name : str
+            The object.
+        starts, lengths : sequence of int
+            The first byte of each part, ascending, and how many they are.
+        remedy : str
+            What to do about an object that lacks them.
+
+        Raises
+        ------
+        BucketError
+            The bucket refuses, does not answer, or holds less.
+        """
+
+        def fetched() -> list[bytes]:
+            parts = self._client.get_ranges(self._store, name, starts=starts, lengths=lengths, coalesce=GAP)
+            return [bytes(part) for part in parts]
+
+        parts = self._patiently(fetched, none_if="absent")
+        if parts is None or [len(part) for part in parts] != list(lengths):
+            raise BucketError(
+                f"{self.url}/{name}: {'missing' if parts is None else 'shorter than it should be'}: {remedy}"
+            )
+        return list(parts)
 
     def _range(self, name: str, start: int, length: int, remedy: str) -> bytes:
         """Fetch a piece of an object, and as often as it takes to get all of it."""

@@ -25,7 +25,8 @@ from head2toe.store.reading.store_lock import Lock, holder
 from head2toe.store.writing.waiting import Waiting
 
 _MOST_IMAGES = 1 << 28  # bytes of the list of images
-_DAMAGED = "remove the record of its block (commit/*.json) from the bucket, and extract again"
+DAMAGED = "remove the record of its block (commit/*.json) from the bucket, and extract again"
+"""What to do about an object of a store that is not what its record says."""
 
 
 class Mirror:
@@ -78,7 +79,7 @@ class Mirror:
         with explained(self.root, ANOTHER_CACHE):
             make_folders(self.root)
             with tempfile.TemporaryDirectory(dir=self.root, prefix="tmp.") as folder:
-                spec = self._fetched(record, Path(folder) / self.key)
+                spec = self.spec_of(record, Path(folder) / self.key)
         if not spec_file(self.path).is_file():
             create_store(self.root, self.path, spec)
         elif read_record(spec_file(self.path)) != record.content:
@@ -153,13 +154,7 @@ class Mirror:
 
     def _fetch(self, spec: Spec, block: int, record: Record) -> None:
         """Put a block of the bucket's in place of what is here."""
-        file = commit_file(self.path, block)
-        commit = Commit.of_record(
-            record.content, spec, block, Path(f"{self.bucket.url}/{self.folder}/commit/{file.name}")
-        )
-        known = {*backend(spec.format).block_files(spec, block), sums_name(block)}
-        if not {one.path for one in commit.files} <= known & record.objects.keys():
-            raise BucketError(f"{self.bucket.url}/{self.folder}/commit/{file.name}: names files that no block has")
+        file, commit = commit_file(self.path, block), self.commit_of(spec, block, record)
         with explained(self.path, ANOTHER_CACHE):
             file.unlink(missing_ok=True)  # first: a block whose files are being replaced is not there
             sync_folder(file.parent)
@@ -172,14 +167,27 @@ class Mirror:
             in_parallel(fetch, commit.files)
             write_record(file, record.content)
 
+    def commit_of(self, spec: Spec, block: int, record: Record) -> Commit:
+        """Read the commit of a block in its record in the bucket; raises `StoreError` if it is none."""
+        where = f"{self.bucket.url}/{self.folder}/commit/{block}.json"
+        commit = Commit.of_record(record.content, spec, block, Path(where))
+        known = {*backend(spec.format).block_files(spec, block), sums_name(block)}
+        if not {one.path for one in commit.files} <= known & record.objects.keys():
+            raise BucketError(f"{where}: names files that no block has")
+        return commit
+
     def _object(self, record: Record, name: str, file: Path, nbytes: int, crc: int) -> None:
         """Fetch the object of a file that a record speaks of."""
+        self.bucket.download(self.object_of(record, name), file, nbytes, crc.__eq__, lambda _: None, DAMAGED)
+
+    def object_of(self, record: Record, name: str) -> str:
+        """Return the name in the bucket of the object that holds a file; raises `BucketError` if it is no data."""
         where = record.objects[name]
         if not where.startswith("data/") or ".." in where.split("/"):
             raise BucketError(
                 f"{self.bucket.url}/{self.folder}: a record names {where[:80]!r}, which is no data of its own"
             )
-        self.bucket.download(f"{self.folder}/{where}", file, nbytes, crc.__eq__, lambda _: None, _DAMAGED)
+        return f"{self.folder}/{where}"
 
     def _publish(self, spec: Spec) -> Record:
         """Put a spec into the bucket, unless another writer is first."""
@@ -191,8 +199,21 @@ class Mirror:
                 files = {"images.txt": images_file(Path(folder))}
                 return Record.publish(self.bucket, self.folder, "spec.json", content, files)
 
-    def _fetched(self, record: Record, folder: Path) -> Spec:
-        """Read the bucket's spec as if it lay in a folder, with all that is looked at there."""
+    def spec_of(self, record: Record, folder: Path) -> Spec:
+        """Read the bucket's spec as if it lay in a folder, with all that is looked at there.
+
+        Parameters
+        ----------
+        record : Record
+            The bucket's record of it.
+        folder : Path
+            Where to put the spec; it must not exist.
+
+        Raises
+        ------
+        BucketError
+            The bucket refuses, does not answer, or holds something else.
+        """
         folder.mkdir()
         rows: Any = record.content.get("rows")
         if type(rows) is not int or not 0 < 65 * rows <= _MOST_IMAGES or "images.txt" not in record.objects:
