@@ -20,6 +20,11 @@ _MISSING = re.compile(r"Missing key\(s\) in state_dict: (.*?)\. *\n", re.DOTALL)
 _UNKNOWN = re.compile(r"Unexpected key\(s\) in state_dict: (.*?)\. *\n", re.DOTALL)
 _RESHAPED = re.compile(r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([\d, ]*)\]\)")
 
+_TRANSFORMERS = re.compile(r"(?:^|\.)(?:embeddings\.|layers?\.\d+\.(?:attention\.|layernorm_)|encoder\.stages\.)")
+"""Names of tensors in Hugging Face transformers."""
+_BY_SIZE = re.compile(r"pos|attention_bias|mlp_tokens")
+"""Names of tensors whose shapes depend on the input size."""
+
 
 class Fitted(NamedTuple):
     """A network with its weights, and what a user may wonder about."""
@@ -103,6 +108,7 @@ def fit(name: ModelName, state: State, options: Mapping[str, Any], where: str) -
     n_classes = _n_classes(state, name.heads)
     model = create(name, {**options} if n_classes is None else {**options, "num_classes": n_classes})
     own = model.state_dict()
+    _check_kinds(own, state, where)
     if _shapes(own) == _shapes(state):
         model.load_state_dict(state)
         return Fitted(model)
@@ -120,11 +126,13 @@ def fit(name: ModelName, state: State, options: Mapping[str, Any], where: str) -
         except Misfit as misfit:
             first_misfit = first_misfit or misfit
             n = next((shape[0] for key, shape in misfit.reshaped.items() if _in_heads(key, name.heads)), 0)
+            n = 0 if n in tried else n  # a classifier of other features than the network's
             continue
         if not n and name.heads:
             notes.append("it brings no whole classifier, so that the backbone has no logits")
         return Fitted(fitted, tuple(notes))
-    raise DataError(f"weights in {where} do not fit the backbone: {first_misfit}")
+    assert first_misfit is not None
+    raise DataError(f"weights in {where} do not fit the backbone: {first_misfit}{_advice(first_misfit)}")
 
 
 def load_by_position(model: torch.nn.Module, state: State, where: str) -> None:
@@ -173,6 +181,29 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
+
+
+def _advice(misfit: Misfit) -> str:
+    """Return what to do, where the misfit tells it; else the empty string."""
+    if any(_TRANSFORMERS.search(name) for name in misfit.unknown):
+        return "; these are names of Hugging Face transformers': take timm's form of the model, or rename them"
+    if misfit.reshaped and not (misfit.missing or misfit.unknown) and all(map(_BY_SIZE.search, misfit.reshaped)):
+        return "; what timm does not resample wants the --input-size of the file"
+    return ""
+
+
+def _check_kinds(own: State, state: State, where: str) -> None:
+    """Weights are floating-point numbers. Raises DataError for those of a quantised network, which are steps."""
+    steps = [key for key, value in state.items() if key in own and _is_float(own[key]) and not _is_float(value)]
+    if steps:
+        raise DataError(
+            f"weights in {where} are of a quantised network ({len(steps)} tensors of whole numbers: {steps[0]}, …): "
+            "pass those of the network before that"
+        )
+
+
+def _is_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point()
 
 
 def _shapes(state: State) -> dict[str, torch.Size]:
