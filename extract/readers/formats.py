@@ -69,5 +69,6 @@ def _folder_reader(folder: Path, columns: Columns) -> Reader:
     if hf_dataset.parquet_files(folder):
         return partial(hf_dataset.read_repository, folder, columns), True
     tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in manifest.SUFFIXES]
-    hint = f"; {tables[0]} may be the manifest: pass its path" if tables else ""
-    raise DataError(f"no task in {folder}: {_EXPECTED}{hint}")
+    if tables:
+        raise DataError(f"no task in {folder}: {_EXPECTED}; {tables[0]} may be the manifest: pass its path")
+    raise DataError(f"no task in {folder}: {image_folders.hint(folder) or _EXPECTED}")

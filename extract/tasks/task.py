@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from head2toe.extract.images.file_formats import LOSSY
 from head2toe.extract.images.sources import ImageSource
-from head2toe.extract.readers.listing import Listing, require_two_images
+from head2toe.extract.readers.listing import Listing, require_two_images, similar_names_note
 from head2toe.extract.readers.splits import choose_folds, fold_notes, hold_out_test, hold_out_validation
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import printable
@@ -95,7 +95,7 @@ class Task(Labelled):
                 folds=choose_folds(listing, folds, seed),
                 source=printable(listing.source),
                 group=group,
-                notes=(*listing.notes, *fold_notes(listing, folds)),
+                notes=(*listing.notes, *similar_names_note(listing.classes), *fold_notes(listing, folds)),
                 provenance={**listing.provenance, "layout": listing.layout},
             )
         )
