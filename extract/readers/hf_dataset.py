@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from head2toe.extract.images.sources import EncodedImage
+from head2toe.extract.images.sources import EncodedImage, image_bytes
 from head2toe.extract.readers.listing import (
     SPLITS,
     TEST,
@@ -18,7 +18,7 @@ from head2toe.extract.readers.listing import (
     split_of,
 )
 from head2toe.extract.readers.manifest import listing_of
-from head2toe.extract.readers.tables import Columns, image_bytes
+from head2toe.extract.readers.tables import Columns
 from head2toe.store.common.errors import DataError, MissingExtra
 from head2toe.store.console.text import parse_yaml
 

@@ -27,6 +27,7 @@ MOST_CHARACTERS = 500
 
 _SPLIT_NAME = re.compile(r"([a-z]+?)[ _.-]*(?:set|data|dataset|images|imgs|split)?[ _.-]*\d{0,4}")
 _MISSING = ("", "nan", "<na>", "#n/a")
+_WHOLE = re.compile(r"-?[0-9]+\.0")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
 CLASS_FILES = ("classes.txt", "classnames.txt")
@@ -167,22 +168,6 @@ def _natural(name: str) -> tuple[Any, ...]:
     return (*(part for pair in zip(words, [*numbers, ()], strict=True) for part in pair), name)
 
 
-def similar_names_note(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return a note that names classes which may be one: they differ in case or blanks alone, or in how a number is
-    written (`1`, `01`); empty where none do.
-    """
-    alike: dict[str, list[str]] = {}
-    for name in classes:
-        alike.setdefault(_plain(name), []).append(name)
-    names = [", ".join(map(repr, same)) for same in alike.values() if len(same) > 1]
-    return (f"classes that differ in case, blanks or zeros alone: {'; '.join(names[:3])}",) if names else ()
-
-
-def _plain(name: str) -> str:
-    text = " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
-    return f"{float(text):g}" if _NUMBER.fullmatch(text) and len(text) < 15 else text
-
-
 def label_number(text: str) -> int | None:
     """Return the number that a text writes in digits, None where it writes none or one beyond all classes."""
     if not text.isdecimal() or len(text.lstrip("0")) > len(str(MOST_CLASSES)):
@@ -217,6 +202,8 @@ def encode_labels(values: Iterable[str], names: Sequence[str] | None, where: str
         A value is missing, too long for a name, or neither a name nor a number that fits; or a name stands twice.
     """
     values = [composed(value) for value in values]
+    if all(map(_WHOLE.fullmatch, values)):  # as pandas writes whole numbers of a column that had gaps
+        values = [value.partition(".")[0] for value in values]
     _check_names(values, names, where)
     if names is None:
         names = in_class_order(values)

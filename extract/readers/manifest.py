@@ -1,11 +1,13 @@
 """The reader of a manifest: a CSV or Parquet table `path,label[,split,fold,group]`, one row an image."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from head2toe.extract.images.file_formats import check_content
+from head2toe.extract.images.folder_contents import NamedFiles
 from head2toe.extract.images.sources import ImageFile, ImageSource
 from head2toe.extract.readers.listing import (
     SPLITS,
@@ -13,7 +15,6 @@ from head2toe.extract.readers.listing import (
     TRAIN,
     Listing,
     by_split,
-    composed,
     encode_labels,
     is_missing,
     read_class_names,
@@ -21,13 +22,15 @@ from head2toe.extract.readers.listing import (
     split_of,
 )
 from head2toe.extract.readers.splits import NEVER
-from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, table_rows
+from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, plain_name, table_rows
 from head2toe.store.cloud.objects import fetched, is_url
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
+_SPLIT_COLUMNS = ("subset", "set", "partition", "phase", "usage", "data_split", "dataset_split", "split_name")
+"""Names of a column that says the split where none is called so, if all its cells are names of splits."""
 _ALWAYS_TRAINS = ("-1", "-1.0")
 """What the column `fold` says of a row that no fold holds out."""
 _WINDOWS_ROOT = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -99,9 +102,12 @@ def listing_of(
     rows: list[TableRow] = []
     splits: list[str] = []
     images: list[ImageSource] = []
+    notes: list[str] = []
     place = next(iter(files))
     for path, split in files.items():
-        class_names, read = _rows(path, columns)
+        check_content(path)
+        class_names, read, column = _parquet(path, columns) if _is_parquet(path) else _csv(path, columns)
+        notes += [f"the column {column!r} of {path} is read as the split"] if column else []
         names = names if class_names is None else class_names
         _check_labels(read, names or (), path)
         finder = _ImageFinder(path.parent, _from_buckets(read))
@@ -124,38 +130,63 @@ def listing_of(
         classes=classes,
         folds=None if folds is None else _folds(folds, where),
         groups=None if groups is None else tuple(groups[i] for i in train),
+        notes=tuple(notes),
         **by_split(zip(splits, images, labels, strict=True)),
     )
 
 
-def _rows(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow]]:
-    """The names that a table has for its labels, and its rows."""
-    return _parquet(path, columns) if path.suffix.lower() == ".parquet" else (None, list(_csv(path, columns)))
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
 
 
-def _csv(path: Path, columns: Columns) -> Iterator[TableRow]:
-    rows = table_rows(path, lambda header: has_columns(header, columns))
-    header = next(rows, [])
+def _csv(path: Path, columns: Columns) -> tuple[None, list[TableRow], str | None]:
+    """No names of the labels, which a table of text has none for, the rows, and as of `_split_column`."""
+    header, *table = list(table_rows(path, lambda header: has_columns(header, columns))) or [[]]
     names = find_columns(header, columns, path)
-    position = {role: header.index(name) for role, name in names.items()}
-    for number, row in enumerate(rows, start=1):
+    split = _split_column(
+        header, names, lambda name: {"".join(row[(i := header.index(name)) : i + 1]) for row in table}
+    )
+    position = {role: header.index(name) for role, name in (names | ({"split": split} if split else {})).items()}
+    rows = []
+    for number, row in enumerate(table, start=1):
         if any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}: put a cell with the "
                 f"delimiter in it between quotes (found: {', '.join(cell.strip() for cell in row)[:120]})"
             )
-        yield TableRow(number, {role: row[i].strip() if i < len(row) else "" for role, i in position.items()})
+        cells = {role: row[i].strip() if i < len(row) else "" for role, i in position.items()}
+        rows.append(TableRow(number, cells))
+    return None, rows, split
 
 
-def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow]]:
+def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow], str | None]:
+    """The names that a table has for its labels, its rows, and as of `_split_column`."""
     table = ParquetTable(path, columns)
+    also = [name for name in table.names if plain_name(name) in _SPLIT_COLUMNS]
+    values = table.rows(also)
+    split = _split_column(also, table.columns, lambda name: {str(cells[name]) for cells in values if cells[name]})
     rows = []
-    for number, cells in enumerate(table.rows(), start=1):
-        text = {role: "" if _absent(value) else str(value).strip() for role, value in cells.items()}
+    for number, cells in enumerate(values, start=1):
+        named = {role: cells[role] for role in table.columns if role in cells} | (
+            {"split": cells[split]} if split else {}
+        )
+        text = {role: "" if _absent(value) else str(value).strip() for role, value in named.items()}
         if table.class_names is not None and text["label"]:
             text["label"] = _named(cells["label"], table.class_names, f"{path}, row {number}")
         rows.append(TableRow(number, text, table.image(number - 1) if table.holds_images else None))
-    return table.class_names, rows
+    return table.class_names, rows, split
+
+
+def _split_column(header: Sequence[str], names: Mapping[str, str], values: Callable[[str], set[str]]) -> str | None:
+    """The column of another name that says the split, where none is called so: all its cells are names of splits."""
+    if "split" in names:
+        return None
+    for name in header:
+        if plain_name(name) in _SPLIT_COLUMNS and name not in names.values():
+            splits = {split_of(value) for value in values(name) if value.strip()}
+            if len(splits) > 1 and None not in splits:
+                return name
+    return None
 
 
 def _absent(value: object) -> bool:
@@ -206,7 +237,7 @@ class _ImageFinder:
 
     def __init__(self, folder: Path, from_buckets: dict[str, Path]) -> None:
         self._folder, self._from_buckets = folder, from_buckets
-        self._entries: dict[Path, dict[str, str]] = {}
+        self._files = NamedFiles(folder)
 
     def image(self, row: TableRow, path: Path) -> ImageFile:
         """Return the image that a row names. Raises DataError if it names none, or one that is not there."""
@@ -215,7 +246,7 @@ class _ImageFinder:
             raise DataError(f"{where}: no path")
         if name in self._from_buckets:
             return ImageFile(self._from_buckets[name], url=name)
-        if (file := self._find(name)) is not None:
+        if (file := self._files.find(name)) is not None:
             return ImageFile(file)
         shown = str(self._folder / expanded(name))[:300]
         if _WINDOWS_ROOT.match(name):
@@ -223,39 +254,11 @@ class _ImageFinder:
                 f"{where}: no such image: {name[:300]}: a path on a drive of Windows: write paths relative to the "
                 f"folder of the table, {self._folder}"
             )
-        raise DataError(f"{where}: no such image: {shown}")
-
-    def _find(self, name: str) -> Path | None:
-        """The file of a name: as it is, with slashes for backslashes, or with accents written another way."""
-        for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
-            file = self._folder / expanded(spelling)
-            if _is_file(file):
-                return file
-            if not spelling.isascii() and _is_file(file := self._composed(file)):
-                return file
-        return None
-
-    def _composed(self, file: Path) -> Path:
-        """The path whose parts are the same with their accents composed."""
-        way = Path(file.anchor)
-        for part in file.relative_to(file.anchor).parts:
-            way = way / (part if (way / part).exists() else self._inside(way).get(composed(part), part))
-        return way
-
-    def _inside(self, folder: Path) -> dict[str, str]:
-        """The names in a folder by how they are composed."""
-        if folder not in self._entries:
-            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            self._entries[folder] = {composed(name): name for name in names}
-        return self._entries[folder]
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that is longer than any file's names none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+        if name.startswith(("http://", "https://")):
+            raise DataError(
+                f"{where}: {name[:300]} is on the web: fetch the images, and write the paths of their files"
+            )
+        raise DataError(f"{where}: no such image: {shown}{self._files.elsewhere(name)}")
 
 
 def _column(rows: Sequence[TableRow], name: str, wanted: Sequence[int], where: str) -> list[str] | None:

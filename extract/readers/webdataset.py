@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from head2toe.extract.images.file_formats import check_content
 from head2toe.extract.images.sources import EncodedImage
 from head2toe.extract.readers.listing import (
     TRAIN,
@@ -87,6 +88,7 @@ def _split(shard: Path) -> str | None:
 
 def _read_shard(file: Path) -> _Shard:
     """The samples of a shard in their order. Raises DataError if it is damaged, or a sample lacks image or label."""
+    check_content(file)
     shard = _Shard()
     try:
         # "r:": an index of offsets is of no use in a compressed file.

@@ -233,7 +233,7 @@ ROWS = (
         "a shard that is compressed",
         "run x.tar …",
         1,
-        "can't read shard x.tar (invalid header): expected a whole tar file, not compressed",
+        "can't read x.tar, which is compressed (gzip): unpack it",
         shard("x.tar", GOOD, "w:gz"),
     ),
     BadInput(
