@@ -119,7 +119,11 @@ class NamedFiles:
         """The path whose parts are the same but for case and composed accents, and for the suffix of an image."""
         way = Path(file.anchor)
         for part in file.relative_to(file.anchor).parts:
-            way = way / (part if _exists(way / part) else self._inside(way).get(_key(part), part))
+            if not _exists(way / part):
+                if (name := self._inside(way).get(_key(part))) is None:
+                    return file
+                part = name
+            way = way / part
         return way
 
     def _inside(self, folder: Path) -> dict[str, str]:

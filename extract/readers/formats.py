@@ -15,6 +15,7 @@ _EXPECTED = (
     "<class>/* alone (ImageFolder), *.tar (WebDataset), a folder saved by Hugging Face datasets or one of its Parquet "
     "files, or the path of a manifest (.csv, .tsv, .parquet)"
 )
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar")
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 
 Reader = tuple[Callable[[], Listing], bool]
@@ -79,4 +80,6 @@ def _folder_reader(folder: Path, columns: Columns) -> Reader:
     if tables:
         listed = " or ".join(map(str, sorted(tables, key=lambda path: split_of(path.stem) != TRAIN)[:3]))
         raise DataError(f"no task in {folder}: {_EXPECTED}; {listed} may be the manifest: pass its path")
+    if packed := [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(_PACKED)]:
+        raise DataError(f"no task in {folder}: {packed[0]} is packed: unpack it")
     raise DataError(f"no task in {folder}: {image_folders.hint(folder) or _EXPECTED}")

@@ -240,6 +240,11 @@ def several_labels(what: str) -> str:
     return f"{what}: several labels of one image are not supported; --label-column names another column"
 
 
+def unlabelled_test_note(count: int, where: str) -> str:
+    """Return the note on test images of which none has a label."""
+    return f"{count} test images in {where} have no labels and are left out: head2toe predict takes them"
+
+
 def rows_in_words(rows: Sequence[int]) -> str:
     """Name rows: `row 4`, `rows 1, 2, 3 and 5 more`."""
     listed = ", ".join(map(str, rows[:3]))

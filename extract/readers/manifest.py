@@ -20,6 +20,7 @@ from head2toe.extract.readers.listing import (
     read_class_names,
     rows_in_words,
     split_of,
+    unlabelled_test_note,
 )
 from head2toe.extract.readers.splits import NEVER
 from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, plain_name, table_rows
@@ -109,9 +110,14 @@ def listing_of(
         class_names, read, column = _parquet(path, columns) if _is_parquet(path) else _csv(path, columns)
         notes += [f"the column {column!r} of {path} is read as the split"] if column else []
         names = names if class_names is None else class_names
+        read_splits = [_split(row, split, path) for row in read]
+        if n_left_out := _count_unlabelled_test(read, read_splits, names or ()):
+            notes.append(unlabelled_test_note(n_left_out, str(path)))
+            read = [row for row, of in zip(read, read_splits, strict=True) if of != TEST]
+            read_splits = [of for of in read_splits if of != TEST]
         _check_labels(read, names or (), path)
         finder = _ImageFinder(path.parent, _from_buckets(read))
-        splits += [_split(row, split, path) for row in read]
+        splits += read_splits
         images += [row.image or finder.image(row, path) for row in read]
         rows += read
     where = str(place if len(files) == 1 else place.parent)
@@ -170,7 +176,7 @@ def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[Table
         named = {role: cells[role] for role in table.columns if role in cells} | (
             {"split": cells[split]} if split else {}
         )
-        text = {role: "" if _absent(value) else str(value).strip() for role, value in named.items()}
+        text = {role: _text(value) for role, value in named.items()}
         if table.class_names is not None and text["label"]:
             text["label"] = _named(cells["label"], table.class_names, f"{path}, row {number}")
         rows.append(TableRow(number, text, table.image(number - 1) if table.holds_images else None))
@@ -189,9 +195,11 @@ def _split_column(header: Sequence[str], names: Mapping[str, str], values: Calla
     return None
 
 
-def _absent(value: object) -> bool:
-    """Whether a cell is empty; a table of floats may say so by NaN."""
-    return value is None or value != value
+def _text(value: object) -> str:
+    """The text of a cell, empty where it is: a table of floats may say so by NaN."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace").strip()
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _named(label: int, names: Sequence[str], where: str) -> str:
@@ -206,6 +214,12 @@ def _named(label: int, names: Sequence[str], where: str) -> str:
 def _check_groups(train: set[str], test: set[str], where: str) -> None:
     if both := train & test:
         raise DataError(f"group {min(both)!r} in {where} has training and test rows: a group must be on one side")
+
+
+def _count_unlabelled_test(rows: Sequence[TableRow], splits: Sequence[str], names: Sequence[str]) -> int:
+    """The number of test rows where none of them has a label, as those of a competition; else 0."""
+    labels = [row.cells["label"] for row, split in zip(rows, splits, strict=True) if split == TEST]
+    return len(labels) if all(is_missing(label) and label not in names for label in labels) else 0
 
 
 def _check_labels(rows: Sequence[TableRow], names: Sequence[str], path: Path) -> None:

@@ -244,7 +244,7 @@ class ParquetTable:
         self.names = list(schema.names)
         self.columns = find_columns(self.names, columns, path)
         kind = schema.field(self.columns["path"]).type
-        self.holds_images = _is_image(kind, types) or types.is_binary(kind) or types.is_large_binary(kind)
+        self.holds_images = _is_image(kind, types) or _is_bytes(kind, types)
         label = schema.field(self.columns["label"])
         if types.is_nested(label.type) and not types.is_dictionary(label.type):
             raise DataError(several_labels(f"the column {label.name!r} in {path} is of type {label.type}"))
@@ -289,8 +289,12 @@ class ParquetTable:
 
 
 def _is_image(kind: Any, types: Any) -> bool:
-    """Whether a column's type is Hugging Face's for images: bytes and path."""
-    return bool(types.is_struct(kind)) and {field.name for field in kind} == {"bytes", "path"}
+    """Whether a column's type is Hugging Face's for images: bytes, and beside them mostly a path."""
+    return bool(types.is_struct(kind)) and any(field.name == "bytes" and _is_bytes(field.type, types) for field in kind)
+
+
+def _is_bytes(kind: Any, types: Any) -> bool:
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
 def _class_names(schema: Any, column: str) -> list[str] | None:

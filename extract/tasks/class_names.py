@@ -26,6 +26,8 @@ def class_name_notes(classes: Sequence[str]) -> tuple[str, ...]:
         alike.setdefault(_plain(name), []).append(name)
     same = [", ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
     gaps = [name for name in classes if name.strip().lower() in _GAPS]
+    if "-1" in classes and len(classes) > 2 and sum(name.startswith("-") for name in classes) == 1:
+        gaps.append("-1")
     return (
         *([f"classes that differ in case, blanks or zeros alone: {'; '.join(same[:3])}"] if same else []),
         *(f"{name!r} is read as a class; if it says that there is no label, remove its images" for name in gaps),

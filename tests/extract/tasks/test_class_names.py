@@ -12,6 +12,7 @@ from head2toe.extract.tasks.class_names import class_name_notes
         (("01", "1", "1.0", "2"), ["01", "1", "1.0"]),
         (("NA", "cat"), ["NA"]),
         (("None", "crack", "scratch"), ["None"]),
+        (("-1", "0", "1"), ["-1"]),
     ],
 )
 def test_such_classes_are_named(classes: tuple[str, ...], named: list[str]) -> None:
@@ -21,7 +22,8 @@ def test_such_classes_are_named(classes: tuple[str, ...], named: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "classes", [("cat", "dog"), ("-1", "1"), ("1", "10", "100"), ("a-1", "a1"), ("Nan Madol", "Nara")]
+    "classes",
+    [("cat", "dog"), ("-1", "1"), ("-2", "-1", "0"), ("1", "10", "100"), ("a-1", "a1"), ("Nan Madol", "Nara")],
 )
 def test_others_are_not(classes: tuple[str, ...]) -> None:
     assert class_name_notes(classes) == ()
