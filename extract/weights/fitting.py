@@ -1,6 +1,7 @@
 """A state dict fitted to the network that it is for, through timm's own filters where names or shapes differ."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -167,7 +168,8 @@ def _load(name: ModelName, state: State, options: Mapping[str, Any], n_classes: 
     overlay = {"state_dict": dict(state), "custom_load": False, "source": "", "label_offset": 0}
     arguments = {**options, "num_classes": n_classes, "pretrained_cfg_overlay": {**overlay, "num_classes": n_classes}}
     try:
-        with seeded(seed):
+        with seeded(seed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's, about how timm's filters compute
             model = create(name, arguments, pretrained=True)
     except (RuntimeError, LookupError, AttributeError, BadRequest) as error:
         raise Misfit(str(error)) from error
@@ -193,12 +195,17 @@ def _advice(misfit: Misfit) -> str:
 
 
 def _check_kinds(own: State, state: State, where: str) -> None:
-    """Weights are floating-point numbers. Raises DataError for those of a quantised network, which are steps."""
+    """Weights are numbers with a point. Raises DataError for NaN and for the whole numbers of a quantised network."""
     steps = [key for key, value in state.items() if key in own and _is_float(own[key]) and not _is_float(value)]
     if steps:
         raise DataError(
             f"weights in {where} are of a quantised network ({len(steps)} tensors of whole numbers: {steps[0]}, …): "
             "pass those of the network before that"
+        )
+    if broken := [key for key, value in state.items() if key in own and value.isnan().any()]:
+        raise DataError(
+            f"weights in {where} are NaN in {len(broken)} tensors ({broken[0]}, …), as training leaves them that has "
+            "diverged: pass those of an earlier step"
         )
 
 

@@ -100,6 +100,13 @@ def test_whole_numbers_are_no_weights() -> None:
         _fit("test_resnet", state)
 
 
+def test_weights_of_a_training_that_diverged_are_named() -> None:
+    state = _state("test_resnet")
+    state["conv1.0.weight"] = state["conv1.0.weight"] * float("nan")
+    with pytest.raises(DataError, match=r"NaN in 1 tensors \(conv1\.0\.weight, …\).* pass those of an earlier step"):
+        _fit("test_resnet", state)
+
+
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_numbers_of_any_precision_become_float32(kind: torch.dtype) -> None:
     state = {key: value.to(kind) if value.is_floating_point() else value for key, value in _state("test_vit").items()}
