@@ -1,10 +1,11 @@
 """The commands `predict`, `info` and `export`: what a saved model is used for."""
 
+import codecs
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 from head2toe.extract.options import MAX_PIXELS, single_views
@@ -159,10 +160,7 @@ def predict_command(
     if ood and calibration_of(bundle).novelty is None:
         sure_notes.append("the model has no training images to compare with: the column ood stays empty")
     looked_at = [View.of(name, bundle.views.get("seed", 0)) for name in wanted]
-    # As bytes: a file's name need not be UTF-8.
-    lines = sys.stdin.buffer.read().splitlines() if "-" in images else []
-    listed = [os.fsdecode(line.strip()) for line in lines if line.strip()]
-    names = [*(name for name in images if name != "-"), *listed]
+    names = [*(name for name in images if name != "-"), *(_listed(sys.stdin.buffer) if "-" in images else [])]
     sources = with_limit(find_images(names), max_pixels)
     notes = [*left_out_notes(names), *several_frames_note(sources), *views_note(bundle.views, wanted), *sure_notes]
     for note in notes:
@@ -237,15 +235,39 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
     )
 
 
+def _listed(stream: BinaryIO) -> list[str]:
+    """The names in a list, one a line, or with a zero byte after each as of `find -print0`."""
+    content = stream.read().removeprefix(codecs.BOM_UTF8)
+    # As bytes: a file's name need not be UTF-8.
+    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
+    return [os.fsdecode(line.strip()) for line in lines if line.strip()]
+
+
+_EXPORTED = {".onnx": "onnx", ".pt2": "torch", ".pt": "torch", ".pth": "torch"}
+"""The format of an export by the suffix of its name."""
+
+
 @click.command("export")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--format", "kind", type=click.Choice(["bundle", "onnx", "torch"]), default="bundle", show_default=True)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["bundle", "onnx", "torch"]),
+    help="[default: the output's suffix (.onnx, .pt2), else bundle]",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder (bundle) or file.")
 @click.option("--views", default="", help="flip: the graph averages over both directions.  [default: none]")
 @load_options
 @json_option
 def export_command(
-    source: Path, kind: str, output: Path, views: str, method: str, weights: str | None, device: str, as_json: bool
+    source: Path,
+    kind: str | None,
+    output: Path,
+    views: str,
+    method: str,
+    weights: str | None,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Export a run's folder or a model bundle: as a bundle, as ONNX, or as torch.export's .pt2.
 
@@ -254,6 +276,7 @@ def export_command(
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.store.console.text import readable
 
+    kind = kind or _EXPORTED.get(output.suffix.lower(), "bundle")
     wanted = view_names(views)
     bundle, worst = Bundle.load(model_folder(source, method)), None
     if kind == "bundle":

@@ -25,6 +25,10 @@ _BYTES_A_PIXEL = 20
 """What decoding takes at most: 8 in most formats (the file's own pixels and RGB beside them), 19 in JPEG 2000."""
 _STRIP = 1 << 20
 """Pixels that are converted at once."""
+_UNDERSHOT = 0.25
+"""How far below 0 a grey may lie as a share of the highest, where a filter has overshot: it is black."""
+_ROUNDING = 1e-3
+_NEITHER = "which is neither 8- nor 16-bit: save it as such"
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -143,10 +147,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     width, height = image.size
     rows = max(1, _STRIP // width)
     boxes = [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
-    highest = 0.0
+    lowest, highest = 0.0, 0.0
     if not image.mode.startswith("I;16"):
-        highest = float(np.max([np.asarray(image.crop(box)).max(initial=0) for box in boxes]))
-    scale = 255 / _white_value(image.mode, highest)
+        ranges = np.array([_range(np.asarray(image.crop(box))) for box in boxes])
+        lowest, highest = float(ranges.min(initial=0)), float(ranges.max(initial=0))
+    scale = 255 / _white_value(image.mode, lowest, highest)
     grey = Image.new("L", image.size)
     for box in boxes:
         strip = np.asarray(image.crop(box), dtype=np.float64)
@@ -154,15 +159,21 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _white_value(mode: str, highest: float) -> float:
+def _range(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min(initial=0)), float(values.max(initial=0))
+
+
+def _white_value(mode: str, lowest: float, highest: float) -> float:
     """Which value is white: `I;16` says so, however dark the image is; `I` and `F` (32-bit) hold any range."""
     if mode.startswith("I;16"):
         return 65535
-    if mode == "F" and highest <= 2:  # between 0 and 1, and a little above where a filter has overshot
-        return 1
-    if not highest <= 65535:  # nor is NaN
-        raise ValueError(f"32-bit grey with values up to {highest:g}, which is neither 8- nor 16-bit: save it as such")
-    return 65535 if highest > 255 else 255
+    # Floats between 0 and 1, and a little above where a filter has overshot; NaN is of no range.
+    white = 1 if mode == "F" and highest <= 2 else 255 if highest <= 255 else 65535
+    if not highest <= max(white, 2):
+        raise ValueError(f"32-bit grey with values up to {highest:g}, {_NEITHER}")
+    if lowest < -_UNDERSHOT * highest - _ROUNDING:
+        raise ValueError(f"32-bit grey with values from {lowest:g} to {highest:g}, {_NEITHER}")
+    return white
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -5,6 +5,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from head2toe.store.common.errors import DataError
+
 LOSSY = frozenset({"jpg", "webp", "avif", "heif", "jxl"})
 """Formats that change pixels when an image is saved (WebP, AVIF and JPEG XL unless they are told not to)."""
 
@@ -59,11 +61,29 @@ _UNREAD = (
     ("a PDF document", rb"%PDF"),
     ("a Git LFS pointer instead of the file: git lfs pull", rb"version https://git-lfs"),
     ("a web page", rb"\s*<(?i:!doctype html|html|head)"),
-    ("an SVG drawing", rb"\s*<(?:\?xml|svg)"),
+    ("an SVG drawing", rb"\s*<svg|\s*<\?xml.*?<(?:!DOCTYPE )?svg"),
+    ("XML, as servers answer with when they refuse a file", rb"\s*<\?xml"),
+    ("JSON", rb"\s*\{\s*\""),
     ("a film", rb"....ftyp|\0\0\x01[\xb3\xba]|RIFF....AVI "),
     ("HDF5", rb"\x89HDF"),
     ("a Windows metafile", rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF"),
 )
+
+_PACKED = (
+    ("a Git LFS pointer instead of the file: git lfs pull", rb"version https://git-lfs"),
+    ("a web page instead of the file: fetch it again", rb"\s*<(?i:!doctype html|html|head)"),
+    ("compressed (gzip): unpack it", rb"\x1f\x8b"),
+    ("compressed (bzip2): unpack it", rb"BZh"),
+    ("compressed (xz): unpack it", rb"\xfd7zXZ"),
+    ("compressed (zstd): unpack it", rb"\x28\xb5\x2f\xfd"),
+    (
+        "a workbook of Excel: save it as CSV (UTF-8)",
+        rb"\xd0\xcf\x11\xe0|PK\x03\x04.{26}(?:\[Content_Types\]|_rels/|xl/|docProps/)",
+    ),
+    ("a spreadsheet: save it as CSV (UTF-8)", rb"PK\x03\x04.{26}mimetype"),
+    ("an archive: unpack it", rb"PK\x03\x04|7z\xbc\xaf|Rar!"),
+)
+"""What passes for a table or for an archive of images, and what to do about it."""
 
 
 def format_of_suffix(suffix: str) -> str:
@@ -80,6 +100,23 @@ def format_of_bytes(content: bytes) -> str:
 def describe_unread(content: bytes) -> str:
     """Return in words what a file of an unknown format is, by its first bytes; empty where that is unknown, too."""
     return _match(_UNREAD, content) or ""
+
+
+def check_content(path: Path) -> None:
+    """Check that a table or an archive of images is not another file: a pointer of Git LFS, a web page, a workbook.
+
+    Raises
+    ------
+    DataError
+        It is, by its first bytes; the message says what it is and what to do.
+    """
+    try:
+        with path.open("rb") as file:
+            what = _match(_PACKED, file.read(HEAD_BYTES))
+    except OSError:
+        return  # which whoever reads it says
+    if what:
+        raise DataError(f"can't read {path}, which is {what}")
 
 
 def is_readable_format(format: str) -> bool:

@@ -1,13 +1,15 @@
-"""What a folder holds: its images, and by kind what is left out of it."""
+"""What a folder holds: its images, by kind what is left out of it, and the images that a table names."""
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from head2toe.extract.images.file_formats import format_of_suffix, is_image, is_readable_format, remedy_of_format
-from head2toe.store.common.files import printable
+from head2toe.store.common.files import expanded, printable
 
 HELPER_FOLDERS = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
@@ -79,6 +81,64 @@ def left_out_note(left_out: Counter[str], where: str) -> str | None:
     return printable(f"{which} left out ({listing})")
 
 
+class NamedFiles:
+    """The files of a folder by their names in a table.
+
+    A name is a path relative to the folder or an absolute one; with slashes or backslashes, `file://` in front, in
+    other case, its accents composed or not, or without the suffix of an image. Where several files could be meant,
+    none is.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the table.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._entries: dict[Path, dict[str, str]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """Return the file of a name, None where there is none."""
+        if name.startswith("file://"):
+            name = unquote(name.removeprefix("file://").removeprefix("localhost"))
+        for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
+            file = self._folder / expanded(spelling)
+            if _is_file(file) or _is_file(file := self._similar(file)):
+                return file
+        return None
+
+    def elsewhere(self, name: str) -> str:
+        """Return where a file of this name is in a folder beside the table, as a hint; empty where there is none."""
+        for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
+            if _is_file(file := self._similar(folder / Path(name).name)):
+                return f"; there is {file}: paths are relative to the folder of the table"
+        return ""
+
+    def _similar(self, file: Path) -> Path:
+        """The path whose parts are the same but for case and composed accents, and for the suffix of an image."""
+        way = Path(file.anchor)
+        for part in file.relative_to(file.anchor).parts:
+            if not _exists(way / part):
+                if (name := self._inside(way).get(_key(part))) is None:
+                    return file
+                part = name
+            way = way / part
+        return way
+
+    def _inside(self, folder: Path) -> dict[str, str]:
+        """The names in a folder by what is the same of them; one of several is not among them."""
+        if folder not in self._entries:
+            paths = list(folder.iterdir()) if folder.is_dir() else []
+            whole = [(_key(path.name), path.name) for path in paths]
+            taken = {key for key, _ in whole}
+            stems = [(_key(path.stem), path.name) for path in paths if is_image(path)]
+            named = [*whole, *(pair for pair in stems if pair[0] not in taken)]
+            count = Counter(key for key, _ in named)
+            self._entries[folder] = {key: name for key, name in named if count[key] == 1}
+        return self._entries[folder]
+
+
 def _files(folder: Path, left_out: Counter[str]) -> Iterator[tuple[Path, bool]]:
     """All files below a folder, and whether each lies in a helper folder; linked folders come after all others."""
     above = {_identity(parent) for path in (folder.absolute(), folder.resolve()) for parent in path.parents}
@@ -121,3 +181,18 @@ def _kind(path: Path) -> str:
 def _remedy(kind: str) -> str:
     remedy = remedy_of_format(format_of_suffix(kind)) if kind.startswith(".") else ""
     return f" ({remedy} reads them)" if remedy else ""
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is longer than any file's
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    return _exists(path) and path.is_file()

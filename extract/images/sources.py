@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from head2toe.extract.images.decode import SCARCE, decode, unreadable_image
@@ -171,6 +171,31 @@ class ImageArray:
     def load(self) -> Image.Image:
         """Return the array as an RGB image."""
         return Image.fromarray(self.pixels).convert("RGB")
+
+
+def image_bytes(cell: dict[str, Any], folder: Path) -> bytes:
+    """Return the bytes of an image in a table that Hugging Face `datasets` wrote.
+
+    Parameters
+    ----------
+    cell : dict
+        `bytes`, or else `path`, the name of a file below the folder: a table from elsewhere opens no other file.
+    folder : Path
+        The folder of the table.
+
+    Raises
+    ------
+    OSError
+        There are no bytes, and no such file.
+    """
+    if cell.get("bytes") is not None:
+        return bytes(cell["bytes"])
+    if cell.get("path") is None:
+        raise OSError("the row has no image")
+    file = folder / str(cell["path"])
+    if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+        raise OSError(f"the row names {str(cell['path'])[:200]}, which is no file in {folder}")
+    return file.read_bytes()
 
 
 def with_limit(images: Iterable[ImageSource], max_pixels: int) -> tuple[ImageSource, ...]:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from head2toe.extract.images.file_formats import check_content
 from head2toe.extract.readers import hf_dataset, image_folders, manifest, vtab_lists, webdataset
-from head2toe.extract.readers.listing import Listing
+from head2toe.extract.readers.listing import TRAIN, Listing, split_of
 from head2toe.extract.readers.tables import Columns
 from head2toe.store.common.errors import BadRequest, DataError
 
@@ -14,6 +15,8 @@ _EXPECTED = (
     "<class>/* alone (ImageFolder), *.tar (WebDataset), a folder saved by Hugging Face datasets or one of its Parquet "
     "files, or the path of a manifest (.csv, .tsv, .parquet)"
 )
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar")
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 
 Reader = tuple[Callable[[], Listing], bool]
 """What reads a path, and whether its format has columns."""
@@ -46,10 +49,15 @@ def read(path: Path, columns: Columns | None = None) -> Listing:
 
 
 def _file_reader(path: Path, columns: Columns) -> Reader:
+    if path.suffix.lower() in _WORKBOOKS:
+        raise DataError(f"can't read a task from {path}, which is a workbook: save its table as CSV (UTF-8)")
+    check_content(path)
     if path.suffix.lower() in manifest.SUFFIXES:
         return partial(manifest.read, path, columns), True
     if path.suffix.lower() == ".tar":
         return partial(webdataset.read, path), False
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+        raise DataError(f"can't read a task from {path}, which is JSON: write a manifest of it (.csv with path,label)")
     raise DataError(f"can't read a task from the file {path}: {_EXPECTED}")
 
 
@@ -69,5 +77,9 @@ def _folder_reader(folder: Path, columns: Columns) -> Reader:
     if hf_dataset.parquet_files(folder):
         return partial(hf_dataset.read_repository, folder, columns), True
     tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in manifest.SUFFIXES]
-    hint = f"; {tables[0]} may be the manifest: pass its path" if tables else ""
-    raise DataError(f"no task in {folder}: {_EXPECTED}{hint}")
+    if tables:
+        listed = " or ".join(map(str, sorted(tables, key=lambda path: split_of(path.stem) != TRAIN)[:3]))
+        raise DataError(f"no task in {folder}: {_EXPECTED}; {listed} may be the manifest: pass its path")
+    if packed := [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(_PACKED)]:
+        raise DataError(f"no task in {folder}: {packed[0]} is packed: unpack it")
+    raise DataError(f"no task in {folder}: {image_folders.hint(folder) or _EXPECTED}")

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from head2toe.extract.images.sources import EncodedImage
+from head2toe.extract.images.sources import EncodedImage, image_bytes
 from head2toe.extract.readers.listing import (
     SPLITS,
     TEST,
@@ -16,9 +16,10 @@ from head2toe.extract.readers.listing import (
     read_class_names,
     several_labels,
     split_of,
+    unlabelled_test_note,
 )
 from head2toe.extract.readers.manifest import listing_of
-from head2toe.extract.readers.tables import Columns, image_bytes
+from head2toe.extract.readers.tables import Columns
 from head2toe.store.common.errors import DataError, MissingExtra
 from head2toe.store.console.text import parse_yaml
 
@@ -55,8 +56,11 @@ def read_repository(folder: Path, columns: Columns) -> Listing:
     """
     files = {path: _split(path.relative_to(folder)) for path in parquet_files(folder)}
     if set(files.values()) - {None} and (unnamed := [path for path, split in files.items() if split is None]):
-        raise DataError(f"{unnamed[0]} has no split in its name (train, validation or test), but other files have")
-    parts = {path.parent.parent if split_of(path.parent.name) else path.parent for path in files}
+        raise DataError(
+            f"{unnamed[0]} has no split in its name (train, validation or test), but other files have: rename or "
+            "remove it"
+        )
+    parts = {path.parent.parent if _split(Path(path.parent.name)) else path.parent for path in files}
     if len(parts) > 1:
         raise DataError(f"{folder} holds several configurations: name one of {', '.join(sorted(map(str, parts)))}")
     names = read_class_names(folder) or _names_of_card(folder) or _names_of_card(folder.parent)
@@ -115,14 +119,24 @@ def read(folder: Path, columns: Columns | None = None) -> Listing:
     rows: list[tuple[str, EncodedImage, str]] = []
     names: list[str] | None = None
     tables = _load_splits(datasets, folder)
+    notes: list[str] = []
     for split_name in sorted(tables, key=lambda name: split_of(name) == TEST):
         table, split = tables[split_name], split_of(split_name)
+        if split is None and TEST in map(split_of, tables):
+            notes.append(f"split {split_name!r} in {folder} is not read: its name is none of {', '.join(SPLITS)}")
+            continue
         if split is None:
-            raise DataError(f"split {split_name!r} in {folder} is none of {', '.join(SPLITS)}")
+            raise DataError(
+                f"split {split_name!r} in {folder} is none of {', '.join(SPLITS)}: rename or remove it, for it may be "
+                "the test"
+            )
         image, label = _columns(table.features, columns or Columns(), datasets, folder)
         if _is_sequence(table.features[label]):
             raise DataError(several_labels(f"the column {label!r} in {folder} is of type {table.features[label]}"))
         names = getattr(table.features[label], "names", names)
+        if split == TEST and all(value in (None, -1) for value in table[label]):
+            notes.append(unlabelled_test_note(len(table), str(folder)))
+            continue
         encoded = table.select_columns([image]).cast_column(image, datasets.Image(decode=False))
         for row, value in enumerate(table[label]):
             if value is None or (names is not None and value == -1):  # -1: how ClassLabel says that there is none
@@ -139,6 +153,7 @@ def read(folder: Path, columns: Columns | None = None) -> Listing:
         layout="Hugging Face datasets",
         source=f"Hugging Face datasets folder {folder.resolve()}",
         classes=classes,
+        notes=tuple(notes),
         **by_split((split, image, label) for (split, image, _), label in zip(rows, labels, strict=True)),
     )
 
@@ -156,7 +171,8 @@ def _load_splits(datasets: Any, folder: Path) -> dict[str, Any]:
     try:
         saved = datasets.load_from_disk(str(folder))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"can't read the dataset in {folder}: {str(error).partition(chr(10))[0]}") from error
+        why = "a split has no rows" if isinstance(error, IndexError) else str(error).partition("\n")[0]
+        raise DataError(f"can't read the dataset in {folder}: {why}") from error
     return dict(saved) if isinstance(saved, datasets.DatasetDict) else {TRAIN: saved}
 
 

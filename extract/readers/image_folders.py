@@ -24,6 +24,11 @@ from head2toe.store.common.errors import DataError
 ClassFolders = Mapping[str, list[Path]]
 """Class name to its folders: more than one where their names differ in how an accent is written."""
 
+_DEEPEST = 4
+"""So many levels below a folder that is no task, class folders are looked for."""
+_MOST_FOLDERS = 1000
+"""So many folders of a level are looked into."""
+
 
 def has_splits(folder: Path) -> bool:
     """Return whether a folder holds class folders in a training split's folder (`train/<class>/`)."""
@@ -32,8 +37,40 @@ def has_splits(folder: Path) -> bool:
 
 def is_flat(folder: Path) -> bool:
     """Return whether a folder holds two or more class folders with images right in them (`<class>/*.jpg`)."""
-    filled = (any(map(is_image, path.iterdir())) for path in _subfolders(folder))
-    return sum(filled) >= 2
+    return sum(map(_has_images, _subfolders(folder))) >= 2
+
+
+def hint(folder: Path) -> str:
+    """Say what lies in a folder that is no task, and what to do; the empty string where nothing tells.
+
+    Class folders may lie deeper, as archives leave them, or below names that are none of splits.
+    """
+    for part in (folder, *(path for path in _subfolders(folder) if split_of(path.name) == TRAIN)):
+        if _has_images(part):
+            return f"the images in {part} are in no class folders: make one for each class, or a manifest (path,label)"
+    tasks = _tasks_below(folder)
+    if len(tasks) == 1:
+        return f"the class folders are in {tasks[0]}: pass its path"
+    if tasks:
+        listed = ", ".join(map(str, tasks[:3])) + (f" and {len(tasks) - 3} more" if len(tasks) > 3 else "")
+        usual = f"; or name the one to train on {folder / TRAIN}, and the one to judge by {folder / TEST}"
+        return f"class folders are in {listed}: pass the path of one{'' if any(map(has_splits, tasks)) else usual}"
+    filled = [path for path in _subfolders(folder) if _has_images(path)]
+    return f"{filled[0]} is the only folder of images, and a task has two classes or more" if filled else ""
+
+
+def _tasks_below(folder: Path) -> list[Path]:
+    """The uppermost folders below a folder that hold class folders, `_DEEPEST` levels down."""
+    level = [folder]
+    for _ in range(_DEEPEST):
+        level = [path for above in level for path in _subfolders(above)][:_MOST_FOLDERS]
+        if tasks := [path for path in level if has_splits(path) or is_flat(path)]:
+            return tasks
+    return []
+
+
+def _has_images(folder: Path) -> bool:
+    return any(map(is_image, folder.iterdir()))
 
 
 def read(folder: Path) -> Listing:
@@ -45,16 +82,23 @@ def read(folder: Path) -> Listing:
     Raises
     ------
     DataError
-        A class of another split has no training folder, a class can't be learned, two folders are the same split, or
-        a folder of another name holds the classes, too, while there is no test; the message names it.
+        A class of another split has no training folder, a class can't be learned, two folders are the same split, the
+        class folders lie deeper, or a folder of another name holds the classes, too, while there is no test; the
+        message names it.
     """
     parts = _splits(folder) if has_splits(folder) else {TRAIN: folder}
     class_folders = {split: _class_folders(part) for split, part in parts.items()}
     classes = in_class_order(class_folders[TRAIN])
+    if len(classes) == 1 and is_flat(only := class_folders[TRAIN][classes[0]][0]):
+        raise DataError(f"{only} is the only class folder, and holds folders of images: move them up to {only.parent}")
     rows, left_out = [], Counter[str]()
     for split, part in parts.items():
         if strange := [name for name in in_class_order(class_folders[split]) if name not in class_folders[TRAIN]]:
-            raise DataError(f"class {strange[0]!r} in {part} has no folder in {parts[TRAIN]}")
+            name = strange[0]
+            raise DataError(
+                f"class {name!r} in {part} has no folder in {parts[TRAIN]}: add one with training images, or move "
+                f"{class_folders[split][name][0]} away (head2toe predict takes images without labels)"
+            )
         rows_of_part = [
             (split, ImageFile(path), label)
             for path, label in _images_by_class(part, class_folders[split], classes, left_out)
@@ -163,4 +207,5 @@ def _images_by_class(
             left_out.update(contents.left_out)
             rows += [(path, label) for path in contents.images]
     left_out.update("beside the class folders" for path in part.iterdir() if is_image(path))
+    left_out.update("broken links" for path in part.iterdir() if path.is_symlink() and not path.exists())
     return rows

@@ -27,6 +27,7 @@ MOST_CHARACTERS = 500
 
 _SPLIT_NAME = re.compile(r"([a-z]+?)[ _.-]*(?:set|data|dataset|images|imgs|split)?[ _.-]*\d{0,4}")
 _MISSING = ("", "nan", "<na>", "#n/a")
+_WHOLE = re.compile(r"-?[0-9]+\.0")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 
 CLASS_FILES = ("classes.txt", "classnames.txt")
@@ -133,7 +134,8 @@ def read_class_names(folder: Path) -> tuple[str, ...] | None:
             try:
                 lines = path.read_text(encoding="utf-8-sig").splitlines()  # editors write a byte order mark
             except (OSError, UnicodeDecodeError) as error:
-                raise DataError(f"can't read the class names in {path}: {error}") from error
+                why = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else error
+                raise DataError(f"can't read the class names in {path}: {why}") from error
             return tuple(composed(line.strip()) for line in lines if line.strip())
     return None
 
@@ -201,6 +203,8 @@ def encode_labels(values: Iterable[str], names: Sequence[str] | None, where: str
         A value is missing, too long for a name, or neither a name nor a number that fits; or a name stands twice.
     """
     values = [composed(value) for value in values]
+    if all(map(_WHOLE.fullmatch, values)):  # as pandas writes whole numbers of a column that had gaps
+        values = [value.partition(".")[0] for value in values]
     _check_names(values, names, where)
     if names is None:
         names = in_class_order(values)
@@ -214,7 +218,8 @@ def encode_labels(values: Iterable[str], names: Sequence[str] | None, where: str
         number = {value: label for value, label in counted.items() if label is not None and label < len(names)}
     for value in values:
         if value not in number:
-            raise DataError(f"label {value!r} in {where} is none of its {len(names)} classes")
+            some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            raise DataError(f"label {value!r} in {where} is none of its {len(names)} classes ({some})")
     return tuple(names), [number[value] for value in values]
 
 
@@ -237,6 +242,11 @@ def several_labels(what: str) -> str:
     return f"{what}: several labels of one image are not supported; --label-column names another column"
 
 
+def unlabelled_test_note(count: int, where: str) -> str:
+    """Return the note on test images of which none has a label."""
+    return f"{count} test images in {where} have no labels and are left out: head2toe predict takes them"
+
+
 def rows_in_words(rows: Sequence[int]) -> str:
     """Name rows: `row 4`, `rows 1, 2, 3 and 5 more`."""
     listed = ", ".join(map(str, rows[:3]))
@@ -245,15 +255,18 @@ def rows_in_words(rows: Sequence[int]) -> str:
 
 
 def require_two_images(listing: Listing) -> None:
-    """Check that no class has a single training image, as one that no fold can both hold out and train on.
+    """Check that there are training images, and that no class has a single one.
 
-    VTAB-1k's lists, whose order is part of the task, are taken as they are.
+    No fold can both hold that out and train on it. VTAB-1k's lists, whose order is part of the task, are taken as they
+    are.
 
     Raises
     ------
     DataError
-        One has; the message names it.
+        There are none, or a class has one; the message names it.
     """
+    if not listing.train:
+        raise DataError(f"no training images in {listing.source}: all {len(listing.test)} are of the test")
     counts = Counter(label for _, label in listing.train)
     for label, name in enumerate(listing.classes):
         if counts[label] == 1 and not listing.ordered:

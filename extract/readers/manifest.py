@@ -2,11 +2,13 @@
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from head2toe.extract.images.file_formats import check_content
+from head2toe.extract.images.folder_contents import NamedFiles
 from head2toe.extract.images.sources import ImageFile, ImageSource
 from head2toe.extract.readers.listing import (
     SPLITS,
@@ -14,21 +16,23 @@ from head2toe.extract.readers.listing import (
     TRAIN,
     Listing,
     by_split,
-    composed,
     encode_labels,
     is_missing,
     read_class_names,
     rows_in_words,
     split_of,
+    unlabelled_test_note,
 )
 from head2toe.extract.readers.splits import NEVER
-from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, table_rows
+from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, plain_name, table_rows
 from head2toe.store.cloud.objects import fetched, is_url
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
+_SPLIT_COLUMNS = ("subset", "set", "partition", "phase", "usage", "data_split", "dataset_split", "split_name")
+"""Names of a column that says the split where none is called so, if all its cells are names of splits."""
 _ALWAYS_TRAINS = ("-1", "-1.0")
 """What the column `fold` says of a row that no fold holds out."""
 _WINDOWS_ROOT = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -109,14 +113,22 @@ def listing_of(
     rows: list[TableRow] = []
     splits: list[str] = []
     images: list[ImageSource] = []
+    notes: list[str] = []
     place = next(iter(files))
     for path, split in files.items():
-        class_names, read = _rows(path, columns)
+        check_content(path)
+        class_names, read, column = _parquet(path, columns) if _is_parquet(path) else _csv(path, columns)
+        notes += [f"the column {column!r} of {path} is read as the split"] if column else []
         names = names if class_names is None else class_names
+        read_splits = [_split(row, split, path) for row in read]
+        if n_left_out := _count_unlabelled_test(read, read_splits, names or ()):
+            notes.append(unlabelled_test_note(n_left_out, str(path)))
+            read = [row for row, of in zip(read, read_splits, strict=True) if of != TEST]
+            read_splits = [of for of in read_splits if of != TEST]
         _check_labels(read, names or (), path)
         read = read if base is None else [_in_bucket(row, base) for row in read]
         finder = _ImageFinder(path.parent, _from_buckets(read))
-        splits += [_split(row, split, path) for row in read]
+        splits += read_splits
         images += [row.image or finder.image(row, path) for row in read]
         rows += read
     where = str(place if len(files) == 1 else place.parent)
@@ -135,43 +147,70 @@ def listing_of(
         classes=classes,
         folds=None if folds is None else _folds(folds, where),
         groups=None if groups is None else tuple(groups[i] for i in train),
+        notes=tuple(notes),
         **by_split(zip(splits, images, labels, strict=True)),
     )
 
 
-def _rows(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow]]:
-    """The names that a table has for its labels, and its rows."""
-    return _parquet(path, columns) if path.suffix.lower() == ".parquet" else (None, list(_csv(path, columns)))
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
 
 
-def _csv(path: Path, columns: Columns) -> Iterator[TableRow]:
-    rows = table_rows(path, lambda header: has_columns(header, columns))
-    header = next(rows, [])
+def _csv(path: Path, columns: Columns) -> tuple[None, list[TableRow], str | None]:
+    """No names of the labels, which a table of text has none for, the rows, and as of `_split_column`."""
+    header, *table = list(table_rows(path, lambda header: has_columns(header, columns))) or [[]]
     names = find_columns(header, columns, path)
-    position = {role: header.index(name) for role, name in names.items()}
-    for number, row in enumerate(rows, start=1):
+    split = _split_column(
+        header, names, lambda name: {"".join(row[(i := header.index(name)) : i + 1]) for row in table}
+    )
+    position = {role: header.index(name) for role, name in (names | ({"split": split} if split else {})).items()}
+    rows = []
+    for number, row in enumerate(table, start=1):
         if any(cell.strip() for cell in row[len(header) :]):
             raise DataError(
                 f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}: put a cell with the "
                 f"delimiter in it between quotes (found: {', '.join(cell.strip() for cell in row)[:120]})"
             )
-        yield TableRow(number, {role: row[i].strip() if i < len(row) else "" for role, i in position.items()})
+        cells = {role: row[i].strip() if i < len(row) else "" for role, i in position.items()}
+        rows.append(TableRow(number, cells))
+    return None, rows, split
 
 
-def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow]]:
+def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow], str | None]:
+    """The names that a table has for its labels, its rows, and as of `_split_column`."""
     table = ParquetTable(path, columns)
+    also = [name for name in table.names if plain_name(name) in _SPLIT_COLUMNS]
+    values = table.rows(also)
+    split = _split_column(also, table.columns, lambda name: {str(cells[name]) for cells in values if cells[name]})
     rows = []
-    for number, cells in enumerate(table.rows(), start=1):
-        text = {role: "" if _absent(value) else str(value).strip() for role, value in cells.items()}
+    for number, cells in enumerate(values, start=1):
+        named = {role: cells[role] for role in table.columns if role in cells} | (
+            {"split": cells[split]} if split else {}
+        )
+        text = {role: _text(value) for role, value in named.items()}
         if table.class_names is not None and text["label"]:
             text["label"] = _named(cells["label"], table.class_names, f"{path}, row {number}")
         rows.append(TableRow(number, text, table.image(number - 1) if table.holds_images else None))
-    return table.class_names, rows
+    return table.class_names, rows, split
 
 
-def _absent(value: object) -> bool:
-    """Whether a cell is empty; a table of floats may say so by NaN."""
-    return value is None or value != value
+def _split_column(header: Sequence[str], names: Mapping[str, str], values: Callable[[str], set[str]]) -> str | None:
+    """The column of another name that says the split, where none is called so: all its cells are names of splits."""
+    if "split" in names:
+        return None
+    for name in header:
+        if plain_name(name) in _SPLIT_COLUMNS and name not in names.values():
+            splits = {split_of(value) for value in values(name) if value.strip()}
+            if len(splits) > 1 and None not in splits:
+                return name
+    return None
+
+
+def _text(value: object) -> str:
+    """The text of a cell, empty where it is: a table of floats may say so by NaN."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace").strip()
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _named(label: int, names: Sequence[str], where: str) -> str:
@@ -186,6 +225,12 @@ def _named(label: int, names: Sequence[str], where: str) -> str:
 def _check_groups(train: set[str], test: set[str], where: str) -> None:
     if both := train & test:
         raise DataError(f"group {min(both)!r} in {where} has training and test rows: a group must be on one side")
+
+
+def _count_unlabelled_test(rows: Sequence[TableRow], splits: Sequence[str], names: Sequence[str]) -> int:
+    """The number of test rows where none of them has a label, as those of a competition; else 0."""
+    labels = [row.cells["label"] for row, split in zip(rows, splits, strict=True) if split == TEST]
+    return len(labels) if all(is_missing(label) and label not in names for label in labels) else 0
 
 
 def _check_labels(rows: Sequence[TableRow], names: Sequence[str], path: Path) -> None:
@@ -224,7 +269,7 @@ class _ImageFinder:
 
     def __init__(self, folder: Path, from_buckets: dict[str, Path]) -> None:
         self._folder, self._from_buckets = folder, from_buckets
-        self._entries: dict[Path, dict[str, str]] = {}
+        self._files = NamedFiles(folder)
 
     def image(self, row: TableRow, path: Path) -> ImageFile:
         """Return the image that a row names. Raises DataError if it names none, or one that is not there."""
@@ -233,7 +278,7 @@ class _ImageFinder:
             raise DataError(f"{where}: no path")
         if name in self._from_buckets:
             return ImageFile(self._from_buckets[name], url=name)
-        if (file := self._find(name)) is not None:
+        if (file := self._files.find(name)) is not None:
             return ImageFile(file)
         shown = str(self._folder / expanded(name))[:300]
         if _WINDOWS_ROOT.match(name):
@@ -241,39 +286,11 @@ class _ImageFinder:
                 f"{where}: no such image: {name[:300]}: a path on a drive of Windows: write paths relative to the "
                 f"folder of the table, {self._folder}"
             )
-        raise DataError(f"{where}: no such image: {shown}")
-
-    def _find(self, name: str) -> Path | None:
-        """The file of a name: as it is, with slashes for backslashes, or with accents written another way."""
-        for spelling in dict.fromkeys((name, name.replace("\\", "/"))):
-            file = self._folder / expanded(spelling)
-            if _is_file(file):
-                return file
-            if not spelling.isascii() and _is_file(file := self._composed(file)):
-                return file
-        return None
-
-    def _composed(self, file: Path) -> Path:
-        """The path whose parts are the same with their accents composed."""
-        way = Path(file.anchor)
-        for part in file.relative_to(file.anchor).parts:
-            way = way / (part if (way / part).exists() else self._inside(way).get(composed(part), part))
-        return way
-
-    def _inside(self, folder: Path) -> dict[str, str]:
-        """The names in a folder by how they are composed."""
-        if folder not in self._entries:
-            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            self._entries[folder] = {composed(name): name for name in names}
-        return self._entries[folder]
-
-
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that is longer than any file's names none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+        if name.startswith(("http://", "https://")):
+            raise DataError(
+                f"{where}: {name[:300]} is on the web: fetch the images, and write the paths of their files"
+            )
+        raise DataError(f"{where}: no such image: {shown}{self._files.elsewhere(name)}")
 
 
 def _column(rows: Sequence[TableRow], name: str, wanted: Sequence[int], where: str) -> list[str] | None:

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from head2toe.extract.images.sources import EncodedImage
+from head2toe.extract.images.sources import EncodedImage, image_bytes
 from head2toe.extract.readers.listing import several_labels
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.parquet import import_pyarrow
@@ -22,6 +22,8 @@ PATH_COLUMNS = (
     *("image_path", "image_file", "image_name", "image", "img_path", "img"),
 )
 """The names in use of the column that says where an image is, or holds it."""
+ID_COLUMNS = ("image_id", "img_id", "id_code", "id", "img_name", "filenames", "fname")
+"""Names that it may have where no column has one of these."""
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "target", "category", "fine_label")
 """The names in use of the column that says which class an image is of."""
 OPTIONAL = ("split", "fold", "group")
@@ -101,18 +103,22 @@ def table_rows(path: Path, accept: Callable[[Sequence[str]], bool], what: str = 
     """
     text = read_text(path, what)
     first, _, rest = text.partition("\n")
-    delimiters: Sequence[str] = ("\t",) if path.suffix.lower() == ".tsv" else DELIMITERS
+    delimiters: Sequence[str] = sorted(DELIMITERS, key="\t".__ne__) if path.suffix.lower() == ".tsv" else DELIMITERS
     if (opening := first.strip().strip('"').lower()).startswith("sep="):
         text, delimiters = rest, (opening.removeprefix("sep=").replace("\\t", "\t") or "\t",)
     try:
-        headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in delimiters}
+        headers = {mark: next(_cells(text, mark), []) for mark in delimiters}
         right = [mark for mark, header in headers.items() if accept(header)]
         delimiter = right[0] if right else max(headers, key=lambda mark: len(headers[mark]))
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+        for row in _cells(text, delimiter):
             if any(cell.strip() for cell in row):
                 yield row
     except (csv.Error, TypeError) as error:  # TypeError: a delimiter of several characters
         raise DataError(f"can't read {what} {path}: {error}") from error
+
+
+def _cells(text: str, delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
 
 
 @dataclass(frozen=True)
@@ -151,9 +157,9 @@ def find_columns(names: Sequence[str], columns: Columns, where: object) -> dict[
     DataError
         There is no such column, or several could be meant; the message lists those that are there.
     """
-    wanted = [("path", PATH_COLUMNS, columns.path), ("label", LABEL_COLUMNS, columns.label)]
+    wanted = [("path", (PATH_COLUMNS, ID_COLUMNS), columns.path), ("label", (LABEL_COLUMNS,), columns.label)]
     chosen = {role: _find(names, known, given, role, where) for role, known, given in wanted}
-    plain = {_plain(name): name for name in reversed(names)}
+    plain = {plain_name(name): name for name in reversed(names)}
     return chosen | {role: plain[role] for role in OPTIONAL if role in plain}
 
 
@@ -166,15 +172,16 @@ def has_columns(names: Sequence[str], columns: Columns) -> bool:
     return True
 
 
-def _find(names: Sequence[str], known: Sequence[str], given: str | None, role: str, where: object) -> str:
-    """The column of a role: the one given, else the one that is named like it, else the only one of a known name."""
+def _find(names: Sequence[str], known: Sequence[Sequence[str]], given: str | None, role: str, where: object) -> str:
+    """The column of a role: the one given, else the one that is named like it, else the only one of the first names."""
     for exact in (given,) if given is not None else (role,):
         if names.count(exact) > 1:
             raise DataError(f"{where} has several columns {exact!r}: rename all but one")
         if exact in names:
             return exact
-    plain = [name for name in names if _plain(name) == _plain(given or role)]
-    matches = plain or ([] if given else [name for name in names if _plain(name) in known])
+    tiers = [(given or role,)] if given else [(role,), *known]
+    matching = ([name for name in names if plain_name(name) in map(plain_name, tier)] for tier in tiers)
+    matches = next(filter(None, matching), [])
     if len(matches) == 1:
         return matches[0]
     there = ", ".join(name.strip() for name in names)[:500] or "none"
@@ -188,7 +195,8 @@ def _find(names: Sequence[str], known: Sequence[str], given: str | None, role: s
     )
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a column's name by which it is known: its case, blanks, dashes and underscores do not count."""
     return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
@@ -204,6 +212,8 @@ class ParquetTable:
 
     Attributes
     ----------
+    names : list of str
+        All columns.
     columns : dict of str to str
         As of `find_columns`. The image column is the one that holds bytes, where there is one.
     class_names : list of str or None
@@ -231,9 +241,10 @@ class ParquetTable:
         images = [field.name for field in schema if _is_image(field.type, types)]
         if columns.path is None and len(images) == 1:
             columns = Columns(images[0], columns.label)
-        self.columns = find_columns(schema.names, columns, path)
+        self.names = list(schema.names)
+        self.columns = find_columns(self.names, columns, path)
         kind = schema.field(self.columns["path"]).type
-        self.holds_images = _is_image(kind, types) or types.is_binary(kind) or types.is_large_binary(kind)
+        self.holds_images = _is_image(kind, types) or _is_bytes(kind, types)
         label = schema.field(self.columns["label"])
         if types.is_nested(label.type) and not types.is_dictionary(label.type):
             raise DataError(several_labels(f"the column {label.name!r} in {path} is of type {label.type}"))
@@ -242,9 +253,13 @@ class ParquetTable:
         self._starts = [sum(sizes[:group]) for group in range(len(sizes))]
         self._group = lru_cache(maxsize=2)(self._read_group)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the cells of each row by role, but for those that hold images. Errors are those of the class."""
+    def rows(self, also: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Return the cells of each row by role, but for those that hold images, and of other columns by their names.
+
+        Errors are those of the class.
+        """
         roles = {name: role for role, name in self.columns.items() if role != "path" or not self.holds_images}
+        roles |= {name: name for name in also}
         try:
             table = self._pyarrow.parquet.ParquetFile(self._path).read(columns=list(roles))
         except (OSError, ValueError, self._pyarrow.ArrowException) as error:
@@ -273,34 +288,13 @@ class ParquetTable:
         return DataError(f"can't read the manifest {self._path}: {str(error).partition(chr(10))[0]}")
 
 
-def image_bytes(cell: dict[str, Any], folder: Path) -> bytes:
-    """Return the bytes of an image in a table that Hugging Face `datasets` wrote.
-
-    Parameters
-    ----------
-    cell : dict
-        `bytes`, or else `path`, the name of a file below the folder: a table from elsewhere opens no other file.
-    folder : Path
-        The folder of the table.
-
-    Raises
-    ------
-    OSError
-        There are no bytes, and no such file.
-    """
-    if cell.get("bytes") is not None:
-        return bytes(cell["bytes"])
-    if cell.get("path") is None:
-        raise OSError("the row has no image")
-    file = folder / str(cell["path"])
-    if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
-        raise OSError(f"the row names {str(cell['path'])[:200]}, which is no file in {folder}")
-    return file.read_bytes()
-
-
 def _is_image(kind: Any, types: Any) -> bool:
-    """Whether a column's type is Hugging Face's for images: bytes and path."""
-    return bool(types.is_struct(kind)) and {field.name for field in kind} == {"bytes", "path"}
+    """Whether a column's type is Hugging Face's for images: bytes, and beside them mostly a path."""
+    return bool(types.is_struct(kind)) and any(field.name == "bytes" and _is_bytes(field.type, types) for field in kind)
+
+
+def _is_bytes(kind: Any, types: Any) -> bool:
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
 def _class_names(schema: Any, column: str) -> list[str] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from head2toe.extract.images.file_formats import check_content, format_of_suffix, is_readable_format
 from head2toe.extract.images.sources import EncodedImage
 from head2toe.extract.readers.listing import (
     TRAIN,
@@ -31,11 +32,15 @@ _LONGEST_LABEL = 10_000
 
 @dataclass
 class _Shard:
-    """What a shard holds: images and labels by the key of their sample, and the keys of all samples."""
+    """What a shard holds: images and labels by the key of their sample, and the suffixes of all samples.
+
+    Images in formats that WebDataset has no decoder for are others, which count where a sample has none besides.
+    """
 
     images: dict[str, EncodedImage] = field(default_factory=dict)
+    other_images: dict[str, EncodedImage] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, None] = field(default_factory=dict)
+    suffixes: dict[str, list[str]] = field(default_factory=dict)
 
 
 def shards(folder: Path) -> list[Path]:
@@ -64,7 +69,7 @@ def read(path: Path) -> Listing:
     for file in files:
         shard = _read_shard(file)
         rows += [(splits[file] or TRAIN, image, shard.labels[key]) for key, image in shard.images.items()]
-        if others := [key for key in shard.keys if key not in shard.images]:
+        if others := [key for key in shard.suffixes if key not in shard.images]:
             notes.append(f"{len(others)} samples of {file} have neither image nor label (.cls), such as {others[0]!r}")
     if not rows:
         raise DataError(f"no samples in {path}: expected <key>.jpg (or .png, .webp) and <key>.cls")
@@ -87,6 +92,7 @@ def _split(shard: Path) -> str | None:
 
 def _read_shard(file: Path) -> _Shard:
     """The samples of a shard in their order. Raises DataError if it is damaged, or a sample lacks image or label."""
+    check_content(file)
     shard = _Shard()
     try:
         # "r:": an index of offsets is of no use in a compressed file.
@@ -98,10 +104,26 @@ def _read_shard(file: Path) -> _Shard:
     except (OSError, ValueError, OverflowError, MemoryError, RecursionError, tarfile.TarError) as error:
         why = str(error).partition(chr(10))[0] or type(error).__name__
         raise DataError(f"can't read shard {file} ({why}): expected a whole tar file, not compressed") from error
-    for missing, what in ((shard.labels.keys() - shard.images, "image"), (shard.images.keys() - shard.labels, "label")):
-        if missing:
-            raise DataError(f"sample {min(missing)!r} in {file} has no {what}{' (.cls)' if what == 'label' else ''}")
+    found = shard.other_images | shard.images
+    shard.images = {
+        key: found[key] for key in shard.suffixes if key in shard.images or key in found.keys() & shard.labels
+    }
+    _check_pairs(shard, file)
     return shard
+
+
+def _check_pairs(shard: _Shard, file: Path) -> None:
+    """Every image has a label, and every label an image. Raises DataError that says what a sample has instead."""
+    if missing := shard.labels.keys() - shard.images:
+        key = min(missing)
+        raise DataError(f"sample {key!r} in {file} has no image, but {', '.join(sorted(shard.suffixes[key]))}")
+    if missing := shard.images.keys() - shard.labels:
+        key = min(missing)
+        unpack = "" if shard.labels else ", or unpack an archive of class folders"
+        raise DataError(
+            f"sample {key!r} in {file} has no label (.cls), but {', '.join(sorted(shard.suffixes[key]))}: write a "
+            f"number or a name into {key}.cls{unpack}"
+        )
 
 
 def _check_member(member: tarfile.TarInfo, file: Path) -> None:
@@ -119,15 +141,16 @@ def _add_member(shard: _Shard, member: tarfile.TarInfo, file: Path) -> None:
     if not stem or not dot:
         return  # hidden, or without a suffix: WebDataset takes neither for a part of a sample
     key, suffix = folder + slash + stem, f".{extension.rpartition('.')[2].lower()}"
-    shard.keys[key] = None
+    shard.suffixes.setdefault(key, []).append(f".{extension}")
     if suffix in _IMAGE_SUFFIXES:
         if key in shard.images:
             raise DataError(
                 f"sample {key!r} in {file} has two images: a key ends at the first dot of a name; rename {name!r} if "
                 "it is another sample"
             )
-        read_member = partial(_read_slice, file, member.offset_data, member.size)
-        shard.images[key] = EncodedImage(f"{file}:{member.name}", read_member)
+        shard.images[key] = _image(member, file)
+    elif is_readable_format(format_of_suffix(suffix)):
+        shard.other_images.setdefault(key, _image(member, file))
     elif suffix == _LABEL_SUFFIX:
         if member.size > _LONGEST_LABEL:
             raise DataError(f"{member.name!r} in {file} has {member.size} bytes, which is no label")
@@ -136,6 +159,10 @@ def _add_member(shard: _Shard, member: tarfile.TarInfo, file: Path) -> None:
             raise DataError(f"the label {member.name!r} in {file} is empty or nan")
         if shard.labels.setdefault(key, label) != label:
             raise DataError(f"sample {key!r} in {file} has two labels, {shard.labels[key]!r} and {label!r}")
+
+
+def _image(member: tarfile.TarInfo, file: Path) -> EncodedImage:
+    return EncodedImage(f"{file}:{member.name}", partial(_read_slice, file, member.offset_data, member.size))
 
 
 def _read_slice(path: Path, offset: int, size: int) -> bytes:

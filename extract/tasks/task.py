@@ -10,6 +10,7 @@ from head2toe.extract.images.file_formats import LOSSY
 from head2toe.extract.images.sources import ImageSource
 from head2toe.extract.readers.listing import Listing, require_two_images
 from head2toe.extract.readers.splits import choose_folds, fold_notes, hold_out_test, hold_out_validation
+from head2toe.extract.tasks.class_names import class_name_notes
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import printable
 from head2toe.store.common.labelled import Labelled, numbered
@@ -95,7 +96,7 @@ class Task(Labelled):
                 folds=choose_folds(listing, folds, seed),
                 source=printable(listing.source),
                 group=group,
-                notes=(*listing.notes, *fold_notes(listing, folds)),
+                notes=(*listing.notes, *class_name_notes(listing.classes), *fold_notes(listing, folds)),
                 provenance={**listing.provenance, "layout": listing.layout},
             )
         )

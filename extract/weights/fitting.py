@@ -1,6 +1,7 @@
 """A state dict fitted to the network that it is for, through timm's own filters where names or shapes differ."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,11 @@ PRETRAINING_ONLY = re.compile(
 _MISSING = re.compile(r"Missing key\(s\) in state_dict: (.*?)\. *\n", re.DOTALL)
 _UNKNOWN = re.compile(r"Unexpected key\(s\) in state_dict: (.*?)\. *\n", re.DOTALL)
 _RESHAPED = re.compile(r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([\d, ]*)\]\)")
+
+_TRANSFORMERS = re.compile(r"(?:^|\.)(?:embeddings\.|layers?\.\d+\.(?:attention\.|layernorm_)|encoder\.stages\.)")
+"""Names of tensors in Hugging Face transformers."""
+_BY_SIZE = re.compile(r"pos|attention_bias|mlp_tokens")
+"""Names of tensors whose shapes depend on the input size."""
 
 
 class Fitted(NamedTuple):
@@ -103,6 +109,7 @@ def fit(name: ModelName, state: State, options: Mapping[str, Any], where: str) -
     n_classes = _n_classes(state, name.heads)
     model = create(name, {**options} if n_classes is None else {**options, "num_classes": n_classes})
     own = model.state_dict()
+    _check_kinds(own, state, where)
     if _shapes(own) == _shapes(state):
         model.load_state_dict(state)
         return Fitted(model)
@@ -120,11 +127,13 @@ def fit(name: ModelName, state: State, options: Mapping[str, Any], where: str) -
         except Misfit as misfit:
             first_misfit = first_misfit or misfit
             n = next((shape[0] for key, shape in misfit.reshaped.items() if _in_heads(key, name.heads)), 0)
+            n = 0 if n in tried else n  # a classifier of other features than the network's
             continue
         if not n and name.heads:
             notes.append("it brings no whole classifier, so that the backbone has no logits")
         return Fitted(fitted, tuple(notes))
-    raise DataError(f"weights in {where} do not fit the backbone: {first_misfit}")
+    assert first_misfit is not None
+    raise DataError(f"weights in {where} do not fit the backbone: {first_misfit}{_advice(first_misfit)}")
 
 
 def load_by_position(model: torch.nn.Module, state: State, where: str) -> None:
@@ -159,7 +168,8 @@ def _load(name: ModelName, state: State, options: Mapping[str, Any], n_classes: 
     overlay = {"state_dict": dict(state), "custom_load": False, "source": "", "label_offset": 0}
     arguments = {**options, "num_classes": n_classes, "pretrained_cfg_overlay": {**overlay, "num_classes": n_classes}}
     try:
-        with seeded(seed):
+        with seeded(seed), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's, about how timm's filters compute
             model = create(name, arguments, pretrained=True)
     except (RuntimeError, LookupError, AttributeError, BadRequest) as error:
         raise Misfit(str(error)) from error
@@ -173,6 +183,34 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
+
+
+def _advice(misfit: Misfit) -> str:
+    """Return what to do, where the misfit tells it; else the empty string."""
+    if any(_TRANSFORMERS.search(name) for name in misfit.unknown):
+        return "; these are names of Hugging Face transformers': take timm's form of the model, or rename them"
+    if misfit.reshaped and not (misfit.missing or misfit.unknown) and all(map(_BY_SIZE.search, misfit.reshaped)):
+        return "; what timm does not resample wants the --input-size of the file"
+    return ""
+
+
+def _check_kinds(own: State, state: State, where: str) -> None:
+    """Weights are numbers with a point. Raises DataError for NaN and for the whole numbers of a quantised network."""
+    steps = [key for key, value in state.items() if key in own and _is_float(own[key]) and not _is_float(value)]
+    if steps:
+        raise DataError(
+            f"weights in {where} are of a quantised network ({len(steps)} tensors of whole numbers: {steps[0]}, …): "
+            "pass those of the network before that"
+        )
+    if broken := [key for key, value in state.items() if key in own and value.isnan().any()]:
+        raise DataError(
+            f"weights in {where} are NaN in {len(broken)} tensors ({broken[0]}, …), as training leaves them that has "
+            "diverged: pass those of an earlier step"
+        )
+
+
+def _is_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point()
 
 
 def _shapes(state: State) -> dict[str, torch.Size]:

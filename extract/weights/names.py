@@ -73,9 +73,10 @@ def look_up(name: str) -> ModelName:
     source, colon, rest = name.partition(":")
     if not colon:
         return _registered(name)
+    source = source.lower().replace("_", "-")
     if source == "local-dir" and rest:
         return _in_folder(expanded(rest))
-    if source.replace("_", "-") == "hf-hub" and rest:
+    if source == "hf-hub" and rest:
         return _on_hub(rest)
     raise BadRequest(f"unknown backbone {name!r}: a name of timm's, hf-hub:owner/name or local-dir:FOLDER")
 
@@ -114,7 +115,9 @@ def _registered(name: str) -> ModelName:
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them."
-        if "/" in name:
+        if (expanded(name) / CONFIG).is_file():
+            hint = f"local-dir:{name} is the folder."
+        elif "/" in name:
             hint = f"hf-hub:{name} is a repository's name, local-dir:{name} a folder's."
         raise BadRequest(f"unknown backbone {name!r}: {hint}")
     if tag:
@@ -161,13 +164,24 @@ def _in_folder(folder: Path) -> ModelName:
         arguments = {key: value for key, value in document.get("model_args", {}).items() if value is not None}
         fixed_size = bool(config.get("fixed_input_size"))
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError(f"{file} describes no model of timm's (no `architecture`, or no JSON)") from error
+        why = _other_library(file) or "no `architecture`, or no JSON"
+        raise DataError(f"{file} describes no model of timm's ({why})") from error
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         raise DataError(f"{file} names the architecture {architecture!r}, which timm {timm.__version__} does not have")
     own = {key: value for key, value in arguments.items() if key not in DESCRIBES_WEIGHTS}
     label = f"{architecture} {canonical(own)}" if own and _changes(architecture, own) else architecture
     heads = _heads(config) or _registered(architecture).heads
     return ModelName(f"local-dir:{folder}", label, heads, fixed_size, folder=folder)
+
+
+def _other_library(file: Path) -> str:
+    """Return whose configuration it is, where it is that of Hugging Face transformers; else the empty string."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    kind = document.get("model_type") if isinstance(document, dict) else None
+    return f"it is of Hugging Face transformers, model_type {str(kind)[:80]!r}" if kind else ""
 
 
 def _changes(architecture: str, arguments: dict[str, Any]) -> bool:

@@ -1,20 +1,27 @@
 """The state dict inside a checkpoint: which of its parts holds the network, and which is preferred."""
 
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from head2toe.store.common.errors import BadRequest, DataError
 
 State = dict[str, torch.Tensor]
 """A state dict: the name of each tensor, and the tensor."""
 
-WRAPPERS = ("module", "_orig_mod", "_forward_module")
-"""What DDP, torch.compile and Fabric put in front of every name; never what tells two networks apart."""
+ANYWHERE = ("_orig_mod", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""What torch.compile, Fabric, FSDP and checkpointing put in front of a module's names, at whatever depth it lies."""
+WRAPPERS = ("module", *ANYWHERE)
+"""What these and DDP put in front of every name; never what tells two networks apart."""
 MEAN_OF_STEPS = ("state_dict_ema", "model_ema", "ema", "ema_model", "ema_state_dict", "params_ema", "averaged_model")
-"""Names of exponential moving averages of the weights, in the order in which they are preferred."""
+"""Names of averages of the weights over steps, in the order in which they are preferred."""
+_MEAN_OF_STEPS = re.compile(r"(?:.*_)?(?:ema|swa|averaged)(?:_.*)?")
+"""Other names of such averages, preferred after these: `ema_state`, `swa_state_dict`."""
 TRAILING = (
     "encoder_k",
     "momentum_encoder",
@@ -31,7 +38,7 @@ PREFIXES = frozenset(
         *("teacher", "student", "online_network", "online_encoder", "feature_extractor", "timm_model"),
     ]
 )
-"""First parts of tensors' names that stand for a network inside of another."""
+"""First parts of tensors' names that stand for a network inside of another, whatever the network is."""
 DEEPEST = 6
 
 
@@ -81,7 +88,7 @@ def network_part(content: Mapping[str, Any], body: Collection[str], wanted: str,
     DataError
         There is no state dict in the file.
     """
-    parts = [part for whole in _state_dicts(content) for part in _stripped(whole)]
+    parts = [part for whole in _state_dicts(content) for part in _stripped(whole, frozenset(body))]
     if not parts:
         raise DataError(f"{path} holds no state dict (name to tensor)")
     chosen = _candidates([part for part in parts if _is_meant(part, wanted)], body)
@@ -102,25 +109,49 @@ def network_part(content: Mapping[str, Any], body: Collection[str], wanted: str,
 
 def _state_dicts(content: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[Part]:
     """Yield every mapping inside that holds tensors under names; an optimiser's have numbers."""
-    tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}
-    if tensors:
+    named = ((_without_wrappers(key), _tensor(value)) for key, value in content.items() if isinstance(key, str))
+    if tensors := {key: value for key, value in named if value is not None}:
         yield Part(path, tensors)
     for key, value in content.items():
         if isinstance(key, str) and isinstance(value, Mapping) and len(path) < DEEPEST:
             yield from _state_dicts(value, (*path, key))
 
 
-def _stripped(part: Part) -> Iterator[Part]:
-    """Yield a part as it is, and the networks within it that a prefix of the names tells."""
+def _tensor(value: Any) -> torch.Tensor | None:
+    """Return a tensor, or an array of numbers as one; None for anything else."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.dtype.itemsize <= 8:
+        return torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
+    return value if isinstance(value, torch.Tensor) else None
+
+
+def _without_wrappers(name: str) -> str:
+    return ".".join(word for word in name.split(".") if word not in ANYWHERE)
+
+
+def _stripped(part: Part, body: frozenset[str]) -> Iterator[Part]:
+    """Yield a part as it is, and the networks within it that a prefix of the names tells.
+
+    A prefix is one of `PREFIXES`, or whatever stands before most of the network's own names.
+    """
     yield part
+    prefixes = PREFIXES | _first_words(part.state, body)
     by_prefix: dict[str, State] = {}
     for key, value in part.state.items():
         first, dot, rest = key.partition(".")
-        if dot and rest and first in PREFIXES:
+        if dot and rest and first in prefixes:
             by_prefix.setdefault(first, {})[rest] = value
     if len(part.path) < 2 * DEEPEST:
         for prefix, state in by_prefix.items():
-            yield from _stripped(Part((*part.path, prefix), state))
+            yield from _stripped(Part((*part.path, prefix), state), body)
+
+
+def _first_words(state: State, body: frozenset[str]) -> set[str]:
+    """Return the first word of each prefix (`net.trunk`) that stands before half of a network's names or more."""
+    before = Counter[str]()
+    for key in state:
+        words = key.split(".")
+        before.update(".".join(words[:n]) for n in range(1, len(words)) if ".".join(words[n:]) in body)
+    return {prefix.partition(".")[0] for prefix, count in before.items() if count >= len(body) / 2}
 
 
 def _is_meant(part: Part, wanted: str) -> bool:
@@ -148,6 +179,7 @@ def _is_most_of(inner: Part, outer: Part) -> bool:
 
 def _rank(part: Part) -> tuple[int, bool]:
     """Order parts by preference, the best first, as timm does: averages of the steps, `state_dict`, `model`."""
-    order = (*MEAN_OF_STEPS, "state_dict", "model")
-    rank = next((number for number, word in enumerate(order) if word in part.path), len(order))
+    order = (*MEAN_OF_STEPS, "", "state_dict", "model")
+    words = ["" if word not in MEAN_OF_STEPS and _MEAN_OF_STEPS.fullmatch(word) else word for word in part.path]
+    rank = min((order.index(word) for word in words if word in order), default=len(order))
     return rank, any(word in part.path for word in TRAILING)

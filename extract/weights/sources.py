@@ -158,7 +158,8 @@ def _weighted(fitted: Fitted, origin: str, part: Part, path: Path) -> Weighted:
 def _from_folder(name: ModelName, folder: Path, options: Mapping[str, Any]) -> Weighted:
     """Load the weights that lie beside a configuration."""
     there = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    files = [folder / file for file in WEIGHTS_FILES if (folder / file).is_file()] or there
+    usual = (*WEIGHTS_FILES, *(f"{file}.index.json" for file in WEIGHTS_FILES))
+    files = [folder / file for file in usual if (folder / file).is_file()] or there
     if not files or (len(files) > 1 and files == there):
         raise DataError(
             f"{folder} has {len(files) or 'no'} weights files and no {WEIGHTS_FILES[0]}: pass --weights FILE"

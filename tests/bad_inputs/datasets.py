@@ -233,7 +233,7 @@ ROWS = (
         "a shard that is compressed",
         "run x.tar …",
         1,
-        "can't read shard x.tar (invalid header): expected a whole tar file, not compressed",
+        "can't read x.tar, which is compressed (gzip): unpack it",
         shard("x.tar", GOOD, "w:gz"),
     ),
     BadInput(
@@ -247,14 +247,14 @@ ROWS = (
         "a sample without a label",
         "run x.tar …",
         1,
-        "sample 'more' in x.tar has no label (.cls)",
+        ("sample 'more' in x.tar has no label (.cls), but .png: write a number or a name into more.cls"),
         shard("x.tar", GOOD | {"more.png": None}),
     ),
     BadInput(
         "a sample without an image",
         "run x.tar …",
         1,
-        "sample 'more' in x.tar has no image",
+        "sample 'more' in x.tar has no image, but .cls",
         shard("x.tar", GOOD | {"more.cls": b"a"}),
     ),
     BadInput(

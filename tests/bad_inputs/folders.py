@@ -58,12 +58,34 @@ FOLDERS = (
         "run flat …",
         1,
         (
-            "no task in flat: expected train800.txt, val200.txt and test.txt (VTAB-1k), train/<class>/* with "
-            "or without val/ and test/ or <class>/* alone (ImageFolder), *.tar (WebDataset), a folder saved "
-            "by Hugging Face datasets or one of its Parquet files, or the path of a manifest (.csv, .tsv, "
-            ".parquet)"
+            "no task in flat: the images in flat are in no class folders: make one for each class, or a manifest "
+            "(path,label)"
         ),
         photo("flat/1.png", "flat/2.png"),
+    ),
+    BadInput(
+        "class folders that lie deeper",
+        "run above …",
+        1,
+        "no task in above: the class folders are in above/photos: pass its path",
+        photo("above/photos/train/cat/1.png", "above/photos/train/dog/1.png"),
+    ),
+    BadInput(
+        "folders of other names than train and test",
+        "run above …",
+        1,
+        (
+            "no task in above: class folders are in above/seg_test, above/seg_train: pass the path of one; or name the "
+            "one to train on above/train, and the one to judge by above/test"
+        ),
+        photo(*(f"above/seg_{split}/{name}/1.png" for split in ("train", "test") for name in ("cat", "dog"))),
+    ),
+    BadInput(
+        "a folder `train` in `train`",
+        "run above …",
+        1,
+        "above/train/train is the only class folder, and holds folders of images: move them up to above/train",
+        photo("above/train/train/cat/1.png", "above/train/train/dog/1.png"),
     ),
     BadInput(
         "one class only",
@@ -106,7 +128,10 @@ FOLDERS = (
         "a class that only the test has",
         "run photos …",
         1,
-        "class 'bird' in photos/test has no folder in photos/train",
+        (
+            "class 'bird' in photos/test has no folder in photos/train: add one with training images, or move "
+            "photos/test/bird away (head2toe predict takes images without labels)"
+        ),
         photo("photos/test/bird/1.png"),
     ),
     BadInput(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from head2toe.tests.bad_inputs.bad_input import BadInput, Make, write
+from head2toe.tests.bad_inputs.bad_input import BadInput, Make, both, photo, write
 
 LINES = [
     f"photos/{split}/{name}/{i}.png,{name},{split}"
@@ -133,6 +133,51 @@ ROWS = (
         1,
         "t.csv, row 1: no such image: photos/train/cat/gone.png",
         table("photos/train/cat/gone.png,cat,train"),
+    ),
+    BadInput(
+        "a path without its folder",
+        "run t.csv …",
+        1,
+        (
+            "t.csv, row 1: no such image: cat/0.png; there is photos/0.png: paths are relative to the folder of the "
+            "table"
+        ),
+        both(photo("photos/0.png"), table("cat/0.png,cat,train")),
+    ),
+    BadInput(
+        "an address on the web",
+        "run t.csv …",
+        1,
+        ("t.csv, row 1: https://example.org/1.jpg is on the web: fetch the images, and write the paths of their files"),
+        table("https://example.org/1.jpg,cat,train"),
+    ),
+    BadInput(
+        "a workbook of Excel",
+        "run t.xlsx …",
+        1,
+        "can't read a task from t.xlsx, which is a workbook: save its table as CSV (UTF-8)",
+        write("t.xlsx", b"PK\3\4"),
+    ),
+    BadInput(
+        "a table as JSON",
+        "run t.jsonl …",
+        1,
+        "can't read a task from t.jsonl, which is JSON: write a manifest of it (.csv with path,label)",
+        write("t.jsonl", '{"path": "1.jpg", "label": "cat"}'),
+    ),
+    BadInput(
+        "a packed table",
+        "run t.csv.gz …",
+        1,
+        "can't read t.csv.gz, which is compressed (gzip): unpack it",
+        write("t.csv.gz", b"\x1f\x8b\x08"),
+    ),
+    BadInput(
+        "a table that is a pointer of git lfs",
+        "run t.parquet …",
+        1,
+        "can't read t.parquet, which is a Git LFS pointer instead of the file: git lfs pull",
+        write("t.parquet", "version https://git-lfs.github.com/spec/v1\n"),
     ),
     BadInput(
         "a path to a folder",

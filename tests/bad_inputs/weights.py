@@ -134,6 +134,40 @@ ROWS = (
         checkpoint(without),
     ),
     BadInput(
+        "weights that are a pointer of git lfs",
+        RUN + "w.safetensors",
+        1,
+        "can't read weights from w.safetensors: a Git LFS pointer instead of the file: git lfs pull",
+        write("w.safetensors", "version https://git-lfs.github.com/spec/v1\n"),
+    ),
+    BadInput(
+        "a page of HTML (a download that failed)",
+        RUN + "w.pth",
+        1,
+        "can't read weights from w.pth: a web page instead of the file: fetch it again",
+        write("w.pth", "<!DOCTYPE html><html>"),
+    ),
+    BadInput(
+        "weights of a quantised network",
+        RUN + "w.pth",
+        1,
+        (
+            "weights in w.pth are of a quantised network (… tensors of whole numbers: conv1.0.weight, …): pass those "
+            "of the network before that"
+        ),
+        checkpoint(lambda state: {name: value.char() for name, value in state.items()}),
+    ),
+    BadInput(
+        "weights that are NaN",
+        RUN + "w.pth",
+        1,
+        (
+            "weights in w.pth are NaN in … tensors (conv1.0.weight, …), as training leaves them that has diverged: "
+            "pass those of an earlier step"
+        ),
+        checkpoint(lambda state: {name: value * float("nan") for name, value in state.items()}),
+    ),
+    BadInput(
         "two networks in one file",
         RUN + "w.pth",
         2,
@@ -165,6 +199,13 @@ ROWS = (
         1,
         "saved/config.json describes no model of timm's (no `architecture`, or no JSON)",
         write("saved/config.json", "{}"),
+    ),
+    BadInput(
+        "a folder of Hugging Face transformers",
+        "layers local-dir:saved",
+        1,
+        ("saved/config.json describes no model of timm's (it is of Hugging Face transformers, model_type 'vit')"),
+        write("saved/config.json", '{"model_type": "vit"}'),
     ),
     BadInput(
         "a backbone's folder of an unknown architecture",

@@ -66,6 +66,29 @@ def test_the_commands_classify_and_describe(
     assert Bundle.load(Path("copy")).classes == extraction.task.classes
 
 
+def test_lists_are_read_as_programs_write_them(
+    image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any], head_on: HeadOn, packed: Packed, call: Call
+) -> None:
+    """Lines of any system, with a byte order mark in front, or a zero byte after each name."""
+    extraction = extract(str(image_folder), **two_sizes)
+    folder = str(packed(extraction, head_on(extraction, unit=True)[0]).save(tmp_path / "model"))
+    first, second = (str(image_folder / "test" / "down" / f"0{i}.png") for i in range(2))
+    for text in (f"\ufeff{first}\r\n\r\n{second}\r\n", f"{first}\0{second}\0"):
+        rows = call("predict", folder, "-", stdin=text).stdout.splitlines()[1:]
+        assert [row.split(",")[0] for row in rows] == [first, second]
+
+
+def test_the_suffix_says_the_format_of_an_export(
+    image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any], head_on: HeadOn, packed: Packed, call: Call
+) -> None:
+    extraction = extract(str(image_folder), **two_sizes)
+    folder = str(packed(extraction, head_on(extraction, unit=True)[0]).save(tmp_path / "model"))
+    for name, format in (("new/m.PT2", "torch"), ("m.model", "bundle")):
+        exported = json.loads(call("export", folder, "-o", name, "--json").stdout)
+        assert exported["format"] == format
+        assert Path(name).is_file() == (format == "torch")
+
+
 def test_info_says_which_statistics_are_read(
     image_folder: Path, tmp_path: Path, two_sizes: dict[str, Any], head_on: HeadOn, packed: Packed, call: Call
 ) -> None:

@@ -84,6 +84,15 @@ def test_greys_of_no_known_range_are_refused(tmp_path: Path, value: float) -> No
         ImageFile(tmp_path / "x.tif").load()
 
 
+@pytest.mark.parametrize("values", [[-1000, 0, 2000], [-1, 0.5, 1], [-5, -4, -3]])
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_greys_that_begin_below_black_are_refused(tmp_path: Path, values: list[float], kind: type[np.generic]) -> None:
+    """As computed tomography and normalised images have them: half of them would be black."""
+    Image.fromarray(np.array([values], kind)).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match=r"x\.tif \(32-bit grey with values from -\d+ to .*: save it as such"):
+        ImageFile(tmp_path / "x.tif").load()
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
@@ -91,6 +100,8 @@ def test_greys_of_no_known_range_are_refused(tmp_path: Path, value: float) -> No
         (b"GIF89a broken", ""),
         (b"plain text", "not an image"),
         (b"<html>404</html>", "not an image, but a web page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', "not an image, but XML"),
+        (b'{"error": "not found"}', "not an image, but JSON"),
     ],
 )
 def test_a_corrupt_file_is_named_with_the_remedy(tmp_path: Path, content: bytes, why: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from head2toe.extract.images import file_formats
-from head2toe.extract.images.folder_contents import folder_contents, is_helper_folder, left_out_note
+from head2toe.extract.images.folder_contents import NamedFiles, folder_contents, is_helper_folder, left_out_note
 from PIL import Image
 
 
@@ -92,3 +92,45 @@ def test_a_pipe_is_no_image(folder: Path) -> None:
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert folder_contents(tmp_path / "none").images == ()
+
+
+@pytest.fixture
+def tables_folder(tmp_path: Path) -> Path:
+    """Two folders of images: `photos` and `Röntgen`."""
+    for name in ("photos/a.png", "photos/b.JPG", "photos/b.txt", "photos/c.png", "photos/c.jpg", "Röntgen/d.1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("photos/a.png", "photos/a.png"),
+        ("./photos/a.png", "photos/a.png"),
+        ("photos\\a.png", "photos/a.png"),
+        ("Photos/A.PNG", "photos/a.png"),
+        ("photos/a", "photos/a.png"),
+        ("photos/b", "photos/b.JPG"),
+        ("photos/c.PNG", "photos/c.png"),
+        ("ro\u0308ntgen/d.1", "Röntgen/d.1.png"),
+        ("file://{}/R%C3%B6ntgen/d.1.png", "Röntgen/d.1.png"),
+        ("file://localhost{}/photos/a.png", "photos/a.png"),
+    ],
+)
+def test_a_name_finds_its_file(tables_folder: Path, name: str, file: str) -> None:
+    assert NamedFiles(tables_folder).find(name.format(tables_folder)) == tables_folder / file
+
+
+@pytest.mark.parametrize("name", ["photos/c", "photos", "a.png", "photos/a.jpg", "x" * 5000, "photos/b.tx"])
+def test_nothing_is_guessed(tables_folder: Path, name: str) -> None:
+    """Of two images of one stem, neither is meant; nor is one of another suffix, or a folder."""
+    assert NamedFiles(tables_folder).find(name) is None
+
+
+def test_a_file_in_a_folder_beside_the_table_is_pointed_to(tables_folder: Path) -> None:
+    assert NamedFiles(tables_folder).elsewhere("a.png") == (
+        f"; there is {tables_folder / 'photos' / 'a.png'}: paths are relative to the folder of the table"
+    )
+    assert NamedFiles(tables_folder).elsewhere("train/a.png").startswith("; there is")
+    assert NamedFiles(tables_folder).elsewhere("e.png") == ""

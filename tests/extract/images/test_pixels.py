@@ -190,6 +190,25 @@ def test_small_metadata_of_a_png_stays_beside_large() -> None:
     assert without_failing_metadata(io.BytesIO(encoded(PICTURE, "JPEG"))) is None
 
 
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+@pytest.mark.parametrize("name", [b"gAMA", b"tRNS", b"pHYs", b"acTL", b"iCCP", b"cHRM", b"sRGB"])
+def test_a_png_is_read_without_chunks_that_are_too_short(name: bytes) -> None:
+    content = encoded(PICTURE, "PNG")
+    np.testing.assert_array_equal(pixels(content[:33] + chunk(name, b"") + content[33:]), np.asarray(PICTURE))
+
+
+def test_a_png_is_read_without_a_text_whose_checksum_is_wrong() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(PICTURE, "PNG", exif=exif)
+    damaged = chunk(b"tEXt", b"Comment\0a")[:-1] + b"?"
+    np.testing.assert_array_equal(pixels(content[:33] + damaged + content[33:]), np.rot90(np.asarray(PICTURE), -1))
+
+
 # ------------------------------------------------------------------------------------------------------------- memory
 
 MEASURE = """

@@ -125,3 +125,21 @@ def test_three_folds_and_a_hold_out_go_the_whole_way(
     assert document["provenance"] == {"layout": "manifest", "formats": {"png": 51}, "lossy": False}
     shown = CliRunner().invoke(main, ["extract", str(manifest), *flags, "--folds", "stratified"])
     assert "note       no test images: 9 of 51 rows" in shown.stdout
+
+
+def test_a_task_of_test_rows_alone_is_named(rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    path = write_csv(tmp_path / "m.csv", [row | {"split": "test"} for row in rows])
+    with pytest.raises(DataError, match=r"no training images in manifest .*m\.csv: all 51 are of the test"):
+        load_task(str(path))
+
+
+def test_a_label_that_is_no_class_is_told_which_there_are(
+    rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]
+) -> None:
+    path = write_csv(tmp_path / "m.csv", rows)
+    (tmp_path / "classes.txt").write_text("0 across\n1 down\n2 slant\n3 none\n")
+    with pytest.raises(DataError, match=r"'across' in .* is none of its 4 classes \(0 across, 1 down, 2 slant, …\)"):
+        load_task(str(path))
+    (tmp_path / "classes.txt").write_text("across\ndown\nslant\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"can't read the class names in .*classes\.txt: save it as UTF-8"):
+        load_task(str(path))

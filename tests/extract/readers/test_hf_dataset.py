@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from head2toe.extract.readers.tables import image_bytes
+from head2toe.extract.images.sources import image_bytes
 from head2toe.extract.tasks.registry import load_task
 from head2toe.extract.tasks.task import Task
 from head2toe.store.common.errors import DataError
+
+Rows = list[dict[str, str]]
+Written = Callable[..., Path]
 
 
 def test_class_labels_that_are_digits_in_another_order(
@@ -138,3 +141,52 @@ def test_a_saved_dataset_opens_no_file_elsewhere(tmp_path: Path, path: str) -> N
     with pytest.raises(OSError, match="which is no file in"):
         image_bytes({"bytes": None, "path": path}, tmp_path / "saved")
     assert image_bytes({"bytes": None, "path": "00.png"}, tmp_path / "saved") == b"inside"
+
+
+def test_a_test_of_which_no_image_has_a_label_is_left_out(rows: Rows, tmp_path: Path, written: Written) -> None:
+    """As competitions and the hub have them: -1 in a ClassLabel, an empty cell in a table."""
+    import datasets
+
+    saved = datasets.load_from_disk(str(written("dataset", rows, tmp_path)))
+    saved["test"] = saved["test"].map(lambda _: {"label": -1})
+    saved.save_to_disk(str(tmp_path / "unlabelled"))
+    (tmp_path / "repository").mkdir()
+    for split in saved:
+        saved[split].to_parquet(str(tmp_path / "repository" / f"{split}-00000-of-00001.parquet"))
+    table = written("csv", [row | ({"label": ""} if row["split"] == "test" else {}) for row in rows], tmp_path)
+    for path in (tmp_path / "unlabelled", tmp_path / "repository", table):
+        task = load_task(str(path))
+        assert len(task.images) == 36
+        assert task.notes[0].startswith("15 test images in ")
+        assert task.notes[0].endswith("have no labels and are left out: head2toe predict takes them")
+    rows[-1]["label"] = ""
+    with pytest.raises(DataError, match="row 51: no label"):
+        load_task(str(written("csv", rows, tmp_path)))
+
+
+def test_a_split_of_another_name_is_read_by_nobody(rows: Rows, tmp_path: Path, written: Written) -> None:
+    import datasets
+
+    saved = datasets.load_from_disk(str(written("dataset", rows, tmp_path)))
+    datasets.DatasetDict({**saved, "extra": saved["train"]}).save_to_disk(str(tmp_path / "more"))
+    assert "split 'extra' in" in load_task(str(tmp_path / "more")).notes[0]
+    datasets.DatasetDict({"train": saved["train"], "extra": saved["test"]}).save_to_disk(str(tmp_path / "no_test"))
+    with pytest.raises(DataError, match=r"split 'extra' in .*: rename or remove it, for it may be the test"):
+        load_task(str(tmp_path / "no_test"))
+
+
+@pytest.mark.parametrize("extra", [{}, {"path": None}, {"width": 48, "height": 48}])
+def test_images_in_a_struct_are_known_by_their_bytes(
+    rows: Rows, tmp_path: Path, extra: dict[str, object], written: Written
+) -> None:
+    content = [
+        {"image": {"bytes": (tmp_path / row["path"]).read_bytes(), **extra}, "label": row["label"]} for row in rows
+    ]
+    task = load_task(str(written("parquet", content, tmp_path)))
+    assert [image.digest() for image in task.images[: task.n_train]]
+    assert {image.load().mode for image in task.images[:3]} == {"RGB"}
+
+
+def test_labels_of_bytes_are_text(rows: Rows, tmp_path: Path, written: Written) -> None:
+    task = load_task(str(written("parquet", [row | {"label": row["label"].encode()} for row in rows], tmp_path)))
+    assert task.classes == ("across", "down", "slant")

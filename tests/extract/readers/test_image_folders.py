@@ -154,3 +154,44 @@ def test_a_test_among_class_folders_is_no_class(image_folder: Path) -> None:
     task = load_task(str(image_folder))
     assert task.classes == ("across", "down", "slant", "test")
     assert task.notes[0] == f"{image_folder / 'test'} is read as a class, for it stands among class folders"
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        ({"train": "archive/train", "test": "archive/test"}, r"the class folders are in .*archive: pass its path"),
+        (
+            {"train": "seg_train/seg_train", "test": "seg_test/seg_test"},
+            r"seg_test, .*seg_train: .* the one to train on",
+        ),
+        ({"train": "A/train", "test": "B/train"}, r"class folders are in .*A, .*B: pass the path of one$"),
+        (
+            {"train": "train/train", "test": "test/test"},
+            r"train/train is the only class folder.*move them up to .*train$",
+        ),
+        ({"train/down": "train", "test": "test"}, r"the images in .*train are in no class folders"),
+        ({"train/down": "down"}, r"down is the only folder of images"),
+    ],
+)
+def test_class_folders_at_another_place_are_pointed_to(
+    image_folder: Path, tmp_path: Path, places: dict[str, str], says: str
+) -> None:
+    for old, new in places.items():
+        shutil.copytree(image_folder / old, tmp_path / "task" / new)
+    with pytest.raises(DataError, match=says):
+        load_task(str(tmp_path / "task"))
+
+
+def test_a_linked_class_that_is_gone_is_counted(image_folder: Path) -> None:
+    (image_folder / "train" / "bird").symlink_to("nowhere")
+    assert load_task(str(image_folder)).notes[0].endswith("is left out (broken links 1)")
+
+
+@pytest.mark.parametrize(("one", "other"), [("cat", "Cat"), ("cat", "cat "), ("1", "01"), ("big cat", "big_cat")])
+def test_classes_that_may_be_one_are_named(image_folder: Path, one: str, other: str) -> None:
+    for old, new in (("across", one), ("down", other)):
+        for split in ("train", "test"):
+            (image_folder / split / old).rename(image_folder / split / new)
+    note = next(note for note in load_task(str(image_folder)).notes if note.startswith("classes that differ"))
+    assert repr(one) in note
+    assert repr(other) in note

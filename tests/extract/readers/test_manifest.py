@@ -212,6 +212,87 @@ def test_paths_as_windows_and_macos_write_them(
         load_task(str(write_csv(tmp_path / "m.csv", [rows[0] | {"path": "x" * 5000}])))
 
 
+def test_paths_may_be_ids_of_files_beside_the_table(rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    """Names without a suffix in a column `image_id`, as in many a competition."""
+    ids = [{"image_id": row["path"].removesuffix(".png"), "label": row["label"]} for row in rows]
+    plain = load_task(str(write_csv(tmp_path / "plain.csv", renamed(rows, split="was"))))
+    task = load_task(str(write_csv(tmp_path / "m.csv", ids)))
+    assert [image.digest() for image in task.images] == [image.digest() for image in plain.images]
+    below = [row | {"path": Path(row["path"]).name} for row in rows[:1]]
+    with pytest.raises(DataError, match=r"row 1: no such image: .*; there is .*: paths are relative to the folder"):
+        load_task(str(write_csv(tmp_path / Path(rows[0]["path"]).parents[1] / "m.csv", below)))
+
+
+def test_a_path_on_the_web_says_to_fetch_it(rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    rows[2]["path"] = "https://example.org/a.png"
+    with pytest.raises(DataError, match=r"row 3: https://example\.org/a\.png is on the web: fetch the images"):
+        load_task(str(write_csv(tmp_path / "m.csv", rows)))
+
+
+@pytest.mark.parametrize("name", ["subset", "Set", "partition", "Data Split"])
+def test_a_column_of_splits_is_read_by_another_name(
+    rows: Rows,
+    tmp_path: Path,
+    name: str,
+    write_csv: Callable[..., Path],
+    write_parquet: Callable[..., Path],
+) -> None:
+    plain = load_task(str(write_csv(tmp_path / "plain.csv", rows)))
+    for path in (
+        write_csv(tmp_path / "m.csv", renamed(rows, split=name)),
+        write_parquet(tmp_path / "m.parquet", renamed(rows, split=name)),
+    ):
+        task = load_task(str(path))
+        assert task.labels.tolist() == plain.labels.tolist()
+        assert len(task.folds) == len(plain.folds)
+        assert task.notes[0] == f"the column {name!r} of {path} is read as the split"
+
+
+def test_a_column_of_other_words_is_no_split(rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    sets = [row | {"set": "AB"[i % 2], "subset": "train"} for i, row in enumerate(renamed(rows, split="was"))]
+    assert load_task(str(write_csv(tmp_path / "m.csv", sets))).notes[0].startswith("no test images")
+
+
+def test_blanks_before_quotes_are_no_part_of_a_name(rows: Rows, tmp_path: Path) -> None:
+    lines = [f'"{row["path"]}", "{row["label"]}", "{row["split"]}"' for row in rows]
+    (tmp_path / "m.csv").write_text("\n".join(["path, label, split", *lines]))
+    assert load_task(str(tmp_path / "m.csv")).classes == ("across", "down", "slant")
+
+
+def test_commas_in_a_tsv_are_understood(rows: Rows, tmp_path: Path, write_csv: Callable[..., Path]) -> None:
+    assert len(load_task(str(write_csv(tmp_path / "m.tsv", rows))).images) == len(rows)
+
+
+def test_whole_numbers_with_a_point_are_the_numbers(
+    rows: Rows, tmp_path: Path, write_csv: Callable[..., Path], write_parquet: Callable[..., Path]
+) -> None:
+    """As pandas writes them in a column that once had gaps."""
+    names = sorted({row["label"] for row in rows})
+    numbers = [row | {"label": float(names.index(row["label"]))} for row in rows]
+    for path in (write_csv(tmp_path / "m.csv", numbers), write_parquet(tmp_path / "m.parquet", numbers)):
+        assert load_task(str(path)).classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("m.xlsx", b"PK\3\4", "a workbook: save its table as CSV"),
+        ("m.csv", b"\xd0\xcf\x11\xe0", "a workbook of Excel: save it as CSV"),
+        ("m.csv", b"PK\3\4" + bytes(26) + b"[Content_Types].xml", "a workbook of Excel: save it as CSV"),
+        ("m.csv.gz", b"\x1f\x8b\x08", r"compressed \(gzip\): unpack it"),
+        ("m.zip", b"PK\3\4" + bytes(26) + b"cat/1.png", "an archive: unpack it"),
+        ("m.csv", b"<!DOCTYPE html><html>", "a web page instead of the file: fetch it again"),
+        ("m.parquet", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
+        ("m.tar", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer.*git lfs pull"),
+        ("m.jsonl", b'{"path": "a.png"}', "JSON: write a manifest of it"),
+    ],
+)
+def test_another_file_is_called_what_it_is(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        load_task(str(tmp_path / name))
+
+
 def test_a_table_may_hold_the_images(
     rows: Rows, tmp_path: Path, write_csv: Callable[..., Path], write_parquet: Callable[..., Path]
 ) -> None:

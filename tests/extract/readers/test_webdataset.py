@@ -101,3 +101,34 @@ def test_a_size_that_lies_is_one_line(tmp_path: Path, name: str, size: int) -> N
     (tmp_path / "lie.tar").write_bytes(io.BytesIO(header + b"0" * 1024).getvalue())
     with pytest.raises(DataError, match=r"can't read shard .*lie\.tar"):
         load_task(str(tmp_path / "lie.tar"))
+
+
+def test_other_formats_of_images_count_where_there_is_none_of_the_usual(
+    rows: Rows, tmp_path: Path, add_member: Callable[..., None]
+) -> None:
+    """A `.tif` beside a `.png` is no second image, and alone it is the image."""
+    image = (tmp_path / rows[0]["path"]).read_bytes()
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for i in range(8):
+            add_member(tar, f"{i}.tif", image)
+            add_member(tar, f"{i}.cls", b"ab"[i % 2 : i % 2 + 1])
+        add_member(tar, "0.png", image)
+    assert len(load_task(str(tmp_path / "x.tar")).images) == 8
+
+
+def test_a_sample_without_a_label_says_what_it_has(rows: Rows, tmp_path: Path, add_member: Callable[..., None]) -> None:
+    image = (tmp_path / rows[0]["path"]).read_bytes()
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        add_member(tar, "cat/0.png", image)
+        add_member(tar, "cat/0.json", b"{}")
+    with pytest.raises(
+        DataError, match=r"no label \(\.cls\), but \.json, \.png: write .* into cat/0\.cls, or unpack an"
+    ):
+        load_task(str(tmp_path / "x.tar"))
+
+
+def test_packed_shards_are_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "train-0.tar.gz").touch()
+    with pytest.raises(DataError, match=r"train-0\.tar\.gz is packed: unpack it"):
+        load_task(str(tmp_path / "shards"))

@@ -87,6 +87,44 @@ def test_contrastive_heads_are_no_classifiers() -> None:
     assert not any(key.startswith("fc.") for key in fitted.model.state_dict())
 
 
+def test_a_classifier_of_other_features_is_left_out() -> None:
+    """One on top of layers that the network does not have."""
+    fitted = _fit("test_resnet", _state("test_resnet") | {"fc.weight": torch.ones(5, 13), "fc.bias": torch.ones(5)})
+    assert "no logits" in fitted.notes[-1]
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    """As a quantised network stores them: the numbers of steps, whose width is elsewhere."""
+    state = {key: value.to(torch.int8) for key, value in _state("test_resnet").items()}
+    with pytest.raises(DataError, match=r"quantised network \(\d+ tensors of whole numbers: conv1"):
+        _fit("test_resnet", state)
+
+
+def test_weights_of_a_training_that_diverged_are_named() -> None:
+    state = _state("test_resnet")
+    state["conv1.0.weight"] = state["conv1.0.weight"] * float("nan")
+    with pytest.raises(DataError, match=r"NaN in 1 tensors \(conv1\.0\.weight, …\).* pass those of an earlier step"):
+        _fit("test_resnet", state)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_numbers_of_any_precision_become_float32(kind: torch.dtype) -> None:
+    state = {key: value.to(kind) if value.is_floating_point() else value for key, value in _state("test_vit").items()}
+    fitted = _fit("test_vit", state)
+    assert {value.dtype for value in fitted.model.state_dict().values()} == {torch.float32}
+
+
+def test_names_of_another_library_are_named() -> None:
+    state = {f"vit.encoder.layer.{n}.attention.attention.query.weight": torch.ones(3, 3) for n in range(3)}
+    with pytest.raises(DataError, match="names of Hugging Face transformers': take timm's form"):
+        _fit("test_vit", state)
+
+
+def test_what_timm_does_not_resample_says_which_size_fits() -> None:
+    with pytest.raises(DataError, match="wants the --input-size of the file"):
+        _fit("pit_ti_224", _state("pit_ti_224"), img_size=160)
+
+
 @pytest.mark.parametrize(
     ("name", "of"), [("resnet18", "resnet26"), ("resnet18", "resnet34"), ("test_vit", "test_vit2"), ("dla34", "dla60")]
 )

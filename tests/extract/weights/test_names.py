@@ -5,6 +5,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import safetensors.torch
 import timm
 import torch
 from head2toe.extract.backbone.backbone import load_backbone, state_sha256
@@ -27,6 +28,33 @@ def test_a_folder_is_a_backbone(saved: Path) -> None:
     assert backbone.weights_sha256 == state_sha256(expected.state_dict())
     assert backbone.architecture == "test_resnet"
     assert backbone.weights == "local-dir:saved"
+
+
+def test_a_source_may_be_written_as_timm_takes_it(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for source in ("local-dir", "Local-Dir", "local_dir"):
+        assert look_up(f"{source}:{saved}").architecture == "test_resnet"
+    monkeypatch.chdir(saved.parent)
+    with pytest.raises(BadRequest, match="unknown backbone 'saved': local-dir:saved is the folder"):
+        look_up("saved")
+
+
+def test_a_folder_may_hold_several_files_and_their_index(saved: Path) -> None:
+    whole = load_backbone(f"local-dir:{saved}", device="cpu")
+    (saved / "model.safetensors").unlink()
+    state = dict(whole.model.state_dict())
+    files = {name: f"model-{n % 2 + 1:05}-of-00002.safetensors" for n, name in enumerate(state)}
+    for file in set(files.values()):
+        part = {name: state[name].contiguous() for name in state if files[name] == file}
+        safetensors.torch.save_file(part, saved / file)
+    index = saved / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": files}))
+    assert load_backbone(f"local-dir:{saved}", device="cpu").weights_sha256 == whole.weights_sha256
+    for file in (index, saved / "model-00001-of-00002.safetensors"):
+        read = load_backbone("test_resnet", weights=str(file), device="cpu")
+        assert read.weights_sha256 == whole.weights_sha256
+    (saved / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(DataError, match=r"index\.json lists 2 files of weights, of which model-00002-of-.* not beside"):
+        load_backbone(f"local-dir:{saved}", device="cpu")
 
 
 def test_a_folder_may_hold_a_torch_file(saved: Path) -> None:
@@ -74,6 +102,12 @@ def test_names_that_timm_has_changed_are_the_new_ones() -> None:
 def test_other_names_are_one_line(name: str, says: str) -> None:
     with pytest.raises(BadRequest, match=says):
         look_up(name)
+
+
+def test_a_configuration_of_transformers_is_called_that(saved: Path) -> None:
+    (saved / "config.json").write_text('{"model_type": "vit", "architectures": ["ViTModel"]}')
+    with pytest.raises(DataError, match="Hugging Face transformers, model_type 'vit'"):
+        look_up(f"local-dir:{saved}")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"architecture": 3}', '{"model_type": "bert"}', "[" * 5000])

@@ -2,9 +2,12 @@
 
 import argparse
 import datetime
+import gzip
 import io
 import os
 import pathlib
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,38 @@ def test_suffixes_in_capitals_are_what_they_are(tmp_path: Path, suffix: str) -> 
     file = tmp_path / f"x{suffix}"
     safetensors.torch.save_file({"a": torch.ones(1)}, file)
     assert set(read_file(file)) == {"a"}
+
+
+def test_content_decides_whatever_the_suffix_is(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "x.pth")
+    torch.save({"a": torch.ones(1)}, tmp_path / "x.safetensors")
+    for name in ("x.pth", "x.safetensors"):
+        assert read_file(tmp_path / name)["a"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 1\n", "Git LFS pointer.*git lfs pull"),
+        (b"<!DOCTYPE html><html>", "a web page instead of the file: fetch it again"),
+        (gzip.compress(b"weights"), "packed by gzip: unpack it"),
+        (b"\x89HDF\r\n\x1a\n", r"HDF5, as Keras writes it: convert it where it was made"),
+        (b'{\n "architecture": "resnet18"}', "JSON, and no index of files with weights"),
+        (pickle.dumps({"a": 1}, protocol=4), "a pickle that torch.save did not write: convert it"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+def test_other_files_are_called_what_they_are(tmp_path: Path, content: bytes, says: str, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_file(tmp_path / name)
+
+
+def test_an_archive_around_the_file_says_to_unpack_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        archive.writestr("weights.pth", b"anything")
+    with pytest.raises(DataError, match=r"a zip archive that torch\.save did not write: unpack it"):
+        read_file(tmp_path / "x.pth")
 
 
 def test_a_file_of_garbage_is_named(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_errors_name_what_is_in_the_bucket(image_folder: Path, bucket: Bucket) -
     result = call("extract", url, *SMALL)
     assert result.exit_code == 1
     assert f"{url}/train/down/00.png" in result.stderr
-    with pytest.raises(DataError, match=f"no task in {url}/train/down: expected"):
+    with pytest.raises(DataError, match=f"no task in {url}/train/down: the images in {url}/train/down are in no"):
         load_task(f"{url}/train/down")
     with pytest.raises(DataError, match=f"^{url}/trains: there is nothing below it: look at the name and the region"):
         load_task(f"{url}/trains")
