@@ -5,6 +5,7 @@ import importlib.metadata
 import logging
 import pickle
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +21,7 @@ SECONDS_FOR_WORKERS = {"local": 60, "scheduler": 30, "file": 3600}
 """How long to wait for the first worker; a batch system may have a queue."""
 
 SECONDS_BETWEEN_LOOKS = 5
-"""How long tasks may take before it is looked whether there are workers at all."""
+"""How often it is looked whether there are workers at all."""
 
 SECONDS_AFTER_A_CUT = 90
 """How long a scheduler whose connection was lost may stay away."""
@@ -134,14 +135,14 @@ def finished(client: Any, work: Callable[[Any], Any], tasks: Iterable[Any]) -> I
 
     futures = client.map(work, list(tasks), pure=False, retries=0)
     try:
-        for future in distributed.as_completed(futures, loop=client.loop):
-            try:
+        with _watched(client):
+            for future in distributed.as_completed(futures, loop=client.loop):
                 yield future.result()
-            except distributed.KilledWorker as error:
-                raise WorkersLost(
-                    "several workers of the cluster died over the same row block: have they enough memory? What was "
-                    "finished is kept"
-                ) from error
+    except distributed.KilledWorker as error:
+        raise WorkersLost(
+            "several workers of the cluster died over the same row block: have they enough memory? What was finished "
+            "is kept"
+        ) from error
     finally:
         if client.status == "running":
             client.cancel(futures)
@@ -206,7 +207,8 @@ def in_order(
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # tasks hold features
         futures = [client.submit(work, shared, of_all, task, pure=False) for task in tasks]
     try:
-        return list(_results(client, futures))
+        with _watched(client):
+            return [future.result() for future in futures]
     except distributed.KilledWorker as error:
         raise WorkersLost(
             "several workers of the cluster died over the same part of a selection: have they enough memory?"
@@ -216,17 +218,29 @@ def in_order(
             client.cancel(futures)
 
 
-def _results(client: Any, futures: list[Any]) -> Iterator[Any]:
-    """Yield what tasks give, in their order; say so where there is nobody to do them, for workers may come back."""
-    said = False
-    for future in futures:
-        while True:
-            with suppress(TimeoutError):
-                yield future.result(timeout=SECONDS_BETWEEN_LOOKS)
-                break
-            if not said and not client.scheduler_info(n_workers=-1)["workers"]:
-                said = True
+@contextmanager
+def _watched(client: Any) -> Iterator[None]:
+    """Say so where there is nobody to do tasks, for workers may come back.
+
+    Two looks in succession must find none: workers that this command started are started again when they die.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        missing = 0
+        while not over.wait(SECONDS_BETWEEN_LOOKS):
+            # What is wrong with the connection, those who wait for results are told.
+            with suppress(OSError, RuntimeError, TimeoutError):
+                missing = 0 if client.scheduler_info(n_workers=-1)["workers"] else missing + 1
+            if missing == 2:
                 print("waiting for workers of the cluster: there are none any more", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _of_file(address: Address) -> Any:

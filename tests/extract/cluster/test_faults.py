@@ -148,6 +148,26 @@ def test_a_connection_that_is_gone_is_one_line_and_the_same_command_goes_on(
     assert complete(tmp_path / "stores")
 
 
+def test_workers_that_are_all_gone_are_waited_for_aloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scheduler, "SECONDS_BETWEEN_LOOKS", 0.3)
+    how = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
+    with distributed.LocalCluster(**how) as cluster:
+
+        def leave_and_come_back() -> None:
+            cluster.scale(0)
+            threading.Timer(6, cluster.scale, (1,)).start()
+
+        at_the_first_report(monkeypatch, leave_and_come_back)
+        found = extract(
+            str(tmp_path / "images"), cluster=cluster.scheduler_address, store=tmp_path / "stores", **NETWORK
+        )
+        assert found.store.n_rows == N
+    said = capfd.readouterr().err
+    assert said.count("waiting for workers of the cluster: there are none any more") == 1
+
+
 def test_a_worker_that_does_not_see_the_store_says_so(tmp_path: Path) -> None:
     options = ExtractOptions(**NETWORK, store=tmp_path / "stores", device="cpu")
     weights = block_task.backbone_of(options).weights_sha256
