@@ -257,7 +257,8 @@ def rows_in_words(rows: Sequence[int]) -> str:
 def require_two_images(listing: Listing) -> None:
     """Check that there are training images, and that no class has a single one.
 
-    No fold can both hold that out and train on it. VTAB-1k's lists, whose order is part of the task, are taken as they are.
+    No fold can both hold that out and train on it. VTAB-1k's lists, whose order is part of the task, are taken as they
+    are.
 
     Raises
     ------
