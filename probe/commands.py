@@ -105,13 +105,11 @@ def report_command(thumbnails: ThumbnailSource) -> click.Command:
 def _page(runs: "Sequence[StoredRun]", thumbnails: ThumbnailSource) -> str:
     """The page of one run, or the one that compares several."""
     from head2toe.probe.report import comparison_page, run_page
-    from head2toe.probe.results.stored_runs import misfits_named
+    from head2toe.probe.results.stored_runs import page_of
 
-    with misfits_named(runs):
-        if len(runs) > 1:
-            return comparison_page.render(runs)
-        (run,) = runs
-        return run_page.render(run.folder, run.record, thumbnails(run.record))
+    if len(runs) > 1:
+        return page_of(runs, comparison_page.render)
+    return page_of(runs, lambda only: run_page.render(only[0].folder, only[0].record, thumbnails(only[0].record)))
 
 
 @click.command("results")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import google_crc32c
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, explained, read_regular, write_bytes
+from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.damage import damaged, is_key, remedy
 from head2toe.store.format.key import DTYPES, FORMAT_VERSION, store_key
 from head2toe.store.format.layer_index import LayerIndex
@@ -236,6 +237,10 @@ def read_spec_json(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{file}: written by a newer head2toe (format {version}, this one reads {FORMAT_VERSION}): upgrade head2toe"
         )
+    try:
+        canonical(content.get("identity"))  # whoever looks for a store compares it so
+    except BadRequest as error:
+        raise damaged(file, f"bad or missing field ({error})", repairable=False) from error
     return content
 
 

@@ -78,6 +78,8 @@ HARMS: dict[str, Harm] = {
     "a layer without a name": edit(layers=[{"width": 3}]),
     "layers that are text": edit(layers="abc"),
     "an identity that is none": edit(identity=[1]),
+    "an identity of no number": edit(identity={"dtype": "float32", "x": float("nan")}),
+    "an identity of half a character": edit(identity={"dtype": "float32", "x": "\ud800"}),
     "provenance that is none": edit(provenance={"versions": [1]}),
     "no images": replace("images.txt", ""),
     "images are a pipe": special("images.txt", os.mkfifo),
