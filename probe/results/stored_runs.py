@@ -86,12 +86,19 @@ def options_of(run: StoredRun, options: type) -> Any:
     ------
     BadRequest
         The store of its features is gone.
+    Damaged
+        The record's entries are no settings.
     """
-    store = Path(run.record["store"])
-    if not store.exists():
-        raise BadRequest(f"the store of {run.folder} is gone ({store}): {run.record['command']} extracts them again")
-    places = {"output": run.folder.parent, "store": store.parents[1]}
-    return options.from_document({**run.record["options"], **places})  # type: ignore[attr-defined]
+    try:
+        store = Path(run.record["store"])
+        if not store.exists():
+            raise BadRequest(
+                f"the store of {run.folder} is gone ({store}): {run.record['command']} extracts them again"
+            )
+        places = {"output": run.folder.parent, "store": store.parents[1]}
+        return options.from_document({**run.record["options"], **places})  # type: ignore[attr-defined]
+    except MISFITS as error:
+        raise misfit(run.folder / RESULT, error) from error
 
 
 def page_of(runs: Sequence[StoredRun], render: Callable[[Sequence[StoredRun]], str]) -> str:

@@ -95,6 +95,8 @@ SENSELESS = {
     "classes": [-1],
     "seed": "../../etc/passwd",
     "options": "x",
+    "store": 1e308,
+    "source": "\ud800",
     "counts": [],
     "methods.0.cv.accuracy.stderr": [],
     "methods.0.cv.accuracy.folds": [{"a": 1}],
@@ -129,6 +131,8 @@ def test_senseless_values_under_the_right_hash_are_one_line(
         assert isinstance(made.exception, SystemExit | None), made.exception
         if made.exit_code:
             assert re.fullmatch(r"Error: forged/result\.json: .*: remove it and run the task again\n", made.stderr)
+    forgotten = call("forget", "forged", "--image", "a.png")
+    assert isinstance(forgotten.exception, SystemExit), forgotten.exception
     listed = call("results", "--output", ".")
     assert listed.exit_code == 0, listed.output
     assert "whole" in call("results", "--output", ".", "--csv").stdout
