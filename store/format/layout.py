@@ -1,5 +1,6 @@
 """What lies where in a store's folder, and the spec, which says what the store is (docs/store-format.md)."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,9 @@ class Spec:
         """
         content = read_spec_json(path)
         file = images_file(path)
+        with explained(file, ANOTHER_ROOT):
+            if not os.path.lexists(file) and spec_file(path).exists():
+                raise damaged(file, "missing, as after a copy that was cut short", repairable=False)
         raw = read_regular(file, remedy=remedy(file, repairable=False), another=ANOTHER_ROOT)
         if google_crc32c.value(raw) != content.get("images_crc32c"):
             raise damaged(file, "it isn't what was written", repairable=False)

@@ -86,6 +86,13 @@ HARMS: dict[str, Harm] = {
     "images never end": special("images.txt", lambda file: file.symlink_to("/dev/zero")),
     "the spec is a pipe": special("spec.json", os.mkfifo),
     "the spec never ends": special("spec.json", lambda file: file.symlink_to("/dev/zero")),
+    "no list of images": lambda path: (path / "images.txt").unlink(),
+    "images are a folder": special("images.txt", os.mkdir),
+    "images are a link to nowhere": special("images.txt", lambda file: file.symlink_to("/nowhere/at/all")),
+    "images are a link to themselves": special("images.txt", lambda file: file.symlink_to(file.name)),
+    "the spec is a folder": special("spec.json", os.mkdir),
+    "the spec is a link to nowhere": special("spec.json", lambda file: file.symlink_to("/nowhere/at/all")),
+    "a record is a folder": special("commit/0.json", os.mkdir),
     "a record is a pipe": special("commit/0.json", os.mkfifo),
     "a record never ends": special("commit/1.json", lambda file: file.symlink_to("/dev/zero")),
     "a record of nothing": replace("commit/0.json", "{}"),
@@ -109,6 +116,9 @@ def pipe(file: Path) -> None:
 HARMS |= {
     "a missing data file": lambda path: data_file(path).unlink(),
     "a data file cut short": lambda path: os.truncate(data_file(path), 7),
+    "a data file that is a folder": lambda path: special(str(data_file(path)), os.mkdir)(path),
+    "a data file that leads to itself": lambda path: special(str(data_file(path)), lambda at: at.symlink_to(at))(path),
+    "complete.json is a folder": special("complete.json", os.mkdir),
     "a data file that is a pipe": lambda path: pipe(data_file(path)),
     "other bytes in a data file": lambda path: data_file(path).write_bytes(b"x" * data_file(path).stat().st_size),
 }
