@@ -1,6 +1,5 @@
 """The command `suggest`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import click
 from head2toe.extract.deploy.commands import load_options, model_folder
 from head2toe.extract.options import MAX_PIXELS
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.console.cli import echo
+from head2toe.store.console.cli import data_stdout, echo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +56,7 @@ def suggest(
     sources = with_limit(find_images(pool), MAX_PIXELS)
     for note in left_out_notes(pool):
         echo(f"note       {note}", err=True)
-    with writing(output, kind, sys.stdout, COLUMNS) as write:
+    with writing(output, kind, data_stdout(), COLUMNS) as write:
         deployed = load(bundle, device=device, weights=weights)
         with progress("looking", unit="img") as report:
             how: dict[str, Any] = {"batch_size": batch_size, "on_error": on_error, "progress": report}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from head2toe.probe.commands import ThumbnailSource, require_one_format
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.console.cli import echo, json_option, setting_options, show
+from head2toe.store.console.cli import data_stdout, echo, json_option, setting_options, show
 
 if TYPE_CHECKING:
     from head2toe.probe.audit.audit import Audit
@@ -132,11 +132,11 @@ def _show(
     file = page or (None if as_csv or as_json else result.file.parent / PAGE)
     if file is not None:
         text = html.render(document, thumbnails(result.record))
-        write_output(file, text.encode(), "choose another file with -o FILE")
+        write_output(file, text.encode(errors="backslashreplace"), "choose another file with -o FILE")
     if as_json:
         show(document | {"result": str(result.file), **({"page": str(file)} if file else {})})
     elif as_csv:
-        click.echo(found.as_csv(), nl=False)
+        click.echo(found.as_csv(), data_stdout(), nl=False)
     else:
         for note in document["notes"]:
             echo(f"note       {note}", err=True)

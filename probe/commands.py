@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.console.cli import echo, json_option, show
+from head2toe.store.console.cli import data_stdout, echo, json_option, show
 
 if TYPE_CHECKING:
     from head2toe.probe.results.stored_runs import StoredRun
@@ -92,7 +92,7 @@ def report_command(thumbnails: ThumbnailSource) -> click.Command:
 
         shown = stored_runs.chosen(runs, output, _pass_over)
         html = _page(shown, thumbnails)
-        write_output(file, html.encode(), "choose another file with -o FILE")
+        write_output(file, html.encode(errors="backslashreplace"), "choose another file with -o FILE")
         if as_json:
             show({"report": str(file), "runs": [str(run.folder) for run in shown]})
         else:
@@ -105,13 +105,11 @@ def report_command(thumbnails: ThumbnailSource) -> click.Command:
 def _page(runs: "Sequence[StoredRun]", thumbnails: ThumbnailSource) -> str:
     """The page of one run, or the one that compares several."""
     from head2toe.probe.report import comparison_page, run_page
-    from head2toe.probe.results.stored_runs import misfits_named
+    from head2toe.probe.results.stored_runs import page_of
 
-    with misfits_named(runs):
-        if len(runs) > 1:
-            return comparison_page.render(runs)
-        (run,) = runs
-        return run_page.render(run.folder, run.record, thumbnails(run.record))
+    if len(runs) > 1:
+        return page_of(runs, comparison_page.render)
+    return page_of(runs, lambda only: run_page.render(only[0].folder, only[0].record, thumbnails(only[0].record)))
 
 
 @click.command("results")
@@ -131,7 +129,7 @@ def results_command(output: Path, as_json: bool, as_csv: bool) -> None:
     if as_json:
         show({"output": str(output), "results": rows})
     elif as_csv:
-        click.echo(run_table.as_csv(rows))
+        click.echo(run_table.as_csv(rows), data_stdout())
     else:
         echo(run_table.as_text(rows) if rows else f"no runs below {output}")
 

@@ -88,7 +88,7 @@ def _draw(task: str, curves: "Sequence[LearningCurve]", file: Path) -> None:
     from head2toe.store.common.outputs import write_output
 
     picture = curve_chart.standing_alone(curve_chart.draw(task, curves))
-    write_output(file, picture.encode(), "choose another file with -o FILE")
+    write_output(file, picture.encode(errors="backslashreplace"), "choose another file with -o FILE")
 
 
 def _echo(curves: "Sequence[LearningCurve]", file: Path | None) -> None:

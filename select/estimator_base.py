@@ -4,7 +4,7 @@
 # (scikit-learn has no types)
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -32,8 +32,12 @@ FLOATS = (np.float64, np.float32)
 """The precisions that arrays are taken in."""
 ROWS = 256
 """How many rows are centred at a time."""
+SMALL, LARGE = 1e-12, 1e12
+"""Between these, float32 holds a feature, its squares and their sums."""
 ALPHA_RATIO = 0.1
 """The share of λ_max where neither `alpha` nor `alpha_ratio` is given."""
+TINIEST = 1e-30
+"""Strengths below it and above its inverse, and such shares of λ_max, are none in float32."""
 
 
 def as_design(X: Any) -> Design | None:
@@ -43,24 +47,37 @@ def as_design(X: Any) -> Design | None:
     return X if all(hasattr(X, name) for name in ("shape", "layers", "stream", "columns")) else None
 
 
-def _centred(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _centred(X: np.ndarray, weights: np.ndarray | None, *, rescale: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Subtract the mean of every feature in float64; float32 would lose a small spread beside a large mean.
 
     The mean is the weighted one: rows that are there twice and rows that count twice leave the same numbers.
+
+    Parameters
+    ----------
+    X : ndarray (n, d)
+    weights : ndarray (n,) or None
+    rescale : bool
+        Whether features too small or too large for float32 may be divided by a power of two.
 
     Returns
     -------
     centred : ndarray of float32 (n, d)
         Features that are constant up to the rounding of X are 0.
     mean : ndarray of float64 (d,)
+    exponents : ndarray of int (d,)
+        Which power of two it is: 0 where a feature stayed as it is.
     """
     mean = X.mean(axis=0, dtype=np.float64) if weights is None else weights @ X / weights.sum()
+    starts = range(0, len(X), ROWS)
+    largest = np.max([np.abs(X[start : start + ROWS] - mean).max(axis=0) for start in starts], axis=0)
+    strange = (largest > 0) & ~((largest > SMALL) & (largest < LARGE)) & np.isfinite(largest)
+    exponents = np.where(strange & rescale, np.frexp(largest)[1], 0)
     centred = np.empty(X.shape, np.float32)
     with np.errstate(over="ignore"):  # what overflows float32 is refused by `path`, in words
-        for start in range(0, len(X), ROWS):
-            centred[start : start + ROWS] = X[start : start + ROWS] - mean
-    centred[:, np.abs(centred).max(axis=0) <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
-    return centred, mean
+        for start in starts:
+            centred[start : start + ROWS] = np.ldexp(X[start : start + ROWS] - mean, -exponents)
+    centred[:, largest <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
+    return centred, mean, exponents
 
 
 class GroupLasso(BaseEstimator):
@@ -137,9 +154,9 @@ class GroupLasso(BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"{type(self).__name__} can't be fitted: y has only one class, {self.classes_[0]!r}")
         weights = self._weights(sample_weight, labels)
-        mean = None
+        moved = None
         if isinstance(X, np.ndarray):
-            X, mean = _centred(X, weights)
+            X, *moved = _centred(X, weights, rescale=self.standardize)
             X = ArrayDesign(X)
         try:
             points = path(
@@ -154,7 +171,7 @@ class GroupLasso(BaseEstimator):
                 weights=weights,
                 until=1.0,  # where classes separate there is a model at `alpha` all the same
             )
-            self.path_: list[PathPoint] = [_uncentred(point, mean) for point in points]
+            self.path_: list[PathPoint] = [_as_given(point, moved) for point in points]
         except (BadRequest, DataError) as error:
             raise ValueError(str(error)) from error
         self._keep_last(self.n_features_in_)
@@ -167,9 +184,14 @@ class GroupLasso(BaseEstimator):
             last = ALPHA_RATIO if self.alpha_ratio is None else float(self.alpha_ratio)
         else:
             last = float(self.alpha) / self.alpha_max_
+        if not (TINIEST < last < 1 / TINIEST and TINIEST < last * self.alpha_max_ < 1 / TINIEST):
+            raise ValueError(
+                f"alpha={last * self.alpha_max_:g}, which is {last:g} of alpha_max_, is beyond single precision, in "
+                "which the path is solved: give a strength nearer to alpha_max_"
+            )
         if last >= 1 or self.n_alphas == 1:  # from λ_max on there is no way down: all models are the null model
-            return np.full(self.n_alphas, last)
-        return np.geomspace(1.0, last, self.n_alphas)
+            return np.full(int(self.n_alphas), last)
+        return np.geomspace(1.0, last, int(self.n_alphas))
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Return X as a design or an array of floating-point numbers, and y as an array of as many rows."""
@@ -196,7 +218,13 @@ class GroupLasso(BaseEstimator):
         else:
             y = self.classes_[labels]
             by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        return np.asarray(weights * by_class[labels])
+        if not (np.isfinite(by_class).all() and (by_class >= 0).all()):
+            raise ValueError(f"class_weight={self.class_weight!r}: weights are finite, and none of them is negative")
+        weights = np.asarray(weights * by_class[labels])
+        if len(left := np.unique(labels[weights > 0])) < 2:
+            names = [str(self.classes_[label]) for label in left]
+            raise ValueError(f"the weights leave rows of one class only ({', '.join(names) or 'of none'})")
+        return weights
 
     def _keep_last(self, n_features: int) -> None:
         """Set the fitted attributes from the last point of the path."""
@@ -235,9 +263,13 @@ class GroupLasso(BaseEstimator):
         return np.asarray(design.columns(columns).T)
 
 
-def _uncentred(point: PathPoint, mean: np.ndarray | None) -> PathPoint:
-    """Return a point of the path on centred features as one on the features as given: the intercepts move."""
-    if mean is None:
+def _as_given(point: PathPoint, moved: Sequence[np.ndarray] | None) -> PathPoint:
+    """Return a point of the path on centred features as one on the features as given; `moved`: see `_centred`."""
+    if moved is None:
         return point
-    moved = [replace(s, intercept=s.intercept - mean[s.columns] @ s.coef) for s in point.solutions]
-    return replace(point, solutions=tuple(moved))
+    mean, exponents = moved
+    solutions = []
+    for one in point.solutions:
+        coef = np.ldexp(one.coef.astype(np.float64), -exponents[one.columns][:, None])
+        solutions.append(replace(one, coef=coef, intercept=one.intercept - mean[one.columns] @ coef))
+    return replace(point, solutions=tuple(solutions))

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 from head2toe.extract.options import MAX_PIXELS, single_views
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.console.cli import echo, json_option, show
+from head2toe.store.console.cli import data_stdout, echo, json_option, show
 
 MODELS = "models"
 """The subfolder of a run's folder that holds a model bundle for each method."""
@@ -169,7 +169,7 @@ def predict_command(
     if differs := deployed.precision.differs_on(deployed.device):
         echo(f"note       {differs}", err=True)
     columns = columns_of(bundle.classes, top_k=top_k, probabilities=probabilities) + sure_columns(sets=sets, ood=ood)
-    place = writing(output, kind, sys.stdout, columns, csv_safe=csv_safe)
+    place = writing(output, kind, data_stdout(), columns, csv_safe=csv_safe)
     with place as write, progress("predicting", unit="img") as report:
         how: dict[str, Any] = {"batch_size": batch_size, "on_error": on_error, "views": looked_at, "ood": ood}
         how["progress"] = report

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from head2toe.probe.methods.outcome import Outcome
-from head2toe.probe.results import predictions, summary
+from head2toe.probe.results import predictions, run_table, summary
 from head2toe.probe.results.record import SCHEMA_VERSION, Run, document
 from head2toe.store.common.errors import Damaged, StoreError
 from head2toe.store.common.files import read_json
@@ -15,6 +15,8 @@ from head2toe.store.common.outputs import ANOTHER_OUTPUT, sweep_folder, write_js
 
 RESULT = "result.json"
 REMEDY = "remove it and run the task again"
+MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What is raised where the entries of a record are not what tables and pages are made of."""
 
 
 def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -55,12 +57,13 @@ def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome]) -> dict[str, 
 def read_result(path: Path) -> dict[str, Any]:
     """Read the document of a run from its folder or its `result.json`.
 
-    One that was written before results were sealed is taken as it is.
+    One that was written before results were sealed is taken as it is. A seal says that a record is whole and not what
+    is in it, for who can write a record can seal it: the tables of every record are made once.
 
     Raises
     ------
     StoreError
-        There is none, it is damaged, or it was written by another version.
+        There is none, it is damaged, it was written by another version, or no tables can be made of it.
     """
     file = path / RESULT if path.is_dir() else path
     record = read_json(file, remedy=REMEDY)
@@ -74,4 +77,15 @@ def read_result(path: Path) -> dict[str, Any]:
     missing = [key for key in ("task", "classes", "counts", "backbones", "methods", "comparisons") if key not in record]
     if missing:
         raise StoreError(f"{file}: damaged (no {missing[0]!r}): {REMEDY}")
+    try:
+        summary.markdown(record)
+        run_table.as_text(run_table.rows(record, file.parent))
+    except MISFITS as error:
+        raise misfit(file, error) from error
     return record
+
+
+def misfit(file: Path, error: Exception) -> Damaged:
+    """Return the error of a record of whose entries nothing can be made; `error` says what went wrong."""
+    reason = " ".join(str(error).split())
+    return Damaged(file, f"damaged, or of another version ({type(error).__name__}: {reason})", REMEDY)

@@ -1,13 +1,12 @@
 """Runs in folders, read again for a page or a table: by name, or all that lie below a folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from head2toe.probe.results import run_table, summary
-from head2toe.probe.results.result_files import REMEDY, RESULT, read_result
+from head2toe.probe.results.result_files import MISFITS, REMEDY, RESULT, misfit, read_result
 from head2toe.store.common.errors import BadRequest, Damaged, StoreError
 from head2toe.store.common.files import explained
 from head2toe.store.common.fingerprint import SEAL
@@ -16,9 +15,6 @@ RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "option
 METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")
 SHARED_FOLDERS = ("outcomes", "selections", "trained")
 """The folders beside those of the runs, which hold what runs share."""
-
-
-_MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ def load(path: Path) -> StoredRun:
             raise ValueError(f"no {missing[0]!r}" if missing else "no methods")
         run_table.rows(record, run.folder)
         summary.best_method(record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MISFITS as error:
         raise Damaged(file, f"damaged ({' '.join(str(error).split())})", REMEDY) from error
     return run
 
@@ -90,31 +86,35 @@ def options_of(run: StoredRun, options: type) -> Any:
     ------
     BadRequest
         The store of its features is gone.
+    Damaged
+        The record's entries are no settings.
     """
-    store = Path(run.record["store"])
-    if not store.exists():
-        raise BadRequest(f"the store of {run.folder} is gone ({store}): {run.record['command']} extracts them again")
-    places = {"output": run.folder.parent, "store": store.parents[1]}
-    return options.from_document({**run.record["options"], **places})  # type: ignore[attr-defined]
+    try:
+        store = Path(run.record["store"])
+        if not store.exists():
+            raise BadRequest(
+                f"the store of {run.folder} is gone ({store}): {run.record['command']} extracts them again"
+            )
+        places = {"output": run.folder.parent, "store": store.parents[1]}
+        return options.from_document({**run.record["options"], **places})  # type: ignore[attr-defined]
+    except MISFITS as error:
+        raise misfit(run.folder / RESULT, error) from error
 
 
-@contextmanager
-def misfits_named(runs: Sequence[StoredRun]) -> Iterator[None]:
-    """Take an error of making a page for damage, where a run among these has no hash that says it is whole.
+def page_of(runs: Sequence[StoredRun], render: Callable[[Sequence[StoredRun]], str]) -> str:
+    """Make a page of runs; where that fails, name the run of whose record it can't be made.
 
     Raises
     ------
     Damaged
-        The entries of such a run are not what the page is made of.
+        The entries of a run are not what the page is made of, whatever hash it has.
     """
     try:
-        yield
-    except _MISFITS as error:
-        unsealed = [run for run in runs if not run.sealed]
-        if not unsealed:
-            raise
-        reason = f"damaged, or of another version ({type(error).__name__}: {' '.join(str(error).split())})"
-        raise Damaged(unsealed[0].folder / RESULT, reason, REMEDY) from error
+        return render(runs)
+    except MISFITS as error:
+        for run in runs if len(runs) > 1 else ():
+            page_of([run], render)
+        raise misfit(runs[0].folder / RESULT, error) from error
 
 
 def below(folder: Path, complain: Callable[[str], None]) -> list[StoredRun]:

@@ -210,7 +210,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
     """Write `summary.md` into a run's folder, atomically."""
-    write_output(folder / "summary.md", markdown(record).encode(), ANOTHER_OUTPUT)
+    write_output(folder / "summary.md", markdown(record).encode(errors="backslashreplace"), ANOTHER_OUTPUT)
 
 
 def setting(value: Any) -> str:

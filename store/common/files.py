@@ -272,8 +272,13 @@ def read_regular(path: Path, *, remedy: str = _ANEW, another: str = _ANOTHER_FIL
     Refused
         The file can't be read.
     Damaged
-        It is no regular file, or far larger than any record.
+        It is a folder, a link that leads nowhere or no regular file, or far larger than any record.
     """
+    with explained(path, another):
+        if path.is_dir():
+            raise Damaged(path, "damaged (a folder, no file)", remedy)
+        if path.is_symlink() and not path.exists():
+            raise Damaged(path, "damaged (a link that leads nowhere)", remedy)
     with explained(path, another), os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):

@@ -1,11 +1,12 @@
 """What all commands share: errors as one line, JSON, an option for every setting, the checks of `doctor`."""
 
+import io
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 from head2toe.store.common.errors import Head2ToeError, device_error
@@ -92,6 +93,31 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 def echo(text: str, *, err: bool = False) -> None:
     """Print text for people, with control characters written out: names in it are whatever their owners chose."""
     click.echo(without_controls(text, keep="\n"), err=err)
+
+
+class _Terminal(io.TextIOBase):
+    """A terminal that gets text with control characters written out."""
+
+    def __init__(self, terminal: IO[str]) -> None:
+        self._terminal = terminal
+
+    def writable(self) -> bool:
+        """It is written to."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write text, and return how long it was."""
+        self._terminal.write(without_controls(text, keep="\n"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Have the terminal show it."""
+        self._terminal.flush()
+
+
+def data_stdout() -> IO[str]:
+    """Return stdout for a table: into a file or pipe it goes as it is, to a terminal without control characters."""
+    return cast("IO[str]", _Terminal(sys.stdout)) if sys.stdout.isatty() else sys.stdout
 
 
 def show(document: Mapping[str, Any]) -> None:

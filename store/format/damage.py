@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from pathlib import Path
 
 import platformdirs
@@ -58,3 +59,11 @@ def remedy(file: Path, *, repairable: bool = True) -> str:
 def damaged(file: Path, what: str, *, repairable: bool = True) -> Damaged:
     """Make the error that reports a damaged file of a store; see `remedy`."""
     return Damaged(file, what, remedy(file, repairable=repairable))
+
+
+def take_away(file: Path) -> None:
+    """Remove a file of a store, or the folder that lies in its place; nothing happens if there is neither."""
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file)
+    else:
+        file.unlink(missing_ok=True)

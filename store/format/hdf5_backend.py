@@ -20,6 +20,7 @@ from head2toe.store.common.files import (
 )
 from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
+from head2toe.store.format.damage import take_away
 from head2toe.store.format.layout import Spec, folder_name
 
 BLOCKS = "blocks"
@@ -84,7 +85,7 @@ class Hdf5Backend:
 
     def unindex(self, path: Path, spec: Spec) -> None:  # noqa: ARG002
         """Remove index.h5."""
-        (path / INDEX).unlink(missing_ok=True)
+        take_away(path / INDEX)
         sync_folder(path / BLOCKS)
 
 

@@ -1,5 +1,6 @@
 """What lies where in a store's folder, and the spec, which says what the store is (docs/store-format.md)."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import google_crc32c
 from head2toe.store.common.errors import BadRequest, StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, explained, read_regular, write_bytes
+from head2toe.store.common.fingerprint import canonical
 from head2toe.store.format.damage import damaged, is_key, remedy
 from head2toe.store.format.key import DTYPES, FORMAT_VERSION, store_key
 from head2toe.store.format.layer_index import LayerIndex
@@ -165,6 +167,9 @@ class Spec:
         """
         content = read_spec_json(path)
         file = images_file(path)
+        with explained(file, ANOTHER_ROOT):
+            if not os.path.lexists(file) and spec_file(path).exists():
+                raise damaged(file, "missing, as after a copy that was cut short", repairable=False)
         raw = read_regular(file, remedy=remedy(file, repairable=False), another=ANOTHER_ROOT)
         if google_crc32c.value(raw) != content.get("images_crc32c"):
             raise damaged(file, "it isn't what was written", repairable=False)
@@ -236,6 +241,10 @@ def read_spec_json(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{file}: written by a newer head2toe (format {version}, this one reads {FORMAT_VERSION}): upgrade head2toe"
         )
+    try:
+        canonical(content.get("identity"))  # whoever looks for a store compares it so
+    except BadRequest as error:
+        raise damaged(file, f"bad or missing field ({error})", repairable=False) from error
     return content
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from head2toe.store.common.files import ANOTHER_ROOT, explained, make_folders, sync_folder, write_bytes
 from head2toe.store.format.commits import Commit, Place, layer_dtypes
+from head2toe.store.format.damage import take_away
 from head2toe.store.format.layout import Spec, folder_name
 from zarr.abc.buffer import Buffer
 from zarr.codecs import TransposeCodec
@@ -52,7 +53,7 @@ class ZarrBackend:
     def unindex(self, path: Path, spec: Spec) -> None:
         """Remove the group's zarr.json first, then those of the arrays."""
         for name in ("", *(folder_name(layer) for layer in spec.layers.names)):
-            (path / GROUP / name / METADATA).unlink(missing_ok=True)
+            take_away(path / GROUP / name / METADATA)
         sync_folder(path / GROUP)
 
 

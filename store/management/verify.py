@@ -9,7 +9,7 @@ from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, in_word
 from head2toe.store.console.progress import Counter, Progress
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import BlockFile, Commit, check_inside
-from head2toe.store.format.damage import damaged
+from head2toe.store.format.damage import damaged, take_away
 from head2toe.store.format.layout import Spec, commit_file, seal_file, sums_name
 from head2toe.store.format.records import read_record
 from head2toe.store.reading.store_lock import lock_exclusive, lock_shared
@@ -118,7 +118,7 @@ def verify(path: Path, *, repair: bool = False, progress: Progress | None = None
 
 def _check(path: Path, spec: Spec, progress: Progress | None) -> Verification:
     """Compare all files of a store with its records."""
-    complete = seal_file(path).is_file()
+    complete = seal_file(path).exists()
     faults: list[Fault] = []
     pending: list[int] = []
     files: list[tuple[BlockFile, int | None]] = []
@@ -186,12 +186,12 @@ def _mark(path: Path, spec: Spec, bad_blocks: Sequence[int]) -> None:
 
     A kill in between leaves records of bad blocks, which the next `verify --repair` finds; never an unmarked hole.
     """
-    seal_file(path).unlink(missing_ok=True)
+    take_away(seal_file(path))
     sync_folder(path)
     backend(spec.format).unindex(path, spec)
     for block in bad_blocks:
-        commit_file(path, block).unlink(missing_ok=True)
+        take_away(commit_file(path, block))
     sync_folder(path / "commit")
     for block in bad_blocks:
         for name in (*backend(spec.format).block_files(spec, block), sums_name(block)):
-            (path / name).unlink(missing_ok=True)
+            take_away(path / name)

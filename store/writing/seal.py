@@ -12,6 +12,7 @@ import numpy as np
 from head2toe.store.common.files import ANOTHER_ROOT, PARTIAL, crc32c, explained
 from head2toe.store.format.backends import backend
 from head2toe.store.format.commits import Commit, read_commits
+from head2toe.store.format.damage import damaged
 from head2toe.store.format.key import FORMAT_VERSION
 from head2toe.store.format.layout import Spec, lock_file, seal_file
 from head2toe.store.format.records import write_record
@@ -35,6 +36,8 @@ def seal(path: Path, spec: Spec) -> None:
     """
     if seal_file(path).is_file():
         return
+    if seal_file(path).is_dir():
+        raise damaged(seal_file(path), "damaged (a folder, no file)")
     read_commits(path, spec)  # complain before waiting
     with explained(path, ANOTHER_ROOT):
         file, waiting = lock_file(path, "seal"), Waiting()

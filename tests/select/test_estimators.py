@@ -167,6 +167,22 @@ def test_senseless_weights_are_refused(weights):
         GroupLassoClassifier().fit(*noisy(), sample_weight=weights)
 
 
+@pytest.mark.parametrize(
+    ("class_weight", "says"),
+    [
+        ({0: -1}, "none of them is negative"),
+        ({0: np.inf}, "weights are finite"),
+        ({0: np.nan}, "weights are finite"),
+        ({0: 0, 1: 0}, r"leave rows of one class only \(2\)"),
+    ],
+)
+def test_senseless_class_weights_are_refused(class_weight, says):
+    with pytest.raises(ValueError, match=says):
+        GroupLassoClassifier(class_weight=class_weight).fit(*noisy())
+    with pytest.raises(ValueError, match="leave rows of one class only"):
+        GroupLassoClassifier().fit(*noisy(), sample_weight=noisy()[1] == 1)
+
+
 @pytest.mark.parametrize("standardize", [True, False])
 def test_large_offsets_change_nothing(standardize):
     X, y = noisy()
@@ -180,6 +196,26 @@ def test_large_offsets_change_nothing(standardize):
         np.testing.assert_allclose(logits, X @ model.coef_.T + model.intercept_, atol=1e-4)
     constant = np.c_[X, np.full(len(X), 0.1), 1e9 + 1e-7 * X[:, 0]]
     assert not clone(model).fit(constant, y).coef_[:, -2:].any(), "what is constant but for rounding stays out"
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_scales_beyond_single_precision_change_nothing(dtype):
+    X, y = noisy()
+    most = 300 if dtype is np.float64 else 30
+    scales = 2.0 ** np.linspace(-3 * most, 3 * most, X.shape[1]).round()
+    plain = GroupLassoClassifier(tol=1e-6).fit(X.astype(np.float32), y)
+    scaled = GroupLassoClassifier(tol=1e-6).fit((X.astype(np.float32) * scales).astype(dtype), y)
+    np.testing.assert_allclose(scaled.coef_ * scales, plain.coef_, atol=1e-4)
+    np.testing.assert_allclose(scaled.intercept_, plain.intercept_, atol=1e-4)
+    with pytest.raises(ValueError, match="NaN or inf"):
+        GroupLassoClassifier(standardize=False).fit(X * 1e300, y)
+
+
+def test_strengths_beyond_single_precision_are_refused():
+    X, y = noisy()
+    for given in ({"alpha": 1e-300}, {"alpha": 1e300}, {"alpha_ratio": 1e-300}):
+        with pytest.raises(ValueError, match="is beyond single precision"):
+            GroupLassoClassifier(**given).fit(X, y)
 
 
 def test_the_model_is_the_one_at_alpha_also_where_classes_separate():

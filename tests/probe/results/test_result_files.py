@@ -11,8 +11,10 @@ import pytest
 from head2toe.probe.report import run_page
 from head2toe.probe.results import predictions
 from head2toe.probe.results.result_files import read_result, write_run
-from head2toe.probe.results.stored_runs import load, misfits_named
+from head2toe.probe.results.stored_runs import load, page_of
 from head2toe.store.common.errors import StoreError
+from head2toe.store.common.fingerprint import sealed
+from head2toe.tests.commands import call
 
 Made = Callable[..., tuple[Any, Any]]
 
@@ -84,9 +86,56 @@ def test_results_of_before_are_read_and_what_they_lack_is_named(made_up: Made, t
         file.write_text(json.dumps(less))
         with pytest.raises(StoreError, match="remove it and run the task again") as error:  # noqa: PT012
             run = load(tmp_path)
-            with misfits_named([run]):
-                run_page.render(run.folder, run.record, lambda _: None)
+            page_of([run], lambda runs: run_page.render(runs[0].folder, runs[0].record, lambda _: None))
         assert "\n" not in str(error.value)
+
+
+SENSELESS = {
+    "group": {"a": 1},
+    "classes": [-1],
+    "seed": "../../etc/passwd",
+    "options": "x",
+    "store": 1e308,
+    "source": "\ud800",
+    "counts": [],
+    "methods.0.cv.accuracy.stderr": [],
+    "methods.0.cv.accuracy.folds": [{"a": 1}],
+    "methods.0.calibration": "x",
+    "methods.0.calibration.bins": "x",
+    "methods.0.cost.bytes": [[]],
+    "methods.0.features.kept": None,
+    "methods.0.settings": [1],
+    "methods.0.layers": [{}],
+    "comparisons.0.p": "x",
+    "comparisons.0.interval": True,
+}
+
+
+@pytest.mark.parametrize("place", SENSELESS)
+def test_senseless_values_under_the_right_hash_are_one_line(
+    place: str, made_up: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("whole", "forged"):
+        write_run(tmp_path / name, *made_up(n_train=30, n_test=20))
+    file = tmp_path / "forged" / "result.json"
+    record = json.loads(file.read_text())
+    *way, last = [int(word) if word.isdigit() else word for word in place.split(".")]
+    inner = record
+    for step in way:
+        inner = inner[step]
+    inner[last] = SENSELESS[place]
+    file.write_text(json.dumps(sealed(record)))
+    for words in (["forged"], ["whole", "forged"]):
+        made = call("report", *words, "-o", "page.html")
+        assert isinstance(made.exception, SystemExit | None), made.exception
+        if made.exit_code:
+            assert re.fullmatch(r"Error: forged/result\.json: .*: remove it and run the task again\n", made.stderr)
+    forgotten = call("forget", "forged", "--image", "a.png")
+    assert isinstance(forgotten.exception, SystemExit), forgotten.exception
+    listed = call("results", "--output", ".")
+    assert listed.exit_code == 0, listed.output
+    assert "whole" in call("results", "--output", ".", "--csv").stdout
 
 
 @pytest.mark.parametrize(
