@@ -13,6 +13,7 @@ from head2toe.extract.tasks.class_names import class_name_notes
         (("NA", "cat"), ["NA"]),
         (("None", "crack", "scratch"), ["None"]),
         (("-1", "0", "1"), ["-1"]),
+        (("Images", "masks"), ["Images", "masks"]),
     ],
 )
 def test_such_classes_are_named(classes: tuple[str, ...], named: list[str]) -> None:
