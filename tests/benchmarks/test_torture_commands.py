@@ -41,6 +41,7 @@ def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
     return process.stdin, process.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("image_folder")
 def test_equal_runs_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WAITING]

@@ -157,7 +157,7 @@ def test_workers_that_are_all_gone_are_waited_for_aloud(
 
         def leave_and_come_back() -> None:
             cluster.scale(0)
-            threading.Timer(6, cluster.scale, (1,)).start()
+            threading.Timer(3, cluster.scale, (1,)).start()
 
         at_the_first_report(monkeypatch, leave_and_come_back)
         found = extract(

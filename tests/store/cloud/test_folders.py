@@ -133,8 +133,8 @@ def test_an_empty_object_that_stands_for_a_folder_is_no_file(
 def test_large_objects_come_in_pieces_and_a_mixture_is_refused(
     image_folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bucket_module, "CHUNK", 1000)
-    monkeypatch.setattr(objects, "CHUNK", 1000)
+    monkeypatch.setattr(bucket_module, "CHUNK", 20_000)
+    monkeypatch.setattr(objects, "CHUNK", 20_000)
     folder = shards(image_folder)
     url = put(bucket, folder)
     assert load_task(f"{url}/train-0.tar").images[0].digest()
