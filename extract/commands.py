@@ -269,7 +269,9 @@ def model_origin(path: Path, method: str, results: Path) -> tuple[Path, str, tup
     runs = [run for run in runs if (run / "result.json").is_file()]
     if not runs:
         raise BadRequest(f"no run below {results} left the model {path}: name the folder of its run, or --results DIR")
-    return runs[0], bundle.method, forgotten
+    # A run of older code may have left the same model, byte for byte: the latest is the one of today's.
+    latest = max(runs, key=lambda run: (run == folder.parent.parent, (run / "result.json").stat().st_mtime))
+    return latest, bundle.method, forgotten
 
 
 def save_bundle(extraction: Any, model: Any, folder: Path, another: str, **known: Any) -> None:

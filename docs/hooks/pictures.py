@@ -51,7 +51,7 @@ def made() -> dict[str, str]:
 
 def curve() -> str:
     """Accuracy against labels, as `head2toe curve -o` draws it."""
-    methods = ("--methods", "linear,ncm,layerwise", "--sizes", "75,106,150,212,300")
+    methods = ("--methods", "linear,ncm,all-l2", "--sizes", "75,106,150,212,300")
     _head2toe("curve", "few_digits", *PIXELS, *methods, "--store", "stores", "-o", "curve.svg")
     return Path("curve.svg").read_text(encoding="utf-8")
 
@@ -173,7 +173,8 @@ def _file(image: str) -> Path:
 def _head2toe(*words: str) -> str:
     """Run a command as a user types it, and return what it writes."""
     with contextlib.redirect_stdout(io.StringIO()) as written:
-        main(list(words), standalone_mode=False)
+        if code := main(list(words), standalone_mode=False):
+            raise RuntimeError(f"head2toe {' '.join(words)} ended with {code}")
     return written.getvalue()
 
 

@@ -1,12 +1,14 @@
 """`head2toe forget` as a user calls it: a new model beside the old one, what it forgot and what is proved of it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from head2toe.extract.commands import model_origin
 from head2toe.extract.deploy.bundle import Bundle
 from head2toe.extract.images.sources import ImageFile
 from head2toe.pipeline import run
@@ -79,6 +81,18 @@ def test_a_copied_model_finds_its_run(image_folder: Path, ran: Path, tmp_path: P
     lost = call("forget", copied, "--image", "x", "--results", tmp_path / "none")
     assert lost.exit_code == 2
     assert "left the model" in lost.stderr
+
+
+def test_of_runs_that_left_the_same_model_the_latest_is_meant(ran: Path, tmp_path: Path) -> None:
+    """As when the code changed between them: that of the older run can't be made again."""
+    copied, older = tmp_path / "copied", ran.parent / "an-older-run"
+    shutil.copytree(ran / "models" / "head2toe", copied)
+    shutil.copytree(ran, older)
+    os.utime(older / "result.json", (0, 0))
+    assert model_origin(copied, "head2toe", ran.parent)[0] == ran
+    os.utime(older / "result.json", (2**32, 2**32))
+    assert model_origin(copied, "head2toe", ran.parent)[0] == older
+    assert model_origin(ran, "head2toe", ran.parent)[0] == ran
 
 
 def test_refusals_come_before_the_work(image_folder: Path, ran: Path) -> None:
