@@ -125,14 +125,14 @@ def _show(
     """Write the page, unless a table or JSON is all that was asked for, and show the audit."""
     from head2toe.probe.audit import page as html
     from head2toe.probe.audit.findings import KINDS
-    from head2toe.store.common.outputs import write_output
+    from head2toe.store.common.outputs import write_text_output
     from head2toe.store.console.text import table
 
     document = found.document()
     file = page or (None if as_csv or as_json else result.file.parent / PAGE)
     if file is not None:
         text = html.render(document, thumbnails(result.record))
-        write_output(file, text.encode(errors="backslashreplace"), "choose another file with -o FILE")
+        write_text_output(file, text, "choose another file with -o FILE")
     if as_json:
         show(document | {"result": str(result.file), **({"page": str(file)} if file else {})})
     elif as_csv:

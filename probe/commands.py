@@ -88,11 +88,11 @@ def report_command(thumbnails: ThumbnailSource) -> click.Command:
         Example: head2toe report -o report.html
         """
         from head2toe.probe.results import stored_runs
-        from head2toe.store.common.outputs import write_output
+        from head2toe.store.common.outputs import write_text_output
 
         shown = stored_runs.chosen(runs, output, _pass_over)
         html = _page(shown, thumbnails)
-        write_output(file, html.encode(errors="backslashreplace"), "choose another file with -o FILE")
+        write_text_output(file, html, "choose another file with -o FILE")
         if as_json:
             show({"report": str(file), "runs": [str(run.folder) for run in shown]})
         else:

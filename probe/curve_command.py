@@ -85,10 +85,10 @@ def _numbers(text: str, n: int) -> tuple[int, ...]:
 
 def _draw(task: str, curves: "Sequence[LearningCurve]", file: Path) -> None:
     from head2toe.probe.planning import curve_chart
-    from head2toe.store.common.outputs import write_output
+    from head2toe.store.common.outputs import write_text_output
 
     picture = curve_chart.standing_alone(curve_chart.draw(task, curves))
-    write_output(file, picture.encode(errors="backslashreplace"), "choose another file with -o FILE")
+    write_text_output(file, picture, "choose another file with -o FILE")
 
 
 def _echo(curves: "Sequence[LearningCurve]", file: Path | None) -> None:

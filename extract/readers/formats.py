@@ -51,11 +51,11 @@ def read(path: Path, columns: Columns | None = None) -> Listing:
 def _file_reader(path: Path, columns: Columns) -> Reader:
     if path.suffix.lower() in _WORKBOOKS:
         raise DataError(f"can't read a task from {path}, which is a workbook: save its table as CSV (UTF-8)")
-    check_content(path)
     if path.suffix.lower() in manifest.SUFFIXES:
         return partial(manifest.read, path, columns), True
     if path.suffix.lower() == ".tar":
         return partial(webdataset.read, path), False
+    check_content(path)
     if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
         raise DataError(f"can't read a task from {path}, which is JSON: write a manifest of it (.csv with path,label)")
     raise DataError(f"can't read a task from the file {path}: {_EXPECTED}")

@@ -117,8 +117,9 @@ def listing_of(
     place = next(iter(files))
     for path, split in files.items():
         check_content(path)
-        class_names, read, column = _parquet(path, columns) if _is_parquet(path) else _csv(path, columns)
-        notes += [f"the column {column!r} of {path} is read as the split"] if column else []
+        table = _parquet if path.suffix.lower() == ".parquet" else _csv
+        class_names, read, named = table(path, columns)
+        notes += [f"the column {column!r} of {path} is read as the split" for column in named.values()]
         names = names if class_names is None else class_names
         read_splits = [_split(row, split, path) for row in read]
         if n_left_out := _count_unlabelled_test(read, read_splits, names or ()):
@@ -152,18 +153,17 @@ def listing_of(
     )
 
 
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() == ".parquet"
-
-
-def _csv(path: Path, columns: Columns) -> tuple[None, list[TableRow], str | None]:
+def _csv(path: Path, columns: Columns) -> tuple[None, list[TableRow], dict[str, str]]:
     """No names of the labels, which a table of text has none for, the rows, and as of `_split_column`."""
     header, *table = list(table_rows(path, lambda header: has_columns(header, columns))) or [[]]
     names = find_columns(header, columns, path)
-    split = _split_column(
-        header, names, lambda name: {"".join(row[(i := header.index(name)) : i + 1]) for row in table}
-    )
-    position = {role: header.index(name) for role, name in (names | ({"split": split} if split else {})).items()}
+
+    def values(name: str) -> set[str]:
+        column = header.index(name)
+        return {row[column] for row in table if column < len(row)}
+
+    split = _split_column(header, names, values)
+    position = {role: header.index(name) for role, name in (names | split).items()}
     rows = []
     for number, row in enumerate(table, start=1):
         if any(cell.strip() for cell in row[len(header) :]):
@@ -176,7 +176,7 @@ def _csv(path: Path, columns: Columns) -> tuple[None, list[TableRow], str | None
     return None, rows, split
 
 
-def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow], str | None]:
+def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow], dict[str, str]]:
     """The names that a table has for its labels, its rows, and as of `_split_column`."""
     table = ParquetTable(path, columns)
     also = [name for name in table.names if plain_name(name) in _SPLIT_COLUMNS]
@@ -184,26 +184,27 @@ def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[Table
     split = _split_column(also, table.columns, lambda name: {str(cells[name]) for cells in values if cells[name]})
     rows = []
     for number, cells in enumerate(values, start=1):
-        named = {role: cells[role] for role in table.columns if role in cells} | (
-            {"split": cells[split]} if split else {}
-        )
-        text = {role: _text(value) for role, value in named.items()}
+        named = {role: role for role in table.columns if role in cells} | split
+        text = {role: _text(cells[name]) for role, name in named.items()}
         if table.class_names is not None and text["label"]:
             text["label"] = _named(cells["label"], table.class_names, f"{path}, row {number}")
         rows.append(TableRow(number, text, table.image(number - 1) if table.holds_images else None))
     return table.class_names, rows, split
 
 
-def _split_column(header: Sequence[str], names: Mapping[str, str], values: Callable[[str], set[str]]) -> str | None:
-    """The column of another name that says the split, where none is called so: all its cells are names of splits."""
+def _split_column(header: Sequence[str], names: Mapping[str, str], values: Callable[[str], set[str]]) -> dict[str, str]:
+    """The column of another name that says the split, by this role, where none is called so and there is one.
+
+    All its cells are names of splits.
+    """
     if "split" in names:
-        return None
+        return {}
     for name in header:
         if plain_name(name) in _SPLIT_COLUMNS and name not in names.values():
             splits = {split_of(value) for value in values(name) if value.strip()}
             if len(splits) > 1 and None not in splits:
-                return name
-    return None
+                return {"split": name}
+    return {}
 
 
 def _text(value: object) -> str:

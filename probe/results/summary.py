@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from head2toe.store.common.outputs import ANOTHER_OUTPUT, write_output
+from head2toe.store.common.outputs import ANOTHER_OUTPUT, write_text_output
 from head2toe.store.console.text import (
     decimal,
     interval,
@@ -210,7 +210,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
     """Write `summary.md` into a run's folder, atomically."""
-    write_output(folder / "summary.md", markdown(record).encode(errors="backslashreplace"), ANOTHER_OUTPUT)
+    write_text_output(folder / "summary.md", markdown(record), ANOTHER_OUTPUT)
 
 
 def setting(value: Any) -> str:

@@ -37,6 +37,9 @@ CHUNK = 8 << 20
 GAP = 1 << 17
 """Bytes between two parts of an object that are fetched along with them: these take less time than another request."""
 
+Version = tuple[str, str]
+"""What a bucket says of an object that tells whether it was replaced: its ETag and its size."""
+
 T = TypeVar("T")
 
 
@@ -79,8 +82,8 @@ class Bucket:
         """Return an object; None if there is none. Raises `BucketError`."""
         return self._patiently(lambda: bytes(self._client.get(self._store, name).bytes()), none_if="absent")
 
-    def version(self, name: str) -> tuple[str, str] | None:
-        """Return an object's ETag and its size, which tell whether it was replaced; None if there is none.
+    def version(self, name: str) -> Version | None:
+        """Return an object's version; None if there is no such object.
 
         Raises `BucketError`.
         """
@@ -138,13 +141,13 @@ class Bucket:
             file.open("rb").close()
         self._patiently(lambda: self._client.put(self._store, name, file))
 
-    def listed(self, prefix: str = "") -> dict[str, tuple[str, str]]:
+    def listed(self, prefix: str = "") -> dict[str, Version]:
         """List all objects below a prefix, with the version of each; nothing that stores hold is found by it.
 
         Raises `BucketError`.
         """
 
-        def listing() -> dict[str, tuple[str, str]]:
+        def listing() -> dict[str, Version]:
             batches = self._client.list(self._store, prefix or None)
             return {about["path"]: _version(about) for batch in batches for about in batch}
 
@@ -189,7 +192,7 @@ class Bucket:
                 with partial.open("xb") as opened:
                     share(opened.fileno(), file.parent)
                     for start in range(0, nbytes, CHUNK):
-                        piece = self._range(name, start, min(CHUNK, nbytes - start), remedy)
+                        (piece,) = self.ranges(name, [start], [min(CHUNK, nbytes - start)], remedy)
                         crc = google_crc32c.extend(crc, piece)
                         opened.write(piece)
                         count(len(piece))
@@ -231,20 +234,6 @@ class Bucket:
             )
         return list(parts)
 
-    def _range(self, name: str, start: int, length: int, remedy: str) -> bytes:
-        """Fetch a piece of an object, and as often as it takes to get all of it."""
-
-        def fetched() -> bytes:
-            piece = bytes(self._client.get_range(self._store, name, start=start, length=length))
-            if len(piece) != length:
-                raise BucketError(f"{self.url}/{name}: shorter than it should be: {remedy}")
-            return piece
-
-        piece = self._patiently(fetched, none_if="absent")
-        if piece is None:
-            raise BucketError(f"{self.url}/{name}: missing: {remedy}")
-        return piece
-
     def _patiently(self, action: Callable[[], T], *, none_if: str = "", patience: float | None = None) -> T | Any:
         """Do something, again and again while that may help; None for a refusal of the kind `none_if`."""
         start, pause, told = time.monotonic(), 0.1, False
@@ -285,6 +274,5 @@ def _known(error: Exception) -> Refusal:
     return refusal(error)
 
 
-def _version(about: Mapping[str, Any]) -> tuple[str, str]:
-    """What the bucket says of an object that tells whether it was replaced."""
+def _version(about: Mapping[str, Any]) -> Version:
     return str(about["e_tag"] or about["last_modified"]), str(about["size"])

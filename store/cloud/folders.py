@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Lock
 
 from head2toe.store.cloud.address import ANOTHER_CACHE, cache_folder
-from head2toe.store.cloud.bucket import Bucket
-from head2toe.store.cloud.objects import ObjectUrl, Version, fetched_object, named, side_by_side, version_of
+from head2toe.store.cloud.bucket import Bucket, Version
+from head2toe.store.cloud.objects import ObjectUrl, fetched_object, named, side_by_side, version_of
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import explained, make_folders, share
 from head2toe.store.console.progress import Counter, Progress, progress
@@ -89,8 +89,8 @@ def _copy(bucket: Bucket, folder: ObjectUrl, objects: Mapping[str, Version]) -> 
     """The copy of a folder, by the names in it and their versions."""
     if wrong := [name for name in objects if {"", ".", ".."} & set(name.split("/")) or "\0" in name]:
         raise DataError(f"{folder.url}/{wrong[0][:80]!r}: a file can't have this name: rename the object")
-    names = sorted(objects)
-    holds = "\n".join([folder.url, *("\t".join((name, *objects[name])) for name in names)])
+    objects = dict(sorted(objects.items()))
+    holds = "\n".join([folder.url, *("\t".join((name, *version)) for name, version in objects.items())])
     key = hashlib.sha256(holds.encode()).hexdigest()
     root = cache_folder() / "folders"
     copy = root / key[:2] / key
@@ -100,9 +100,7 @@ def _copy(bucket: Bucket, folder: ObjectUrl, objects: Mapping[str, Version]) -> 
         make_folders(copy.parent)
         with tempfile.TemporaryDirectory(dir=root, prefix="tmp.") as place:
             made = Path(place) / key
-            for name, file in zip(
-                names, _fetched(bucket, folder, {name: objects[name] for name in names}), strict=True
-            ):
+            for name, file in zip(objects, _fetched(bucket, folder, objects), strict=True):
                 make_folders((made / name).parent)
                 _link(file, made / name)
             share(made, copy.parent)

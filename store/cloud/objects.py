@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from head2toe.store.cloud.address import ANOTHER_CACHE, SCHEMES, Address, cache_folder
-from head2toe.store.cloud.bucket import CHUNK, Bucket
+from head2toe.store.cloud.bucket import CHUNK, Bucket, Version
 from head2toe.store.cloud.refusals import BucketError
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import explained, make_folders
@@ -18,9 +18,6 @@ from head2toe.store.console.progress import Counter, progress
 
 AT_ONCE = 8
 """How many objects are fetched side by side: a small one takes a round trip, whatever its size."""
-
-Version = tuple[str, str]
-"""What a bucket says of an object that tells whether it was replaced: its ETag and its size."""
 
 T = TypeVar("T")
 
@@ -88,15 +85,13 @@ class ObjectUrl:
         return ObjectUrl(f"{self.url}/{name}", self.bucket, f"{self.name}/{name}" if self.name else name)
 
 
-def fetched(urls: Iterable[str], unit: str = "img") -> dict[str, Path]:
-    """Have objects in files of this machine, below `HEAD2TOE_CACHE`; what is there already is not fetched again.
+def fetched(urls: Iterable[str]) -> dict[str, Path]:
+    """Have images in files of this machine, below `HEAD2TOE_CACHE`; what is there already is not fetched again.
 
     Parameters
     ----------
     urls : iterable of str
-        The objects' URLs.
-    unit : str
-        What progress counts.
+        The URLs of images.
 
     Returns
     -------
@@ -120,7 +115,7 @@ def fetched(urls: Iterable[str], unit: str = "img") -> dict[str, Path]:
     if not objects:
         return {}
     buckets = {address: Bucket(address, "") for address in {one.bucket for one in objects}}
-    with progress("fetching", unit=unit) as report:
+    with progress("fetching", unit="img") as report:
         counter = Counter(report, len(objects))
 
         def fetch(one: ObjectUrl) -> Path:

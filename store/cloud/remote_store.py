@@ -24,6 +24,7 @@ from head2toe.store.format.layout import Spec, sums_name
 from head2toe.store.reading.design import DEFAULT_BYTES, Block, Span
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.mapping import RunningChecksum
+from head2toe.store.reading.row_map import rows_of
 from numpy.typing import ArrayLike
 
 
@@ -115,12 +116,7 @@ class RemoteStore:
 
     def rows_of(self, images: Sequence[str]) -> np.ndarray:
         """Find the row number of each image, int64; raises `DataError` naming one that isn't there."""
-        try:
-            return np.array([self._row_by_image[image] for image in images], np.int64)
-        except KeyError as error:
-            raise DataError(
-                f"store {self.key[:12]} in {self._mirror.bucket.url} holds no image {error.args[0]}"
-            ) from error
+        return rows_of(images, self._row_by_image, f"{self._mirror.bucket.url}/{self._mirror.folder}")
 
     def columns(self, indices: ArrayLike) -> np.ndarray:
         """Read some features of all rows: (k, n_rows) float32, in the order asked for; see `FeatureStore.columns`."""

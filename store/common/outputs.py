@@ -22,6 +22,7 @@ from head2toe.store.common.files import (
     json_bytes,
     make_folders,
     partial_name,
+    printable,
     share,
     sync_file,
     sync_folder,
@@ -84,6 +85,11 @@ def write_output(file: Path, content: bytes, another: str) -> None:
     """Write a file as a whole; parameters and errors are those of `whole_file`."""
     with whole_file(file, another) as partial, explained(file, another):
         partial.write_bytes(content)
+
+
+def write_text_output(file: Path, text: str, another: str) -> None:
+    """Write text as UTF-8, what that can't hold written out; parameters and errors are those of `whole_file`."""
+    write_output(file, printable(text).encode(), another)
 
 
 def write_json_output(file: Path, content: Mapping[str, Any], another: str) -> None:

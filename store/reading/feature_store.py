@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from head2toe.store.common.errors import DataError, StoreError
+from head2toe.store.common.errors import StoreError
 from head2toe.store.common.fingerprint import fingerprint
 from head2toe.store.format.commits import Commit, layer_dtypes, read_commits
 from head2toe.store.format.layer_index import LayerIndex
@@ -16,6 +16,7 @@ from head2toe.store.format.layout import Spec, read_spec_json, seal_file, sums_n
 from head2toe.store.reading import mapping
 from head2toe.store.reading.design import DEFAULT_BYTES, Block, Span
 from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.store.reading.row_map import rows_of
 from head2toe.store.reading.store_lock import Lock, lock_shared
 from numpy.typing import ArrayLike
 
@@ -194,13 +195,7 @@ class FeatureStore:
 
     def rows_of(self, images: Sequence[str]) -> np.ndarray:
         """Find the row number of each image, int64; raises `DataError` naming one that isn't there."""
-        rows = self.row_by_image
-        try:
-            return np.fromiter((rows[image] for image in images), np.int64, len(images))
-        except KeyError as error:
-            raise DataError(
-                f"{self.path}: holds no image {error.args[0]}: extract the features of this task first"
-            ) from error
+        return rows_of(images, self.row_by_image, self.path)
 
     def holds(self, images: Sequence[str]) -> bool:
         """Tell whether all these images have a row."""

@@ -1,8 +1,10 @@
-"""Where the rows somebody asks for lie in the row blocks of a store."""
+"""Where the rows somebody asks for lie in a store, and in its row blocks."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from head2toe.store.common.errors import DataError
 
 RowNumbers = slice | np.ndarray
 """Rows as a slice, where they follow one another, or as (k,) int64."""
@@ -13,6 +15,29 @@ def as_slice(rows: np.ndarray) -> RowNumbers:
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return rows
+
+
+def rows_of(images: Sequence[str], row_by_image: Mapping[str, int], where: object) -> np.ndarray:
+    """Find the row number of each image, int64.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Sha256 (hex) of the images.
+    row_by_image : mapping of str to int
+        The row of every image of a store.
+    where : object
+        What a message calls the store.
+
+    Raises
+    ------
+    DataError
+        An image isn't there; the message names it.
+    """
+    try:
+        return np.fromiter((row_by_image[image] for image in images), np.int64, len(images))
+    except KeyError as error:
+        raise DataError(f"{where}: holds no image {error.args[0]}: extract the features of this task first") from error
 
 
 @dataclass(frozen=True)

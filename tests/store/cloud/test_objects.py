@@ -11,8 +11,9 @@ from head2toe.store.cloud.address import Address
 from head2toe.store.cloud.bucket import Bucket
 from head2toe.store.cloud.objects import ObjectUrl
 from head2toe.store.common.errors import BadRequest
+from head2toe.tests.commands import call
 from head2toe.tests.store.cloud.server import SECRET, Fault, Flaky
-from head2toe.tests.store.cloud.test_commands import SMALL, call
+from head2toe.tests.store.cloud.test_commands import SMALL
 
 
 @pytest.fixture
