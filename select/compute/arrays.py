@@ -251,17 +251,32 @@ def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
     return lambda rhs: inverse @ rhs
 
 
-def _inverse_by_cholesky(matrix: Array, xp: Any) -> Array:
-    """Invert on a GPU by one factor L, L⁻ᵀL⁻¹; by LU where rounding has made the matrix indefinite.
+def spd_inverses(matrices: Array, xp: Any) -> Array:
+    """Invert symmetric positive definite matrices (K, m, m), each of float32 or float64, where a wait is dear.
 
-    CuPy's `cholesky`, `inv` and `solve` raise nothing there: they return NaN.
+    By LU where rounding has made one of them indefinite.
     """
+    if not array_api_compat.is_cupy_array(matrices):
+        return xp.linalg.inv(matrices)
+    eye = xp.eye(matrices.shape[1], dtype=matrices.dtype)
+    inverses = xp.stack([_by_cholesky(matrices[k, ...], eye, xp) for k in range(matrices.shape[0])])
+    if math.isfinite(scalar(xp.sum(inverses))):
+        return inverses
+    return xp.stack([_inverse_by_cholesky(matrices[k, ...], xp) for k in range(matrices.shape[0])])
+
+
+def _inverse_by_cholesky(matrix: Array, xp: Any) -> Array:
+    """Invert on a GPU by one factor; by LU where rounding has made the matrix indefinite."""
+    inverse = _by_cholesky(matrix, xp.eye(matrix.shape[0], dtype=matrix.dtype), xp)
+    return inverse if math.isfinite(scalar(xp.sum(inverse))) else xp.linalg.inv(matrix)
+
+
+def _by_cholesky(matrix: Array, eye: Array, xp: Any) -> Array:
+    """Return L⁻ᵀL⁻¹. Where the matrix is indefinite it is NaN: CuPy's `cholesky`, `inv` and `solve` raise nothing."""
     from cupyx.scipy.linalg import solve_triangular
 
-    eye = xp.eye(matrix.shape[0], dtype=matrix.dtype)
     half = solve_triangular(xp.linalg.cholesky(matrix), eye, lower=True)
-    inverse = half.T @ half
-    return inverse if math.isfinite(scalar(xp.sum(inverse))) else xp.linalg.inv(matrix)
+    return half.T @ half
 
 
 def solve(matrix: Array, rhs: Array, xp: Any) -> Array:

@@ -27,14 +27,18 @@ def clip(x: Array, low: float, high: float, xp: Any) -> Array:
     return xp.clip(x, low, high)
 
 
-def shortened(V: Array, length: Array, threshold: float, xp: Any) -> Array:
-    """Return every row of V (p, C), of this length (p,), shortened by `threshold`, at most to zero."""
+def shortened(V: Array, length: Array, threshold: float | Array, xp: Any) -> Array:
+    """Return every row of V (…, p, C), of this length (…, p), shortened by `threshold`, at most to zero.
+
+    The threshold is one for all rows, or broadcasts against V and has its dtype.
+    """
+    length = length[..., None]
     if array_api_compat.is_cupy_namespace(xp):
         text = "y = x * max(T(0), T(1) - threshold / max(length, T(1e-37)))"
         kernel = _elementwise("shortened", "T x, T length, T threshold", text)
-        return kernel(V, length[:, None], float(threshold))
+        return kernel(V, length, float(threshold) if isinstance(threshold, int | float) else threshold)
     alive = length > threshold
-    return V * xp.where(alive, 1 - threshold / xp.where(alive, length, 1.0), 0.0)[:, None]
+    return V * xp.where(alive, 1 - threshold / xp.where(alive, length, 1.0), 0.0)
 
 
 def sum_of_exponentials(Z: Array, top: Array, axis: int, xp: Any) -> Array:
@@ -79,6 +83,41 @@ def positive_ratio(A: Array, B: Array, xp: Any) -> Array:
     if array_api_compat.is_cupy_namespace(xp):
         return _elementwise("positive_ratio", "T x, T z", "y = (z > T(0)) * (x / max(z, T(1e-37)))")(A, B)
     return xp.where(B > 0, A / xp.where(B > 0, B, xp.ones_like(B)), xp.zeros_like(B))
+
+
+def expectations(P: Array, V: Array, xp: Any) -> Array:
+    """Return Σ p v over the last dimension, which stays with length 1; the arrays have one shape."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _reduction("expectations", "T x, T z", "x * z", "a + b", "y = a", "0")(
+            P, V, axis=P.ndim - 1, keepdims=True
+        )
+    return xp.sum(P * V, axis=-1, keepdims=True)
+
+
+def expected_growth(P: Array, V: Array, shift: Array, most: float, xp: Any) -> Array:
+    """Return Σ p (exp(v - shift) - 1) over the last dimension, which stays; of exponents `most` at the most."""
+    if array_api_compat.is_cupy_namespace(xp):
+        each = f"x * expm1(min(z - shift, T({most!r})))"
+        kernel = _reduction("expected_growth", "T x, T z, T shift", each, "a + b", "y = a", "0")
+        return kernel(P, V, shift, axis=P.ndim - 1, keepdims=True)
+    V = V - shift
+    return xp.sum(P * xp.expm1(xp.where(most < V, most, V)), axis=-1, keepdims=True)
+
+
+def entropies(Y: Array, scale: Array, G: Array, shares: Array, per_share: Array, xp: Any) -> Array:
+    """Return -Σ share q log q, q = y + scale g / share, over all axes but the first, which stay with length 1.
+
+    Rounding may give a q of a little less than 0, which counts as 0 does. Everything is float64 and broadcasts
+    against Y.
+    """
+    if array_api_compat.is_cupy_namespace(xp):
+        q = "max(z + scale * g * per, T(0))"
+        each = f"share * {q} * log(max({q}, T(1e-300)))"
+        kernel = _reduction("entropies", "T z, T scale, T g, T share, T per", each, "a + b", "y = -a", "0")
+        return kernel(Y, scale, G, shares, per_share, axis=tuple(range(1, Y.ndim)), keepdims=True)
+    q = Y + scale * (G * per_share)
+    q = xp.where(q > 0, q, 1.0)  # 0 log 0 = 0 = 1 log 1
+    return -xp.sum(shares * (q * xp.log(q)), axis=tuple(range(1, Y.ndim)), keepdims=True)
 
 
 def weighted_squares(A: Array, B: Array, xp: Any) -> Array:

@@ -1,17 +1,16 @@
 """Newton-CG on a fixed support, intercept included, with one preconditioner for all classes."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from head2toe.select.compute.arrays import Array, scalar, spd_solver
+from head2toe.select.lockstep.line_search import step_lengths
 from head2toe.select.objective.datafits import Fit
 from head2toe.select.objective.penalties import LocalModel
 from head2toe.select.objective.problem import Problem, scatter_rows
 
 FORCING = 0.5  # CG stops where the decrease by its last step, times the number of steps, is below this share of the sum
 MOST_CG_STEPS = 100
-HALVINGS = 12
 ROWS_TO_PRECONDITION = 2000  # rows, or as many as the support has: of twice as many and more, some stand for all
 MOST_COPIED = 1 << 23  # numbers of the part of the support's features that is copied twice
 DAMPING = {"float32": 1e-3, "float64": 1e-6}  # along W_j, as a share of the mean diagonal of X diag(w) Xᵀ
@@ -75,22 +74,6 @@ def first_crossing(W: Array, direction: Array, xp: Any) -> float:
     falls = slope < 0
     crossing = xp.where(falls, -xp.linalg.vecdot(W, W) / xp.where(falls, slope, -1.0), xp.inf)
     return scalar(xp.min(crossing)) * (1 + 1e-9)
-
-
-def step_lengths(crossing: float) -> Iterator[float]:
-    """Yield the step lengths 1, 1/2, 1/4, …, and, in its place among them, the one at which a row of W vanishes.
-
-    Where two features are nearly the same, the optimum gives the weight of one to the other, in a direction in which
-    little is gained. A longer step overshoots zero, and after any shorter one the row is still there.
-    """
-    t = 1.0
-    for _ in range(HALVINGS):
-        yield t
-        if t / 2 < crossing < t:
-            yield crossing
-        t /= 2
-    if crossing < t:
-        yield crossing
 
 
 @dataclass(frozen=True)

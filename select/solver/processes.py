@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import IO
 
 import numpy as np
@@ -29,7 +28,7 @@ from head2toe.select.compute.arrays import Arrays, numpy_arrays
 from head2toe.select.compute.threads import blas_threads, thread_pool
 from head2toe.select.compute.workers import Workers
 from head2toe.select.solver.inner_solver import InnerSolution
-from head2toe.select.solver.subproblem import Subproblem, WorkingFeatures
+from head2toe.select.solver.subproblem import Subproblem, WorkingFeatures, solve_together
 from head2toe.store.common.errors import Head2ToeError
 
 WORTH_WORKERS = 0.1  # seconds that a path must have taken before workers are started, which takes .3
@@ -46,7 +45,7 @@ FAILURES = (OSError, EOFError, pickle.PickleError, AttributeError, TypeError, He
 
 
 class WorkerPool:
-    """Solves subproblems: on the CPU with one worker process less than the BLAS may use threads, elsewhere by threads.
+    """Solves subproblems: on the CPU with one worker process less than the BLAS may use threads, on a GPU side by side.
 
     The results do not depend on where a subproblem is solved. What a worker cannot solve (it was killed, or cannot
     import a user's penalty) is solved in this process. The pool must be closed in the end.
@@ -85,17 +84,13 @@ class WorkerPool:
             return self._cluster.map(_solved_there, None, None, [(one, features.of(one)) for one in subproblems])
         self.start(len(subproblems))
         solutions: dict[int, InnerSolution] = {}
-
-        def solve_here(i: int) -> None:
-            solutions[i] = subproblems[i].solve(features.of(subproblems[i]), self._arrays)
-
-        with thread_pool(self._arrays) as (_, run):
-            if self._on_cpu:
+        if self._on_cpu:
+            with thread_pool(self._arrays):
                 self._share(subproblems, features, solutions)
                 for i in sorted(set(range(len(subproblems))) - set(solutions)):  # a worker failed
-                    solve_here(i)
-            else:
-                run([partial(solve_here, i) for i in range(len(subproblems))])
+                    solutions[i] = subproblems[i].solve(features.of(subproblems[i]), self._arrays)
+        else:
+            solutions = solve_together(subproblems, features, self._arrays)
         return [solutions[i] for i in range(len(subproblems))]
 
     def _share(

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
-from head2toe.select.compute.arrays import scalar, solve, spd_solver, to_numpy
+from head2toe.select.compute.arrays import scalar, solve, spd_inverses, spd_solver, to_numpy
 from head2toe.select.compute.kernels import (
     clip,
+    entropies,
+    expectations,
+    expected_growth,
     inner_products,
     inverse_or_one,
     inverse_root,
@@ -89,6 +92,39 @@ def test_kernels_of_a_step_of_l_bfgs_agree_with_numpy(arrays):
         assert to_numpy(is_at_most(*args)).tolist() == expected
     turned = transposed(A, xp)
     np.testing.assert_array_equal(to_numpy(turned), a.transpose(0, 2, 1))
+
+
+def test_sums_over_classes_and_rows_agree_with_numpy(arrays):
+    xp, tol = arrays.xp, {"rtol": 1e-12}
+    p, v, shift = RNG.uniform(0.1, 1, (3, 4, 5)), 3 * RNG.standard_normal((3, 4, 5)), RNG.standard_normal((3, 4, 1))
+    P, V, there = (arrays.put(x) for x in (p, v, shift))
+    np.testing.assert_allclose(to_numpy(expectations(P, V, xp)), (p * v).sum(axis=2, keepdims=True), **tol)
+    growth = (p * np.expm1(np.minimum(v - shift, 2.5))).sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(to_numpy(expected_growth(P, V, there, 2.5, xp)), growth, **tol)
+    y, scale, shares = np.eye(5)[:4] * np.ones((3, 1, 1)), RNG.uniform(0, 1, (3, 1, 1)), RNG.uniform(0.1, 1, (3, 4, 1))
+    g = shares * (p / p.sum(axis=2, keepdims=True) - y)
+    shares[2, 3] = g[2, 3] = y[2, 3] = 0  # a row that fills up
+    per_share = np.where(shares > 0, 1 / np.where(shares > 0, shares, 1), 0)
+    found = entropies(*(arrays.put(x) for x in (y, scale, g, shares, per_share)), xp)
+    q = y + scale * g * per_share
+    np.testing.assert_allclose(to_numpy(found), -(shares * special.xlogy(q, q)).sum(axis=(1, 2), keepdims=True), **tol)
+
+
+def test_one_threshold_for_all_rows_or_one_for_each_problem(arrays):
+    V, threshold = RNG.standard_normal((3, 4, 5)), np.array([0.0, 0.5, 9.0])[:, None, None]
+    length = np.linalg.norm(V, axis=2)
+    found = shortened(arrays.put(V), arrays.put(length), arrays.put(threshold), arrays.xp)
+    factor = np.maximum(0, 1 - threshold / length[:, :, None])
+    np.testing.assert_allclose(to_numpy(found), factor * V, rtol=1e-12)
+
+
+def test_several_positive_definite_matrices_and_one_that_rounding_spoiled(arrays):
+    K = A.T @ A
+    least = np.linalg.eigvalsh(K)[0]
+    for shifts in ((0.0, 1.0, 2.0), (0.0, -2.001 * least, 1.0)):
+        matrices = np.stack([K + shift * np.eye(7) for shift in shifts])
+        found = to_numpy(spd_inverses(arrays.put(matrices), arrays.xp))
+        np.testing.assert_allclose(matrices @ found, np.broadcast_to(np.eye(7), (3, 7, 7)), atol=1e-8)
 
 
 def test_a_positive_definite_matrix_is_solved_with_and_one_that_rounding_spoiled_as_well(arrays):
