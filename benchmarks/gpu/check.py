@@ -3,9 +3,10 @@
     python benchmarks/gpu/check.py -o gpu-check.json
 
 The tests marked `gpu`; seconds of a launch, a wait, an upload, a product and an eigendecomposition, which `make
-bench-gpu-model` takes for granted; a selection on made features, and a task from its images to `linear` and `head2toe`,
-on GPU and CPU. "The first time" kernels are compiled, unless CuPy's cache on disk has them. Prints a table and writes
-the same as JSON. It stops where there is no GPU: what it prints was measured on the card that it names.
+bench-gpu-model` takes for granted; a selection on made features; cuML and kvikio beside what this does, where they are
+installed; a task from its images to `linear` and `head2toe`, on GPU and CPU. "The first time" kernels are compiled,
+unless CuPy's cache on disk has them. Prints a table and writes the same as JSON. It stops where there is no GPU: what
+it prints was measured on the card that it names.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.reading.design_matrix import ArrayDesign
 
 sys.path.append(str(Path(__file__).parents[1]))
+import rapids
 from features import digits
 
 METHODS = ("linear", "head2toe")
@@ -158,6 +160,7 @@ def main() -> None:
         tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu"], cwd=Path(__file__).parents[2])
         found["tests marked gpu"] = "passed" if tests.returncode == 0 else f"FAILED ({tests.returncode})"
     found |= costs(arrays, given.repeats) | agreement(arrays, given.features)
+    found |= rapids.logistic(*digits(given.features), arrays) | rapids.reads(arrays)
     with tempfile.TemporaryDirectory() as folder:
         found |= whole_way(given, Path(folder))
     given.output.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -117,23 +117,28 @@ def basis_at_once(X: Array, trains: Array, rows: Array, real: Array, xp: Any) ->
 
 
 def _falling_each(grams: Array, xp: Any) -> tuple[Array, Array]:
-    """Decompose the matrix of each fold; see `_falling`. CuPy's `eigh` of several takes longer than one by one."""
-    values, vectors = zip(*(_falling(grams[k, ...], xp) for k in range(grams.shape[0])), strict=True)
-    return xp.stack(values), xp.stack(vectors)
+    """Decompose the matrix of each fold; see `_falling`.
+
+    What is numerically zero is made zero: how many these are, the host would have to wait for.
+    """
+    decomposed = [eigh(grams[k, ...], xp) for k in range(grams.shape[0])]  # (CuPy's of several takes longer)
+    values, vectors = (xp.stack(of_each) for of_each in zip(*decomposed, strict=True))
+    values = xp.flip(values, axis=1)
+    kept = xp.astype(values > values[:, :1] * (10 * xp.finfo(grams.dtype).eps), grams.dtype)
+    return values * kept, xp.flip(vectors, axis=2) * kept[:, None, :]
 
 
 def _falling(gram: Array, xp: Any) -> tuple[Array, Array]:
     """Eigenvalues (r,), the largest first, as far as they are numerically not zero; and their eigenvectors (m, r).
 
-    On a GPU r is m, and what is numerically zero is made zero: how many these are, the host would have to wait for.
+    On a GPU r is m, and what is numerically zero is made zero.
     """
+    if array_api_compat.is_cupy_namespace(xp):
+        values, vectors = _falling_each(gram[None, ...], xp)
+        return values[0, ...], vectors[0, ...]
     values, vectors = eigh(gram, xp)
     values, order = xp.flip(values), xp.flip(xp.arange(values.shape[0], device=gram.device))
-    there = values > values[0] * (10 * xp.finfo(gram.dtype).eps)
-    if array_api_compat.is_cupy_namespace(xp):
-        kept = xp.astype(there, gram.dtype)
-        return values * kept, xp.take(vectors, order, axis=1) * kept
-    rank = max(1, int(xp.sum(xp.astype(there, xp.int64))))
+    rank = max(1, int(xp.sum(xp.astype(values > values[0] * (10 * xp.finfo(gram.dtype).eps), xp.int64))))
     return values[:rank], xp.take(vectors, order[:rank], axis=1)
 
 

@@ -7,40 +7,25 @@ The objective is scikit-learn's, so that its C transfers (one head, n training r
 (With two classes scikit-learn keeps one weight vector instead of two: its C is twice ours.)
 
 Rows are first rotated into the eigenbasis of their Gram matrix (`eigenbasis`). There the Hessian is close to diagonal,
-so that L-BFGS with a diagonal preconditioner needs few steps. Strengths are solved from weak to strong models; each
-starts where the line through the two before it points, and inherits what they learned of the curvature (`lbfgs`).
+so that a descent with a diagonal preconditioner needs few steps (`descent`). Strengths are solved from weak to strong
+models; each starts where the line through the two before it points.
 """
 
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
 import numpy as np
+from head2toe.probe.heads.descent import MOST_STEPS, Objective, StrengthPath
 from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, joined
-from head2toe.probe.heads.lbfgs import Curvature, StackedCurvature, dot
 from head2toe.select.compute.arrays import Array
-from head2toe.select.compute.kernels import (
-    is_at_most,
-    largest_in_units,
-    masked_plus_product,
-    transposed,
-    weighted_difference,
-    weighted_squares,
-)
+from head2toe.select.compute.kernels import transposed, weighted_difference
 from head2toe.select.compute.softmax import log_softmax
 
-MOST_STEPS = 5000
-"""L-BFGS steps after which a strength counts as not converged."""
-LOOK_EVERY = 4
-"""After how many steps a GPU is asked whether all folds are done: a wait costs as much as some kernels."""
 APPROACH, APPROACH_TOL = (1e-3, 1e-2, 1e-1), 1e-2
 """The shares of a single strength over which it is approached, and the tolerance there: cold, C = 1000 takes twice as
 many steps."""
-FAR = 30.0
-"""How far below zero, the others' mean, the intercept of a class without a training row is."""
 
 
 @dataclass(frozen=True)
@@ -148,61 +133,6 @@ def _parts(basis: Basis, xp: Any) -> list[slice]:
     return [slice(0, problems)]
 
 
-class Objective(ABC):
-    """The objective mean_i w_i CE_i + alpha/2 ||B||² of some folds, where theta = (B, b) and alpha = 1 / (C n).
-
-    Inside, classes come before rows and coordinates, (folds, classes, ...): what runs over classes then vectorises.
-
-    Parameters
-    ----------
-    xp : array namespace
-    n : (folds, 1, 1) array
-        Number of training rows of each fold.
-    w : (folds, 1, rows) array
-        Weights of the rows, which sum to 1.
-    wY : (folds, classes, rows) array
-        The same times one-hot labels.
-    eigenvalues : (folds, 1, r) array
-        Of the training rows' Gram matrix.
-    """
-
-    def __init__(self, xp: Any, n: Array, w: Array, wY: Array, eigenvalues: Array) -> None:
-        self.xp, self.n, self.w, self.wY = xp, n, w, wY
-        present = xp.sum(wY, axis=2, keepdims=True) > 0
-        self.present = xp.astype(present, eigenvalues.dtype)  # (folds, classes, 1)
-        one = xp.ones_like(eigenvalues[:, :, :1])
-        self.curvature = xp.concat((eigenvalues / n, one), axis=2)  # of the rows, by coordinate
-        self.penalised = xp.concat((xp.ones_like(eigenvalues), xp.zeros_like(one)), axis=2)
-
-    @abstractmethod
-    def scores(self, theta: Array) -> Array:
-        """Scores (folds, classes, rows)."""
-
-    @abstractmethod
-    def back(self, P: Array) -> Array:
-        """Gradient of the loss (folds, classes, r + 1) where the rows have the probabilities P."""
-
-    def start(self) -> Array:
-        """All zero, but for the intercepts of absent classes, whose optimum is -inf: they would run there for ever."""
-        return (self.present - 1) * FAR * (1 - self.penalised)
-
-    def ridge(self, C: float | Array) -> Array:
-        """Strength of the penalty: alpha for every weight and 0 for the intercept, (folds, 1, r + 1).
-
-        C is one for all, or (folds, 1, 1).
-        """
-        return self.penalised / (C * self.n)
-
-    def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
-        """Value per fold (folds, 1, 1) and log-probabilities of the rows (folds, classes, rows)."""
-        logp = log_softmax(self.scores(theta), self.xp, axis=1)
-        return 0.5 * weighted_squares(theta, ridge, self.xp) - dot(self.wY, logp, self.xp), logp
-
-    def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
-        """Gradient where the rows have the probabilities P; an absent class stays where it is."""
-        return masked_plus_product(self.back(P), ridge, theta, self.present, self.xp)
-
-
 class _LogisticObjective(Objective):
     """The objective on the coordinates of a basis, of the folds of a part of it."""
 
@@ -237,81 +167,10 @@ class _LogisticObjective(Objective):
         """Scores of the training rows; see `Objective`."""
         return theta @ self.AT
 
+    def pull(self, U: Array) -> Array:
+        """Residuals to weights; see `Objective`."""
+        return U @ self.A
+
     def back(self, P: Array) -> Array:
         """Gradient of the loss; see `Objective`."""
-        return weighted_difference(self.w, P, self.Y, self.xp) @ self.A
-
-
-class StrengthPath:
-    """The minimisers `theta` of an objective, from one strength to the next.
-
-    C is a share of `unit`, which is 1 or (folds, 1, 1): of each fold another strength.
-    """
-
-    def __init__(self, objective: Objective, unit: float | Array = 1.0) -> None:
-        self.objective, self.xp, self.unit = objective, objective.xp, unit
-        self.theta = objective.start()
-        self.known: list[tuple[float, Array]] = []  # log C and theta of the last two strengths
-        alone = array_api_compat.is_numpy_namespace(self.xp)
-        self.learned: Curvature | StackedCurvature = Curvature(self.xp) if alone else StackedCurvature(self.xp)
-        self.last_ridge = objective.ridge(math.inf)
-        self.between_looks = 1 if alone else LOOK_EVERY
-
-    def advance(self, C: float, tol: float, most_steps: int) -> bool:
-        """Go to the next strength; return whether the tolerance was reached in all folds."""
-        ridge = self.objective.ridge(C * self.unit)
-        self.learned.shift(ridge - self.last_ridge)
-        self.last_ridge, start = ridge, self.theta
-        if len(self.known) == 2:
-            (before, first), (now, second) = self.known
-            # Along log C the solutions lie on a smooth curve.
-            ahead = min(1.0, (math.log(C) - now) / (now - before)) if now > before else 0.0
-            start = second + ahead * (second - first)
-        self.theta, converged = self._descend(start, ridge, tol, most_steps)
-        self.known = [*self.known, (math.log(C), self.theta)][-2:]
-        return converged
-
-    def _descend(self, theta: Array, ridge: Array, tol: float, most_steps: int) -> tuple[Array, bool]:
-        """L-BFGS with backtracking, all folds in lockstep; a fold that is done takes no steps."""
-        xp, objective = self.xp, self.objective
-        value, logp = objective.value(theta, ridge)
-        P = xp.exp(logp)
-        gradient = objective.gradient(theta, ridge, P)
-        # Mean of p(1-p): how curved the loss is here, for each fold and class.
-        precondition = objective.curvature * xp.sum(objective.w * P * (1 - P), axis=2, keepdims=True) + ridge + 1e-12
-        stuck = None
-        for number in range(most_steps):
-            live = largest_in_units(gradient, precondition, xp) > tol
-            live = live if stuck is None else live & ~stuck
-            if number % self.between_looks == 0 and not bool(xp.any(live)):
-                return theta, stuck is None
-            step = self.learned.solve(gradient, precondition) * -xp.astype(live, theta.dtype)
-            step, theta, value, logp, failed = self._backtrack(theta, step, gradient, ridge, value)
-            if failed is not None:
-                stuck = failed if stuck is None else stuck | failed
-            old, gradient = gradient, objective.gradient(theta, ridge, xp.exp(logp))
-            self.learned.add(step, gradient - old)
-        return theta, False
-
-    def _backtrack(
-        self, theta: Array, step: Array, gradient: Array, ridge: Array, value: Array
-    ) -> tuple[Array, Array, Array, Array, Array | None]:
-        """Halve the step of each fold until it brings a tenth of the decrease that its slope promises.
-
-        Returns the step, where it leads to, and value and log-probabilities there; then of which folds no step did,
-        (folds, 1, 1) bool: they stay. None if there are none.
-        """
-        xp = self.xp
-        slope = dot(gradient, step, xp)
-        rounding = 4 * xp.finfo(value.dtype).eps
-        for _ in range(20):
-            there = theta + step
-            new_value, logp = self.objective.value(there, ridge)
-            # Rounding of the objective itself must not read as a failure to decrease.
-            enough = is_at_most(new_value, value, slope, 0.1, rounding, xp)
-            if bool(xp.all(enough)):
-                return step, there, new_value, logp, None
-            shrink = xp.where(enough, xp.ones_like(value), 0.5 * xp.ones_like(value))
-            step, slope = step * shrink, slope * shrink
-        step = step * xp.astype(enough, step.dtype)
-        return step, theta + step, *self.objective.value(theta + step, ridge), ~enough
+        return self.pull(weighted_difference(self.w, P, self.Y, self.xp))

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe.heads.crossval import Labels, Weights, out_of_fold
+from head2toe.probe.heads.descent import MOST_STEPS, Objective, StrengthPath
 from head2toe.probe.heads.kinds import STRENGTHS, ExactHeads, Kind, Logistic, Ridge, best_scale
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.heads.logistic import MOST_STEPS, Objective, StrengthPath
 from head2toe.probe.heads.refit import Refit
 from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
 from head2toe.probe.many_rows.features import SCALINGS, SharedFeatures
@@ -223,6 +223,10 @@ class _Objective(Objective):
         """Scores of all rows; see `Objective`."""
         return self.rows.scores(theta)
 
+    def pull(self, U: np.ndarray) -> np.ndarray:
+        """Residuals to weights; see `Objective`."""
+        return self.rows.back(U)
+
     def back(self, P: np.ndarray) -> np.ndarray:
         """Gradient of the loss; see `Objective`."""
-        return self.rows.back(self.w * P - self.wY)
+        return self.pull(self.w * P - self.wY)

@@ -78,20 +78,26 @@ def minus_product(A: Array, B: Array, C: Array, xp: Any) -> Array:
     return A - B * C
 
 
+def sum_of_products(A: Array, B: Array, C: Array, D: Array, xp: Any) -> Array:
+    """Return A B + C D, entry by entry; the arrays broadcast against each other."""
+    if array_api_compat.is_cupy_namespace(xp):
+        return _elementwise("sum_of_products", "T x, T z, T v, T w", "y = x * z + v * w")(A, B, C, D)
+    return A * B + C * D
+
+
 def positive_ratio(A: Array, B: Array, xp: Any) -> Array:
     """Return A / B, and 0 where B is not positive; shapes are the same."""
     if array_api_compat.is_cupy_namespace(xp):
-        return _elementwise("positive_ratio", "T x, T z", "y = (z > T(0)) * (x / max(z, T(1e-37)))")(A, B)
+        text = "y = (z > T(0)) * (x / (max(z, T(0)) + (z <= T(0))))"
+        return _elementwise("positive_ratio", "T x, T z", text)(A, B)
     return xp.where(B > 0, A / xp.where(B > 0, B, xp.ones_like(B)), xp.zeros_like(B))
 
 
-def expectations(P: Array, V: Array, xp: Any) -> Array:
-    """Return Σ p v over the last dimension, which stays with length 1; the arrays have one shape."""
+def expectations(P: Array, V: Array, xp: Any, *, axis: int) -> Array:
+    """Return Σ p v over an axis, which stays with length 1; the arrays have one shape."""
     if array_api_compat.is_cupy_namespace(xp):
-        return _reduction("expectations", "T x, T z", "x * z", "a + b", "y = a", "0")(
-            P, V, axis=P.ndim - 1, keepdims=True
-        )
-    return xp.sum(P * V, axis=-1, keepdims=True)
+        return _reduction("expectations", "T x, T z", "x * z", "a + b", "y = a", "0")(P, V, axis=axis, keepdims=True)
+    return xp.sum(P * V, axis=axis, keepdims=True)
 
 
 def expected_growth(P: Array, V: Array, shift: Array, most: float, xp: Any) -> Array:
@@ -118,6 +124,14 @@ def entropies(Y: Array, scale: Array, G: Array, shares: Array, per_share: Array,
     q = Y + scale * (G * per_share)
     q = xp.where(q > 0, q, 1.0)  # 0 log 0 = 0 = 1 log 1
     return -xp.sum(shares * (q * xp.log(q)), axis=tuple(range(1, Y.ndim)), keepdims=True)
+
+
+def ratio_above(A: Array, B: Array, least: Array, xp: Any) -> Array:
+    """Return A / B where A is above `least` and B is positive, and 0 elsewhere; shapes are the same."""
+    if array_api_compat.is_cupy_namespace(xp):
+        text = "y = (x > least) * (z > T(0)) * (x / (max(z, T(0)) + (z <= T(0))))"
+        return _elementwise("ratio_above", "T x, T z, T least", text)(A, B, least)
+    return xp.where(least < A, positive_ratio(A, B, xp), 0.0)
 
 
 def weighted_squares(A: Array, B: Array, xp: Any) -> Array:
@@ -159,20 +173,6 @@ def is_at_most(new: Array, old: Array, slope: Array, share: float, rounding: flo
         kernel = _elementwise("is_at_most", "T x, T z, T slope, T share, T rounding", text, "bool y")
         return kernel(new, old, slope, float(share), float(rounding))
     return new <= old + share * slope + rounding * xp.abs(old)
-
-
-def inverse_root(A: Array, xp: Any) -> Array:
-    """Return 1 / sqrt(a), and 0 where a is not positive."""
-    if array_api_compat.is_cupy_namespace(xp):
-        return _elementwise("inverse_root", "T x", "y = (x > T(0)) / sqrt(max(x, T(1e-37)))")(A)
-    return xp.where(A > 0, 1 / xp.sqrt(xp.where(A > 0, A, 1.0)), 0.0)
-
-
-def inverse_or_one(A: Array, xp: Any) -> Array:
-    """Return 1 / a, and 1 where a is not positive."""
-    if array_api_compat.is_cupy_namespace(xp):
-        return _elementwise("inverse_or_one", "T x", "y = T(1) / (max(x, T(0)) + (x <= T(0)))")(A)
-    return 1 / xp.where(A > 0, A, 1.0)
 
 
 def transposed(A: Array, xp: Any) -> Array:

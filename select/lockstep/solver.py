@@ -156,4 +156,5 @@ class _Progress:
         better = self.gap < 0.95 * self._least
         self._least = np.where(better, self.gap, self._least)
         self._stalled = np.where(better, 0, self._stalled + 1)
-        return (self.gap > np.maximum(self._tol, FLOAT32_GAP)) & (self._stalled < PATIENCE)
+        goes_on: np.ndarray = (self.gap > np.maximum(self._tol, FLOAT32_GAP)) & (self._stalled < PATIENCE)
+        return goes_on

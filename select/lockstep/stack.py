@@ -154,13 +154,13 @@ class Stack:
 
         Where dZ is so large that an exponential would overflow, it is too small, but large all the same.
         """
-        xp, expected = self.xp, expectations(fit.mean, dZ, self.xp)
+        xp, expected = self.xp, expectations(fit.mean, dZ, self.xp, axis=2)
         growth = expected_growth(fit.mean, dZ, expected, LARGEST_EXPONENT, xp)
         return inner_products(self.shares, xp.log1p(growth), xp)
 
     def hessian(self, mean: Array, V: Array) -> Array:
         """Return the Hessians of F in Z applied to V (K, n, C), in the precision of V and `mean`."""
-        expected = expectations(mean, V, self.xp)
+        expected = expectations(mean, V, self.xp, axis=2)
         return weighted_difference(mean * self.low_shares, V, expected, self.xp)
 
     def weights(self, mean: Array) -> Array:

@@ -9,17 +9,17 @@ from head2toe.select.compute.kernels import (
     expectations,
     expected_growth,
     inner_products,
-    inverse_or_one,
-    inverse_root,
     is_at_most,
     largest_in_units,
     masked_plus_product,
     minus_product,
     plus_product,
     positive_ratio,
+    ratio_above,
     row_norms,
     shortened,
     sum_of_exponentials,
+    sum_of_products,
     transposed,
     weighted_difference,
     weighted_squares,
@@ -64,10 +64,15 @@ def test_products_of_several_problems_agree_with_numpy(arrays):
     np.testing.assert_allclose(to_numpy(plus_product(A, few_there, B, arrays.xp)), a + few * b, rtol=1e-12)
     ratio = np.where(b > 0, a / np.where(b > 0, b, 1), 0)
     np.testing.assert_allclose(to_numpy(positive_ratio(A, B, arrays.xp)), ratio, rtol=1e-12)
+    found = ratio_above(A, B, arrays.put(np.full_like(a, 0.3)), arrays.xp)
+    np.testing.assert_allclose(to_numpy(found), np.where(a > 0.3, ratio, 0), rtol=1e-12)
+    large = arrays.put(np.array([1e30, 1e30], np.float32))
+    nothing = arrays.put(np.array([0.0, -1.0], np.float32))
+    np.testing.assert_array_equal(to_numpy(positive_ratio(large, nothing, arrays.xp)), 0)
     np.testing.assert_allclose(to_numpy(minus_product(A, few_there, B, arrays.xp)), a - few * b, rtol=1e-12)
 
 
-def test_kernels_of_a_step_of_l_bfgs_agree_with_numpy(arrays):
+def test_kernels_of_a_step_down_agree_with_numpy(arrays):
     xp, tol = arrays.xp, {"rtol": 1e-12}
     a, b, few = RNG.standard_normal((3, 4, 5)), RNG.standard_normal((3, 4, 5)), RNG.standard_normal((3, 1, 1))
     row, mask = RNG.uniform(0.5, 2, (3, 1, 5)), np.array([1.0, 0.0, 1.0, 1.0])[None, :, None]
@@ -81,10 +86,8 @@ def test_kernels_of_a_step_of_l_bfgs_agree_with_numpy(arrays):
     np.testing.assert_allclose(to_numpy(found), (a + row * b) * mask, **tol)
     found = largest_in_units(A, arrays.put(b * b + 0.1), xp)
     np.testing.assert_allclose(to_numpy(found), (np.abs(a) / np.sqrt(b * b + 0.1)).max(**axes), **tol)
-    np.testing.assert_allclose(to_numpy(inverse_root(few_there, xp)), np.where(few > 0, np.abs(few) ** -0.5, 0), **tol)
-    np.testing.assert_allclose(to_numpy(inverse_or_one(few_there, xp)), np.where(few > 0, 1 / few, 1), **tol)
-    np.testing.assert_array_equal(to_numpy(inverse_root(0 * few_there, xp)), 0)
-    np.testing.assert_array_equal(to_numpy(inverse_or_one(0 * few_there, xp)), 1)
+    found = sum_of_products(A, row_there, B, few_there, xp)
+    np.testing.assert_allclose(to_numpy(found), a * row + b * few, **tol)
     value = np.array([1.0, -2.0, np.nan])
     bound = value + 0.1 * few[:, 0, 0] + 0.5 * np.abs(value)
     for shift, expected in ((-1e-6, [True, True, False]), (1e-6, [False, False, False])):
@@ -98,7 +101,7 @@ def test_sums_over_classes_and_rows_agree_with_numpy(arrays):
     xp, tol = arrays.xp, {"rtol": 1e-12}
     p, v, shift = RNG.uniform(0.1, 1, (3, 4, 5)), 3 * RNG.standard_normal((3, 4, 5)), RNG.standard_normal((3, 4, 1))
     P, V, there = (arrays.put(x) for x in (p, v, shift))
-    np.testing.assert_allclose(to_numpy(expectations(P, V, xp)), (p * v).sum(axis=2, keepdims=True), **tol)
+    np.testing.assert_allclose(to_numpy(expectations(P, V, xp, axis=2)), (p * v).sum(axis=2, keepdims=True), **tol)
     growth = (p * np.expm1(np.minimum(v - shift, 2.5))).sum(axis=2, keepdims=True)
     np.testing.assert_allclose(to_numpy(expected_growth(P, V, there, 2.5, xp)), growth, **tol)
     y, scale, shares = np.eye(5)[:4] * np.ones((3, 1, 1)), RNG.uniform(0, 1, (3, 1, 1)), RNG.uniform(0.1, 1, (3, 4, 1))
