@@ -17,6 +17,8 @@ from typing import Any
 import array_api_compat
 from head2toe.select.compute.arrays import Array
 from head2toe.select.compute.kernels import (
+    conjugate_direction,
+    conjugate_step,
     expectations,
     inner_products,
     is_at_most,
@@ -25,8 +27,6 @@ from head2toe.select.compute.kernels import (
     minus_product,
     plus_product,
     positive_ratio,
-    ratio_above,
-    sum_of_products,
     weighted_difference,
     weighted_squares,
 )
@@ -192,14 +192,13 @@ def newton_direction(
     ridge = ridge + DAMPING * float(xp.finfo(gradient.dtype).eps) * precondition
     for number in range(1, MOST_CG_STEPS + 1):
         h = objective.hessian(p, P, wP, ridge)
-        a = ratio_above(rz, inner_products(p, h, xp), least, xp)
-        x, r = plus_product(x, a, p, xp), minus_product(r, a, h, xp)
+        x, r = conjugate_step(x, r, p, h, rz, inner_products(p, h, xp), least, xp)
         if number == next_look:  # a wait: the longer it took, the less does it matter to take some steps more
             if bool(xp.all(largest_in_units(r, precondition, xp) <= goal)):
                 break
             next_look += max(4, number // 4)
         rz, last = weighted_squares(r, inverse, xp), rz
-        p = sum_of_products(inverse, r, positive_ratio(rz, last, xp), p, xp)
+        p = conjugate_direction(inverse, r, rz, last, p, xp)
     return x
 
 

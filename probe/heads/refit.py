@@ -8,7 +8,7 @@ import numpy as np
 from head2toe.probe.heads.crossval import Labels, Weights
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.scaling import Columns, Scaled, Scaling
-from head2toe.select.compute.arrays import Array, Arrays, to_numpy
+from head2toe.select.compute.arrays import Array, Arrays, to_numpy_at_once
 from head2toe.store.reading.design_matrix import Design
 from scipy.special import log_softmax
 
@@ -131,20 +131,16 @@ class RefitRows:
         return cls(scaled, train, xp.concat((labels.onehot, unlabelled)), n_train, columns, target_sizes)
 
     @cached_property
-    def held_out(self) -> np.ndarray:
-        """The m other rows, scaled, (m, k) float64."""
-        return to_numpy(self.scaled.values[:, self.n_train :]).T.astype(np.float64)
-
-    @cached_property
-    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """By which the columns were scaled, (k,) float32 each."""
-        mean, scale = (to_numpy(part[:, 0]).astype(np.float32) for part in (self.scaled.mean, self.scaled.scale))
-        return mean, scale
+    def on_host(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The m other rows, scaled, (m, k) float64; by which mean and scale columns were scaled, (k,) float32 each."""
+        scaled = self.scaled
+        held_out, mean, scale = to_numpy_at_once([scaled.values[:, self.n_train :], scaled.mean, scaled.scale])
+        return held_out.T.astype(np.float64), mean[:, 0].astype(np.float32), scale[:, 0].astype(np.float32)
 
     def refit(self, head: Weights) -> Refit:
         """Make the model of a head that was trained, and its predictions of the m other rows."""
-        coef, intercept = to_numpy(head.coef), to_numpy(head.intercept)
-        mean, scale = self.mean_and_scale
+        coef, intercept = to_numpy_at_once([head.coef, head.intercept])
+        held_out, mean, scale = self.on_host
         model = LinearModel(
             target_sizes=self.target_sizes,
             columns=self.columns,
@@ -154,4 +150,4 @@ class RefitRows:
             coef=coef.astype(np.float32),
             intercept=intercept.astype(np.float32),
         )
-        return Refit(log_softmax(self.held_out @ coef + intercept, axis=1), model, Weights(coef, intercept))
+        return Refit(log_softmax(held_out @ coef + intercept, axis=1), model, Weights(coef, intercept))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.select.compute.arrays import Array, Arrays
+from head2toe.select.compute.kernels import inverse_deviation
 from head2toe.store.reading.design_matrix import Design
 
 Columns = np.ndarray
@@ -71,8 +72,7 @@ def standardized(X: Array, train: Array, xp: Any) -> tuple[Array, Array, Array]:
     """
     mean, centred, variance = _centred(X, train, xp)
     # A feature that hardly varies beside its size is noise of rounding: it is dropped, not blown up.
-    alive = variance > 1e-11 * mean * mean
-    scale = xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance * X.shape[-2], xp.ones_like(mean))), 0 * mean)
+    scale = inverse_deviation(variance, mean, X.shape[-2], 1e-11, xp)
     return centred * scale, mean, scale
 
 

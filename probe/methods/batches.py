@@ -6,13 +6,14 @@ What a step of L-BFGS asks of a GPU is the same for one candidate and for a hund
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from head2toe.probe.heads.crossval import fold_bases
+from head2toe.probe.heads.crossval import Weights, fold_bases
 from head2toe.probe.heads.eigenbasis import RotatedRows, joined
 from head2toe.probe.heads.kinds import ExactHeads, KindOnBases, Settings, Tried
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.refit import RefitRows
 from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.select.compute.arrays import to_numpy_at_once
 
 BATCH_BYTES = 2 << 30
 """Of the coordinates of all rows that a batch has at most; training takes about five times as much."""
@@ -96,8 +97,9 @@ def _refitted(
         rotated = RotatedRows.of(rows.scaled.values, rows.train, rows.Y, data.arrays)
         read.update(dict.fromkeys(members, (rows, rotated)))
     weights = ExactHeads().trained([rotated for _, rotated in read.values()], [chosen[k][1] for k in read])
-    for (k, (rows, _)), head_weights in zip(read.items(), weights, strict=True):
-        trained = rows.refit(head_weights)
+    on_host = iter(to_numpy_at_once([part for head in weights for part in (head.coef, head.intercept)]))
+    for k, (rows, _) in read.items():
+        trained = rows.refit(Weights(next(on_host), next(on_host)))
         yield k, (trained.log_probabilities, trained.model)
 
 

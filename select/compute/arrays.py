@@ -8,7 +8,7 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -218,6 +218,16 @@ def to_numpy(array: Array) -> np.ndarray:
     xp = array_api_compat.array_namespace(array)
     host = array.to_device(xp.__array_namespace_info__().default_device())
     return np.asarray(host)
+
+
+def to_numpy_at_once(arrays: Sequence[Array]) -> list[np.ndarray]:
+    """Bring arrays of one dtype to the host: from a GPU in one piece, for which is waited once."""
+    if not arrays or not array_api_compat.is_cupy_array(arrays[0]):
+        return [to_numpy(array) for array in arrays]
+    xp = array_api_compat.array_namespace(*arrays)
+    flat = to_numpy(xp.concat([xp.reshape(array, (-1,)) for array in arrays]))
+    parts = np.split(flat, np.cumsum([math.prod(array.shape) for array in arrays])[:-1])
+    return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 
 def scalar(array: Array) -> float:

@@ -78,13 +78,6 @@ def minus_product(A: Array, B: Array, C: Array, xp: Any) -> Array:
     return A - B * C
 
 
-def sum_of_products(A: Array, B: Array, C: Array, D: Array, xp: Any) -> Array:
-    """Return A B + C D, entry by entry; the arrays broadcast against each other."""
-    if array_api_compat.is_cupy_namespace(xp):
-        return _elementwise("sum_of_products", "T x, T z, T v, T w", "y = x * z + v * w")(A, B, C, D)
-    return A * B + C * D
-
-
 def positive_ratio(A: Array, B: Array, xp: Any) -> Array:
     """Return A / B, and 0 where B is not positive; shapes are the same."""
     if array_api_compat.is_cupy_namespace(xp):
@@ -126,12 +119,36 @@ def entropies(Y: Array, scale: Array, G: Array, shares: Array, per_share: Array,
     return -xp.sum(shares * (q * xp.log(q)), axis=tuple(range(1, Y.ndim)), keepdims=True)
 
 
-def ratio_above(A: Array, B: Array, least: Array, xp: Any) -> Array:
-    """Return A / B where A is above `least` and B is positive, and 0 elsewhere; shapes are the same."""
+def conjugate_step(
+    x: Array, r: Array, p: Array, h: Array, rz: Array, ph: Array, least: Array, xp: Any
+) -> tuple[Array, Array]:
+    """Return x + a p and r - a h with a = rz / ph, and a = 0 where rz is not above `least` or ph not positive."""
     if array_api_compat.is_cupy_namespace(xp):
-        text = "y = (x > least) * (z > T(0)) * (x / (max(z, T(0)) + (z <= T(0))))"
-        return _elementwise("ratio_above", "T x, T z, T least", text)(A, B, least)
-    return xp.where(least < A, positive_ratio(A, B, xp), 0.0)
+        a = "(rz > least) * (ph > T(0)) * (rz / (max(ph, T(0)) + (ph <= T(0))))"
+        inputs = "T x, T r, T p, T h, T rz, T ph, T least"
+        kernel = _elementwise("conjugate_step", inputs, f"y = x + {a} * p; v = r - {a} * h", "T y, T v")
+        moved: tuple[Array, Array] = kernel(x, r, p, h, rz, ph, least)
+        return moved
+    a = xp.where(rz > least, positive_ratio(rz, ph, xp), 0.0)
+    return x + a * p, r - a * h
+
+
+def conjugate_direction(inverse: Array, r: Array, rz: Array, last: Array, p: Array, xp: Any) -> Array:
+    """Return `inverse` r + (rz / last) p, and 0 for the ratio where `last` is not positive."""
+    if array_api_compat.is_cupy_namespace(xp):
+        each = "y = inverse * r + (last > T(0)) * (rz / (max(last, T(0)) + (last <= T(0)))) * p"
+        return _elementwise("conjugate_direction", "T inverse, T r, T rz, T last, T p", each)(inverse, r, rz, last, p)
+    return inverse * r + positive_ratio(rz, last, xp) * p
+
+
+def inverse_deviation(variance: Array, mean: Array, factor: float, share: float, xp: Any) -> Array:
+    """Return 1 / sqrt(variance * factor), and 0 where the variance is not above a share of the squared mean."""
+    if array_api_compat.is_cupy_namespace(xp):
+        text = "y = (v > share * m * m) / sqrt(v * factor + (v <= T(0)))"
+        kernel = _elementwise("inverse_deviation", "T v, T m, T factor, T share", text)
+        return kernel(variance, mean, float(factor), float(share))
+    alive = variance > share * mean * mean
+    return xp.where(alive, 1 / xp.sqrt(xp.where(alive, variance * factor, xp.ones_like(mean))), 0 * mean)
 
 
 def weighted_squares(A: Array, B: Array, xp: Any) -> Array:

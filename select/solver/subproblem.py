@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import array_api_compat
 import numpy as np
-from head2toe.select.compute.arrays import Array, Arrays, numpy_arrays, to_numpy
+from head2toe.select.compute.arrays import Array, Arrays, numpy_arrays, to_numpy, to_numpy_at_once
 from head2toe.select.lockstep import solver as lockstep
 from head2toe.select.lockstep.stack import Stack
 from head2toe.select.objective.datafits import Datafit, Fit, Multinomial
@@ -16,12 +17,13 @@ from head2toe.select.solver import inner_solver
 from head2toe.select.solver.inner_solver import InnerSolution
 from head2toe.store.reading.design_matrix import Design
 
-HOST_WORK = 25_000_000
+HOST_WORK = 10_000_000
 """Rows x features x classes of a subproblem from which on a GPU solves it faster than the host.
 
-A step of FISTA is two products of so many multiplications: about a millisecond of a CPU core at this size. On a GPU it
-is forty launches, calls and waits, half a millisecond of the host at any size (an H100: 8 to 20 µs each, 30 µs a wait);
-and row sets wait for each other there, where on the CPU each has a process.
+A step of FISTA is two products of so many multiplications: half a millisecond of a CPU core at this size. On a GPU it
+is forty launches and calls for all row sets together, half a millisecond of the host at any size (an H100: 8 to 20 µs
+each). Measured there, 1000 rows, a path of 11 λ and six row sets: of 10 classes the 16 processors beside it are faster,
+of 20 both take as long, of 50 and 100 the GPU takes a half and a third of their time.
 """
 MOST_HELD = 1 << 28
 """Bytes of features that are read once for all row sets; of more, every row set reads its own."""
@@ -51,7 +53,11 @@ class WorkingFeatures:
 
     def __init__(self, design: Design, columns: np.ndarray) -> None:
         self._design, self._columns = design, columns
-        self._held = design.columns(columns) if 4 * len(columns) * design.shape[0] <= MOST_HELD else None
+
+    @cached_property
+    def _held(self) -> np.ndarray | None:
+        few = 4 * len(self._columns) * self._design.shape[0] <= MOST_HELD
+        return self._design.columns(self._columns) if few else None
 
     def parts(self, subproblem: "Subproblem") -> Iterator[np.ndarray]:
         """Yield the working set of a subproblem on its rows, not standardised, `AT_ONCE` features (a, n) at a time."""
@@ -192,7 +198,7 @@ def _in_lockstep(subproblems: Sequence[Subproblem], features: WorkingFeatures, a
     )
     # At once what would be a wait for each of them.
     W, norms = to_numpy(solved.W), to_numpy(solved.dual.norms)
-    values, duals = to_numpy(solved.fit.value)[:, 0, 0], to_numpy(solved.dual.value)[:, 0, 0]
+    values, duals = (value[:, 0, 0] for value in to_numpy_at_once([solved.fit.value, solved.dual.value]))
     solutions = []
     for k, one in enumerate(subproblems):
         columns, rows = len(one.columns), len(one.rows)

@@ -37,21 +37,23 @@ def _bound(parameters: list[tuple[str, str]], args: Any) -> tuple[dict[str, Any]
 
 
 class ElementwiseKernel:
-    """`cupy.ElementwiseKernel`: one output for each element of the inputs, broadcast."""
+    """`cupy.ElementwiseKernel`: one output or several for each element of the inputs, broadcast."""
 
     def __init__(self, in_params: str, out_params: str, operation: str, name: str = "kernel") -> None:
         self._inputs, self._outputs = _parameters(in_params), _parameters(out_params)
         self._code = compile(operation, name, "exec")
 
-    def __call__(self, *args: Any) -> ndarray:
+    def __call__(self, *args: Any) -> Any:
         names, T = _bound(self._inputs, args)
         with np.errstate(all="ignore"):
             exec(self._code, {"__builtins__": {}, "T": T.type, **FUNCTIONS}, names)
         shape = np.broadcast_shapes(*(np.shape(names[name]) for _, name in self._inputs))
-        ((kind, output),) = self._outputs
-        found = np.array(np.broadcast_to(names[output], shape), dtype=T if kind == "T" else kind)
+        found = [
+            wrap(np.array(np.broadcast_to(names[output], shape), dtype=T if kind == "T" else kind))
+            for kind, output in self._outputs
+        ]
         launch(*(a for a in names.values() if isinstance(a, np.ndarray)))
-        return wrap(found)
+        return found[0] if len(found) == 1 else tuple(found)
 
 
 class ReductionKernel:

@@ -6,7 +6,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from head2toe.probe.heads import crossval
 from head2toe.probe.heads.kinds import ExactHeads
+from head2toe.probe.heads.logistic import logistic_path
 from head2toe.probe.methods import batches
 from head2toe.probe.methods.batches import cross_validated_in_batches, refitted_in_batches
 from head2toe.probe.methods.candidates import Candidate, HeadOnColumns
@@ -43,10 +45,13 @@ def test_every_candidate_is_what_it_is_alone(
     grid = grid_of(on_cpu)
     found = dict(cross_validated_in_batches(grid, on_gpu))
     assert sorted(found) == list(range(len(grid)))
+    # What Newton steps leave at the tolerance of the folds is a quarter of what L-BFGS leaves there, up to .16.
+    monkeypatch.setattr(crossval, "logistic_path", lambda *args, tol: logistic_path(*args, tol=tol / 100))
     for k, candidate in enumerate(grid):
         alone = list(candidate.cross_validate(on_cpu))
         assert [{**one, "scale": 0} for one, _ in found[k]] == [{**one, "scale": 0} for one, _ in alone]
-        np.testing.assert_allclose(probabilities(found[k]), probabilities(alone), atol=0.01)
+        np.testing.assert_allclose(probabilities(found[k]), probabilities(alone), atol=0.05)
+        assert np.nanmean(np.abs(probabilities(found[k]) - probabilities(alone))) < 1e-3
         assert np.isnan(found[k][0][1][7]).all(), "a row that always trains has no prediction"
 
 
@@ -63,7 +68,7 @@ def test_batches_hold_every_head_once_and_no_more_than_there_is_room_for(posed: 
 
 
 def test_many_candidates_ask_little_more_than_one(data: tuple[ProbeData, ProbeData], cupy_double: ModuleType) -> None:
-    """What each adds is its basis, but no steps of L-BFGS."""
+    """What each adds is its basis, but no steps of its own."""
     on_gpu, _ = data
     heads = [one for one in grid_of(on_gpu) if isinstance(one, HeadOnColumns)]
     calls = []

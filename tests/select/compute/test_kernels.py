@@ -5,21 +5,22 @@ import pytest
 from head2toe.select.compute.arrays import scalar, solve, spd_inverses, spd_solver, to_numpy
 from head2toe.select.compute.kernels import (
     clip,
+    conjugate_direction,
+    conjugate_step,
     entropies,
     expectations,
     expected_growth,
     inner_products,
+    inverse_deviation,
     is_at_most,
     largest_in_units,
     masked_plus_product,
     minus_product,
     plus_product,
     positive_ratio,
-    ratio_above,
     row_norms,
     shortened,
     sum_of_exponentials,
-    sum_of_products,
     transposed,
     weighted_difference,
     weighted_squares,
@@ -64,8 +65,6 @@ def test_products_of_several_problems_agree_with_numpy(arrays):
     np.testing.assert_allclose(to_numpy(plus_product(A, few_there, B, arrays.xp)), a + few * b, rtol=1e-12)
     ratio = np.where(b > 0, a / np.where(b > 0, b, 1), 0)
     np.testing.assert_allclose(to_numpy(positive_ratio(A, B, arrays.xp)), ratio, rtol=1e-12)
-    found = ratio_above(A, B, arrays.put(np.full_like(a, 0.3)), arrays.xp)
-    np.testing.assert_allclose(to_numpy(found), np.where(a > 0.3, ratio, 0), rtol=1e-12)
     large = arrays.put(np.array([1e30, 1e30], np.float32))
     nothing = arrays.put(np.array([0.0, -1.0], np.float32))
     np.testing.assert_array_equal(to_numpy(positive_ratio(large, nothing, arrays.xp)), 0)
@@ -86,8 +85,6 @@ def test_kernels_of_a_step_down_agree_with_numpy(arrays):
     np.testing.assert_allclose(to_numpy(found), (a + row * b) * mask, **tol)
     found = largest_in_units(A, arrays.put(b * b + 0.1), xp)
     np.testing.assert_allclose(to_numpy(found), (np.abs(a) / np.sqrt(b * b + 0.1)).max(**axes), **tol)
-    found = sum_of_products(A, row_there, B, few_there, xp)
-    np.testing.assert_allclose(to_numpy(found), a * row + b * few, **tol)
     value = np.array([1.0, -2.0, np.nan])
     bound = value + 0.1 * few[:, 0, 0] + 0.5 * np.abs(value)
     for shift, expected in ((-1e-6, [True, True, False]), (1e-6, [False, False, False])):
@@ -111,6 +108,27 @@ def test_sums_over_classes_and_rows_agree_with_numpy(arrays):
     found = entropies(*(arrays.put(x) for x in (y, scale, g, shares, per_share)), xp)
     q = y + scale * g * per_share
     np.testing.assert_allclose(to_numpy(found), -(shares * special.xlogy(q, q)).sum(axis=(1, 2), keepdims=True), **tol)
+
+
+def test_kernels_of_conjugate_gradients_agree_with_numpy(arrays):
+    xp, tol = arrays.xp, {"rtol": 1e-12}
+    x, r, p, h = RNG.standard_normal((4, 5, 2, 3))
+    rz, ph, least = (
+        np.array(v)[:, None, None] for v in ([2.0, 1.0, 3.0, 1e30, 1.0], [4.0, -1.0, 5.0, 0.0, 2.0], [1.0, 0, 4, 0, 1])
+    )
+    a = np.array([0.5, 0, 0, 0, 0])[:, None, None]  # not positive, too small, zero, and just as small as it may
+    there = [arrays.put(v) for v in (x, r, p, h, rz, ph, least)]
+    for found, expected in zip(conjugate_step(*there, xp), (x + a * p, r - a * h), strict=True):
+        np.testing.assert_allclose(to_numpy(found), expected, **tol)
+    found = conjugate_direction(*(arrays.put(v) for v in (h, r, rz, ph, p)), xp)
+    ratio = np.array([0.5, 0, 0.6, 0, 0.5])[:, None, None]
+    np.testing.assert_allclose(to_numpy(found), h * r + ratio * p, **tol)
+
+
+def test_a_deviation_that_is_rounding_has_no_inverse(arrays):
+    variance, mean = np.array([4.0, 1e-13, 0.0, 0.0]), np.array([1.0, 1.0, 1.0, 0.0])
+    found = inverse_deviation(arrays.put(variance), arrays.put(mean), 4, 1e-11, arrays.xp)
+    np.testing.assert_allclose(to_numpy(found), [0.25, 0, 0, 0])
 
 
 def test_one_threshold_for_all_rows_or_one_for_each_problem(arrays):
