@@ -5,8 +5,8 @@
 The tests marked `gpu`; seconds of a launch, a wait, an upload, a product and an eigendecomposition, which `make
 bench-gpu-model` takes for granted; a selection on made features; cuML and kvikio beside what this does, where they are
 installed; a task from its images to `linear` and `head2toe`, on GPU and CPU. "The first time" kernels are compiled,
-unless CuPy's cache on disk has them. Prints a table and writes the same as JSON. It stops where there is no GPU: what
-it prints was measured on the card that it names.
+unless CuPy's cache on disk has them. Prints a table, and writes the same as JSON while it goes. It stops where there
+is no GPU: what it prints was measured on the card that it names.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def agreement(arrays: Arrays, d: int) -> dict[str, float]:
     return {**spent, "worst duality gap": worst, "first hundred features alike, mean": float(np.mean(same))}
 
 
-def whole_way(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def whole_way(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     """A task on both, from its images to its heads: seconds of each stage, and how far predictions are apart."""
     known: dict[str, Any] = {}
     found: dict[str, Any] = {"task": given.task}
@@ -119,6 +119,7 @@ def whole_way(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             start = time.perf_counter()
             known[name, method] = evaluate(method, data)
             found[f"{method}, {name}, s"] = time.perf_counter() - start
+        yield found
     for method in METHODS:
         outcomes = {name: known[name, method] for name in ("GPU", "CPU")}
         labels, test = data.train_labels, data.labels[data.n_train :]
@@ -127,7 +128,24 @@ def whole_way(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
             found[f"{method}, {name}, test accuracy"] = accuracy(outcome.test_log_probabilities, test)
         gap = [np.exp(outcome.test_log_probabilities) for outcome in outcomes.values()]
         found[f"{method}, probabilities of the test apart, mean"] = float(np.abs(gap[0] - gap[1]).mean())
-    return found
+    yield found
+
+
+def sections(given: argparse.Namespace, arrays: Arrays) -> Iterator[dict[str, Any]]:
+    """What is found, part by part."""
+    import cupy
+
+    card = cupy.cuda.runtime.getDeviceProperties(arrays.device.id)["name"].decode()
+    yield {"card": card, "CuPy": cupy.__version__, "processors": os.cpu_count()}
+    if not given.no_tests:
+        tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu"], cwd=Path(__file__).parents[2])
+        yield {"tests marked gpu": "passed" if tests.returncode == 0 else f"FAILED ({tests.returncode})"}
+    yield costs(arrays, given.repeats)
+    yield agreement(arrays, given.features)
+    yield rapids.reads(arrays)
+    with tempfile.TemporaryDirectory() as folder:
+        yield from whole_way(given, Path(folder))
+    yield rapids.logistic(*digits(given.features), arrays)
 
 
 def accuracy(logp: np.ndarray, labels: np.ndarray) -> float:
@@ -152,18 +170,10 @@ def main() -> None:
         arrays = namespace(given.device)
     except Head2ToeError as error:
         sys.exit(f"nothing to check: {error}")
-    import cupy
-
-    card = cupy.cuda.runtime.getDeviceProperties(arrays.device.id)["name"].decode()
-    found: dict[str, Any] = {"card": card, "CuPy": cupy.__version__, "processors": os.cpu_count()}
-    if not given.no_tests:
-        tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu"], cwd=Path(__file__).parents[2])
-        found["tests marked gpu"] = "passed" if tests.returncode == 0 else f"FAILED ({tests.returncode})"
-    found |= costs(arrays, given.repeats) | agreement(arrays, given.features)
-    found |= rapids.logistic(*digits(given.features), arrays) | rapids.reads(arrays)
-    with tempfile.TemporaryDirectory() as folder:
-        found |= whole_way(given, Path(folder))
-    given.output.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    found: dict[str, Any] = {}
+    for section in sections(given, arrays):
+        found |= section
+        given.output.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print("\n| what | measured |\n|---|---|")
     for what, value in found.items():
         print(f"| {what} | {f'{value:.4g}' if isinstance(value, float) else value} |")

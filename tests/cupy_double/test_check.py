@@ -10,6 +10,39 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu" / "check.py"), "--no-tests"]
 COMMAND += ["--features", "300", "--repeats", "1"]
 
+PEERS = {
+    "cuml/__init__.py": "",
+    "cuml/linear_model.py": """
+from sklearn.linear_model import LogisticRegression as Sklearns
+
+class LogisticRegression:
+    def __init__(self, *, C, max_iter, tol):
+        self._model = Sklearns(C=C, max_iter=max_iter, tol=tol)
+
+    def fit(self, X, y):
+        import cupy
+        self._model.fit(X.get(), y.get())
+        self.coef_, self.intercept_ = cupy.asarray(self._model.coef_), cupy.asarray(self._model.intercept_)
+        return self
+""",
+    "kvikio.py": """
+import contextlib
+import numpy as np
+
+@contextlib.contextmanager
+def CuFile(file, flags):
+    assert flags == "r"
+    yield Read(file)
+
+class Read:
+    def __init__(self, file):
+        self._file = file
+
+    def read(self, there):
+        assert there.nbytes == len(np.fromfile(self._file, np.uint8))
+""",
+}
+
 
 def run(tmp_path: Path, *words: str, **further: str) -> "subprocess.CompletedProcess[str]":
     command = [*COMMAND, "-o", str(tmp_path / "found.json"), *words]
@@ -19,7 +52,8 @@ def run(tmp_path: Path, *words: str, **further: str) -> "subprocess.CompletedPro
 def test_it_measures_and_compares(tmp_path: Path, image_folder: Path) -> None:
     words = ["--task", str(image_folder), "--backbone", "test_resnet", "--weights", "random"]
     words += ["--input-size", "32", "--target-size", "16"]
-    said = run(tmp_path, *words, PYTHONPATH=str(ROOT / "tests" / "cupy_double"))
+    peers(tmp_path)
+    said = run(tmp_path, *words, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT / "tests" / "cupy_double")]))
     assert said.returncode == 0, said.stderr
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found["card"] == "none: a stand-in for CuPy"
@@ -31,6 +65,17 @@ def test_it_measures_and_compares(tmp_path: Path, image_folder: Path) -> None:
         both = [found[f"{method}, {name}, test accuracy"] for name in ("GPU", "CPU")]
         assert abs(both[0] - both[1]) <= 0.2
     assert "| launch, µs |" in said.stdout
+    best = found["its objective, scikit-learn on the CPU"]
+    assert found["its objective, head2toe on the GPU"] <= best * (1 + 1e-4)
+    assert found["its objective, cuML on the GPU"] == best
+    assert found["the same by kvikio, GB/s"] > 0
+
+
+def peers(folder: Path) -> None:
+    """Stand in for cuML and kvikio, as far as they are asked: the one is scikit-learn, the other reads by NumPy."""
+    for name, text in PEERS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
 
 
 def test_it_stops_without_a_gpu(tmp_path: Path) -> None:
