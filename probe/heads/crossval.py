@@ -45,6 +45,16 @@ class Labels:
         return np.asarray(to_numpy(self.onehot).argmax(axis=1))
 
     @cached_property
+    def trains(self) -> list[Array]:
+        """The rows that train each fold's head, (n,) bool."""
+        return [~held for held in self.held_out]
+
+    @cached_property
+    def trains_together(self) -> Array:
+        """The same as one array (folds, n)."""
+        return array_api_compat.array_namespace(self.onehot).stack(self.trains)
+
+    @cached_property
     def training(self) -> tuple[Array, Array]:
         """The training rows of each fold, (folds, m) int; one that has fewer than m is filled up, as (folds, m) says.
 
@@ -151,13 +161,15 @@ def cross_validated(
 
 def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, scaling: Scaling, arrays: Arrays) -> Basis:
     """Scale and rotate every fold's columns on its training rows; parameters as of `cross_validate`."""
-    trains, xp = [~held for held in labels.held_out], arrays.xp
-    count = max(map(len, columns))
-    alike = count == min(map(len, columns)) and 4 * count * len(labels.folds) * len(columns) <= AT_ONCE_BYTES
+    trains, xp = labels.trains, arrays.xp
+    count, n = max(map(len, columns)), len(labels.folds)
+    alike = count == min(map(len, columns)) and 4 * count * n * len(columns) <= AT_ONCE_BYTES
     if array_api_compat.is_cupy_namespace(xp) and scaling is standardized_rows and alike:
-        values, together = xp.stack([arrays.columns(design, of_fold) for of_fold in columns]), xp.stack(trains)
-        values, _, _ = standardized(values, together, xp)
-        return basis_at_once(values, together, *labels.training, xp)
+        values = xp.empty((len(columns), count, n), dtype=xp.float32)
+        for k, of_fold in enumerate(columns):
+            values[k, ...] = arrays.columns(design, of_fold)
+        values, _, _ = standardized(values, labels.trains_together, xp)
+        return basis_at_once(values, labels.trains_together, *labels.training, xp)
 
     def of_fold(k: int) -> Eigenbasis:
         return eigenbasis(scaling(design, columns[k], trains[k], arrays).values, trains[k], xp)

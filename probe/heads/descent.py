@@ -29,6 +29,7 @@ from head2toe.select.compute.kernels import (
     positive_ratio,
     weighted_difference,
     weighted_squares,
+    weighted_variances,
 )
 from head2toe.select.compute.softmax import log_softmax
 
@@ -38,7 +39,7 @@ MEMORY = 10
 """How many steps L-BFGS remembers."""
 MOST_CG_STEPS = 500
 """Of conjugate gradients for one Newton step."""
-FORCING = 0.1
+FORCING = 0.2
 """The share of the gradient, in preconditioned units, that conjugate gradients leave of it."""
 LEAST = 1e-8
 """The share of a residual's square at which a fold waits for the others: beyond it there is rounding, which grows."""
@@ -103,7 +104,7 @@ class Objective(ABC):
     def diagonal(self, P: Array, ridge: Array) -> Array:
         """A diagonal like that of the Hessian (folds, classes, r + 1), where the rows have the probabilities P."""
         # Mean of p(1-p): how curved the loss is here, for each fold and class.
-        return self.curvature * self.xp.sum(self.w * P * (1 - P), axis=2, keepdims=True) + ridge + 1e-12
+        return self.curvature * weighted_variances(self.w, P, self.xp) + ridge + 1e-12
 
     def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
         """Value per fold (folds, 1, 1) and log-probabilities of the rows (folds, classes, rows)."""

@@ -160,6 +160,14 @@ def weighted_squares(A: Array, B: Array, xp: Any) -> Array:
     return inner_products(A, B * A, xp)
 
 
+def weighted_variances(A: Array, P: Array, xp: Any) -> Array:
+    """Return Σ a p (1 - p) over the last dimension, which stays with length 1; the arrays broadcast."""
+    if array_api_compat.is_cupy_namespace(xp):
+        kernel = _reduction("weighted_variances", "T x, T z", "x * z * (T(1) - z)", "a + b", "y = a", "0")
+        return kernel(A, P, axis=P.ndim - 1, keepdims=True)
+    return xp.sum(A * P * (1 - P), axis=-1, keepdims=True)
+
+
 def weighted_difference(A: Array, B: Array, C: Array, xp: Any) -> Array:
     """Return A (B - C), entry by entry; the arrays broadcast against each other."""
     if array_api_compat.is_cupy_namespace(xp):

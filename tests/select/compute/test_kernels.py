@@ -24,6 +24,7 @@ from head2toe.select.compute.kernels import (
     transposed,
     weighted_difference,
     weighted_squares,
+    weighted_variances,
 )
 from head2toe.select.compute.softmax import log_softmax, softmax
 from scipy import special
@@ -79,6 +80,8 @@ def test_kernels_of_a_step_down_agree_with_numpy(arrays):
     axes = {"axis": (1, 2), "keepdims": True}
     found = weighted_squares(A, row_there, xp)
     np.testing.assert_allclose(to_numpy(found), (row * a * a).sum(**axes), **tol)
+    found = weighted_variances(few_there, A, xp)
+    np.testing.assert_allclose(to_numpy(found), few * (a * (1 - a)).sum(axis=2, keepdims=True), **tol)
     found = weighted_difference(row_there, A, B, xp)
     np.testing.assert_allclose(to_numpy(found), row * (a - b), **tol)
     found = masked_plus_product(A, row_there, B, mask_there, xp)
