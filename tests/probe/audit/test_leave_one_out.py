@@ -74,6 +74,21 @@ def test_the_bound_holds_where_one_step_is_not_enough(monkeypatch: pytest.Monkey
     assert 0 < error <= bound * step * (1 + 1e-6)
 
 
+@pytest.mark.parametrize(("n", "k", "classes", "C"), [(30, 90, 5, 1e4), (40, 16, 6, 300.0), (100, 60, 7, 3e4)])
+def test_heads_that_are_sure_of_every_row_are_left_one_row_out(n: int, k: int, classes: int, C: float) -> None:
+    """Features of very different scales and a weak penalty: whole Newton steps went to infinity."""
+    rng = np.random.default_rng(n)
+    labels = np.concatenate([np.repeat(np.arange(classes), 2), rng.integers(0, classes, n - 2 * classes)])
+    Z = rng.standard_normal((n, k)) * np.logspace(-2, 0.5, k)
+    some = np.arange(20)
+    found = logistic_left_out(Z, labels, classes, C, some)
+    assert (found.bound <= leave_one_out.BOUND).all()
+    keep = np.arange(n) != 19
+    head = LogisticRegression(C=C, tol=1e-10, max_iter=50_000).fit(Z[keep], labels[keep])
+    expected = head.predict_log_proba(Z[[19]])[0]
+    np.testing.assert_allclose(found.log_probabilities[19], expected, rtol=2e-2, atol=2e-2)
+
+
 def test_influence_is_what_a_label_owes_to_the_row_itself() -> None:
     Z, labels = rows(60, 100, 3)
     turned = labels.copy()
