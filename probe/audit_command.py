@@ -72,7 +72,9 @@ def audit_command(
         require_one_format(as_json, as_csv)
         if manifest and not decisions:
             raise BadRequest("--manifest goes with --apply DECISIONS")
-        target = None if decisions is None else manifest or Path(f"{Path(task).stem}-corrected.csv")
+        target = None if decisions is None else manifest or Path(f"{Path(task).resolve().stem}-corrected.csv")
+        if target is not None and target.suffix.lower() != ".csv":
+            raise BadRequest(f"--manifest {target}: a manifest is a table of text: give its file the suffix .csv")
         if target is not None and target.exists():
             raise BadRequest(f"{target} exists, and is not overwritten: choose another file with --manifest FILE")
         result, chosen = _run(task, options, given, runs)

@@ -270,6 +270,29 @@ ROWS = (
         write("decisions.csv", "image,action\ngone.jpg,remove\n"),
     ),
     BadInput(
+        "two decisions about one image",
+        "audit photos --apply decisions.csv …",
+        2,
+        "decisions.csv, line 3: photos/train/cat/0.png is to be removed and to be 'dog'",
+        write(
+            "decisions.csv", "image,action,suggestion\n{0},remove,\n{0},relabel,dog\n".format("photos/train/cat/0.png")
+        ),
+    ),
+    BadInput(
+        "decisions that leave one image of a class",
+        "audit photos --apply decisions.csv …",
+        1,
+        "class 'cat' of task photos would have 1 training image left: keep another, or remove this one, too",
+        write("decisions.csv", "image,action\n" + "".join(f"photos/train/cat/{i}.png,remove\n" for i in range(1, 6))),
+    ),
+    BadInput(
+        "a corrected manifest that is no table of text",
+        "audit photos --apply decisions.csv --manifest better.parquet …",
+        2,
+        "--manifest better.parquet: a manifest is a table of text: give its file the suffix .csv",
+        write("decisions.csv", "image,action\n"),
+    ),
+    BadInput(
         "decisions without a column of them",
         "audit photos --apply decisions.csv …",
         2,
