@@ -244,6 +244,15 @@ ROWS = (
         2,
         "a curve trains no backbones again and again: leave finetune out",
     ),
+    BadInput(
+        "",
+        "curve photos --sizes 8,10,12 --folds holdout …",
+        2,
+        "a learning curve needs 3 folds or more, and the task has 1: try --folds stratified",
+    ),
+    BadInput(
+        "", "curve photos -o curve.png …", 2, "-o curve.png: the curve is drawn as SVG: give its file the suffix .svg"
+    ),
     BadInput("", "try photos --images 0 …", 2, "Invalid value for '--images': 0 is not in the range x>=1."),
     BadInput(
         "",

@@ -107,6 +107,25 @@ def test_decisions_that_make_no_sense_are_one_line(
     assert not Path("stripes-corrected.csv").exists()
 
 
+def test_what_is_said_beside_a_run_is_told(spoiled: Path, audit: list[str]) -> None:
+    run = Path(document(*audit, spoiled)["result"]).parent
+    told = call("audit", run, "--seed", "3", "--csv")
+    assert told.exit_code == 0, told.output
+    assert f"note       --seed left out: the settings of {run} are its own" in told.stderr
+    assert "no longer what it was" not in told.stderr
+    assert call("audit", run, "--csv").stderr == ""
+    (spoiled / "train" / "down" / "wrong.png").rename(spoiled / "train" / "across" / "right.png")
+    changed = call("audit", run, "--csv")
+    assert changed.exit_code == 0, changed.output
+    assert f"note       {spoiled} is no longer what it was in {run}: it was run again" in changed.stderr
+
+
+def test_notes_stand_beside_a_table(spoiled: Path, flags: list[str]) -> None:
+    noted = call("audit", spoiled, *flags, "--methods", "knn", "--csv")
+    assert noted.exit_code == 0, noted.output
+    assert "note       knn chose no head of least squares or logistic loss" in noted.stderr
+
+
 def test_a_run_whose_store_is_gone_is_one_line(spoiled: Path, audit: list[str]) -> None:
     run = Path(document(*audit, spoiled)["result"])
     shutil.rmtree(json.loads(run.read_text())["store"])

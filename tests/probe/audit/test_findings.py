@@ -6,6 +6,7 @@ from head2toe.probe.audit.classes import alike_classes, ambiguous_images
 from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, groups
 from head2toe.probe.audit.findings import ACTIONS, KINDS, Finding, in_order
 from head2toe.probe.audit.outliers import outliers
+from head2toe.probe.audit.page import render
 
 
 @pytest.fixture
@@ -102,3 +103,16 @@ def test_findings_come_by_kind_and_then_the_surest_first() -> None:
     assert [one.images[0] for one in ordered] == ["z", "y", "x"]
     assert all(one.kind in KINDS and one.action in ACTIONS for one in ordered)
     assert ordered[0].document()["influence"] == 2.5
+
+
+def test_the_page_says_that_labels_differ_only_where_they_do() -> None:
+    names, labels = ["a", "b", "c", "d", "e"], ["cat", "cat", "cat", "<b>", "dog"]
+    chain = duplicate_findings([(0, 1, 0.9), (1, 2, 0.9)], names, labels, 5)
+    mixed = duplicate_findings([(3, 4, 0.9)], names, labels, 5)
+    for findings, says in ((chain, 0), (mixed, 1)):
+        counted = dict.fromkeys(KINDS, 0) | {"duplicate": 1}
+        found = {"task": "t", "method": "linear", "rows": {"train": 5}, "counts": counted, "notes": []}
+        html = render(found | {"findings": [one.document() for one in findings]}, lambda name: None)  # noqa: ARG005
+        assert [one.action for one in findings] == ["look"]
+        assert html.count("<b>labels differ</b>") == says
+        assert "<b> /" not in html
