@@ -1,6 +1,7 @@
 """Decisions about a task's images, from a table, and the manifest of the task that they make. No image is touched."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ KEEP = ("", "keep", "look", "merge")
 ACTIONS = ("relabel", "remove", *KEEP[1:])
 COLUMNS = ("image", "action", "suggestion")
 """What is read of a table of decisions; the last may be missing where nothing is to be relabelled."""
+_WHOLE = re.compile(r"-?[0-9]+\.0")
 ANOTHER_MANIFEST = "choose another file with --manifest FILE"
 
 
@@ -67,12 +69,13 @@ def read_decisions(file: Path, task: Task) -> Decisions:
             raise BadRequest(f"{where}: no image {name[:300]!r} in task {task.name}")
         if action in KEEP:
             continue
+        label = _class_of(suggestion, task.classes)
         if action == "remove":
             removed.add(name)
-        elif suggestion not in task.classes:
+        elif label is None:
             raise BadRequest(f"{where}: no class {suggestion[:80]!r} in task {task.name}: relabel takes one it has")
-        elif labels.setdefault(name, suggestion) != suggestion:
-            raise BadRequest(f"{where}: {name} is to be {labels[name]!r} and {suggestion!r}")
+        elif labels.setdefault(name, label) != label:
+            raise BadRequest(f"{where}: {name} is to be {labels[name]!r} and {label!r}")
         if name in removed and name in labels:
             raise BadRequest(f"{where}: {name} is to be removed and to be {labels[name]!r}")
     return Decisions(labels, frozenset(removed))
@@ -93,6 +96,15 @@ def _cells(file: Path) -> Iterator[tuple[str, str, str, str]]:
     for line, row in rows:
         image, action, suggestion = (row[at] if at < len(row) else "" for at in place)
         yield f"{file}, line {line}", image, action.strip().lower(), composed(suggestion.strip())
+
+
+def _class_of(text: str, classes: Sequence[str]) -> str | None:
+    """Find the class that is called so, in other capitals (`TRUE`), or as pandas writes whole numbers (`1.0`)."""
+    if text in classes:
+        return text
+    plain = (text.removesuffix(".0") if _WHOLE.fullmatch(text) else text).casefold()
+    alike = [name for name in classes if name.casefold() == plain]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _is_header(names: Sequence[str]) -> bool:

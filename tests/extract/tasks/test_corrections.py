@@ -62,6 +62,30 @@ def test_decisions_that_say_nothing_or_two_things_name_their_line(text: str, say
         read_decisions(decided(text, task), task)
 
 
+@pytest.mark.parametrize(
+    ("classes", "written", "meant"),
+    [
+        (("0", "8", "10"), "8.0", "8"),
+        (("true", "false", "x"), "TRUE", "true"),
+        (("8.0", "8", "x"), "8.0", "8.0"),
+        (("cat", "Cat", "x"), "Cat", "Cat"),
+        (("cat", "Cat", "x"), "CAT", None),
+        (("8", "x", "y"), "8.5", None),
+        (("8", "x", "y"), "", None),
+    ],
+)
+def test_classes_are_known_as_spreadsheets_and_pandas_write_them(
+    classes: tuple[str, ...], written: str, meant: str | None, task: Task
+) -> None:
+    task = replace(task, classes=classes)
+    file = decided(f"image,action,suggestion\n{{0}},relabel,{written}\n", task)
+    if meant is not None:
+        assert read_decisions(file, task).labels == {task.images[0].name: meant}
+        return
+    with pytest.raises(BadRequest, match=f"no class '{written}'"):
+        read_decisions(file, task)
+
+
 def test_a_workbook_is_named(task: Task) -> None:
     file = Path("decisions.csv")
     file.write_bytes(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\x00\x00!\x00" + bytes(16) + b"[Content_Types].xml")
