@@ -65,6 +65,7 @@ def read_decisions(file: Path, task: Task) -> Decisions:
     for where, name, action, suggestion in _cells(file):
         if action not in (*ACTIONS, ""):
             raise BadRequest(f"{where}: unknown action {action[:80]!r}: {', '.join(ACTIONS)}")
+        name = name if name in known else name.removeprefix("./")  # as in front of what would be a formula
         if name not in known and (name or action not in KEEP):
             raise BadRequest(f"{where}: no image {name[:300]!r} in task {task.name}")
         if action in KEEP:

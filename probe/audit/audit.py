@@ -18,6 +18,7 @@ from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import last_layer
 from head2toe.probe.metrics.classification import normalized
+from head2toe.store.console.text import path_cell
 
 COLUMNS = ("kind", "image", "split", "label", "suggestion", "score", "influence", "advice", "action", "with")
 MOST_SOLVED = 1000
@@ -133,16 +134,16 @@ class Audit:
         for one in self.findings:
             influence = "" if one.influence is None else f"{one.influence:.3f}"
             for image, label in zip(one.images or ("",), one.labels if one.images else ("",), strict=True):
-                others = list(one.labels) if not one.images else [name for name in one.images if name != image]
+                others = [path_cell(name) for name in one.images if name != image] if one.images else list(one.labels)
                 advice = "keep" if one.action == "remove" and image in one.kept else one.action
-                row = (one.kind, image, one.split, label, one.suggestion or "", one.score, influence, advice, "")
+                row = (one.kind, path_cell(image), one.split, label, one.suggestion or "", one.score, influence)
                 more = [f"and {len(others) - MOST_NAMED} more"] if len(others) > MOST_NAMED else []
-                writer.writerow((*row, "; ".join(others[:MOST_NAMED] + more)))
+                writer.writerow((*row, advice, "", "; ".join(others[:MOST_NAMED] + more)))
         shown = {one.images[0] for one in self.findings if one.kind == "label"}
         for entry in self._ranked_labels():
             if entry["image"] not in shown:
-                ranked = ("", entry["image"], entry["split"], entry["label"], entry["suggestion"], entry["score"])
-                writer.writerow((*ranked, "", "", "", ""))
+                ranked = (entry[column] for column in ("split", "label", "suggestion", "score"))
+                writer.writerow(("", path_cell(entry["image"]), *ranked, "", "", "", ""))
         return text.getvalue()
 
     def _of_labels(self, part: Judged) -> Iterable[Finding]:

@@ -86,6 +86,22 @@ def test_the_table_is_one_of_decisions_that_become_a_manifest(spoiled: Path, aud
     assert "is not overwritten" in refused.stderr
 
 
+def test_no_spreadsheet_runs_the_name_of_an_image(spoiled: Path, flags: list[str]) -> None:
+    spoiled.rename("=stripes")
+    told = call("audit", "=stripes", *flags, "--methods", "linear", "--csv")
+    rows = list(csv.DictReader(io.StringIO(told.stdout)))
+    assert all(row["image"].startswith("./=stripes/") for row in rows if row["image"])
+    assert not any(row["with"].startswith("=") for row in rows)
+    for row in rows:
+        row["action"] = "remove" if row["image"].endswith("twice.png") else ""
+    with Path("decisions.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    done = document("audit", "=stripes", *flags, "--methods", "linear", "--apply", "decisions.csv")
+    assert (done["relabelled"], done["removed"]) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
