@@ -70,10 +70,14 @@ def ridge_left_out(Z: np.ndarray, labels: np.ndarray, n_classes: int, C: float, 
     n = len(labels)
     Y = np.eye(n_classes)[labels]
     centred = Z - Z.mean(axis=0, dtype=np.float64)
-    K = centred @ centred.T
-    hat = np.linalg.solve(K + 10 / C * np.eye(n), K) + 1 / n
-    fitted = hat @ Y
-    left_out = Y - (Y - fitted) / (1 - np.diag(hat))[:, None]
+    K, penalty = centred @ centred.T, 10 / C
+    # What the hat matrix leaves: in long directions it is tiny, and 1 less the hat matrix would be rounding alone. The
+    # intercept's direction, of which nothing is left, is made one of usual length for the same reason.
+    usual = max(float(np.trace(K)) / n, np.finfo(np.float64).tiny)
+    squares, vectors = np.linalg.eigh(K + usual / n)
+    left = (vectors * (penalty / (np.maximum(squares, 0) + penalty))) @ vectors.T - penalty / (usual + penalty) / n
+    residuals = left @ Y
+    fitted, left_out = Y - residuals, Y - residuals / np.diag(left)[:, None]
     return LeftOut(log_softmax(scale * left_out, axis=1), log_softmax(scale * fitted, axis=1), np.zeros(n))
 
 

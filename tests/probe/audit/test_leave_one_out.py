@@ -30,6 +30,21 @@ def test_ridge_is_exact(n: int, k: int) -> None:
         np.testing.assert_allclose(found.log_probabilities[i], expected, atol=1e-10)
 
 
+def test_ridge_is_exact_where_next_to_nothing_is_left_of_a_row() -> None:
+    """Many features and a weak penalty: the head knows every row, and 1 less the hat matrix is rounding."""
+    n, k, C = 18, 300, 1e4
+    rng = np.random.default_rng(0)
+    Z, labels = rng.standard_normal((n, k)) * np.logspace(-2, 2, k), rng.integers(0, 3, n)
+    found = ridge_left_out(Z, labels, 3, C, 1.0)
+    for i in (0, 7, n - 1):
+        keep = np.arange(n) != i
+        mean, Y = Z[keep].mean(axis=0), np.eye(3)[labels[keep]]
+        U, lengths, V = np.linalg.svd(Z[keep] - mean, full_matrices=False)
+        W = V.T @ ((lengths / (lengths**2 + 10 / C))[:, None] * (U.T @ (Y - Y.mean(axis=0))))
+        expected = log_softmax((Z[i] - mean) @ W + Y.mean(axis=0))
+        np.testing.assert_allclose(found.log_probabilities[i], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(("n", "k", "C"), [(80, 30, 10.0), (50, 200, 100.0)])
 def test_logistic_heads_agree_with_training_without_the_row(n: int, k: int, C: float) -> None:
     Z, labels = rows(n, k, 4)
