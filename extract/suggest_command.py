@@ -60,8 +60,8 @@ def suggest(
     sources = _without_copies(with_limit(find_images(names), MAX_PIXELS))
     for note in left_out_notes(names):
         echo(f"note       {note}", err=True)
+    deployed = load(bundle, device=device, weights=weights)
     with writing(output, kind, data_stdout(), COLUMNS) as write:
-        deployed = load(bundle, device=device, weights=weights)
         with progress("looking", unit="img") as report:
             how: dict[str, Any] = {"batch_size": batch_size, "on_error": on_error, "progress": report}
             seen = list(predict(deployed, sources, placed=True, **how))

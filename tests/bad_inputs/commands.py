@@ -260,6 +260,7 @@ ROWS = (
         2,
         "3 images are too few to try backbones on: 4 at least, two of each class",
     ),
+    BadInput("", "curve RUN …", 2, "results/… is the folder of a run, not of images: name the task that was run"),
     BadInput("", "audit photos --json --csv …", 2, "--json and --csv exclude each other: choose one"),
     BadInput("", "audit photos --manifest better.csv …", 2, "--manifest goes with --apply DECISIONS"),
     BadInput("", "audit phots …", 2, "no task or folder 'phots'…"),

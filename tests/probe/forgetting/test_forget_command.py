@@ -55,6 +55,11 @@ def test_what_was_forgotten_stays_forgotten_in_any_order(image_folder: Path, ran
     assert call("forget", ran, "--method", "linear", "--image", one, "-o", "first").exit_code == 0
     then = document("forget", "first", "--image", ImageFile(two).digest().upper(), "-o", "then")
     shutil.copy(one, "elsewhere.png")
+    for model in (ran / "models" / "linear", Path("first")):
+        shutil.copytree(model, "copy", dirs_exist_ok=True)
+        found = document("forget", "copy", "--image", two, "-o", "deep", "--results", ran.parent.parent)
+        assert found["run"] == then["run"], "a run that lies deeper below the folder is found"
+        shutil.rmtree("copy")
     both = document("forget", ran / "models" / "linear", "--image", "elsewhere.png", "--image", two, "-o", "both")
     assert {image["image"] for image in then["forgotten"]} == {str(one), str(two)}
     assert then["forgotten"] == both["forgotten"]
