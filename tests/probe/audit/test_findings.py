@@ -116,3 +116,16 @@ def test_the_page_says_that_labels_differ_only_where_they_do() -> None:
         assert [one.action for one in findings] == ["look"]
         assert html.count("<b>labels differ</b>") == says
         assert "<b> /" not in html
+
+
+@pytest.mark.parametrize(("copies", "each"), [(30, 1), (0, 8), (40, 1)])
+def test_copies_make_no_outliers_of_other_images(copies: int, each: int) -> None:
+    """Half of the images one picture, every picture eight times, and nothing but copies."""
+    features = np.random.default_rng(0).standard_normal((60, 20))
+    features[:copies] = features[0]
+    features = np.repeat(features[: 60 // each + 1], each, axis=0)[:60].astype(np.float32)
+    assert outliers(features, [str(i) for i in range(60)], ["a"] * 60, 45) == []
+    if copies == 30:
+        features[50] = 30 * features[50]
+        (found,) = outliers(features, [str(i) for i in range(60)], ["a"] * 60, 45)
+        assert (found.images, found.split) == (("50",), "test")
