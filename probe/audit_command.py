@@ -131,8 +131,9 @@ def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
     experiment = Experiment.on_all_rows(result.extractions, options, options, arrays, options.seed)
     (outcome,) = [one for one in experiment.outcomes() if one.name == method]
     task = experiment.task
-    images = [image.name for image in task.images]
-    return Audit(task.name, method, images, task.classes, experiment.data, outcome, lambda: grey(task.images), [])
+    names, digests = [image.name for image in task.images], result.extractions[0].digests
+    of_task = (task.name, method, names, task.classes, experiment.data, outcome)
+    return Audit(*of_task, lambda: grey(task.images), [], digests)
 
 
 def _show(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe.audit.classes import alike_classes, ambiguous_images
-from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs
+from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, equal_pairs
 from head2toe.probe.audit.findings import Finding, counts, in_order
 from head2toe.probe.audit.influence import influence_of
 from head2toe.probe.audit.label_errors import LabelQuality, label_quality, usual_probabilities
@@ -64,6 +64,8 @@ class Audit:
         See `GreyVersions`.
     notes : list of str
         What could not be looked at, and why; complete once the findings are made.
+    digests : sequence of str, optional
+        The content hash of every image.
     """
 
     task: str
@@ -74,6 +76,7 @@ class Audit:
     outcome: Outcome
     grey: GreyVersions
     notes: list[str]
+    digests: Sequence[str] = ()
 
     @cached_property
     def judged(self) -> tuple[Judged, ...]:
@@ -97,17 +100,22 @@ class Audit:
         given = [self.classes[label] for label in self.data.labels]
         n = self.data.n_train
         findings = [one for part in self.judged for one in self._of_labels(part)]
-        thumbnails = self.grey()
+        pairs, thumbnails = equal_pairs(self.digests), self.grey()
         if thumbnails is None:
             self.notes.append("the images can't be read any more: near-duplicates were not looked for")
         else:
-            findings += duplicate_findings(duplicate_pairs(features, thumbnails), self.names, given, n)
+            pairs = [*pairs, *(pair for pair in duplicate_pairs(features, thumbnails) if not self._equal(*pair[:2]))]
+        findings += duplicate_findings(pairs, self.names, given, n)
         train = self.judged[0]
         findings += alike_classes(train.probabilities, train.labels, self.classes)
         for part in self.judged:
             names = [self.names[row] for row in part.rows]
             findings += ambiguous_images(part.probabilities, part.labels, names, self.classes, part.split)
         return in_order(findings + outliers(features, self.names, given, n))
+
+    def _equal(self, i: int, j: int) -> bool:
+        """Whether two rows are of the same bytes."""
+        return bool(self.digests) and self.digests[i] == self.digests[j]
 
     def document(self) -> dict[str, Any]:
         """Return the audit as JSON: how many findings of every kind, the findings, and all labels as they rank."""

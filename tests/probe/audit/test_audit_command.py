@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from head2toe.extract.tasks.registry import load_task
 from head2toe.tests.commands import call, document
+from PIL import Image
 
 
 @pytest.fixture
@@ -41,6 +42,17 @@ def test_what_is_wrong_with_the_images_is_found(spoiled: Path, audit: list[str])
     assert len(ranked) == 37
     assert "wrong.png" in ranked[:6]
     assert sum(found["counts"].values()) == len(found["findings"])
+
+
+def test_black_copies_are_found_under_two_labels(spoiled: Path, audit: list[str]) -> None:
+    """Of one grey: no correlation of pixels knows them, but they are the same file."""
+    files = [spoiled / "train" / name / "black.png" for name in ("across", "down")]
+    for file in files:
+        Image.new("RGB", (20, 20)).save(file)
+    found = [one for one in document(*audit, spoiled)["findings"] if one["kind"] == "duplicate"]
+    (black,) = [one for one in found if str(files[0]) in one["images"]]
+    assert (black["images"], black["labels"]) == ([str(file) for file in files], ["across", "down"])
+    assert (black["score"], black["action"]) == (1.0, "look")
 
 
 def test_the_page_shows_pictures_and_the_run_is_recalled(spoiled: Path, audit: list[str], tmp_path: Path) -> None:

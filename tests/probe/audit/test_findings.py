@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from head2toe.probe.audit.classes import alike_classes, ambiguous_images
-from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, groups
+from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, equal_pairs, groups
 from head2toe.probe.audit.findings import ACTIONS, KINDS, Finding, in_order
 from head2toe.probe.audit.outliers import outliers
 from head2toe.probe.audit.page import render
@@ -103,6 +103,17 @@ def test_findings_come_by_kind_and_then_the_surest_first() -> None:
     assert [one.images[0] for one in ordered] == ["z", "y", "x"]
     assert all(one.kind in KINDS and one.action in ACTIONS for one in ordered)
     assert ordered[0].document()["influence"] == 2.5
+
+
+def test_images_of_the_same_bytes_are_copies_whatever_they_show() -> None:
+    pairs = equal_pairs(["a", "b", "a", "c", "a", "b"])
+    assert pairs == [(0, 2, 1.0), (0, 4, 1.0), (2, 4, 1.0), (1, 5, 1.0)]
+    findings = duplicate_findings(pairs, list("uvwxyz"), ["cat", "cat", "cat", "dog", "dog", "cat"], 5)
+    assert [(one.kind, one.images, one.action) for one in findings] == [
+        ("duplicate", ("u", "w", "y"), "look"),
+        ("leak", ("v", "z"), "remove"),
+    ]
+    assert equal_pairs([]) == []
 
 
 def test_the_page_says_that_labels_differ_only_where_they_do() -> None:
