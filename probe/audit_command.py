@@ -73,7 +73,7 @@ def audit_command(
         require_one_format(as_json, as_csv)
         if manifest and not decisions:
             raise BadRequest("--manifest goes with --apply DECISIONS")
-        target = None if decisions is None else manifest or Path(f"{Path(task).resolve().stem}-corrected.csv")
+        target = None if decisions is None else manifest or _corrected_name(task)
         if target is not None and target.suffix.lower() != ".csv":
             raise BadRequest(f"--manifest {target}: a manifest is a table of text: give its file the suffix .csv")
         if target is not None and target.exists():
@@ -86,6 +86,12 @@ def audit_command(
         _show(found, result, page, thumbnails, as_csv=as_csv, as_json=as_json)
 
     return audit
+
+
+def _corrected_name(task: str) -> Path:
+    """Name the corrected manifest after a task, whose folder may have dots in its name, or be the current one."""
+    path = Path(task).resolve()
+    return Path(f"{path.name if path.is_dir() else path.stem}-corrected.csv")
 
 
 def _run(task: str, options: type, given: Mapping[str, Any], runs: Runs) -> tuple[Any, Any]:

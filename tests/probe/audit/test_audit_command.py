@@ -98,6 +98,20 @@ def test_the_table_is_one_of_decisions_that_become_a_manifest(spoiled: Path, aud
     assert "is not overwritten" in refused.stderr
 
 
+def test_the_manifest_is_called_after_the_task(
+    spoiled: Path, audit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled.rename(tmp_path / "stripes.v2")
+    (tmp_path / "decisions.csv").write_text("image,action\n")
+    named = document(*audit, "stripes.v2", "--apply", "decisions.csv")
+    assert named["manifest"] == "stripes.v2-corrected.csv"
+    monkeypatch.chdir(tmp_path / "stripes.v2")
+    assert document(*audit, ".", "--apply", "../decisions.csv")["manifest"] == "stripes.v2-corrected.csv"
+    refused = call(*audit, ".", "--apply", "../decisions.csv", "--manifest", "better.parquet")
+    assert refused.exit_code == 2
+    assert "give its file the suffix .csv" in refused.stderr
+
+
 def test_no_spreadsheet_runs_the_name_of_an_image(spoiled: Path, flags: list[str]) -> None:
     spoiled.rename("=stripes")
     told = call("audit", "=stripes", *flags, "--methods", "linear", "--csv")
