@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from head2toe.extract.images.file_formats import check_content
-from head2toe.extract.images.sources import ImageFile
+from head2toe.extract.images.sources import ImageFile, ImageSource
 from head2toe.extract.readers.listing import composed, is_missing
 from head2toe.extract.readers.tables import numbered_rows, plain_name
 from head2toe.extract.tasks.task import Task, checked
@@ -145,7 +145,8 @@ def write_manifest(task: Task, file: Path) -> None:
     BadRequest
         The file exists.
     DataError
-        An image is in no file of its own, which a manifest could name; or a class is called as tables call a gap.
+        An image is in no file of its own, which a manifest could name, or in one whose name is not UTF-8; or a class is
+        called as tables call a gap.
     StoreError
         The file can't be written.
     """
@@ -158,11 +159,21 @@ def write_manifest(task: Task, file: Path) -> None:
     writer.writerow(("path", "label", "split", "fold"))
     folds = [*task.folds.tolist(), *[""] * (len(task.images) - task.n_train)]
     for image, label, fold in zip(task.images, task.labels, folds, strict=True):
-        if not isinstance(image, ImageFile):
-            raise DataError(f"{image.name} of task {task.name} is in no file of its own: a manifest can't name it")
         split = "test" if fold == "" else "train"
-        writer.writerow((image.url or image.path.absolute(), task.classes[label], split, fold))
+        writer.writerow((_place(image, task), task.classes[label], split, fold))
     write_output(file, text.getvalue().encode(), ANOTHER_MANIFEST)
+
+
+def _place(image: ImageSource, task: Task) -> str:
+    """Say where an image is, as a manifest does. Raises DataError for one that a manifest can't name."""
+    if not isinstance(image, ImageFile):
+        raise DataError(f"{image.name} of task {task.name} is in no file of its own: a manifest can't name it")
+    place = image.url or str(image.path.absolute())
+    try:
+        place.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name of {image.name} is not UTF-8, as a manifest is: rename the file") from error
+    return place
 
 
 def write_corrected(task: Task, decisions_file: Path, manifest: Path) -> tuple[int, int]:

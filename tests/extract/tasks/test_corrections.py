@@ -1,5 +1,6 @@
 """Decisions are read as spreadsheets and people write them, and what they make is a manifest that a run takes."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +122,26 @@ def test_a_class_that_a_table_takes_for_a_gap_is_named(task: Task) -> None:
     file = decided("image,action\n", task)
     with pytest.raises(DataError, match="the class 'nan' of task stripes would be no label"):
         write_corrected(replace(task, classes=("across", "nan", "slant")), file, Path("better.csv"))
+
+
+def test_odd_names_of_files_are_written_or_named(image_folder: Path) -> None:
+    folder = image_folder / "train" / "down"
+    for name, odd in {
+        "00.png": "a\nb.png",
+        "01.png": 'a, "b";c.png',
+        "02.png": " =x .png",
+        "03.png": "ü😀.png",
+    }.items():
+        (folder / name).rename(folder / odd)
+    task = load_task(str(image_folder))
+    write_corrected(task, decided("image,action\n{0},remove\n", task), Path("better.csv"))
+    better = load_task("better.csv")
+    assert {image.name for image in better.images} == {image.name for image in task.images[1:]}
+    os.rename(folder / "04.png", os.fsencode(folder) + b"/caf\xe9.png")  # noqa: PTH104 (no path has such bytes)
+    task = load_task(str(image_folder))
+    with pytest.raises(DataError, match=r"the name of .*caf.*png is not UTF-8, as a manifest is: rename the file"):
+        write_corrected(task, decided("image,action\n", task), Path("best.csv"))
+    assert not Path("best.csv").exists()
 
 
 def test_a_class_may_be_taken_out(task: Task) -> None:
