@@ -261,10 +261,10 @@ def model_origin(path: Path, method: str, results: Path) -> tuple[Path, str, tup
     bundle = Bundle.load(folder)
     forgotten = tuple(one["sha256"] for one in bundle.certificate.get("forgotten", ()))
     if forgotten:
-        runs = [file.parent for file in results.glob(f"*-{bundle.certificate['run'][:8]}/result.json")]
+        runs = [file.parent for file in results.glob(f"**/*-{bundle.certificate['run'][:8]}/result.json")]
     else:
         same = (folder / MODEL).read_bytes()
-        models = [folder, *results.glob(f"*/{MODELS}/{bundle.method}")]
+        models = [folder, *results.glob(f"**/{MODELS}/{bundle.method}")]
         runs = [one.parent.parent for one in models if (one / MODEL).is_file() and (one / MODEL).read_bytes() == same]
     runs = [run for run in runs if (run / "result.json").is_file()]
     if not runs:

@@ -1,18 +1,20 @@
 """The command `suggest`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from head2toe.extract.deploy.commands import load_options, model_folder
+from head2toe.extract.deploy.commands import load_options, model_folder, names_of
 from head2toe.extract.options import MAX_PIXELS
-from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.console.cli import data_stdout, echo
 
 if TYPE_CHECKING:
     import numpy as np
     from head2toe.extract.deploy.bundle import Bundle
     from head2toe.extract.deploy.predict import Prediction
+    from head2toe.extract.images.sources import ImageSource
 
 COLUMNS = ("path", "prediction", "probability", "margin")
 
@@ -40,9 +42,10 @@ def suggest(
     weights: str | None,
     device: str,
 ) -> None:
-    """Say which images of POOL (files, folders, globs) to label next, given MODEL, a bundle or a run's folder.
+    """Say which images of POOL to label next, given MODEL, a bundle or a run's folder.
 
-    They are images that the model is unsure of, and unlike each other. Those that it was trained on are left out.
+    They are images that the model is unsure of, and unlike each other. Those that it was trained on are left out, and
+    of several copies all but one. POOL is files, folders and globs, or - for paths on stdin.
 
     Example: head2toe suggest my_model unlabelled -k 50 -o next.csv
     """
@@ -53,11 +56,12 @@ def suggest(
     from head2toe.store.console.progress import progress
 
     bundle = Bundle.load(model_folder(model, method))
-    sources = with_limit(find_images(pool), MAX_PIXELS)
-    for note in left_out_notes(pool):
+    names = names_of(pool)
+    sources = _without_copies(with_limit(find_images(names), MAX_PIXELS))
+    for note in left_out_notes(names):
         echo(f"note       {note}", err=True)
+    deployed = load(bundle, device=device, weights=weights)
     with writing(output, kind, data_stdout(), COLUMNS) as write:
-        deployed = load(bundle, device=device, weights=weights)
         with progress("looking", unit="img") as report:
             how: dict[str, Any] = {"batch_size": batch_size, "on_error": on_error, "progress": report}
             seen = list(predict(deployed, sources, placed=True, **how))
@@ -69,6 +73,20 @@ def suggest(
         echo(f"suggested  {output}", err=True)
 
 
+def _without_copies(sources: "Sequence[ImageSource]") -> "list[ImageSource]":
+    """Keep the first of all images of the same bytes: a second label of a picture brings nothing."""
+    first: dict[object, ImageSource] = {}
+    for source in sources:
+        try:
+            digest: object = source.digest()
+        except DataError:
+            digest = source  # whoever reads it says why it can't be read
+        first.setdefault(digest, source)
+    if copies := len(sources) - len(first):
+        echo(f"note       the pool has copies of images: {copies} left out", err=True)
+    return list(first.values())
+
+
 def _rows(bundle: "Bundle", seen: "list[Prediction]", count: int, seed: int) -> list[dict[str, Any]]:
     """Choose among images that could be read; a row for each chosen one."""
     import numpy as np
@@ -78,7 +96,8 @@ def _rows(bundle: "Bundle", seen: "list[Prediction]", count: int, seed: int) -> 
     if not pool:
         raise BadRequest("no image of the pool is left: the model was trained on all of them, or none could be read")
     if count > len(pool):
-        echo(f"note       the pool has {len(pool)} images, fewer than {count}: all of them", err=True)
+        images = f"{len(pool)} image{'s' * (len(pool) > 1)}"
+        echo(f"note       the pool has {images}, fewer than {count}: all of them", err=True)
     probabilities = np.stack([one.probabilities for one in pool if one.probabilities is not None])
     margin = margins(probabilities)
     rows = []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from head2toe.probe.commands import ThumbnailSource, require_one_format
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.console.cli import data_stdout, echo, json_option, setting_options, show
@@ -72,7 +73,9 @@ def audit_command(
         require_one_format(as_json, as_csv)
         if manifest and not decisions:
             raise BadRequest("--manifest goes with --apply DECISIONS")
-        target = None if decisions is None else manifest or Path(f"{Path(task).stem}-corrected.csv")
+        target = None if decisions is None else manifest or _corrected_name(task)
+        if target is not None and target.suffix.lower() != ".csv":
+            raise BadRequest(f"--manifest {target}: a manifest is a table of text: give its file the suffix .csv")
         if target is not None and target.exists():
             raise BadRequest(f"{target} exists, and is not overwritten: choose another file with --manifest FILE")
         result, chosen = _run(task, options, given, runs)
@@ -83,6 +86,12 @@ def audit_command(
         _show(found, result, page, thumbnails, as_csv=as_csv, as_json=as_json)
 
     return audit
+
+
+def _corrected_name(task: str) -> Path:
+    """Name the corrected manifest after a task, whose folder may have dots in its name, or be the current one."""
+    path = Path(task).resolve()
+    return Path(f"{path.name if path.is_dir() else path.stem}-corrected.csv")
 
 
 def _run(task: str, options: type, given: Mapping[str, Any], runs: Runs) -> tuple[Any, Any]:
@@ -96,7 +105,20 @@ def _run(task: str, options: type, given: Mapping[str, Any], runs: Runs) -> tupl
         return runs(task, chosen), chosen
     run = stored_runs.load(path)
     chosen = stored_runs.options_of(run, options)
-    return runs(run.record["argument"], chosen), chosen
+    if flags := _given_flags(given):
+        echo(f"note       {', '.join(flags)} left out: the settings of {path} are its own", err=True)
+    with stored_runs.task_of(run) as argument:
+        result = runs(argument, chosen)
+    if result.record["key"] != run.record["key"]:
+        echo(f"note       {argument} is no longer what it was in {path}: it was run again", err=True)
+    return result, chosen
+
+
+def _given_flags(given: Mapping[str, Any]) -> list[str]:
+    """Name the options of a run that were typed beside it."""
+    context = click.get_current_context()
+    typed = {name for name in given if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return [parameter.opts[0] for parameter in context.command.params if parameter.name in typed]
 
 
 def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
@@ -115,8 +137,9 @@ def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
     experiment = Experiment.on_all_rows(result.extractions, options, options, arrays, options.seed)
     (outcome,) = [one for one in experiment.outcomes() if one.name == method]
     task = experiment.task
-    images = [image.name for image in task.images]
-    return Audit(task.name, method, images, task.classes, experiment.data, outcome, lambda: grey(task.images), [])
+    names, digests = [image.name for image in task.images], result.extractions[0].digests
+    of_task = (task.name, method, names, task.classes, experiment.data, outcome)
+    return Audit(*of_task, lambda: grey(task.images), [], digests)
 
 
 def _show(
@@ -135,11 +158,12 @@ def _show(
         write_text_output(file, text, "choose another file with -o FILE")
     if as_json:
         show(document | {"result": str(result.file), **({"page": str(file)} if file else {})})
-    elif as_csv:
+        return  # with its notes
+    for note in document["notes"]:
+        echo(f"note       {note}", err=True)
+    if as_csv:
         click.echo(found.as_csv(), data_stdout(), nl=False)
     else:
-        for note in document["notes"]:
-            echo(f"note       {note}", err=True)
         for kind, count in document["counts"].items():
             echo(f"{count:5}  {KINDS[kind]}")
         worst = [one for one in document["findings"] if one["kind"] == "label"][:SHOWN]

@@ -37,6 +37,8 @@ def curve_command(makes: Makes, options: type) -> click.Command:
         chosen = options(**given)
         if chosen.costly:
             raise BadRequest(f"a curve trains no backbones again and again: leave {chosen.costly[0]} out")
+        if file is not None and file.suffix.lower() != ".svg":
+            raise BadRequest(f"-o {file}: the curve is drawn as SVG: give its file the suffix .svg")
         experiment = makes(task, chosen)
         curves, failures = _curves(experiment, sizes, chosen)
         if file is not None:

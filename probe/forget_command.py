@@ -111,10 +111,11 @@ def forget_command(
 
 def _experiment_of(stored: "StoredRun", experiment_on: Callable[[str, Any], Any], options: type) -> Any:
     """Make the experiment of a run once more from what is stored, and check that it is the same."""
-    from head2toe.probe.results.stored_runs import options_of
+    from head2toe.probe.results.stored_runs import options_of, task_of
 
-    record = stored.record
-    experiment = experiment_on(record["argument"], options_of(stored, options))
+    record, chosen = stored.record, options_of(stored, options)
+    with task_of(stored) as argument:
+        experiment = experiment_on(argument, chosen)
     if len(experiment.extractions) > 1:
         raise BadRequest(f"{stored.folder} is of several backbones, which leave no single model to train again")
     if experiment.key() != record["key"]:
@@ -139,13 +140,14 @@ def _rows_of(extraction: Any, wanted: Sequence[str]) -> Any:
     by_name = {image.name: digest for image, digest in zip(task.images, digests, strict=True)}
     training, rows = set(digests[: task.n_train]), set()
     for word in wanted:
-        digest = word if word in training else by_name.get(word) or _digest_of(Path(word))
+        digest = word.lower() if word.lower() in training else by_name.get(word) or _digest_of(Path(word))
         if digest not in training:
             if digest in digests:
                 raise BadRequest(f"{word} is a test image of {task.name}: the model was not trained on it")
             near = difflib.get_close_matches(word, list(by_name)[: task.n_train], n=1, cutoff=0)
             raise BadRequest(
-                f"{word} is no training image of {task.name}: give its file, or its name in the task, such as {near[0]}"
+                f"{word or repr(word)} is no training image of {task.name}: give its file, or its name in the task, "
+                f"such as {near[0]}"
             )
         rows |= {row for row in range(task.n_train) if digests[row] == digest}
     return np.array(sorted(rows))

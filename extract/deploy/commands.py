@@ -160,7 +160,7 @@ def predict_command(
     if ood and calibration_of(bundle).novelty is None:
         sure_notes.append("the model has no training images to compare with: the column ood stays empty")
     looked_at = [View.of(name, bundle.views.get("seed", 0)) for name in wanted]
-    names = [*(name for name in images if name != "-"), *(_listed(sys.stdin.buffer) if "-" in images else [])]
+    names = names_of(images)
     sources = with_limit(find_images(names), max_pixels)
     notes = [*left_out_notes(names), *several_frames_note(sources), *views_note(bundle.views, wanted), *sure_notes]
     for note in notes:
@@ -233,6 +233,11 @@ def info(model: Path, method: str, weights: str | None, device: str, as_json: bo
         f"speed      {speed.full:.2f} ms an image for the whole backbone, {speed.cut:.2f} ms cut, head included"
         f" (batches of {speed.batch_size} on {speed.device})"
     )
+
+
+def names_of(images: Sequence[str]) -> list[str]:
+    """Return what is named on a command line and, where `-` is among it, the paths that are listed on stdin."""
+    return [*(name for name in images if name != "-"), *(_listed(sys.stdin.buffer) if "-" in images else [])]
 
 
 def _listed(stream: BinaryIO) -> list[str]:

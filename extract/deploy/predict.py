@@ -22,6 +22,7 @@ from head2toe.store.common.files import expanded, explained
 from head2toe.store.common.outputs import whole_file
 from head2toe.store.common.parquet import import_pyarrow
 from head2toe.store.console.progress import Counter, Progress
+from head2toe.store.console.text import FORMULA_STARTS, path_cell
 from PIL import Image
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -32,9 +33,6 @@ Row = dict[str, Any]
 
 Write = Callable[[Row], object]
 """Takes one row after the other."""
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that spreadsheets run as a formula."""
 
 
 def find_images(names: Iterable[str]) -> list[ImageFile]:
@@ -306,7 +304,7 @@ def _cell(column: str, value: Any, *, csv_safe: bool) -> Any:
     if not isinstance(value, str) or not value.startswith(FORMULA_STARTS):
         return value
     if column == "path":
-        return f"./{value}"
+        return path_cell(value)
     return f"'{value}" if csv_safe else value
 
 

@@ -80,6 +80,13 @@ def _unmarked(content: bytes) -> str:
 
 
 def table_rows(path: Path, accept: Callable[[Sequence[str]], bool], what: str = "the manifest") -> Iterator[list[str]]:
+    """Read a table of text; see `numbered_rows`, whose rows these are without their lines."""
+    return (row for _, row in numbered_rows(path, accept, what))
+
+
+def numbered_rows(
+    path: Path, accept: Callable[[Sequence[str]], bool], what: str = "the manifest"
+) -> Iterator[tuple[int, list[str]]]:
     """Read a table of text: its header, then its rows, without those in which all cells are empty.
 
     Parameters
@@ -93,32 +100,37 @@ def table_rows(path: Path, accept: Callable[[Sequence[str]], bool], what: str = 
 
     Yields
     ------
-    list of str
-        The header's cells, then those of each row, which may be fewer or more.
+    int, list of str
+        The line of the file where a row begins, from 1; the header's cells, then those of each row, which may be fewer
+        or more.
 
     Raises
     ------
     DataError
         The file can't be read, or a cell has no end.
     """
-    text = read_text(path, what)
+    text, skipped = read_text(path, what), 0
     first, _, rest = text.partition("\n")
     delimiters: Sequence[str] = sorted(DELIMITERS, key="\t".__ne__) if path.suffix.lower() == ".tsv" else DELIMITERS
     if (opening := first.strip().strip('"').lower()).startswith("sep="):
-        text, delimiters = rest, (opening.removeprefix("sep=").replace("\\t", "\t") or "\t",)
+        text, skipped, delimiters = rest, 1, (opening.removeprefix("sep=").replace("\\t", "\t") or "\t",)
     try:
-        headers = {mark: next(_cells(text, mark), []) for mark in delimiters}
+        headers: dict[str, list[str]] = {mark: next(_cells(text, mark), (0, []))[1] for mark in delimiters}
         right = [mark for mark, header in headers.items() if accept(header)]
         delimiter = right[0] if right else max(headers, key=lambda mark: len(headers[mark]))
-        for row in _cells(text, delimiter):
+        for line, row in _cells(text, delimiter):
             if any(cell.strip() for cell in row):
-                yield row
+                yield line + skipped, row
     except (csv.Error, TypeError) as error:  # TypeError: a delimiter of several characters
         raise DataError(f"can't read {what} {path}: {error}") from error
 
 
-def _cells(text: str, delimiter: str) -> Iterator[list[str]]:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    line = 1
+    for row in rows:
+        yield line, row
+        line = rows.line_num + 1
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,28 @@
 """Decisions about a task's images, from a table, and the manifest of the task that they make. No image is touched."""
 
 import csv
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from head2toe.extract.images.sources import ImageFile
-from head2toe.extract.readers.tables import table_rows
-from head2toe.extract.tasks.task import Task
+from head2toe.extract.images.file_formats import check_content
+from head2toe.extract.images.sources import ImageFile, ImageSource
+from head2toe.extract.readers.listing import composed, is_missing
+from head2toe.extract.readers.tables import numbered_rows, plain_name
+from head2toe.extract.tasks.task import Task, checked
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.outputs import write_output
 
 KEEP = ("", "keep", "look", "merge")
 """Actions that change nothing: what is only to be looked at, classes that somebody has to merge."""
 ACTIONS = ("relabel", "remove", *KEEP[1:])
+COLUMNS = ("image", "action", "suggestion")
+"""What is read of a table of decisions; the last may be missing where nothing is to be relabelled."""
+_WHOLE = re.compile(r"-?[0-9]+\.0")
 ANOTHER_MANIFEST = "choose another file with --manifest FILE"
 
 
@@ -53,33 +59,57 @@ def read_decisions(file: Path, task: Task) -> Decisions:
     DataError
         The file can't be read.
     """
-    header, *rows = list(table_rows(file, lambda names: "image" in names, "the decisions")) or [[]]
-    missing = [name for name in ("image", "action") if name not in header]
-    if missing:
-        raise BadRequest(
-            f"{file} has no column {missing[0]!r}: decisions have image, action and, to relabel, suggestion"
-        )
     known = {image.name for image in task.images}
     labels: dict[str, str] = {}
     removed: set[str] = set()
-    for number, cells in enumerate(rows, start=2):
-        row = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
-        name, action = row["image"], row["action"].strip()
+    for where, name, action, suggestion in _cells(file):
+        if action not in (*ACTIONS, ""):
+            raise BadRequest(f"{where}: unknown action {action[:80]!r}: {', '.join(ACTIONS)}")
+        name = name if name in known else name.removeprefix("./")  # as in front of what would be a formula
+        if name not in known and (name or action not in KEEP):
+            raise BadRequest(f"{where}: no image {name[:300]!r} in task {task.name}")
         if action in KEEP:
             continue
-        if action not in ACTIONS:
-            raise BadRequest(f"{file}, line {number}: unknown action {action!r}: {', '.join(ACTIONS)}")
-        if name not in known:
-            raise BadRequest(f"{file}, line {number}: no image {name!r} in task {task.name}")
+        label = _class_of(suggestion, task.classes)
         if action == "remove":
             removed.add(name)
-            continue
-        label = row.get("suggestion", "").strip()
-        if label not in task.classes:
-            raise BadRequest(f"{file}, line {number}: no class {label!r} in task {task.name}: relabel takes one it has")
-        if labels.setdefault(name, label) != label:
-            raise BadRequest(f"{file}, line {number}: {name} is to be {labels[name]!r} and {label!r}")
+        elif label is None:
+            raise BadRequest(f"{where}: no class {suggestion[:80]!r} in task {task.name}: relabel takes one it has")
+        elif labels.setdefault(name, label) != label:
+            raise BadRequest(f"{where}: {name} is to be {labels[name]!r} and {label!r}")
+        if name in removed and name in labels:
+            raise BadRequest(f"{where}: {name} is to be removed and to be {labels[name]!r}")
     return Decisions(labels, frozenset(removed))
+
+
+def _cells(file: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Yield where each row of decisions stands, its image, its action in small letters, and what it suggests."""
+    check_content(file)
+    _, header = next(rows := numbered_rows(file, _is_header, "the decisions"), (0, []))
+    names = [plain_name(name) for name in header]
+    for name in COLUMNS:
+        if names.count(name) != 1 and (name in names or name != COLUMNS[-1]):
+            raise BadRequest(
+                f"{file} has {'several columns' if name in names else 'no column'} {name!r}: decisions have image, "
+                "action and, to relabel, suggestion"
+            )
+    place = [names.index(name) if name in names else len(names) for name in COLUMNS]
+    for line, row in rows:
+        image, action, suggestion = (row[at] if at < len(row) else "" for at in place)
+        yield f"{file}, line {line}", image, action.strip().lower(), composed(suggestion.strip())
+
+
+def _class_of(text: str, classes: Sequence[str]) -> str | None:
+    """Find the class that is called so, in other capitals (`TRUE`), or as pandas writes whole numbers (`1.0`)."""
+    if text in classes:
+        return text
+    plain = (text.removesuffix(".0") if _WHOLE.fullmatch(text) else text).casefold()
+    alike = [name for name in classes if name.casefold() == plain]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _is_header(names: Sequence[str]) -> bool:
+    return "image" in map(plain_name, names)
 
 
 def corrected(task: Task, decisions: Decisions) -> Task:
@@ -88,7 +118,7 @@ def corrected(task: Task, decisions: Decisions) -> Task:
     Raises
     ------
     DataError
-        What is left can't be learned.
+        What is left can't be learned, or of a class one training image alone.
     """
     number = {name: label for label, name in enumerate(task.classes)}
     labels = task.labels.copy()
@@ -96,7 +126,15 @@ def corrected(task: Task, decisions: Decisions) -> Task:
         if image.name in decisions.labels:
             labels[row] = number[decisions.labels[image.name]]
     removed = [row for row, image in enumerate(task.images) if image.name in decisions.removed]
-    return replace(task, labels=labels).without(removed) if removed else replace(task, labels=labels)
+    changed = replace(task, labels=labels)
+    changed = changed.without(removed) if removed else checked(changed, tested=len(task.test_labels) > 0)
+    for label, count in sorted(Counter(changed.train_labels.tolist()).items()):
+        if count == 1:
+            raise DataError(
+                f"class {task.classes[label]!r} of task {task.name} would have 1 training image left: keep another, or "
+                "remove this one, too"
+            )
+    return changed
 
 
 def write_manifest(task: Task, file: Path) -> None:
@@ -107,22 +145,35 @@ def write_manifest(task: Task, file: Path) -> None:
     BadRequest
         The file exists.
     DataError
-        An image is in no file of its own, which a manifest could name.
+        An image is in no file of its own, which a manifest could name, or in one whose name is not UTF-8; or a class is
+        called as tables call a gap.
     StoreError
         The file can't be written.
     """
     if file.exists():
         raise BadRequest(f"{file} exists, and is not overwritten: {ANOTHER_MANIFEST}")
+    if gaps := [name for name in task.classes if is_missing(name)]:
+        raise DataError(f"in a table the class {gaps[0]!r} of task {task.name} would be no label: rename it first")
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "label", "split", "fold"))
     folds = [*task.folds.tolist(), *[""] * (len(task.images) - task.n_train)]
     for image, label, fold in zip(task.images, task.labels, folds, strict=True):
-        if not isinstance(image, ImageFile):
-            raise DataError(f"{image.name} of task {task.name} is in no file of its own: a manifest can't name it")
         split = "test" if fold == "" else "train"
-        writer.writerow((image.url or image.path.absolute(), task.classes[label], split, fold if fold != -1 else ""))
+        writer.writerow((_place(image, task), task.classes[label], split, fold))
     write_output(file, text.getvalue().encode(), ANOTHER_MANIFEST)
+
+
+def _place(image: ImageSource, task: Task) -> str:
+    """Say where an image is, as a manifest does. Raises DataError for one that a manifest can't name."""
+    if not isinstance(image, ImageFile):
+        raise DataError(f"{image.name} of task {task.name} is in no file of its own: a manifest can't name it")
+    place = image.url or str(image.path.absolute())
+    try:
+        place.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name of {image.name} is not UTF-8, as a manifest is: rename the file") from error
+    return place
 
 
 def write_corrected(task: Task, decisions_file: Path, manifest: Path) -> tuple[int, int]:

@@ -78,6 +78,8 @@ def load_task(
     path = expanded(task)
     if not path.exists():
         raise _unknown_task(task)
+    if (path / "result.json").is_file() and (path / "predictions.parquet").is_file():
+        raise BadRequest(f"{task} is the folder of a run, not of images: name the task that was run")
     whole = path.resolve()
     name = whole.stem if path.is_file() else whole.name
     return Task.from_listing(formats.read(path, columns), name, seed=seed, folds=folds)

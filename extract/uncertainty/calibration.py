@@ -86,5 +86,5 @@ def least_probability(model: "CalibratedModel", coverage: float) -> tuple[float,
     needed = rows_needed(coverage)
     held_out = calibration_of(model).held_out
     least = threshold(held_out, coverage)
-    few = f"a coverage of {coverage:g} needs {needed:,} held-out rows, and the model has {len(held_out):,}"
+    few = f"a coverage of {coverage} needs {needed:,} held-out rows, and the model has {len(held_out):,}"
     return least, [f"{few}: every set holds all classes"] if len(held_out) < needed else []

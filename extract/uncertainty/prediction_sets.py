@@ -37,7 +37,8 @@ def threshold(held_out: np.ndarray, coverage: float) -> float:
     Returns
     -------
     float
-        The k-th smallest with k = floor((n + 1) (1 - coverage)); 0, which every class passes, where n is too small.
+        The k-th smallest with k = floor((n + 1) (1 - coverage)), n at most; 0, which every class passes, where n is too
+        small.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def threshold(held_out: np.ndarray, coverage: float) -> float:
         The coverage does not lie between 0 and 1.
     """
     k = math.floor((len(held_out) + 1) * (1 - checked_coverage(coverage)) + _ROUNDING)
-    return float(held_out[k - 1]) if k else 0.0
+    return float(held_out[min(k, len(held_out)) - 1]) if k else 0.0
 
 
 def rows_needed(coverage: float) -> int:

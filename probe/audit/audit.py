@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe.audit.classes import alike_classes, ambiguous_images
-from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs
+from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, equal_pairs
 from head2toe.probe.audit.findings import Finding, counts, in_order
 from head2toe.probe.audit.influence import influence_of
 from head2toe.probe.audit.label_errors import LabelQuality, label_quality, usual_probabilities
@@ -18,6 +18,7 @@ from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import last_layer
 from head2toe.probe.metrics.classification import normalized
+from head2toe.store.console.text import path_cell
 
 COLUMNS = ("kind", "image", "split", "label", "suggestion", "score", "influence", "advice", "action", "with")
 MOST_SOLVED = 1000
@@ -63,6 +64,8 @@ class Audit:
         See `GreyVersions`.
     notes : list of str
         What could not be looked at, and why; complete once the findings are made.
+    digests : sequence of str, optional
+        The content hash of every image.
     """
 
     task: str
@@ -73,6 +76,7 @@ class Audit:
     outcome: Outcome
     grey: GreyVersions
     notes: list[str]
+    digests: Sequence[str] = ()
 
     @cached_property
     def judged(self) -> tuple[Judged, ...]:
@@ -96,17 +100,22 @@ class Audit:
         given = [self.classes[label] for label in self.data.labels]
         n = self.data.n_train
         findings = [one for part in self.judged for one in self._of_labels(part)]
-        thumbnails = self.grey()
+        pairs, thumbnails = equal_pairs(self.digests), self.grey()
         if thumbnails is None:
             self.notes.append("the images can't be read any more: near-duplicates were not looked for")
         else:
-            findings += duplicate_findings(duplicate_pairs(features, thumbnails), self.names, given, n)
+            pairs = [*pairs, *(pair for pair in duplicate_pairs(features, thumbnails) if not self._equal(*pair[:2]))]
+        findings += duplicate_findings(pairs, self.names, given, n)
         train = self.judged[0]
         findings += alike_classes(train.probabilities, train.labels, self.classes)
         for part in self.judged:
             names = [self.names[row] for row in part.rows]
             findings += ambiguous_images(part.probabilities, part.labels, names, self.classes, part.split)
         return in_order(findings + outliers(features, self.names, given, n))
+
+    def _equal(self, i: int, j: int) -> bool:
+        """Whether two rows are of the same bytes."""
+        return bool(self.digests) and self.digests[i] == self.digests[j]
 
     def document(self) -> dict[str, Any]:
         """Return the audit as JSON: how many findings of every kind, the findings, and all labels as they rank."""
@@ -133,16 +142,16 @@ class Audit:
         for one in self.findings:
             influence = "" if one.influence is None else f"{one.influence:.3f}"
             for image, label in zip(one.images or ("",), one.labels if one.images else ("",), strict=True):
-                others = list(one.labels) if not one.images else [name for name in one.images if name != image]
+                others = [path_cell(name) for name in one.images if name != image] if one.images else list(one.labels)
                 advice = "keep" if one.action == "remove" and image in one.kept else one.action
-                row = (one.kind, image, one.split, label, one.suggestion or "", one.score, influence, advice, "")
+                row = (one.kind, path_cell(image), one.split, label, one.suggestion or "", one.score, influence)
                 more = [f"and {len(others) - MOST_NAMED} more"] if len(others) > MOST_NAMED else []
-                writer.writerow((*row, "; ".join(others[:MOST_NAMED] + more)))
+                writer.writerow((*row, advice, "", "; ".join(others[:MOST_NAMED] + more)))
         shown = {one.images[0] for one in self.findings if one.kind == "label"}
         for entry in self._ranked_labels():
             if entry["image"] not in shown:
-                ranked = ("", entry["image"], entry["split"], entry["label"], entry["suggestion"], entry["score"])
-                writer.writerow((*ranked, "", "", "", ""))
+                ranked = (entry[column] for column in ("split", "label", "suggestion", "score"))
+                writer.writerow(("", path_cell(entry["image"]), *ranked, "", "", "", ""))
         return text.getvalue()
 
     def _of_labels(self, part: Judged) -> Iterable[Finding]:

@@ -7,6 +7,7 @@ turning, the other may still know it. Frames of one film count as the same pictu
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from head2toe.probe.audit.findings import Finding
@@ -48,6 +49,25 @@ def duplicate_pairs(features: np.ndarray, thumbnails: np.ndarray) -> list[tuple[
             score = float(cosines[i, j] + correlations[i, j]) / 2
             pairs.append((start + int(i), start + int(j), min(score, 1.0)))
     return pairs
+
+
+def equal_pairs(digests: Sequence[str]) -> list[tuple[int, int, float]]:
+    """Find pairs of rows whose images are of the same bytes, also of one grey: they are one picture for certain.
+
+    Parameters
+    ----------
+    digests : sequence of str
+        The content hash of every row's image.
+
+    Returns
+    -------
+    list of (int, int, float)
+        Rows i < j, and 1.
+    """
+    rows_of: dict[str, list[int]] = {}
+    for row, digest in enumerate(digests):
+        rows_of.setdefault(digest, []).append(row)
+    return [(i, j, 1.0) for rows in rows_of.values() for i, j in combinations(rows, 2)]
 
 
 def symmetries(images: np.ndarray) -> list[np.ndarray]:

@@ -2,7 +2,8 @@
 
 For ridge heads it is exact, in closed form. For logistic heads it is a Newton step from the head's weights on the
 objective without the image, with a bound on what is left (Rad & Maleki 2020, Journal of the Royal Statistical Society B
-82, 965-996); where that is more than a hundredth, up to three more. How an image is scaled is not fitted again.
+82, 965-996); where that is more than a hundredth, more of them, each so short that the objective falls. How an image is
+scaled is not fitted again.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,10 @@ TOLERANCE = 1e-2
 """Of a Newton system: the residual as a share of the right-hand side."""
 BOUND = 0.01
 """The relative error of the weights at which no further Newton step is taken."""
-MOST_NEWTON_STEPS = 4
+MOST_NEWTON_STEPS = 30
+MOST_HALVINGS = 20
+SLACK = 1e-12
+"""The share of an objective by which it may rise in a step: that of rounding."""
 MOST_STEPS = 50
 MOST_CG_STEPS = 500
 ROWS_AT_ONCE = 16
@@ -66,10 +70,14 @@ def ridge_left_out(Z: np.ndarray, labels: np.ndarray, n_classes: int, C: float, 
     n = len(labels)
     Y = np.eye(n_classes)[labels]
     centred = Z - Z.mean(axis=0, dtype=np.float64)
-    K = centred @ centred.T
-    hat = np.linalg.solve(K + 10 / C * np.eye(n), K) + 1 / n
-    fitted = hat @ Y
-    left_out = Y - (Y - fitted) / (1 - np.diag(hat))[:, None]
+    K, penalty = centred @ centred.T, 10 / C
+    # What the hat matrix leaves: in long directions it is tiny, and 1 less the hat matrix would be rounding alone. The
+    # intercept's direction, of which nothing is left, is made one of usual length for the same reason.
+    usual = max(float(np.trace(K)) / n, np.finfo(np.float64).tiny)
+    squares, vectors = np.linalg.eigh(K + usual / n)
+    left = (vectors * (penalty / (np.maximum(squares, 0) + penalty))) @ vectors.T - penalty / (usual + penalty) / n
+    residuals = left @ Y
+    fitted, left_out = Y - residuals, Y - residuals / np.diag(left)[:, None]
     return LeftOut(log_softmax(scale * left_out, axis=1), log_softmax(scale * fitted, axis=1), np.zeros(n))
 
 
@@ -143,24 +151,35 @@ class _Objective:
         """Log-probabilities (m, classes) of rows by the weights after Newton steps without them, and bounds (m,)."""
         counts = np.ones((len(self.X), len(rows)))
         counts[rows, np.arange(len(rows))] = 0
-        moved = start = np.repeat(theta[:, None], len(rows), axis=1)
-        gradients = self.gradients(start, counts)
-        bounds = np.full(len(rows), np.inf)
+        start = np.repeat(theta[:, None], len(rows), axis=1)
+        moved, bounds = start.copy(), np.full(len(rows), np.inf)
         for _ in range(MOST_NEWTON_STEPS):
-            moved = self.with_best_intercepts(moved + self.newton(moved, counts, -gradients), counts)
-            gradients = self.gradients(moved, counts)
-            length = np.linalg.norm((moved - start)[:-1], axis=(0, 2))
-            bounds = np.linalg.norm(gradients[:-1], axis=(0, 2)) / np.maximum(length, 1e-300)
-            if bounds.max(initial=0.0) <= BOUND:
+            far = np.flatnonzero(bounds > BOUND)
+            if not len(far):
                 break
+            moved[:, far] = self.with_best_intercepts(self.lower(moved[:, far], counts[:, far]), counts[:, far])
+            gradients = self.gradients(moved[:, far], counts[:, far])
+            length = np.linalg.norm((moved - start)[:-1, far], axis=(0, 2))
+            bounds[far] = np.linalg.norm(gradients[:-1], axis=(0, 2)) / np.maximum(length, 1e-300)
         scores = np.einsum("mr,rmc->mc", self.X[rows], moved)
         return log_softmax(scores, axis=1), bounds
 
     def value(self, theta: np.ndarray) -> float:
         """The objective on all rows."""
-        scores = self.X @ theta
-        loss = float((logsumexp(scores, axis=1) - (scores * self.Y).sum(axis=1)).sum())
-        return 0.5 * float((theta[:-1] ** 2).sum()) + self.C * loss
+        return float(self.values(theta[:, None], np.ones((len(self.X), 1)))[0])
+
+    def values(self, theta: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The objectives (m,) at weights (r + 1, m, classes), each row counting `counts` (n, m) times."""
+        losses = _losses(self.scores(theta), self.Y, counts)
+        return np.asarray(0.5 * (theta[:-1] ** 2).sum(axis=(0, 2)) + self.C * losses)
+
+    def lower(self, theta: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Take a Newton step from each of some weights (r + 1, m, classes), halved until its objective does not rise.
+
+        A whole step can lead far away: where a head is sure of nearly all rows, the curvature says little of the way.
+        """
+        step = self.newton(theta, counts, -self.gradients(theta, counts))
+        return _halved(theta, step, lambda moved: self.values(moved, counts))
 
     def scores(self, theta: np.ndarray) -> np.ndarray:
         """Scores (n, m, classes) of all rows."""
@@ -226,9 +245,28 @@ def best_intercepts(scores: np.ndarray, start: np.ndarray, Y: np.ndarray, counts
         weighted = counts[:, :, None] * P
         curvature = -np.einsum("nmc,nmd->mcd", weighted, P)
         curvature[:, *np.diag_indices(P.shape[2])] += weighted.sum(axis=0)
-        steps = [np.linalg.lstsq(H, g, rcond=None)[0] for H, g in zip(curvature, gradient, strict=True)]
-        intercepts -= np.stack(steps)
+        steps = [-np.linalg.lstsq(H, g, rcond=None)[0] for H, g in zip(curvature, gradient, strict=True)]
+        intercepts = _halved(intercepts[None], np.stack(steps)[None], lambda b: _losses(scores + b[0], Y, counts))[0]
     return intercepts
+
+
+def _losses(scores: np.ndarray, Y: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Logistic losses (m,) of scores (n, m, classes)."""
+    own = np.einsum("nmc,nc->nm", scores, Y)
+    return np.asarray((counts * (logsumexp(scores, axis=2) - own)).sum(axis=0))
+
+
+def _halved(start: np.ndarray, step: np.ndarray, values: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Go along steps (r, m, c), each halved until the value (m,) is no larger than at the start, or do not go."""
+    least = values(start)
+    length = np.ones(len(least))
+    for _ in range(MOST_HALVINGS):
+        moved = start + length[:, None] * step
+        worse = ~(values(moved) <= least + SLACK * np.abs(least))
+        if not worse.any():
+            return np.asarray(moved)
+        length[worse] /= 2
+    return np.asarray(start + np.where(worse, 0.0, length)[:, None] * step)
 
 
 def _conjugate_gradients(

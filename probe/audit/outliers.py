@@ -8,6 +8,10 @@ from head2toe.probe.heads.novelty import DIRECTIONS, FEWEST, NEIGHBOURS, Directi
 
 FENCE = 3.0
 """How many interquartile ranges beyond the upper quartile a log-distance is far out (Tukey 1977)."""
+COPY = 1e-4
+"""The distance up to which the nearest images are copies of an image, as a share of the usual length of an image."""
+LEAST_RANGE = 0.01
+"""What the range between the quartiles counts as at least."""
 
 
 def outliers(features: np.ndarray, names: Sequence[str], labels: Sequence[str], n_train: int) -> list[Finding]:
@@ -30,9 +34,12 @@ def outliers(features: np.ndarray, names: Sequence[str], labels: Sequence[str], 
     # Of a training image, the nearest is itself: it is left out of the mean.
     own = nearest_distance(rows[:n_train], rows[:n_train], NEIGHBOURS + 1) * (NEIGHBOURS + 1) / NEIGHBOURS
     other = nearest_distance(rows[n_train:], rows[:n_train], NEIGHBOURS) if len(rows) > n_train else np.empty(0)
-    logs = np.log(np.maximum(np.concatenate([own, other]), np.finfo(np.float64).tiny))
-    low, high = np.quantile(logs[:n_train], [0.25, 0.75])
-    away = (logs - high) / max(high - low, np.finfo(np.float64).tiny)
+    least = COPY * float(np.linalg.norm(rows[:n_train])) / n_train**0.5
+    usual = np.log(own[own > least])  # an image among copies of itself says nothing of how far images are apart
+    if len(usual) < FEWEST:
+        return []
+    low, high = np.quantile(usual, [0.25, 0.75])
+    away = (np.log(np.maximum(np.concatenate([own, other]), least)) - high) / max(high - low, LEAST_RANGE)
     return [
         Finding(
             kind="outlier",

@@ -8,6 +8,7 @@ thus judged on all n rows, however few labels it is about, and no row has a part
 from collections.abc import Sequence
 
 import numpy as np
+from head2toe.probe.choice.nested import FEWEST as FEWEST_FOLDS
 from head2toe.probe.choice.nested import Split, outer_folds
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.labelled import numbered
@@ -63,7 +64,11 @@ def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: i
     BadRequest
         The task has fewer than three folds; or a size leaves a fold nothing to be trained on, or one class alone.
     """
-    n = len(labels)
+    n, n_folds = len(labels), int(folds.max()) + 1
+    if n_folds < FEWEST_FOLDS:
+        raise BadRequest(
+            f"a learning curve needs {FEWEST_FOLDS} folds or more, and the task has {n_folds}: try --folds stratified"
+        )
     of_size: list[list[Split]] = [[] for _ in sizes]
     for number, split in enumerate(outer_folds(folds)):
         order = stratified_order(labels[split.training], np.random.default_rng([seed, number]))

@@ -1,6 +1,7 @@
 """Runs in folders, read again for a page or a table: by name, or all that lie below a folder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,26 @@ def options_of(run: StoredRun, options: type) -> Any:
         return options.from_document({**run.record["options"], **places})  # type: ignore[attr-defined]
     except MISFITS as error:
         raise misfit(run.folder / RESULT, error) from error
+
+
+@contextmanager
+def task_of(run: StoredRun) -> Iterator[str]:
+    """Give the task of a run, as it was named, to go that way again; if it is a path that is not here, errors say so.
+
+    Raises
+    ------
+    BadRequest
+        What is done with the task raises it.
+    """
+    argument = run.record["argument"]
+    try:
+        yield argument
+    except BadRequest as error:
+        path = Path(argument)
+        if path.exists() or path.is_absolute() or len(run.record["source"].rpartition(str(path))[0]) < 2:
+            raise
+        where = f"{run.folder} is of {run.record['source']}, and a relative path counts from the current folder"
+        raise BadRequest(f"no task {argument} here: {where}") from error
 
 
 def page_of(runs: Sequence[StoredRun], render: Callable[[Sequence[StoredRun]], str]) -> str:

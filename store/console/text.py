@@ -55,6 +55,15 @@ def _steers(char: str) -> bool:
     return unicodedata.category(char) in _CONTROLS or unicodedata.bidirectional(char) in _TURNS
 
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell of CSV begins with that spreadsheets run as a formula."""
+
+
+def path_cell(path: str) -> str:
+    """Return a path as no spreadsheet runs it as a formula: `./=1.png` names the file that `=1.png` names."""
+    return f"./{path}" if path.startswith(FORMULA_STARTS) else path
+
+
 def markdown_text(text: str) -> str:
     """Escape text so that it stands in Markdown as it is and in one line: no markup, no HTML, no cell of a table."""
     line = " ".join(without_controls(" ".join(text.split())).split())

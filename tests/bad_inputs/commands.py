@@ -244,6 +244,15 @@ ROWS = (
         2,
         "a curve trains no backbones again and again: leave finetune out",
     ),
+    BadInput(
+        "",
+        "curve photos --sizes 8,10,12 --folds holdout …",
+        2,
+        "a learning curve needs 3 folds or more, and the task has 1: try --folds stratified",
+    ),
+    BadInput(
+        "", "curve photos -o curve.png …", 2, "-o curve.png: the curve is drawn as SVG: give its file the suffix .svg"
+    ),
     BadInput("", "try photos --images 0 …", 2, "Invalid value for '--images': 0 is not in the range x>=1."),
     BadInput(
         "",
@@ -251,6 +260,7 @@ ROWS = (
         2,
         "3 images are too few to try backbones on: 4 at least, two of each class",
     ),
+    BadInput("", "curve RUN …", 2, "results/… is the folder of a run, not of images: name the task that was run"),
     BadInput("", "audit photos --json --csv …", 2, "--json and --csv exclude each other: choose one"),
     BadInput("", "audit photos --manifest better.csv …", 2, "--manifest goes with --apply DECISIONS"),
     BadInput("", "audit phots …", 2, "no task or folder 'phots'…"),
@@ -268,6 +278,29 @@ ROWS = (
         2,
         "decisions.csv, line 2: no image 'gone.jpg' in task photos",
         write("decisions.csv", "image,action\ngone.jpg,remove\n"),
+    ),
+    BadInput(
+        "two decisions about one image",
+        "audit photos --apply decisions.csv …",
+        2,
+        "decisions.csv, line 3: photos/train/cat/0.png is to be removed and to be 'dog'",
+        write(
+            "decisions.csv", "image,action,suggestion\n{0},remove,\n{0},relabel,dog\n".format("photos/train/cat/0.png")
+        ),
+    ),
+    BadInput(
+        "decisions that leave one image of a class",
+        "audit photos --apply decisions.csv …",
+        1,
+        "class 'cat' of task photos would have 1 training image left: keep another, or remove this one, too",
+        write("decisions.csv", "image,action\n" + "".join(f"photos/train/cat/{i}.png,remove\n" for i in range(1, 6))),
+    ),
+    BadInput(
+        "a corrected manifest that is no table of text",
+        "audit photos --apply decisions.csv --manifest better.parquet …",
+        2,
+        "--manifest better.parquet: a manifest is a table of text: give its file the suffix .csv",
+        write("decisions.csv", "image,action\n"),
     ),
     BadInput(
         "decisions without a column of them",

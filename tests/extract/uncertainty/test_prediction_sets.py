@@ -35,6 +35,12 @@ def test_sets_hold_the_true_class_as_often_as_is_asked(n: int, coverage: float) 
     assert 1 - (np.floor((n + 1) * (1 - coverage) + 1e-9) + 1) / (n + 1) < coverage
 
 
+@pytest.mark.parametrize("coverage", [1e-300, 1e-15, 1e-9, 1e-6])
+def test_next_to_no_coverage_asks_for_the_most_probable_class_alone(coverage: float) -> None:
+    held_out = np.linspace(0.1, 0.9, 48)
+    assert threshold(held_out, coverage) == 0.9
+
+
 def test_a_set_is_never_empty_and_grows_with_the_coverage() -> None:
     probabilities, labels = drawn(np.random.default_rng(1), 500)
     held_out = np.sort(probabilities[np.arange(500), labels])

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from head2toe.extract.uncertainty.suggestion import CANDIDATES, diverse_batch, margins, trained_on
+from head2toe.pipeline import main
 from head2toe.tests.commands import call
 
 
@@ -100,3 +102,30 @@ def test_a_model_that_keeps_no_training_images_suggests_by_uncertainty(model: Pa
     assert "the model keeps no training images" in done.stderr
     values = [float(row["margin"]) for row in csv.DictReader(io.StringIO(done.stdout))]
     assert values == sorted(values)
+
+
+def test_copies_in_the_pool_are_suggested_once(model: Path, image_folder: Path, tmp_path: Path) -> None:
+    pool, test = tmp_path / "pool", image_folder / "test"
+    shutil.copytree(test, pool)
+    shutil.copy(test / "across" / "00.png", pool / "again.png")
+    (pool / "bad.png").write_bytes(b"no image")
+    (pool / "bad2.png").write_bytes(b"no image")
+    done = call("suggest", model, pool, f"{pool}/across/*.png", "-k", "100", "--on-error", "skip")
+    assert done.exit_code == 0, done.output
+    assert "the pool has copies of images: 7 left out" in done.stderr
+    assert "the pool has 15 images" in done.stderr
+    paths = [row["path"] for row in csv.DictReader(io.StringIO(done.stdout))]
+    assert len(paths) == len(set(paths)) == 15
+    one = call("suggest", model, test / "across" / "00.png", test / "across" / "00.png", "-k", "2")
+    assert one.exit_code == 0, one.output
+    assert "the pool has 1 image, fewer than 2" in one.stderr
+
+
+def test_a_pool_is_listed_on_stdin(model: Path, image_folder: Path) -> None:
+    names = "".join(f"{file}\n" for file in sorted(image_folder.glob("test/down/*.png")))
+    done = CliRunner().invoke(main, ["suggest", str(model), "-", "-k", "2"], input=names)
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.splitlines()) == 3
+    nothing = CliRunner().invoke(main, ["suggest", str(model), "-", "-k", "2"], input="")
+    assert nothing.exit_code == 2
+    assert "the list is empty" in nothing.stderr

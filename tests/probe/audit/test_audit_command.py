@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from head2toe.extract.tasks.registry import load_task
 from head2toe.tests.commands import call, document
+from PIL import Image
 
 
 @pytest.fixture
@@ -41,6 +42,17 @@ def test_what_is_wrong_with_the_images_is_found(spoiled: Path, audit: list[str])
     assert len(ranked) == 37
     assert "wrong.png" in ranked[:6]
     assert sum(found["counts"].values()) == len(found["findings"])
+
+
+def test_black_copies_are_found_under_two_labels(spoiled: Path, audit: list[str]) -> None:
+    """Of one grey: no correlation of pixels knows them, but they are the same file."""
+    files = [spoiled / "train" / name / "black.png" for name in ("across", "down")]
+    for file in files:
+        Image.new("RGB", (20, 20)).save(file)
+    found = [one for one in document(*audit, spoiled)["findings"] if one["kind"] == "duplicate"]
+    (black,) = [one for one in found if str(files[0]) in one["images"]]
+    assert (black["images"], black["labels"]) == ([str(file) for file in files], ["across", "down"])
+    assert (black["score"], black["action"]) == (1.0, "look")
 
 
 def test_the_page_shows_pictures_and_the_run_is_recalled(spoiled: Path, audit: list[str], tmp_path: Path) -> None:
@@ -86,6 +98,36 @@ def test_the_table_is_one_of_decisions_that_become_a_manifest(spoiled: Path, aud
     assert "is not overwritten" in refused.stderr
 
 
+def test_the_manifest_is_called_after_the_task(
+    spoiled: Path, audit: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled.rename(tmp_path / "stripes.v2")
+    (tmp_path / "decisions.csv").write_text("image,action\n")
+    named = document(*audit, "stripes.v2", "--apply", "decisions.csv")
+    assert named["manifest"] == "stripes.v2-corrected.csv"
+    monkeypatch.chdir(tmp_path / "stripes.v2")
+    assert document(*audit, ".", "--apply", "../decisions.csv")["manifest"] == "stripes.v2-corrected.csv"
+    refused = call(*audit, ".", "--apply", "../decisions.csv", "--manifest", "better.parquet")
+    assert refused.exit_code == 2
+    assert "give its file the suffix .csv" in refused.stderr
+
+
+def test_no_spreadsheet_runs_the_name_of_an_image(spoiled: Path, flags: list[str]) -> None:
+    spoiled.rename("=stripes")
+    told = call("audit", "=stripes", *flags, "--methods", "linear", "--csv")
+    rows = list(csv.DictReader(io.StringIO(told.stdout)))
+    assert all(row["image"].startswith("./=stripes/") for row in rows if row["image"])
+    assert not any(row["with"].startswith("=") for row in rows)
+    for row in rows:
+        row["action"] = "remove" if row["image"].endswith("twice.png") else ""
+    with Path("decisions.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    done = document("audit", "=stripes", *flags, "--methods", "linear", "--apply", "decisions.csv")
+    assert (done["relabelled"], done["removed"]) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -105,6 +147,25 @@ def test_decisions_that_make_no_sense_are_one_line(
     assert says in result.stderr
     assert len(result.stderr.strip().splitlines()[-1:]) == 1
     assert not Path("stripes-corrected.csv").exists()
+
+
+def test_what_is_said_beside_a_run_is_told(spoiled: Path, audit: list[str]) -> None:
+    run = Path(document(*audit, spoiled)["result"]).parent
+    told = call("audit", run, "--seed", "3", "--csv")
+    assert told.exit_code == 0, told.output
+    assert f"note       --seed left out: the settings of {run} are its own" in told.stderr
+    assert "no longer what it was" not in told.stderr
+    assert call("audit", run, "--csv").stderr == ""
+    (spoiled / "train" / "down" / "wrong.png").rename(spoiled / "train" / "across" / "right.png")
+    changed = call("audit", run, "--csv")
+    assert changed.exit_code == 0, changed.output
+    assert f"note       {spoiled} is no longer what it was in {run}: it was run again" in changed.stderr
+
+
+def test_notes_stand_beside_a_table(spoiled: Path, flags: list[str]) -> None:
+    noted = call("audit", spoiled, *flags, "--methods", "knn", "--csv")
+    assert noted.exit_code == 0, noted.output
+    assert "note       knn chose no head of least squares or logistic loss" in noted.stderr
 
 
 def test_a_run_whose_store_is_gone_is_one_line(spoiled: Path, audit: list[str]) -> None:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from head2toe.probe.audit.classes import alike_classes, ambiguous_images
-from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, groups
+from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, equal_pairs, groups
 from head2toe.probe.audit.findings import ACTIONS, KINDS, Finding, in_order
 from head2toe.probe.audit.outliers import outliers
+from head2toe.probe.audit.page import render
 
 
 @pytest.fixture
@@ -102,3 +103,40 @@ def test_findings_come_by_kind_and_then_the_surest_first() -> None:
     assert [one.images[0] for one in ordered] == ["z", "y", "x"]
     assert all(one.kind in KINDS and one.action in ACTIONS for one in ordered)
     assert ordered[0].document()["influence"] == 2.5
+
+
+def test_images_of_the_same_bytes_are_copies_whatever_they_show() -> None:
+    pairs = equal_pairs(["a", "b", "a", "c", "a", "b"])
+    assert pairs == [(0, 2, 1.0), (0, 4, 1.0), (2, 4, 1.0), (1, 5, 1.0)]
+    findings = duplicate_findings(pairs, list("uvwxyz"), ["cat", "cat", "cat", "dog", "dog", "cat"], 5)
+    assert [(one.kind, one.images, one.action) for one in findings] == [
+        ("duplicate", ("u", "w", "y"), "look"),
+        ("leak", ("v", "z"), "remove"),
+    ]
+    assert equal_pairs([]) == []
+
+
+def test_the_page_says_that_labels_differ_only_where_they_do() -> None:
+    names, labels = ["a", "b", "c", "d", "e"], ["cat", "cat", "cat", "<b>", "dog"]
+    chain = duplicate_findings([(0, 1, 0.9), (1, 2, 0.9)], names, labels, 5)
+    mixed = duplicate_findings([(3, 4, 0.9)], names, labels, 5)
+    for findings, says in ((chain, 0), (mixed, 1)):
+        counted = dict.fromkeys(KINDS, 0) | {"duplicate": 1}
+        found = {"task": "t", "method": "linear", "rows": {"train": 5}, "counts": counted, "notes": []}
+        html = render(found | {"findings": [one.document() for one in findings]}, lambda name: None)  # noqa: ARG005
+        assert [one.action for one in findings] == ["look"]
+        assert html.count("<b>labels differ</b>") == says
+        assert "<b> /" not in html
+
+
+@pytest.mark.parametrize(("copies", "each"), [(30, 1), (0, 8), (40, 1)])
+def test_copies_make_no_outliers_of_other_images(copies: int, each: int) -> None:
+    """Half of the images one picture, every picture eight times, and nothing but copies."""
+    features = np.random.default_rng(0).standard_normal((60, 20))
+    features[:copies] = features[0]
+    features = np.repeat(features[: 60 // each + 1], each, axis=0)[:60].astype(np.float32)
+    assert outliers(features, [str(i) for i in range(60)], ["a"] * 60, 45) == []
+    if copies == 30:
+        features[50] = 30 * features[50]
+        (found,) = outliers(features, [str(i) for i in range(60)], ["a"] * 60, 45)
+        assert (found.images, found.split) == (("50",), "test")

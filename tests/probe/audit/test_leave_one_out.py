@@ -30,6 +30,21 @@ def test_ridge_is_exact(n: int, k: int) -> None:
         np.testing.assert_allclose(found.log_probabilities[i], expected, atol=1e-10)
 
 
+def test_ridge_is_exact_where_next_to_nothing_is_left_of_a_row() -> None:
+    """Many features and a weak penalty: the head knows every row, and 1 less the hat matrix is rounding."""
+    n, k, C = 18, 300, 1e4
+    rng = np.random.default_rng(0)
+    Z, labels = rng.standard_normal((n, k)) * np.logspace(-2, 2, k), rng.integers(0, 3, n)
+    found = ridge_left_out(Z, labels, 3, C, 1.0)
+    for i in (0, 7, n - 1):
+        keep = np.arange(n) != i
+        mean, Y = Z[keep].mean(axis=0), np.eye(3)[labels[keep]]
+        U, lengths, V = np.linalg.svd(Z[keep] - mean, full_matrices=False)
+        W = V.T @ ((lengths / (lengths**2 + 10 / C))[:, None] * (U.T @ (Y - Y.mean(axis=0))))
+        expected = log_softmax((Z[i] - mean) @ W + Y.mean(axis=0))
+        np.testing.assert_allclose(found.log_probabilities[i], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(("n", "k", "C"), [(80, 30, 10.0), (50, 200, 100.0)])
 def test_logistic_heads_agree_with_training_without_the_row(n: int, k: int, C: float) -> None:
     Z, labels = rows(n, k, 4)
@@ -72,6 +87,21 @@ def test_the_bound_holds_where_one_step_is_not_enough(monkeypatch: pytest.Monkey
     step = np.linalg.norm((moved[-1] - theta[:, None])[:-1])
     assert bound > leave_one_out.BOUND
     assert 0 < error <= bound * step * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(("n", "k", "classes", "C"), [(30, 90, 5, 1e4), (40, 16, 6, 300.0), (100, 60, 7, 3e4)])
+def test_heads_that_are_sure_of_every_row_are_left_one_row_out(n: int, k: int, classes: int, C: float) -> None:
+    """Features of very different scales and a weak penalty: whole Newton steps went to infinity."""
+    rng = np.random.default_rng(n)
+    labels = np.concatenate([np.repeat(np.arange(classes), 2), rng.integers(0, classes, n - 2 * classes)])
+    Z = rng.standard_normal((n, k)) * np.logspace(-2, 0.5, k)
+    some = np.arange(20)
+    found = logistic_left_out(Z, labels, classes, C, some)
+    assert (found.bound <= leave_one_out.BOUND).all()
+    keep = np.arange(n) != 19
+    head = LogisticRegression(C=C, tol=1e-10, max_iter=50_000).fit(Z[keep], labels[keep])
+    expected = head.predict_log_proba(Z[[19]])[0]
+    np.testing.assert_allclose(found.log_probabilities[19], expected, rtol=2e-2, atol=2e-2)
 
 
 def test_influence_is_what_a_label_owes_to_the_row_itself() -> None:

@@ -53,8 +53,13 @@ def test_what_was_forgotten_stays_forgotten_in_any_order(image_folder: Path, ran
     """By file, by name from another place, and by sha256; the same images give the same model."""
     one, two = image_folder / "train" / "across" / "00.png", image_folder / "train" / "slant" / "11.png"
     assert call("forget", ran, "--method", "linear", "--image", one, "-o", "first").exit_code == 0
-    then = document("forget", "first", "--image", ImageFile(two).digest(), "-o", "then")
+    then = document("forget", "first", "--image", ImageFile(two).digest().upper(), "-o", "then")
     shutil.copy(one, "elsewhere.png")
+    for model in (ran / "models" / "linear", Path("first")):
+        shutil.copytree(model, "copy", dirs_exist_ok=True)
+        found = document("forget", "copy", "--image", two, "-o", "deep", "--results", ran.parent.parent)
+        assert found["run"] == then["run"], "a run that lies deeper below the folder is found"
+        shutil.rmtree("copy")
     both = document("forget", ran / "models" / "linear", "--image", "elsewhere.png", "--image", two, "-o", "both")
     assert {image["image"] for image in then["forgotten"]} == {str(one), str(two)}
     assert then["forgotten"] == both["forgotten"]
@@ -118,3 +123,14 @@ def test_a_certificate_that_was_changed_is_damage(image_folder: Path, ran: Path)
     refused = call("info", "without")
     assert refused.exit_code == 1
     assert "damaged" in refused.stderr
+
+
+def test_a_run_of_a_relative_path_says_so_elsewhere(image_folder: Path, small: dict[str, Any]) -> None:
+    ran = run(image_folder.name, **small, methods=("linear",)).file.parent.resolve()
+    Path("elsewhere").mkdir()
+    os.chdir("elsewhere")
+    for words in (["forget", ran, "--method", "linear", "--image", image_folder / "train/down/03.png"], ["audit", ran]):
+        refused = call(*words)
+        assert refused.exit_code == 2
+        assert "a relative path counts from the current folder" in refused.stderr.splitlines()[-1]
+        assert str(image_folder) in refused.stderr
