@@ -150,8 +150,16 @@ def kinds(
     return rows
 
 
-def measured(rows: dict[str, tuple[int, Callable[[], dict[str, Any]]]], rounds: int, until: float) -> list[Row]:
-    """Run every row in turn, round by round, until a time on the clock; the first round does not count."""
+def measured(
+    rows: dict[str, tuple[int, Callable[[], dict[str, Any]]]],
+    rounds: int,
+    until: float,
+    save: Callable[[list[Row]], None],
+) -> list[Row]:
+    """Run every row in turn, round by round, until a time on the clock; the first round does not count.
+
+    What is known is saved after every row: a machine with a GPU may be lent for minutes.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     table: dict[str, Row] = {}
     for round_ in range(rounds + 1):
@@ -174,6 +182,7 @@ def measured(rows: dict[str, tuple[int, Callable[[], dict[str, Any]]]], rounds: 
                 "MB/s": found["bytes"] / took / 1e6,
                 "notes": found["notes"],
             }
+            save(list(table.values()))
     return list(table.values())
 
 
@@ -301,23 +310,30 @@ def main() -> None:
     )
     taps = discover(backbone, "h2t").taps
     cores = usable_cores()
-    with tempfile.TemporaryDirectory() as folder:
-        arrays = made_arrays(o.images or (128 if cpu else 4096), backbone.input_size)
-        files = made_files(Path(folder), o.files or (64 if cpu else 2048))
-        rows = kinds({"arrays": arrays, "files": files}, backbone, taps, o)
-        table = measured(rows, o.rounds, time.monotonic() + o.seconds)
-        table += decoding(files, backbone.preprocessing.resizer(), sorted({1, max(1, cores // 2), cores}))
-        reader = FeatureReader(backbone, taps, (TARGET_SIZE,))
-        few = torch.zeros((o.batch_sizes[-1], 3, backbone.input_size, backbone.input_size), dtype=torch.uint8)
-        features = np.concatenate(list(reader(few)[TARGET_SIZE].values()), axis=1)
-        tiny = made_arrays(WRITTEN, 4)
-        table += writing(features, tiny, backbone, taps)
-        table += beside(features, tiny, backbone, taps, o.mocked_rate)
+    reader = FeatureReader(backbone, taps, (TARGET_SIZE,))
+    few = torch.zeros((o.batch_sizes[-1], 3, backbone.input_size, backbone.input_size), dtype=torch.uint8)
+    features = np.concatenate(list(reader(few)[TARGET_SIZE].values()), axis=1)
     card = "CPU" if cpu else torch.cuda.get_device_name(backbone.device)
     about = {"device": card, "cores": cores, "torch": torch.__version__, "threads of torch": torch.get_num_threads()}
     about |= {"model": o.model, "input size": backbone.input_size, "features of an image": features.shape[1]}
     about |= {"flags": torch_flags(Precision.of(backbone.device.type))}
-    o.output.write_text(json.dumps({**about, "rows": table}, indent=2) + "\n", encoding="utf-8")
+
+    def save(table: list[Row]) -> None:
+        o.output.write_text(json.dumps({**about, "rows": table}, indent=2) + "\n", encoding="utf-8")
+
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = made_arrays(o.images or (128 if cpu else 4096), backbone.input_size)
+        files = made_files(Path(folder), o.files or (64 if cpu else 2048))
+        rows = kinds({"arrays": arrays, "files": files}, backbone, taps, o)
+        table = measured(rows, o.rounds, time.monotonic() + o.seconds, save)
+        tiny = made_arrays(WRITTEN, 4)
+        for further in (
+            partial(decoding, files, backbone.preprocessing.resizer(), sorted({1, max(1, cores // 2), cores})),
+            partial(writing, features, tiny, backbone, taps),
+            partial(beside, features, tiny, backbone, taps, o.mocked_rate),
+        ):
+            table += further()
+            save(table)
     print(", ".join(f"{name} {value}" for name, value in about.items() if name != "flags"))
     shown(table, f"arrays, batches of {o.batch_sizes[-1]}")
     print(f"\nwritten to {o.output}")
