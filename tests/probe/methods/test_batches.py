@@ -45,13 +45,13 @@ def test_every_candidate_is_what_it_is_alone(
     grid = grid_of(on_cpu)
     found = dict(cross_validated_in_batches(grid, on_gpu))
     assert sorted(found) == list(range(len(grid)))
-    # What Newton steps leave at the tolerance of the folds is a quarter of what L-BFGS leaves there, up to .16.
+    # What Newton steps leave at the tolerance of the folds is less than half of what L-BFGS leaves there, up to .18.
     monkeypatch.setattr(crossval, "logistic_path", lambda *args, tol: logistic_path(*args, tol=tol / 100))
     for k, candidate in enumerate(grid):
         alone = list(candidate.cross_validate(on_cpu))
         assert [{**one, "scale": 0} for one, _ in found[k]] == [{**one, "scale": 0} for one, _ in alone]
-        np.testing.assert_allclose(probabilities(found[k]), probabilities(alone), atol=0.05)
-        assert np.nanmean(np.abs(probabilities(found[k]) - probabilities(alone))) < 1e-3
+        np.testing.assert_allclose(probabilities(found[k]), probabilities(alone), atol=0.1)
+        assert np.nanmean(np.abs(probabilities(found[k]) - probabilities(alone))) < 2e-3
         assert np.isnan(found[k][0][1][7]).all(), "a row that always trains has no prediction"
 
 
