@@ -166,8 +166,8 @@ def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, scali
     alike = count == min(map(len, columns)) and 4 * count * n * len(columns) <= AT_ONCE_BYTES
     if array_api_compat.is_cupy_namespace(xp) and scaling is standardized_rows and alike:
         values = xp.empty((len(columns), count, n), dtype=xp.float32)
-        for k, of_fold in enumerate(columns):
-            values[k, ...] = arrays.columns(design, of_fold)
+        for k, chosen in enumerate(columns):
+            values[k, ...] = arrays.columns(design, chosen)
         values, _, _ = standardized(values, labels.trains_together, xp)
         return basis_at_once(values, labels.trains_together, *labels.training, xp)
 
