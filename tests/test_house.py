@@ -30,7 +30,7 @@ WINGS = {  # each wing of a room, and the wings of its room that it may import
     "store/cloud": {"common", "console", "format", "reading", "writing", "management"},
     "select/compute": set(),
     "select/objective": {"compute"},
-    "select/lockstep": {"compute"},
+    "select/lockstep": {"compute", "objective"},
     "select/solver": {"compute", "objective", "lockstep"},
     "select/ranking": {"compute", "objective", "solver"},
     "extract/images": set(),

@@ -109,7 +109,7 @@ class Objective(ABC):
     def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
         """Value per fold (folds, 1, 1) and log-probabilities of the rows (folds, classes, rows)."""
         logp = log_softmax(self.scores(theta), self.xp, axis=1)
-        return 0.5 * weighted_squares(theta, ridge, self.xp) - dot(self.wY, logp, self.xp), logp
+        return 0.5 * weighted_squares(theta, ridge, self.xp) - inner_products(self.wY, logp, self.xp), logp
 
     def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
         """Gradient where the rows have the probabilities P; an absent class stays where it is."""
@@ -134,9 +134,9 @@ class Curvature:
 
     def add(self, step: Array, change: Array) -> None:
         """Learn from a step and the change of the gradient over it; the oldest step is forgotten."""
-        sy = dot(step, change, self.xp)
+        sy = inner_products(step, change, self.xp)
         # Rounding alone makes this negative: the objective is strictly convex but for the intercepts.
-        self.pairs = [*self.pairs, (step, change, ratio(self.xp.ones_like(sy), sy, self.xp))][-MEMORY:]
+        self.pairs = [*self.pairs, (step, change, positive_ratio(self.xp.ones_like(sy), sy, self.xp))][-MEMORY:]
 
     def shift(self, ridge: Array) -> None:
         """Account for an objective that has got 1/2 <theta, ridge * theta> more (or less) than it had."""
@@ -151,16 +151,16 @@ class Curvature:
         """
         xp, z, shares = self.xp, gradient, []
         for step, change, rho in reversed(self.pairs):
-            share = rho * dot(step, z, xp)
+            share = rho * inner_products(step, z, xp)
             z = minus_product(z, share, change, xp)
             shares.append(share)
         z = z / precondition
         if self.pairs:
             _, change, rho = self.pairs[-1]
-            inverse = rho * dot(change, change / precondition, xp)
+            inverse = rho * inner_products(change, change / precondition, xp)
             z = z * xp.where(inverse > 0, 1 / xp.where(inverse > 0, inverse, 1.0), 1.0)
         for (step, change, rho), share in zip(self.pairs, reversed(shares), strict=True):
-            z = plus_product(z, minus_product(share, rho, dot(change, z, xp), xp), step, xp)
+            z = plus_product(z, minus_product(share, rho, inner_products(change, z, xp), xp), step, xp)
         return z
 
 
@@ -217,9 +217,7 @@ class StrengthPath:
 
     def advance(self, C: float, tol: float, most_steps: int) -> bool:
         """Go to the next strength; return whether the tolerance was reached in all folds."""
-        ridge = self.objective.ridge(C * self.unit)
-        self.learned.shift(ridge - self.last_ridge)
-        self.last_ridge, start = ridge, self.theta
+        ridge, start = self.objective.ridge(C * self.unit), self.theta
         if len(self.known) == 2:
             (before, first), (now, second) = self.known
             # Along log C the solutions lie on a smooth curve.
@@ -234,6 +232,8 @@ class StrengthPath:
     def _by_lbfgs(self, theta: Array, ridge: Array, tol: float, most_steps: int) -> tuple[Array, bool]:
         """L-BFGS with backtracking, all folds in lockstep; a fold that is done takes no steps."""
         xp, objective = self.xp, self.objective
+        self.learned.shift(ridge - self.last_ridge)
+        self.last_ridge = ridge
         value, logp = objective.value(theta, ridge)
         P = xp.exp(logp)
         gradient = objective.gradient(theta, ridge, P)
@@ -285,7 +285,7 @@ class StrengthPath:
         (folds, 1, 1) bool: they stay. None if there are none.
         """
         xp = self.xp
-        slope = dot(gradient, step, xp)
+        slope = inner_products(gradient, step, xp)
         rounding = ROUNDING * xp.finfo(value.dtype).eps
         for _ in range(20):
             there = theta + step
@@ -298,13 +298,3 @@ class StrengthPath:
             step, slope = step * shrink, slope * shrink
         step = step * xp.astype(enough, step.dtype)
         return step, theta + step, *self.objective.value(theta + step, ridge), ~enough
-
-
-def dot(a: Array, b: Array, xp: Any) -> Array:
-    """Inner product of each problem's two arrays, (problems, 1, 1)."""
-    return inner_products(a, b, xp)
-
-
-def ratio(a: Array, b: Array, xp: Any) -> Array:
-    """Divide a by b, but give 0 where b is not positive (a problem that is done)."""
-    return positive_ratio(a, b, xp)

@@ -1,6 +1,6 @@
 """Candidates cross-validated side by side, as a GPU wants them: a few large batches instead of many small problems.
 
-What a step of L-BFGS asks of a GPU is the same for one candidate and for a hundred, and takes the GPU hardly longer.
+What a step down asks of a GPU is the same for one candidate and for a hundred, and takes the GPU hardly longer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,9 +97,9 @@ def _refitted(
         rotated = RotatedRows.of(rows.scaled.values, rows.train, rows.Y, data.arrays)
         read.update(dict.fromkeys(members, (rows, rotated)))
     weights = ExactHeads().trained([rotated for _, rotated in read.values()], [chosen[k][1] for k in read])
-    on_host = iter(to_numpy_at_once([part for head in weights for part in (head.coef, head.intercept)]))
-    for k, (rows, _) in read.items():
-        trained = rows.refit(Weights(next(on_host), next(on_host)))
+    on_host = to_numpy_at_once([part for head in weights for part in (head.coef, head.intercept)])
+    for (k, (rows, _)), coef, intercept in zip(read.items(), on_host[::2], on_host[1::2], strict=True):
+        trained = rows.refit(Weights(coef, intercept))
         yield k, (trained.log_probabilities, trained.model)
 
 

@@ -81,8 +81,7 @@ def minus_product(A: Array, B: Array, C: Array, xp: Any) -> Array:
 def positive_ratio(A: Array, B: Array, xp: Any) -> Array:
     """Return A / B, and 0 where B is not positive; shapes are the same."""
     if array_api_compat.is_cupy_namespace(xp):
-        text = "y = (z > T(0)) * (x / (max(z, T(0)) + (z <= T(0))))"
-        return _elementwise("positive_ratio", "T x, T z", text)(A, B)
+        return _elementwise("positive_ratio", "T x, T z", f"y = {_ratio('x', 'z')}")(A, B)
     return xp.where(B > 0, A / xp.where(B > 0, B, xp.ones_like(B)), xp.zeros_like(B))
 
 
@@ -124,7 +123,7 @@ def conjugate_step(
 ) -> tuple[Array, Array]:
     """Return x + a p and r - a h with a = rz / ph, and a = 0 where rz is not above `least` or ph not positive."""
     if array_api_compat.is_cupy_namespace(xp):
-        a = "(rz > least) * (ph > T(0)) * (rz / (max(ph, T(0)) + (ph <= T(0))))"
+        a = f"(rz > least) * {_ratio('rz', 'ph')}"
         inputs = "T x, T r, T p, T h, T rz, T ph, T least"
         kernel = _elementwise("conjugate_step", inputs, f"y = x + {a} * p; v = r - {a} * h", "T y, T v")
         moved: tuple[Array, Array] = kernel(x, r, p, h, rz, ph, least)
@@ -136,7 +135,7 @@ def conjugate_step(
 def conjugate_direction(inverse: Array, r: Array, rz: Array, last: Array, p: Array, xp: Any) -> Array:
     """Return `inverse` r + (rz / last) p, and 0 for the ratio where `last` is not positive."""
     if array_api_compat.is_cupy_namespace(xp):
-        each = "y = inverse * r + (last > T(0)) * (rz / (max(last, T(0)) + (last <= T(0)))) * p"
+        each = f"y = inverse * r + {_ratio('rz', 'last')} * p"
         return _elementwise("conjugate_direction", "T inverse, T r, T rz, T last, T p", each)(inverse, r, rz, last, p)
     return inverse * r + positive_ratio(rz, last, xp) * p
 
@@ -207,6 +206,11 @@ def transposed(A: Array, xp: Any) -> Array:
     """
     turned = xp.matrix_transpose(A)
     return turned.copy() if array_api_compat.is_cupy_namespace(xp) else turned
+
+
+def _ratio(a: str, b: str) -> str:
+    """Write a / b, and 0 where b is not positive, as a kernel does."""
+    return f"(({b} > T(0)) * ({a} / (max({b}, T(0)) + ({b} <= T(0)))))"
 
 
 @lru_cache

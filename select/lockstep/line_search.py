@@ -1,8 +1,19 @@
 """The step lengths that a Newton step is tried with."""
 
 from collections.abc import Iterator
+from typing import Any
+
+from head2toe.select.compute.arrays import Array
 
 HALVINGS = 12
+
+
+def first_crossing(W: Array, direction: Array, xp: Any) -> Array:
+    """Return the step length (…) at which the first row of W (…, m, C) crosses zero along `direction`, or infinity."""
+    slope = xp.linalg.vecdot(W, direction)
+    falls = slope < 0
+    crossing = xp.where(falls, -xp.linalg.vecdot(W, W) / xp.where(falls, slope, -1.0), xp.inf)
+    return xp.min(crossing, axis=-1) * (1 + 1e-9)
 
 
 def step_lengths(crossing: float) -> Iterator[float]:

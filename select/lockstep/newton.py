@@ -1,18 +1,14 @@
 """Newton-CG for all problems of a stack, each on its support: see `solver/newton.py`, which says what the system is."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from head2toe.select.compute.arrays import Array, spd_inverses, to_numpy
 from head2toe.select.compute.kernels import inner_products, minus_product, plus_product, positive_ratio, row_norms
 from head2toe.select.lockstep.chosen_rows import ChosenRows
-from head2toe.select.lockstep.line_search import step_lengths
-from head2toe.select.lockstep.stack import Stack, StackedFit
-
-FORCING = 0.5  # CG stops where the decrease by its last step, times the number of steps, is below this share of the sum
-MOST_CG_STEPS = 100
-DAMPING = 1e-3  # along W_j, as a share of the mean diagonal of X diag(w) Xᵀ, in float32
+from head2toe.select.lockstep.line_search import first_crossing, step_lengths
+from head2toe.select.lockstep.rules import DAMPING, FORCING, MOST_CG_STEPS
+from head2toe.select.lockstep.stack import PENALTY, Stack, StackedFit
 
 
 def newton_step(
@@ -41,9 +37,9 @@ def newton_step(
     direction, b_direction, decrease = system.solve()
     before = small.penalty(W_A)
     t, lower = xp.ones_like(before), before < 0
-    for attempt in _step_lengths(_first_crossings(W_A, direction, xp)):
+    for attempt in _step_lengths(to_numpy(first_crossing(W_A, direction, xp))):
         t = xp.where(lower, t, xp.asarray(attempt, device=W.device))
-        trial = _cut(W_A + t * direction, W_A, xp)
+        trial = PENALTY.cut(W_A + t * direction, W_A, xp)
         dZ = small.predict(trial - W_A)
         dZb = dZ + t * b_direction
         change = inner_products(fit.residual, dZb, xp) + small.bregman(fit, dZb) + small.penalty(trial) - before
@@ -59,19 +55,6 @@ def _step_lengths(crossings: np.ndarray) -> Iterator[np.ndarray]:
     of_each = [list(step_lengths(float(crossing))) for crossing in crossings]
     for attempt in range(max(map(len, of_each))):
         yield np.array([own[min(attempt, len(own) - 1)] for own in of_each])[:, None, None]
-
-
-def _first_crossings(W: Array, direction: Array, xp: Any) -> np.ndarray:
-    """Return of each problem the step length (K,) at which the first row of W crosses zero, or infinity."""
-    slope = xp.linalg.vecdot(W, direction)
-    falls = slope < 0
-    crossing = xp.where(falls, -xp.linalg.vecdot(W, W) / xp.where(falls, slope, -1.0), xp.inf)
-    return to_numpy(xp.min(crossing, axis=1)) * (1 + 1e-9)
-
-
-def _cut(W: Array, before: Array, xp: Any) -> Array:
-    """Return W with zeros in the rows that turned by more than a right angle: these crossed zero on the way."""
-    return xp.where(xp.linalg.vecdot(W, before)[:, :, None] > 0, W, 0.0)
 
 
 class NewtonSystem:
@@ -114,7 +97,7 @@ class NewtonSystem:
         K = half @ xp.matrix_transpose(half)
         eye = xp.eye(K.shape[1], dtype=K.dtype, device=K.device)
         typical = xp.sum(K * eye, axis=(1, 2), keepdims=True) / (xp.sum(real, axis=1, keepdims=True) + 1)
-        self.damping = DAMPING * typical
+        self.damping = DAMPING["float32"] * typical
         one = xp.ones_like(typical)
         # (The intercept, which is last, has no penalty; and a row that fills up has nothing but the one.)
         diagonal = xp.concat((self.across + (1 - real), 0 * one), axis=1) + 1e-6 * typical

@@ -5,10 +5,8 @@ No step waits for the device: a problem whose step is refused stays where it is,
 
 from head2toe.select.compute.arrays import Array
 from head2toe.select.compute.kernels import inner_products, minus_product, plus_product
+from head2toe.select.lockstep.rules import GROWTH, SHRINKAGE
 from head2toe.select.lockstep.stack import Stack, StackedFit
-
-GROWTH, SHRINKAGE = 1.2, 0.6
-"""Factors of the step length: before a step that follows an accepted one, and after one that was refused."""
 
 
 def smoothness(stack: Stack) -> Array:

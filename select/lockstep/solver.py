@@ -11,12 +11,8 @@ from head2toe.select.compute.arrays import Array, to_numpy
 from head2toe.select.lockstep.chosen_rows import ChosenRows
 from head2toe.select.lockstep.newton import newton_step
 from head2toe.select.lockstep.proximal import fista_steps, smoothness
+from head2toe.select.lockstep.rules import FEW_STEPS, FLOAT32_GAP, MANY_STEPS, MOST_ROUNDS, PATIENCE
 from head2toe.select.lockstep.stack import Stack, StackedDual, StackedFit
-
-MOST_ROUNDS = 60
-FLOAT32_GAP = 1e-4  # relative gap below which the rounding of float32 products shows
-PATIENCE = 6  # rounds without progress after which rounding is taken for the cause, too
-MANY_STEPS, FEW_STEPS = 10, 3  # of FISTA, while supports still change, and once they hardly do
 
 
 @dataclass(frozen=True)

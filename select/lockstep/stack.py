@@ -18,14 +18,15 @@ from head2toe.select.compute.kernels import (
     plus_product,
     positive_ratio,
     row_norms,
-    shortened,
     transposed,
     weighted_difference,
 )
 from head2toe.select.compute.softmax import softmax
+from head2toe.select.objective.penalties import GroupL21
+from head2toe.select.objective.problem import MIXTURES
 
-MIXTURES = (0.25, 0.5, 0.75)
-"""Shares of the newest residual in the mixtures that are tried as dual points."""
+PENALTY = GroupL21()
+"""Of all problems; what treats each row by itself takes a stack as it takes a matrix."""
 LARGEST_EXPONENT = 700.0
 """Of which the exponential is still finite in float64."""
 
@@ -175,7 +176,7 @@ class Stack:
 
     def prox(self, V: Array, step: Array) -> Array:
         """Return the block soft threshold of V (K, p, C) for steps (K, 1, 1), in the precision of V."""
-        return shortened(V, row_norms(V, self.xp), self.xp.astype(step * self.lam, V.dtype), self.xp)
+        return PENALTY.prox(V, self.xp.astype(step * self.lam, V.dtype), self.xp)
 
     # -- the dual ----------------------------------------------------------------------------------------------------
 

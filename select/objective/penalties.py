@@ -86,7 +86,7 @@ class Separable:
 
     def cut(self, W: Array, before: Array, xp: Any) -> Array:
         """Return W with zeros in the rows that turned by more than a right angle: these crossed zero on the way."""
-        return xp.where(xp.linalg.vecdot(W, before)[:, None] > 0, W, 0.0)
+        return xp.where(xp.linalg.vecdot(W, before)[..., None] > 0, W, 0.0)
 
     def checked(self, d: int) -> None:
         """Accept any number of features."""
@@ -107,7 +107,7 @@ class GroupL21(Separable):
         """Return λ Σ_j ||W_j||₂."""
         return lam * scalar(xp.sum(row_norms(W, xp)))
 
-    def prox(self, V: Array, threshold: float, xp: Any) -> Array:
+    def prox(self, V: Array, threshold: float | Array, xp: Any) -> Array:
         """Return the block soft threshold: every row is shortened by `threshold`, at most to zero."""
         return shortened(V, row_norms(V, xp), threshold, xp)
 

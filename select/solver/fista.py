@@ -7,11 +7,9 @@ import math
 from dataclasses import dataclass
 
 from head2toe.select.compute.arrays import Array, scalar
+from head2toe.select.lockstep.rules import GROWTH, SHRINKAGE
 from head2toe.select.objective.datafits import Fit
 from head2toe.select.objective.problem import Problem
-
-MANY_STEPS, FEW_STEPS = 10, 3  # taken at a time while the support still changes, and once it hardly does
-GROWTH, SHRINKAGE = 1.2, 0.6  # factors of the step length: before every step, and where a step is refused
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,13 @@ import math
 from dataclasses import dataclass
 
 from head2toe.select.compute.arrays import Array
+from head2toe.select.lockstep.rules import FEW_STEPS, FLOAT32_GAP, MANY_STEPS, MOST_ROUNDS, PATIENCE
 from head2toe.select.objective.datafits import Fit
 from head2toe.select.objective.problem import DualPoint, Problem, best_dual, scatter_rows
-from head2toe.select.solver.fista import FEW_STEPS, MANY_STEPS, FistaResult, fista_steps, smoothness
+from head2toe.select.solver.fista import FistaResult, fista_steps, smoothness
 from head2toe.select.solver.newton import newton_step
 
-MOST_ROUNDS = 60
-FLOAT32_GAP = 1e-4  # relative gap below which the rounding of float32 products shows
 MOST_IN_FLOAT64 = 1 << 26  # features times rows that are worth another copy, and of twice the size
-PATIENCE = 6  # rounds without progress before rounding is taken for the cause, too
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from head2toe.select.compute.arrays import Array, scalar, spd_solver
-from head2toe.select.lockstep.line_search import step_lengths
+from head2toe.select.lockstep.line_search import first_crossing, step_lengths
+from head2toe.select.lockstep.rules import DAMPING, FORCING, MOST_CG_STEPS
 from head2toe.select.objective.datafits import Fit
 from head2toe.select.objective.penalties import LocalModel
 from head2toe.select.objective.problem import Problem, scatter_rows
 
-FORCING = 0.5  # CG stops where the decrease by its last step, times the number of steps, is below this share of the sum
-MOST_CG_STEPS = 100
 ROWS_TO_PRECONDITION = 2000  # rows, or as many as the support has: of twice as many and more, some stand for all
 MOST_COPIED = 1 << 23  # numbers of the part of the support's features that is copied twice
-DAMPING = {"float32": 1e-3, "float64": 1e-6}  # along W_j, as a share of the mean diagonal of X diag(w) Xᵀ
 
 
 def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tuple[Array, Array, Array]:
@@ -45,7 +43,7 @@ def newton_step(problem: Problem, W: Array, Z: Array, b: Array, fit: Fit) -> tup
     small = replace(problem, X=X1[:-1, :], penalty=penalty)
     direction = NewtonSystem(small, X1, model, fit).solve()
     before = penalty.value(W_A, lam, xp)
-    for t in step_lengths(first_crossing(W_A, direction.W, xp)):
+    for t in step_lengths(scalar(first_crossing(W_A, direction.W, xp))):
         trial = penalty.cut(W_A + t * direction.W, W_A, xp)
         dZ = small.predict(trial - W_A)
         dZb = dZ + t * direction.b
@@ -66,14 +64,6 @@ def rows_and_ones(X: Array, which: Array, xp: Any) -> Array:
         X1[start:stop, :] = xp.take(X, which[start:stop], axis=0)
     X1[m, :] = 1
     return X1
-
-
-def first_crossing(W: Array, direction: Array, xp: Any) -> float:
-    """Return the step length at which the first row of W (m, C) crosses zero along `direction` (m, C), or infinity."""
-    slope = xp.linalg.vecdot(W, direction)
-    falls = slope < 0
-    crossing = xp.where(falls, -xp.linalg.vecdot(W, W) / xp.where(falls, slope, -1.0), xp.inf)
-    return scalar(xp.min(crossing)) * (1 + 1e-9)
 
 
 @dataclass(frozen=True)

@@ -253,7 +253,7 @@ def test_threads_change_nothing(cpu, make_data, split_masks):
 
 
 def test_features_that_are_nearly_the_same_do_not_stall_it(make_data, split_masks, cpu):
-    """One takes the weight of the other along a direction that gains little: see `newton.step_lengths`."""
+    """One takes the weight of the other along a direction that gains little: see `line_search.step_lengths`."""
     X, y = make_data(n=90, d=50)
     noise = np.random.default_rng(0).standard_normal((4, *X.shape))
     X = np.concatenate([X + 1e-3 * one for one in noise], axis=1)
