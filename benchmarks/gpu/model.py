@@ -3,6 +3,7 @@
     python benchmarks/gpu/model.py                              digits: the selection, and the heads of two methods
     python benchmarks/gpu/model.py --task FOLDER --methods ''   another task, the selection alone
     python benchmarks/gpu/model.py --lines 20                   and which lines ask for most
+    python benchmarks/gpu/model.py -o counts.json               the counts as JSON, too
 
 Nothing here was measured on a GPU. Launches, library calls, waits and bytes are counted; seconds are these counts times
 costs that are taken for granted (tests/cupy_double/cupy/_counting.py). The roofline is what the device's own memory and
@@ -10,6 +11,7 @@ arithmetic would take: where the host's share is larger, the GPU would wait for 
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +61,13 @@ class Stages:
 
         setattr(owner, name, watched)
 
+    def document(self) -> dict[str, dict[str, int]]:
+        """What was counted in each stage."""
+        return {
+            stage: {"calls": c.calls, "waits": c.syncs, "bytes up": c.bytes_up, "bytes down": c.bytes_down}
+            for stage, c in self.counts.items()
+        }
+
     def rows(self) -> Iterator[tuple[str, ...]]:
         for stage, c in self.counts.items():
             seconds = (c.host_seconds, c.transfer_seconds, c.device_seconds)
@@ -80,6 +89,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--methods", default="linear,head2toe", help="whose heads to count, too; '' for none")
     parser.add_argument("--device-memory", type=float, default=0.8)
     parser.add_argument("--lines", type=int, default=0, help="how many lines of the package to name")
+    parser.add_argument("-o", "--output", type=Path, help="a JSON file for the counts")
     return parser.parse_args()
 
 
@@ -112,6 +122,8 @@ def main() -> None:
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for row in stages.rows():
         print(f"| {' | '.join(row)} |")
+    if given.output is not None:
+        given.output.write_text(json.dumps(stages.document(), indent=2) + "\n", encoding="utf-8")
     print(f"\n{MODEL}")
     for stage in ("selection", *(f"heads of {method}" for method in methods)) if given.lines else ():
         print(f"\n{stage}, launches, calls and waits by line:")

@@ -51,7 +51,7 @@ class Head(Protocol):
 
 
 class Compared(Protocol):
-    """Training images to compare with; `head2toe.probe.heads.novelty.TrainingImages` is one. See `Novelty`."""
+    """Training images to compare with; `head2toe.probe.methods.novelty.TrainingImages` is one. See `Novelty`."""
 
     @property
     def positions(self) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from head2toe.probe.audit.findings import Finding
-from head2toe.probe.heads.novelty import DIRECTIONS, FEWEST, NEIGHBOURS, Directions, nearest_distance
+from head2toe.probe.methods.novelty import DIRECTIONS, FEWEST, NEIGHBOURS, Directions, nearest_distance
 
 FENCE = 3.0
 """How many interquartile ranges beyond the upper quartile a log-distance is far out (Tukey 1977)."""

@@ -165,10 +165,7 @@ def fold_bases(design: Design, columns: Sequence[Columns], labels: Labels, scali
     count, n = max(map(len, columns)), len(labels.folds)
     alike = count == min(map(len, columns)) and 4 * count * n * len(columns) <= AT_ONCE_BYTES
     if array_api_compat.is_cupy_namespace(xp) and scaling is standardized_rows and alike:
-        values = xp.empty((len(columns), count, n), dtype=xp.float32)
-        for k, chosen in enumerate(columns):
-            values[k, ...] = arrays.columns(design, chosen)
-        values, _, _ = standardized(values, labels.trains_together, xp)
+        values, _, _ = standardized(arrays.columns_of_each(design, columns), labels.trains_together, xp)
         return basis_at_once(values, labels.trains_together, *labels.training, xp)
 
     def of_fold(k: int) -> Eigenbasis:

@@ -1,4 +1,4 @@
-"""How a logistic head gets from one strength of the penalty to the next: its objective, and two ways down.
+"""How a logistic head gets from one strength of the penalty to the next: two ways down its objective.
 
 A processor takes L-BFGS with a diagonal preconditioner. Scikit-learn and SciPy have it without one, and for one problem
 at a time. Here a step costs one product with the data forward and one back, and what was learned of the curvature is
@@ -10,28 +10,23 @@ one of L-BFGS is sixty launches and one or two waits.
 """
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
 import array_api_compat
-from head2toe.select.compute.arrays import Array
+from head2toe.probe.heads.objective import Objective
+from head2toe.select.compute.arrays import Array, to_numpy_at_once
 from head2toe.select.compute.kernels import (
     conjugate_direction,
     conjugate_step,
-    expectations,
     inner_products,
     is_at_most,
     largest_in_units,
-    masked_plus_product,
     minus_product,
     plus_product,
     positive_ratio,
-    weighted_difference,
     weighted_squares,
-    weighted_variances,
 )
-from head2toe.select.compute.softmax import log_softmax
 
 MOST_STEPS = 5000
 """Steps after which a strength counts as not converged."""
@@ -48,78 +43,6 @@ DAMPING = 100.0
 MOST_NEWTON_STEPS = 200
 ROUNDING = 4.0
 """Roundings of the objective that are no change of it."""
-FAR = 30.0
-"""How far below zero, the others' mean, the intercept of a class without a training row is."""
-
-
-class Objective(ABC):
-    """The objective mean_i w_i CE_i + alpha/2 ||B||² of some folds, where theta = (B, b) and alpha = 1 / (C n).
-
-    Inside, classes come before rows and coordinates, (folds, classes, ...): what runs over classes then vectorises.
-
-    Parameters
-    ----------
-    xp : array namespace
-    n : (folds, 1, 1) array
-        Number of training rows of each fold.
-    w : (folds, 1, rows) array
-        Weights of the rows, which sum to 1.
-    wY : (folds, classes, rows) array
-        The same times one-hot labels.
-    eigenvalues : (folds, 1, r) array
-        Of the training rows' Gram matrix.
-    """
-
-    def __init__(self, xp: Any, n: Array, w: Array, wY: Array, eigenvalues: Array) -> None:
-        self.xp, self.n, self.w, self.wY = xp, n, w, wY
-        present = xp.sum(wY, axis=2, keepdims=True) > 0
-        self.present = xp.astype(present, eigenvalues.dtype)  # (folds, classes, 1)
-        one = xp.ones_like(eigenvalues[:, :, :1])
-        self.curvature = xp.concat((eigenvalues / n, one), axis=2)  # of the rows, by coordinate
-        self.penalised = xp.concat((xp.ones_like(eigenvalues), xp.zeros_like(one)), axis=2)
-
-    @abstractmethod
-    def scores(self, theta: Array) -> Array:
-        """Scores (folds, classes, rows)."""
-
-    @abstractmethod
-    def pull(self, U: Array) -> Array:
-        """What residuals U (folds, classes, rows) are to the weights: their gradient (folds, classes, r + 1)."""
-
-    @abstractmethod
-    def back(self, P: Array) -> Array:
-        """Gradient of the loss (folds, classes, r + 1) where the rows have the probabilities P."""
-
-    def start(self) -> Array:
-        """All zero, but for the intercepts of absent classes, whose optimum is -inf: they would run there for ever."""
-        return (self.present - 1) * FAR * (1 - self.penalised)
-
-    def ridge(self, C: float | Array) -> Array:
-        """Strength of the penalty: alpha for every weight and 0 for the intercept, (folds, 1, r + 1).
-
-        C is one for all, or (folds, 1, 1).
-        """
-        return self.penalised / (C * self.n)
-
-    def diagonal(self, P: Array, ridge: Array) -> Array:
-        """A diagonal like that of the Hessian (folds, classes, r + 1), where the rows have the probabilities P."""
-        # Mean of p(1-p): how curved the loss is here, for each fold and class.
-        return self.curvature * weighted_variances(self.w, P, self.xp) + ridge + 1e-12
-
-    def value(self, theta: Array, ridge: Array) -> tuple[Array, Array]:
-        """Value per fold (folds, 1, 1) and log-probabilities of the rows (folds, classes, rows)."""
-        logp = log_softmax(self.scores(theta), self.xp, axis=1)
-        return 0.5 * weighted_squares(theta, ridge, self.xp) - inner_products(self.wY, logp, self.xp), logp
-
-    def gradient(self, theta: Array, ridge: Array, P: Array) -> Array:
-        """Gradient where the rows have the probabilities P; an absent class stays where it is."""
-        return masked_plus_product(self.back(P), ridge, theta, self.present, self.xp)
-
-    def hessian(self, V: Array, P: Array, wP: Array, ridge: Array) -> Array:
-        """Hessian applied to V, where the rows have the probabilities P, and wP with their weights."""
-        scores = self.scores(V)
-        U = weighted_difference(wP, scores, expectations(P, scores, self.xp, axis=1), self.xp)
-        return masked_plus_product(self.pull(U), ridge, V, self.present, self.xp)
 
 
 @dataclass
@@ -203,6 +126,48 @@ def newton_direction(
     return x
 
 
+@dataclass(frozen=True)
+class _Point:
+    """Weights of all folds, and what a Newton step from there needs.
+
+    Attributes
+    ----------
+    xp : array namespace
+    theta, gradient, precondition : (folds, classes, r + 1) arrays
+    P : (folds, classes, rows) array
+        Probabilities of the rows.
+    value, size : (folds, 1, 1) arrays
+        Of the objective, and the largest entry of its gradient in preconditioned units.
+    """
+
+    xp: Any
+    theta: Array
+    value: Array
+    P: Array
+    gradient: Array
+    precondition: Array
+    size: Array
+
+    @classmethod
+    def of(cls, objective: Objective, theta: Array, ridge: Array) -> "_Point":
+        xp = objective.xp
+        value, logp = objective.value(theta, ridge)
+        P = xp.exp(logp)
+        gradient, precondition = objective.gradient(theta, ridge, P), objective.diagonal(P, ridge)
+        return cls(xp, theta, value, P, gradient, precondition, largest_in_units(gradient, precondition, xp))
+
+    def is_no_nearer(self, before: "_Point") -> Array:
+        """Whether neither the gradient nor the value is less than it was, by more than rounding."""
+        rounding = ROUNDING * float(self.xp.finfo(self.value.dtype).eps)
+        lower = self.value < before.value - rounding * self.xp.abs(before.value)
+        return (self.size > 0.5 * before.size) & ~lower
+
+
+def _is_enough_below(new: Array, old: Array, slope: Array, xp: Any) -> Array:
+    """Whether a step brings a tenth of the decrease that its slope promises, but for rounding of the objective."""
+    return is_at_most(new, old, slope, 0.1, ROUNDING * float(xp.finfo(new.dtype).eps), xp)
+
+
 class StrengthPath:
     """The minimisers `theta` of an objective, from one strength to the next.
 
@@ -255,26 +220,29 @@ class StrengthPath:
     def _by_newton(self, theta: Array, ridge: Array, tol: float, most_steps: int) -> tuple[Array, bool]:
         """Newton steps with backtracking, all folds in lockstep; a fold that is done takes no steps."""
         xp, objective = self.xp, self.objective
-        value, logp = objective.value(theta, ridge)
-        rounding = ROUNDING * float(xp.finfo(value.dtype).eps)
-        size, lower = xp.full_like(value, xp.inf), value < xp.inf
-        stuck = ~lower
+        here = _Point.of(objective, theta, ridge)
+        stuck = ~(here.value < math.inf)
+        live = (here.size > tol) & ~stuck
+        more = bool(xp.any(live))
         for _ in range(min(most_steps, MOST_NEWTON_STEPS)):
-            P = xp.exp(logp)
-            gradient = objective.gradient(theta, ridge, P)
-            precondition = objective.diagonal(P, ridge)
-            size, before = largest_in_units(gradient, precondition, xp), size
-            stuck = stuck | ((size > 0.5 * before) & ~lower)
-            live = (size > tol) & ~stuck
-            if not bool(xp.any(live)):
+            if not more:
                 break
-            wanted = gradient * xp.astype(live, theta.dtype)
-            step = newton_direction(objective, wanted, P, ridge, precondition, tol)
-            old = value
-            _, theta, value, logp, failed = self._backtrack(theta, step, gradient, ridge, value)
-            lower = value < old - rounding * xp.abs(old)
-            stuck = stuck if failed is None else stuck | failed
-        return theta, not bool(xp.any(size > tol))
+            wanted = here.gradient * xp.astype(live, theta.dtype)
+            step = newton_direction(objective, wanted, here.P, ridge, here.precondition, tol)
+            there = _Point.of(objective, here.theta + step, ridge)
+            enough = _is_enough_below(there.value, here.value, inner_products(here.gradient, step, xp), xp)
+            stuck, before = stuck | there.is_no_nearer(here), stuck
+            live = (there.size > tol) & ~stuck
+            whole, more = map(bool, to_numpy_at_once([xp.all(enough), xp.any(live)]))  # one wait for both
+            if not whole:
+                _, theta, _, _, failed = self._backtrack(here.theta, step, here.gradient, ridge, here.value)
+                there = _Point.of(objective, theta, ridge)
+                stuck = before | there.is_no_nearer(here)
+                stuck = stuck if failed is None else stuck | failed
+                live = (there.size > tol) & ~stuck
+                more = bool(xp.any(live))
+            here = there
+        return here.theta, not bool(xp.any(here.size > tol))
 
     def _backtrack(
         self, theta: Array, step: Array, gradient: Array, ridge: Array, value: Array
@@ -286,12 +254,10 @@ class StrengthPath:
         """
         xp = self.xp
         slope = inner_products(gradient, step, xp)
-        rounding = ROUNDING * xp.finfo(value.dtype).eps
         for _ in range(20):
             there = theta + step
             new_value, logp = self.objective.value(there, ridge)
-            # Rounding of the objective itself must not read as a failure to decrease.
-            enough = is_at_most(new_value, value, slope, 0.1, rounding, xp)
+            enough = _is_enough_below(new_value, value, slope, xp)
             if bool(xp.all(enough)):
                 return step, there, new_value, logp, None
             shrink = xp.where(enough, xp.ones_like(value), 0.5 * xp.ones_like(value))

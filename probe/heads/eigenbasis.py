@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat
-from head2toe.select.compute.arrays import Array, Arrays, eigh
+from head2toe.select.compute.arrays import Array, Arrays
 from head2toe.select.compute.kernels import transposed
+from head2toe.select.compute.linear_algebra import eigh
 
 ALIGNED = 8
 """In a batch, coordinates and intercept are a multiple of so many numbers: products read 32 bytes at a time."""

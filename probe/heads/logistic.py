@@ -17,8 +17,9 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-from head2toe.probe.heads.descent import MOST_STEPS, Objective, StrengthPath
+from head2toe.probe.heads.descent import MOST_STEPS, StrengthPath
 from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, joined
+from head2toe.probe.heads.objective import Objective
 from head2toe.select.compute.arrays import Array
 from head2toe.select.compute.kernels import transposed, weighted_difference
 from head2toe.select.compute.softmax import log_softmax

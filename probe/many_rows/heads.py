@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from head2toe.probe.heads.crossval import Labels, Weights, out_of_fold
-from head2toe.probe.heads.descent import MOST_STEPS, Objective, StrengthPath
+from head2toe.probe.heads.descent import MOST_STEPS, StrengthPath
 from head2toe.probe.heads.kinds import STRENGTHS, ExactHeads, Kind, Logistic, Ridge, best_scale
 from head2toe.probe.heads.linear_model import LinearModel
+from head2toe.probe.heads.objective import Objective
 from head2toe.probe.heads.refit import Refit
 from head2toe.probe.heads.scaling import Columns, Scaling, unit_rows
 from head2toe.probe.many_rows.features import SCALINGS, SharedFeatures

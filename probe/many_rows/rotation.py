@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from head2toe.probe.many_rows.features import FoldScaling, SharedFeatures
-from head2toe.select.compute.arrays import eigh
+from head2toe.select.compute.linear_algebra import eigh
 
 MOST_COLUMNS = 4096
 """Columns of a fold's head up to which they are rotated. Beyond, the eigenvectors cost more than they save."""

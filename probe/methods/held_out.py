@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from head2toe.probe.heads.novelty import TrainingImages, some_features, training_images
+from head2toe.probe.methods.novelty import TrainingImages, some_features, training_images
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.metrics.calibration import true_class_probabilities

@@ -4,22 +4,20 @@ Devices are known here, in `device_memory` and in `kernels`. Everything else in 
 array-API namespace that it is handed (`Arrays.xp`).
 """
 
-import contextlib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import array_api_compat
 import numpy as np
+import scipy.linalg  # type: ignore[import-untyped]  # noqa: F401  early: limits of threads bind its BLAS
 from head2toe.select.compute.device_memory import DeviceMemory
-from head2toe.select.compute.lapack import symmetric_eigen
 from head2toe.select.compute.workers import Cluster
 from head2toe.store.common.errors import BadRequest, DeviceError, MissingExtra
 from head2toe.store.reading.design_matrix import Design
-from scipy import linalg as lapack  # type: ignore[import-untyped]  # early: limits of threads bind its BLAS
 
 Array = Any  # an array of whichever namespace is in use; there is no common static type
 DEVICE_MEMORY = 0.8
@@ -104,6 +102,25 @@ class Arrays:
         """
         kept = None if self.memory is None else self.memory.columns(design, indices, self.xp)
         return self.put(design.columns(indices)) if kept is None else kept
+
+    def columns_of_each(self, design: Design, of_each: Sequence[np.ndarray]) -> Array:
+        """Read equally many features for each of several folds: from the device's own memory all at once.
+
+        Parameters
+        ----------
+        design : Design
+            n rows.
+        of_each : sequence of ndarray of int (k,)
+            For each fold its features, ascending.
+
+        Returns
+        -------
+        float32 array of `xp` (folds, k, n)
+        """
+        kept = None if self.memory is None else self.memory.columns(design, np.concatenate(of_each), self.xp)
+        if kept is None:
+            return self.xp.stack([self.put(design.columns(indices)) for indices in of_each])
+        return self.xp.reshape(kept, (len(of_each), -1, design.shape[0]))
 
 
 def namespace(device: str = "auto", memory: float = DEVICE_MEMORY) -> Arrays:
@@ -233,83 +250,3 @@ def to_numpy_at_once(arrays: Sequence[Array]) -> list[np.ndarray]:
 def scalar(array: Array) -> float:
     """Return the value of an array without dimensions as a Python float. On a GPU this waits for the device."""
     return float(array) if isinstance(array, np.ndarray | np.generic | float) else float(to_numpy(array))
-
-
-def spd_solver(matrix: Array, xp: Any) -> Callable[[Array], Array]:
-    """Prepare to solve with one symmetric positive definite matrix many times.
-
-    NumPy's arrays are factorised by Cholesky (LAPACK). The array API has no triangular solve, so that other namespaces
-    apply the explicit inverse as a product, which on a GPU is one call where two triangular solves are two long ones.
-
-    Parameters
-    ----------
-    matrix : array (m, m)
-        Symmetric and positive definite, float32 or float64. One that rounding has made indefinite is inverted by LU.
-    xp : namespace
-        Array namespace of the matrix.
-
-    Returns
-    -------
-    function
-        Takes the right-hand sides (m, k) and returns the solutions (m, k) in the same precision.
-    """
-    if isinstance(matrix, np.ndarray):
-        with contextlib.suppress(np.linalg.LinAlgError):  # not positive definite: LU, below, does without that
-            factor = lapack.cho_factor(matrix, lower=True, check_finite=False)
-            return lambda rhs: lapack.cho_solve(factor, rhs, check_finite=False)
-    inverse = _inverse_by_cholesky(matrix, xp) if array_api_compat.is_cupy_array(matrix) else xp.linalg.inv(matrix)
-    return lambda rhs: inverse @ rhs
-
-
-def spd_inverses(matrices: Array, xp: Any) -> Array:
-    """Invert symmetric positive definite matrices (K, m, m), each of float32 or float64, where a wait is dear.
-
-    By LU where rounding has made one of them indefinite.
-    """
-    if not array_api_compat.is_cupy_array(matrices):
-        return xp.linalg.inv(matrices)
-    eye = xp.eye(matrices.shape[1], dtype=matrices.dtype)
-    inverses = xp.stack([_by_cholesky(matrices[k, ...], eye, xp) for k in range(matrices.shape[0])])
-    if math.isfinite(scalar(xp.sum(inverses))):
-        return inverses
-    return xp.stack([_inverse_by_cholesky(matrices[k, ...], xp) for k in range(matrices.shape[0])])
-
-
-def _inverse_by_cholesky(matrix: Array, xp: Any) -> Array:
-    """Invert on a GPU by one factor; by LU where rounding has made the matrix indefinite."""
-    inverse = _by_cholesky(matrix, xp.eye(matrix.shape[0], dtype=matrix.dtype), xp)
-    return inverse if math.isfinite(scalar(xp.sum(inverse))) else xp.linalg.inv(matrix)
-
-
-def _by_cholesky(matrix: Array, eye: Array, xp: Any) -> Array:
-    """Return L⁻ᵀL⁻¹. Where the matrix is indefinite it is NaN: CuPy's `cholesky`, `inv` and `solve` raise nothing."""
-    from cupyx.scipy.linalg import solve_triangular
-
-    half = solve_triangular(xp.linalg.cholesky(matrix), eye, lower=True)
-    return half.T @ half
-
-
-def solve(matrix: Array, rhs: Array, xp: Any) -> Array:
-    """Solve a small system (m, m) for right-hand sides (m, k).
-
-    Raises
-    ------
-    LinAlgError
-        The matrix is singular. On a GPU nobody else would say so: CuPy's own `solve` returns NaN.
-    """
-    solution = xp.linalg.solve(matrix, rhs)
-    if array_api_compat.is_cupy_array(solution) and not math.isfinite(scalar(xp.sum(solution))):
-        raise np.linalg.LinAlgError("singular matrix")
-    return solution
-
-
-def eigh(matrix: Array, xp: Any) -> tuple[Array, Array]:
-    """Return eigenvalues (m,), rising, and eigenvectors (m, m) of a symmetric matrix (m, m), in its own precision.
-
-    NumPy's arrays go to LAPACK's divide and conquer, because `numpy.linalg.eigh` computes in float64 whatever it is
-    given, at half the speed.
-    """
-    if isinstance(matrix, np.ndarray):
-        return symmetric_eigen(matrix)
-    values, vectors = xp.linalg.eigh(matrix)
-    return values, vectors

@@ -150,7 +150,7 @@ class DeviceMemory:
         design : Design
             n rows.
         indices : ndarray of int (k,)
-            Which features, ascending.
+            Which features, in any order and as often as one is wanted.
         xp : namespace
             CuPy's.
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, spd_inverses, to_numpy
+from head2toe.select.compute.arrays import Array, to_numpy
 from head2toe.select.compute.kernels import inner_products, minus_product, plus_product, positive_ratio, row_norms
+from head2toe.select.compute.linear_algebra import spd_inverses
 from head2toe.select.lockstep.chosen_rows import ChosenRows
 from head2toe.select.lockstep.line_search import first_crossing, step_lengths
 from head2toe.select.lockstep.rules import DAMPING, FORCING, MOST_CG_STEPS

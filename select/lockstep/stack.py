@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, solve
+from head2toe.select.compute.arrays import Array
 from head2toe.select.compute.kernels import (
     entropies,
     expectations,
@@ -21,6 +21,7 @@ from head2toe.select.compute.kernels import (
     transposed,
     weighted_difference,
 )
+from head2toe.select.compute.linear_algebra import solve
 from head2toe.select.compute.softmax import softmax
 from head2toe.select.objective.penalties import GroupL21
 from head2toe.select.objective.problem import MIXTURES

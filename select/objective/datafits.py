@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, Arrays, scalar, solve, to_numpy
+from head2toe.select.compute.arrays import Array, Arrays, scalar, to_numpy
+from head2toe.select.compute.linear_algebra import solve
 from head2toe.select.compute.softmax import softmax
 from head2toe.store.common.errors import BadRequest
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from head2toe.select.compute.arrays import Array, scalar, spd_solver
+from head2toe.select.compute.arrays import Array, scalar
+from head2toe.select.compute.linear_algebra import spd_solver
 from head2toe.select.lockstep.line_search import first_crossing, step_lengths
 from head2toe.select.lockstep.rules import DAMPING, FORCING, MOST_CG_STEPS
 from head2toe.select.objective.datafits import Fit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu" / "check.py"), "--no-tests"]
-COMMAND += ["--features", "300", "--repeats", "1"]
+COMMAND += ["--features", "300", "--many-features", "400", "--repeats", "1"]
 
 PEERS = {
     "cuml/__init__.py": "",
@@ -58,6 +58,7 @@ def test_it_measures_and_compares(tmp_path: Path, image_folder: Path) -> None:
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert found["card"] == "none: a stand-in for CuPy"
     assert found["worst duality gap"] <= 0.01
+    assert found["the same rankings"]
     assert found["first hundred features alike, mean"] > 0.8
     for method in ("linear", "head2toe"):
         assert found[f"{method}, GPU, s"] > 0

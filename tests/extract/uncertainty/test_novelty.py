@@ -8,7 +8,7 @@ import torch
 from head2toe.extract.uncertainty.calibration import Calibration
 from head2toe.extract.uncertainty.novelty import Novelty
 from head2toe.extract.uncertainty.novelty_score import NoveltyScore
-from head2toe.probe.heads.novelty import nearest_distance, training_images
+from head2toe.probe.methods.novelty import nearest_distance, training_images
 
 
 def features(n: int, seed: int, shift: float = 0.0) -> np.ndarray:

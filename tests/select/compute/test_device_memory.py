@@ -119,3 +119,23 @@ def test_a_design_that_is_gone_takes_no_memory(gpu):
 def test_the_share_of_what_is_free(gpu):
     gpu.settings["memory"] = 10**9
     assert namespace("cuda", memory=0.25).memory.most == pytest.approx(0.25e9, rel=0.01)
+
+
+@pytest.mark.parametrize("memory", [0.8, 0.0])
+@pytest.mark.parametrize("wrapped", [lambda design: design, UnitRows.of])
+def test_features_of_several_folds_come_together(gpu, stored, memory, wrapped):
+    """From the device's own memory in as few calls as those of one fold; from the host if they don't fit there."""
+    arrays, design = namespace("cuda", memory=memory), wrapped(stored)
+    rng = np.random.default_rng(0)
+    of_each = [np.sort(rng.choice(design.shape[1], 20, replace=False)) for _ in range(3)]
+    found = arrays.columns_of_each(design, of_each)
+    assert found.shape == (3, 20, N)
+    expected = np.stack([design.columns(columns) for columns in of_each])
+    np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-6)
+    if memory:
+        calls = []
+        for folds in (of_each[:1], of_each):
+            with gpu.counts.region() as used:
+                arrays.columns_of_each(design, folds)
+            calls.append(used.calls)
+        assert calls[0] == calls[1]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from head2toe.select.compute.arrays import scalar, solve, spd_inverses, spd_solver, to_numpy
+from head2toe.select.compute.arrays import scalar, to_numpy
 from head2toe.select.compute.kernels import (
     clip,
     conjugate_direction,
@@ -26,6 +26,7 @@ from head2toe.select.compute.kernels import (
     weighted_squares,
     weighted_variances,
 )
+from head2toe.select.compute.linear_algebra import solve, spd_inverses, spd_solver
 from head2toe.select.compute.softmax import log_softmax, softmax
 from scipy import special
 

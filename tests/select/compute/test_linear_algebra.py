@@ -6,8 +6,8 @@ import threading
 
 import numpy as np
 import pytest
-from head2toe.select.compute import lapack
-from head2toe.select.compute.lapack import symmetric_eigen
+from head2toe.select.compute import linear_algebra
+from head2toe.select.compute.linear_algebra import symmetric_eigen
 from scipy import linalg
 
 
@@ -39,20 +39,20 @@ def test_only_the_lower_triangle_counts_in_either_order(order):
 def test_a_lapack_of_another_form_is_called_by_scipy(monkeypatch):
     matrix = symmetric(20, np.float32)
     values, vectors = symmetric_eigen(matrix)
-    monkeypatch.setattr(lapack, "_routine", lambda _: None)
+    monkeypatch.setattr(linear_algebra, "_routine", lambda _: None)
     np.testing.assert_array_equal(symmetric_eigen(matrix)[0], values)
     np.testing.assert_array_equal(symmetric_eigen(matrix)[1], vectors)
 
 
 def test_the_routine_is_found_in_the_scipy_that_is_installed():
-    assert all(lapack._routine(dtype) is not None for dtype in lapack.ROUTINES)
+    assert all(linear_algebra._routine(dtype) is not None for dtype in linear_algebra.ROUTINES)
 
 
 def test_what_lapack_reports_is_an_error(monkeypatch):
     def failing(*arguments):
         ctypes.c_int.from_address(arguments[-1]).value = 3
 
-    monkeypatch.setattr(lapack, "_routine", lambda _: failing)
+    monkeypatch.setattr(linear_algebra, "_routine", lambda _: failing)
     with pytest.raises(np.linalg.LinAlgError, match="info is 3"):
         symmetric_eigen(symmetric(5, np.float64))
 
@@ -60,7 +60,7 @@ def test_what_lapack_reports_is_an_error(monkeypatch):
 def test_another_thread_runs_meanwhile(monkeypatch):
     """Where nobody takes the lock from a thread, another one runs only if LAPACK's caller lets go of it."""
     done, ran_before = [], []
-    real = lapack._routine(np.dtype(np.float64))
+    real = linear_algebra._routine(np.dtype(np.float64))
 
     def recorded(*arguments):
         real(*arguments)
@@ -70,7 +70,7 @@ def test_another_thread_runs_meanwhile(monkeypatch):
         started.wait()
         ran_before.append(len(done) < 2)  # the first call only asks for the size of the workspace
 
-    monkeypatch.setattr(lapack, "_routine", lambda _: recorded)
+    monkeypatch.setattr(linear_algebra, "_routine", lambda _: recorded)
     started, matrix, interval = threading.Event(), symmetric(900, np.float64), sys.getswitchinterval()
     thread = threading.Thread(target=beside)
     thread.start()

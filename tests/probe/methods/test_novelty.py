@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.heads.novelty import FEATURES, nearest_distance, some_features, training_images
 from head2toe.probe.heads.scaling import unit_rows
+from head2toe.probe.methods.novelty import FEATURES, nearest_distance, some_features, training_images
 from head2toe.select.compute.arrays import numpy_arrays
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
