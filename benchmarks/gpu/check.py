@@ -3,11 +3,11 @@
     python benchmarks/gpu/check.py -o gpu-check.json
 
 The tests marked `gpu`; seconds of a launch, a wait, an upload, a product and an eigendecomposition, which `make
-bench-gpu-model` takes for granted; a selection on made features; cuML and kvikio beside what this does, where they are
-installed; a task from its images to `linear` and `head2toe`, on GPU and CPU. "The first time" kernels are compiled,
-unless CuPy's cache on disk has them. Features that are "streamed" go up on every pass, as those that do not fit into a
-card's memory. Prints a table, and writes the same as JSON while it goes. It stops where there
-is no GPU: what it prints was measured on the card that it names.
+bench-gpu-model` takes for granted; a selection on made features, and one on many of them, with features that stay on
+the card and with features that go up on every pass ("streamed"), as those must that do not fit; cuML and kvikio beside
+what this does, where they are installed; a task from its images to `linear` and `head2toe`, on GPU and CPU. "The first
+time" kernels are compiled, unless CuPy's cache on disk has them. Prints a table, and writes the same as JSON while it
+goes. It stops where there is no GPU: what it prints was measured on the card that it names.
 """
 
 import argparse
