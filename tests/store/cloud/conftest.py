@@ -1,5 +1,6 @@
 """A bucket of its own for every test, on one server for all."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from head2toe.store.cloud import bucket as bucket_module
 from head2toe.store.cloud.address import Address
 from head2toe.store.cloud.bucket import Bucket
 from head2toe.store.cloud.catalogue import BucketCatalogue
-from head2toe.tests.store.cloud.server import Flaky, bucket_server, make_bucket
+from head2toe.tests.store.cloud.server import Azurite, Flaky, azurite_server, bucket_server, make_bucket
 
 pytest.importorskip("obstore")
 pytest.importorskip("moto")
@@ -19,6 +20,16 @@ def one_server() -> Iterator[Flaky]:
     """The server of all tests."""
     with bucket_server() as flaky:
         yield flaky
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """Azure's blobs, for all tests."""
+    program = shutil.which("azurite-blob")
+    if program is None:
+        pytest.skip("azurite-blob is not installed (npm install -g azurite)")
+    with azurite_server(program, tmp_path_factory.mktemp("azurite")) as server:
+        yield server
 
 
 _names = iter(f"bucket-{i}" for i in range(10**6))
@@ -37,11 +48,23 @@ def server(one_server: Flaky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def url(server: Flaky) -> str:
+def service(request: pytest.FixtureRequest) -> str:
+    """Whose bucket it is: S3's unless the test is parametrised by `both_services`."""
+    return getattr(request, "param", "s3")
+
+
+@pytest.fixture
+def url(service: str, server: Flaky, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of stores in a bucket of the test's own."""
     name = next(_names)
-    make_bucket(server, name)
-    return f"s3://{name}/some/stores"
+    if service == "s3":
+        make_bucket(server, name)
+    else:
+        azurite = request.getfixturevalue("azurite")
+        azurite.make_container(name)
+        for variable, value in azurite.environment.items():
+            monkeypatch.setenv(variable, value)
+    return f"{service}://{name}/some/stores"
 
 
 @pytest.fixture

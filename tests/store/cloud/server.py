@@ -2,18 +2,30 @@
 
 The proxy also lets one conditional put of a name through at a time: moto looks for the object first and stores it then,
 in threads, which S3 does in one step.
+
+Beside it Azurite, Microsoft's stand-in for Azure's blobs, where it is installed (`npm install -g azurite`).
 """
 
+import base64
+import hashlib
+import hmac
 import http.client
 import logging
+import os
 import re
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 SECRET = "d1stinctive/secret+of+the+tests"
 """The secret key of the tests, which must not turn up anywhere."""
@@ -180,3 +192,67 @@ def make_bucket(flaky: Flaky, name: str) -> None:
     connection.request("PUT", f"/{name}")
     assert connection.getresponse().status == 200
     connection.close()
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """A server of Azure's blobs on this machine, with an account of its own.
+
+    Attributes
+    ----------
+    port : int
+        Where it listens.
+    account, key : str
+        Who may use it.
+    """
+
+    port: int
+    account: str = "tests"
+    key: str = base64.b64encode(SECRET.encode()).decode()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which it is found."""
+        return {
+            "AZURE_STORAGE_ACCOUNT_NAME": self.account,
+            "AZURE_STORAGE_ACCOUNT_KEY": self.key,
+            "AZURE_STORAGE_ENDPOINT": f"http://127.0.0.1:{self.port}/{self.account}",
+            "AZURE_ALLOW_HTTP": "true",
+        }
+
+    def make_container(self, name: str) -> None:
+        """Make what Azure calls a bucket, in a request signed as its documentation of `Shared Key` says."""
+        path = f"/{self.account}/{name}"
+        named = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
+        text = "PUT" + "\n" * 12 + "".join(f"{name}:{value}\n" for name, value in named.items())
+        text += f"/{self.account}{path}\nrestype:container"
+        signed = hmac.new(base64.b64decode(self.key), text.encode(), hashlib.sha256).digest()
+        named["Authorization"] = f"SharedKey {self.account}:{base64.b64encode(signed).decode()}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request("PUT", f"{path}?restype=container", headers=named)
+        assert connection.getresponse().status == 201
+        connection.close()
+
+
+@contextmanager
+def azurite_server(program: str, folder: Path) -> Iterator[Azurite]:
+    """Start Azurite, which keeps its blobs in a folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        azurite = Azurite(free.getsockname()[1])
+    command = [program, "--silent", "--skipApiVersionCheck", "--location", str(folder), "--blobPort", str(azurite.port)]
+    environment = {"AZURITE_ACCOUNTS": f"{azurite.account}:{azurite.key}"}
+    with subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(200):
+                with socket.socket() as there:
+                    if there.connect_ex(("127.0.0.1", azurite.port)) == 0:
+                        break
+                time.sleep(0.1)
+            yield azurite
+        finally:
+            process.terminate()
+
+
+both_services = pytest.mark.parametrize("service", ["s3", "az"], indirect=True)
+"""A test that runs in a bucket of S3's and in a container of Azure's."""

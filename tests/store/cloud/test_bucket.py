@@ -1,6 +1,7 @@
 """URLs of buckets; records put once, whatever becomes of the replies; refusals in one line, without secrets."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from head2toe.store.cloud.address import Address
 from head2toe.store.cloud.bucket import Bucket
 from head2toe.store.cloud.refusals import BucketError
 from head2toe.store.common.errors import BadRequest
-from head2toe.tests.store.cloud.server import SECRET, Fault, Flaky
+from head2toe.tests.store.cloud.server import SECRET, Fault, Flaky, both_services
 
 MINE, THEIRS = {"write_id": "mine"}, {"write_id": "theirs"}
 
@@ -39,6 +40,15 @@ def test_a_lost_race_is_told_from_a_lost_reply(bucket: Bucket, server: Flaky, ho
         server.faults.append(Fault(how, "PUT", "record"))
     assert put(bucket) == "theirs"
     assert len(server.puts("record")) == 1
+
+
+@both_services
+def test_of_writers_at_once_one_puts_the_record_and_all_know_which(bucket: Bucket) -> None:
+    writers = [{"write_id": str(i)} for i in range(8)]
+    with ThreadPoolExecutor(len(writers)) as pool:
+        there = set(pool.map(lambda content: put(bucket, content), writers))
+    assert len(there) == 1
+    assert put(bucket) in there
 
 
 def test_a_conflict_means_again(bucket: Bucket, server: Flaky) -> None:
