@@ -60,8 +60,6 @@ class Address:
         parts = rest.split("/")
         if not _PLAIN.fullmatch(rest) or {".", ".."} & set(parts):
             raise BadRequest(f"--store {scheme}://{rest[:80]}: no URL of a bucket; one is {_example(scheme)}")
-        if scheme == "az" and len(parts) < 2:
-            raise BadRequest(f"--store az://{rest[:80]}: names no container; a URL is {_example(scheme)}")
         return cls(f"{scheme}://{rest}")
 
     @classmethod
@@ -84,4 +82,4 @@ def cache_folder() -> Path:
 
 
 def _example(scheme: str) -> str:
-    return "az://account/container/prefix" if scheme == "az" else f"{scheme}://bucket/prefix"
+    return "az://container/prefix" if scheme == "az" else f"{scheme}://bucket/prefix"

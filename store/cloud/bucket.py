@@ -76,6 +76,8 @@ class Bucket:
             self._store = from_url(self.url, **how)
         except Exception as error:  # obstore's errors have no base that all of them share
             said = f"can't be used so ({type(error).__name__}): look at its URL and the settings in the environment"
+            if "Account must be specified" in str(error):
+                said = "of no account: name it in the environment, AZURE_STORAGE_ACCOUNT_NAME"
             raise BadRequest(f"{option}{self.url}: {said}") from None
 
     def read(self, name: str) -> bytes | None:

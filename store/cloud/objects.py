@@ -58,20 +58,16 @@ class ObjectUrl:
             It names none, or bears credentials or parameters, which are not repeated.
         """
         scheme, _, rest = url.partition("://")
-        example = (
-            f"{scheme}://{'account/container' if scheme == 'az' else 'bucket'}/{'pets' if folder else 'image.jpg'}"
-        )
+        example = f"{scheme}://{'container' if scheme == 'az' else 'bucket'}/{'pets' if folder else 'image.jpg'}"
         if set("?#") & set(rest) or "@" in rest.partition("/")[0]:
             raise BadRequest(
                 f"{scheme}://…: credentials and parameters don't belong into a URL: give it as {example}, and "
                 "credentials in the environment (docs/scale.md)"
             )
-        depth = 2 if scheme == "az" else 1
-        parts = (rest.rstrip("/") if folder else rest).split("/")
-        place, names = parts[:depth], parts[depth:]
-        if len(place) < depth or "" in place or not (names or folder) or {"", ".", ".."} & set(names):
+        place, *names = (rest.rstrip("/") if folder else rest).split("/")
+        if not place or not (names or folder) or {"", ".", ".."} & set(names):
             raise BadRequest(f"{scheme}://{rest[:80]}: names no {'folder' if folder else 'object'}; a URL is {example}")
-        address = Address.of(f"{scheme}://{'/'.join(place)}")
+        address = Address.of(f"{scheme}://{place}")
         assert address is not None
         return cls(url.rstrip("/") if folder else url, address, "/".join(names))
 

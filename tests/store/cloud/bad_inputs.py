@@ -99,9 +99,9 @@ ROWS = (
     ),
     BadInput(
         "",
-        "store ls --store az://account",
+        "store ls --store az://container/stores",
         2,
-        "--store az://account: names no container; a URL is az://account/container/prefix",
+        "--store az://container/stores: of no account: name it in the environment, AZURE_STORAGE_ACCOUNT_NAME",
     ),
     BadInput(
         "",

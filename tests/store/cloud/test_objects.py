@@ -102,7 +102,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["s3://", "s3://bucket", "s3://bucket/", "az://account/container", "gs://b/../a.jpg"])
+@pytest.mark.parametrize("url", ["s3://", "s3://bucket", "s3://bucket/", "az://container", "gs://b/../a.jpg"])
 def test_a_url_names_an_object(url: str) -> None:
     with pytest.raises(BadRequest, match="names no object"):
         ObjectUrl.of(url)
