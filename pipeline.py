@@ -164,7 +164,7 @@ def experiment_on(task: "str | Task", options: Options) -> "Experiment[Extractio
 
     # What would fail in the end is said before the backbone runs, not after.
     arrays = announced(namespace(options.devices[0], options.device_memory))
-    arrays = replace(arrays, cluster=stage_one.cluster_of(options.cluster))
+    arrays = replace(arrays, cluster=stage_one.cluster_of(options.cluster, options.devices))
     require_writable(options.output, ANOTHER_OUTPUT)
     extractions = tuple(extract(task, each) for each in options.of_each_backbone())
     return Experiment.on_all_rows(extractions, options, options, arrays, options.seed)

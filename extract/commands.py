@@ -217,15 +217,17 @@ def correct_task(task: "Task", decisions: Path, manifest: Path) -> tuple[int, in
     return write_corrected(task, decisions, manifest)
 
 
-def cluster_of(word: str | None) -> Callable[[], Any] | None:
-    """Return what connects to the workers that `--cluster` names, or starts them; None without one."""
-    if word is None:
+def cluster_of(word: str | None, devices: Sequence[str]) -> Callable[[], Any] | None:
+    """Return what connects to the workers that `--cluster` and several devices name, or starts them; else None."""
+    if word is None and len(devices) < 2:
         return None
     from functools import partial
 
+    from head2toe.extract.cluster.address import Address
     from head2toe.extract.cluster.path_workers import path_workers
 
-    return partial(path_workers, word)
+    address = Address.asked(word, devices)
+    return None if address is None else partial(path_workers, address)
 
 
 def model_origin(path: Path, method: str, results: Path) -> tuple[Path, str, tuple[str, ...]]:

@@ -178,7 +178,13 @@ def spread(client: Any, value: Any) -> Any:
 
 
 def in_order(
-    client: Any, work: Callable[[Any, Any, Any], Any], shared: Any, news: Any, tasks: Sequence[Any]
+    client: Any,
+    work: Callable[[Any, Any, Any], Any],
+    shared: Any,
+    news: Any,
+    tasks: Sequence[Any],
+    *,
+    settled: bool = False,
 ) -> list[Any]:
     """Have workers do tasks, and return what each gives, in their order; a lost worker's are done again elsewhere.
 
@@ -194,6 +200,8 @@ def in_order(
         What all tasks are given, sent once; None for nothing.
     tasks : sequence
         What each is about.
+    settled : bool
+        Whether each worker shall do the tasks of the same places every time, neighbours of each other, while it lives.
 
     Raises
     ------
@@ -205,7 +213,9 @@ def in_order(
 
     of_all = None if news is None else spread(client, news)
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):  # tasks hold features
-        futures = [client.submit(work, shared, of_all, task, pure=False) for task in tasks]
+        homes = _homes(client, len(tasks)) if settled else [{}] * len(tasks)
+        pairs = zip(tasks, homes, strict=True)
+        futures = [client.submit(work, shared, of_all, task, pure=False, **home) for task, home in pairs]
     try:
         with _watched(client):
             return [future.result() for future in futures]
@@ -216,6 +226,14 @@ def in_order(
     finally:
         if client.status == "running":
             client.cancel(futures)
+
+
+def _homes(client: Any, count: int) -> list[dict[str, Any]]:
+    """Return which worker each of so many tasks is for; another one does it where that one is gone."""
+    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    if not workers:
+        return [{}] * count
+    return [{"workers": [workers[k * len(workers) // count]], "allow_other_workers": True} for k in range(count)]
 
 
 @contextmanager

@@ -6,17 +6,19 @@ array-API namespace that it is handed (`Arrays.xp`).
 
 import math
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import array_api_compat
 import numpy as np
 import scipy.linalg  # type: ignore[import-untyped]  # noqa: F401  early: limits of threads bind its BLAS
 from head2toe.select.compute.device_memory import DeviceMemory
-from head2toe.select.compute.workers import Cluster
-from head2toe.store.common.errors import BadRequest, DeviceError, MissingExtra
+from head2toe.select.compute.workers import Cluster, Gpu
+from head2toe.store.common.errors import BadRequest, DeviceError, Head2ToeError, MissingExtra
 from head2toe.store.reading.design_matrix import Design
 
 Array = Any  # an array of whichever namespace is in use; there is no common static type
@@ -42,7 +44,9 @@ class Arrays:
     note : str
         What a user should know of the choice; usually empty.
     cluster : Cluster, optional
-        Workers that share the passes and subproblems of a path on a CPU.
+        Workers that share the passes and subproblems of a path.
+    memory_share : float
+        The share of the GPU's free memory that designs may take.
     """
 
     xp: Any
@@ -51,6 +55,7 @@ class Arrays:
     memory: DeviceMemory | None = field(default=None, compare=False, repr=False)
     note: str = ""
     cluster: Cluster | None = field(default=None, compare=False, repr=False)
+    memory_share: float = field(default=0.0, compare=False, repr=False)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -163,6 +168,33 @@ def namespace(device: str = "auto", memory: float = DEVICE_MEMORY) -> Arrays:
         raise
 
 
+def arrays_there(gpu: Gpu, memory: float) -> Arrays:
+    """Return, in a worker of a cluster, what it computes with on its GPU: the same every time, with what is kept there.
+
+    Parameters
+    ----------
+    gpu : Gpu
+        Which one, and how many workers share it.
+    memory : float
+        As in `namespace`, of all workers that share it.
+
+    Raises
+    ------
+    DeviceError
+        There is no such GPU there, or it does not compute.
+    """
+    name, sharing = gpu()
+    try:
+        arrays = _arrays_of(name, memory / sharing)
+    except Head2ToeError as error:
+        raise DeviceError(f"a worker of the cluster, on {platform.node()}: {error}") from error
+    arrays.enter()
+    return arrays
+
+
+_arrays_of = lru_cache(namespace)
+
+
 def announced(arrays: Arrays) -> Arrays:
     """Say on stderr what a user should know of the choice, if there is anything, and return it."""
     if arrays.note:
@@ -201,7 +233,7 @@ def _cupy_arrays(index: int, memory: float) -> Arrays:
         free, _ = device.mem_info
     except Exception as error:  # whatever a library that is missing or does not fit raises, at whichever call
         raise DeviceError(f"cuda:{index} can't compute ({first_line(error)}): {REINSTALL}") from error
-    return Arrays(xp, device, f"cuda:{index}", DeviceMemory(int(memory * free)))
+    return Arrays(xp, device, f"cuda:{index}", DeviceMemory(int(memory * free)), memory_share=memory)
 
 
 def _try_out(xp: Any) -> None:

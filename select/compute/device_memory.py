@@ -17,6 +17,8 @@ CHUNK_BYTES = 1 << 28  # of float32 that a pass makes at a time: products as lar
 STAGING_BYTES = 1 << 25  # of each of the two pinned buffers that everything goes up through
 
 Array = Any  # of CuPy
+Key = tuple[int, Span]
+"""Which design, and which of its columns."""
 
 
 @runtime_checkable
@@ -65,6 +67,11 @@ class _Group:
     def nbytes(self, n_rows: int) -> int:
         return self.size * n_rows * self.dtype.itemsize
 
+    def within(self, part: Span) -> "_Group":
+        """Return the group of those of its columns that lie in a part of all."""
+        kept = ((max(start, part[0]), min(stop, part[1])) for start, stop in self.spans)
+        return _Group(tuple((start, stop) for start, stop in kept if start < stop), self.dtype)
+
     def cut(self, most: int) -> "list[_Group]":
         """Return the same columns in groups of at most so many."""
         groups: list[_Group] = []
@@ -108,10 +115,12 @@ class DeviceMemory:
 
     def __init__(self, most: int) -> None:
         self.most, self.used = most, 0
-        self._kept: dict[int, tuple[weakref.ref[Any], list[Array], int]] = {}  # the least recently used first
+        self._kept: dict[Key, tuple[weakref.ref[Any], list[Array], int]] = {}  # the least recently used first
         self._staging: _Staging | None = None
 
-    def chunks(self, design: Design, xp: Any, width: int) -> Iterator[tuple[np.ndarray, Array]]:
+    def chunks(
+        self, design: Design, xp: Any, width: int, within: Span | None = None
+    ) -> Iterator[tuple[np.ndarray, Array]]:
         """Read all features as float32 on the device, each once, in the order in which they lie there.
 
         Parameters
@@ -122,6 +131,8 @@ class DeviceMemory:
             CuPy's.
         width : int
             How many numbers the caller holds for every feature, if these are more than there are rows.
+        within : (int, int), optional
+            Of these features alone, the first and the one behind the last; they are kept apart from other parts.
 
         Yields
         ------
@@ -133,7 +144,7 @@ class DeviceMemory:
         if isinstance(design, RowScaled):
             base, factors = design.base, xp.asarray(design.row_scale)
         most = max(1, CHUNK_BYTES // (4 * max(design.shape[0], width)))
-        for group, stored in self._stored(base, xp, most):
+        for group, stored in self._stored(base, xp, most, within):
             every = group.columns
             for start in range(0, group.size, most):
                 columns = every[start : start + most]
@@ -174,14 +185,17 @@ class DeviceMemory:
             values = values * xp.take(xp.asarray(design.row_scale), layers, axis=0)
         return values
 
-    def _stored(self, design: Design, xp: Any, most: int) -> Iterator[tuple[_Group, Array]]:
+    def _stored(self, design: Design, xp: Any, most: int, within: Span | None = None) -> Iterator[tuple[_Group, Array]]:
         """Give groups of a design on the device (features, n), in the dtype stored: all of them, or piece by piece."""
         n, groups = design.shape[0], _Group.of(design)
+        key = (id(design), within or (0, design.shape[1]))
+        if within is not None:
+            groups = [group for group in (group.within(within) for group in groups) if group.spans]
         nbytes = sum(group.nbytes(n) for group in groups)
-        arrays = self._find(design)
+        arrays = self._find(key)
         if arrays is None and self._make_room(nbytes):
             arrays = [self._upload(design, group, xp) for group in groups]
-            self._keep(design, arrays, nbytes)
+            self._keep(key, design, arrays, nbytes)
         if arrays is not None:
             yield from zip(groups, arrays, strict=True)
             return
@@ -193,12 +207,12 @@ class DeviceMemory:
                 ahead = self._upload(design, following, xp)  # on its way while `values` are computed with
             yield piece, values
 
-    def _find(self, design: Design) -> list[Array] | None:
+    def _find(self, key: Key) -> list[Array] | None:
         """Return a design's arrays, if they are kept; it counts as the one used last from now on."""
-        known = self._kept.pop(id(design), None)
+        known = self._kept.pop(key, None)
         if known is None:
             return None
-        self._kept[id(design)] = known
+        self._kept[key] = known
         return known[1]
 
     def _make_room(self, nbytes: int) -> bool:
@@ -209,12 +223,11 @@ class DeviceMemory:
             self._forget(next(iter(self._kept)))
         return True
 
-    def _keep(self, design: Design, arrays: list[Array], nbytes: int) -> None:
-        key = id(design)
+    def _keep(self, key: Key, design: Design, arrays: list[Array], nbytes: int) -> None:
         self._kept[key] = (weakref.ref(design, lambda _: self._forget(key)), arrays, nbytes)
         self.used += nbytes
 
-    def _forget(self, key: int) -> None:
+    def _forget(self, key: Key) -> None:
         _, _, nbytes = self._kept.pop(key, (None, None, 0))
         self.used -= nbytes
 

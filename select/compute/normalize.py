@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from head2toe.select.compute.arrays import Array, Arrays, numpy_arrays, to_numpy
+from head2toe.select.compute.arrays import Array, Arrays, to_numpy
 from head2toe.select.compute.stream import Columns, each_block, parts, shifted
 from head2toe.select.compute.workers import SharedDesign
 from head2toe.store.common.errors import DataError
@@ -136,9 +136,10 @@ def moments(
     return Moments(*(np.concatenate([getattr(one, name) for one in found], axis=1) for name in ("mean", "scale")))
 
 
-def _moments_there(design: Design, shares: np.ndarray, span: tuple[int, int]) -> Moments:
+def _moments_there(design: Design, news: Any, span: tuple[int, int]) -> Moments:
     """Compute, in a worker, the moments of a part of the features."""
-    return _moments_within(design, span, shares, numpy_arrays())
+    where, shares = news
+    return _moments_within(design, span, shares, where())
 
 
 def _moments_within(design: Design, span: tuple[int, int], shares: np.ndarray, arrays: Arrays) -> Moments:

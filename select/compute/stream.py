@@ -41,11 +41,11 @@ def each_block(
     width : int
         How many numbers `use` holds for every feature, if these are more than there are rows.
     within : (int, int), optional
-        Of these features alone, one of `parts`; on a processor.
+        Of these features alone, one of `parts`.
     """
     d = design.shape[1]
     if arrays.memory is not None:
-        for columns, values in arrays.memory.chunks(design, arrays.xp, width):
+        for columns, values in arrays.memory.chunks(design, arrays.xp, width, within):
             use(columns, values)
         return
     max_bytes, span = _cut(design, width)
@@ -70,8 +70,8 @@ def parts(design: Design, width: int, count: int) -> list[tuple[int, int]]:
 
 
 def shifted(columns: Columns, first: int) -> Columns:
-    """Count features from the first of a part; on a GPU, which takes a pass as a whole, they are as they are."""
-    return slice(columns.start - first, columns.stop - first) if isinstance(columns, slice) else columns
+    """Count features from the first of a part."""
+    return slice(columns.start - first, columns.stop - first) if isinstance(columns, slice) else columns - first
 
 
 def _cut(design: Design, width: int) -> tuple[int, int]:

@@ -56,8 +56,8 @@ def dual_norms(
 
 def _norms_there(design: Design, news: Any, task: Any) -> np.ndarray:
     """Compute, in a worker, the norms (K, features) of a part of the pass."""
-    (residuals, penalty), (span, scales) = news, task
-    return _norms_within(design, span, residuals, scales, penalty, numpy_arrays())
+    (where, (residuals, penalty)), (span, scales) = news, task
+    return _norms_within(design, span, residuals, scales, penalty, where())
 
 
 def _norms_within(
@@ -80,7 +80,8 @@ def _norms_within(
         """On a GPU: one product and one reduction for all row sets, and one wait."""
         R = arrays.xp.reshape(values @ G.T, (-1, C))  # a row for each feature and row set
         norms = to_numpy(penalty.norms(R, arrays.xp))
-        out[:, columns] = norms.reshape(-1, K).T * np.stack([scale[columns] for scale in scales])
+        own = shifted(columns, first_column)
+        out[:, own] = norms.reshape(-1, K).T * np.stack([scale[own] for scale in scales])
 
     def use(columns: Columns, values: Array) -> None:
         # Features lie side by side in the product, the numbers of one far apart: sums over classes are then fast.

@@ -7,10 +7,10 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-from head2toe.select.compute.arrays import Arrays
+from head2toe.select.compute.arrays import Arrays, arrays_there, numpy_arrays
 from head2toe.select.compute.normalize import moments
 from head2toe.select.compute.threads import thread_pool
-from head2toe.select.compute.workers import SharedDesign
+from head2toe.select.compute.workers import SharedDesign, Workers
 from head2toe.select.objective.datafits import Datafit, Multinomial, WeightableDatafit
 from head2toe.select.objective.penalties import GroupL21, Penalty
 from head2toe.select.objective.requirements import require_members
@@ -135,7 +135,7 @@ def path(
         masks = _checked_masks(masks & (weights > 0), design.shape[0])
     penalty.checked(design.shape[1])
     inner = where_to_solve(arrays, design.shape[0], SMALLEST_WORKING_SET, n_classes)
-    with _shared(design, arrays) as shared, closing(WorkerPool(inner, shared.workers if shared else None)) as pool:
+    with _shared(design, arrays) as shared, closing(WorkerPool(inner, _who_solves(inner, shared))) as pool:
         centre = moments(design, masks, arrays, weights, shared)
         if not standardize:
             centre = centre.without_scaling()
@@ -159,12 +159,19 @@ def path(
 
 @contextmanager
 def _shared(design: Design, arrays: Arrays) -> Iterator[SharedDesign | None]:
-    """Give the design to the workers of a cluster, if there is one and the path is computed on a CPU."""
-    if arrays.cluster is None or arrays.memory is not None:
+    """Give the design to the workers of a cluster, if there is one; they compute on what this process computes on."""
+    if arrays.cluster is None:
         yield None
         return
     with arrays.cluster() as workers:
-        yield SharedDesign(workers, workers.share(design))
+        on_gpus = arrays.memory is not None
+        where = partial(arrays_there, workers.gpu, arrays.memory_share) if on_gpus else numpy_arrays
+        yield SharedDesign(workers, workers.share(design), where, on_gpus)
+
+
+def _who_solves(inner: Arrays, shared: SharedDesign | None) -> Workers | None:
+    """Return the workers that solve subproblems; none where this process's GPU does, all row sets in lockstep."""
+    return shared.workers if shared is not None and inner.memory is None else None
 
 
 def _null_norms(design: Design, sets: Sequence[RowSet], arrays: Arrays, shared: SharedDesign | None) -> np.ndarray:

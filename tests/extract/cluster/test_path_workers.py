@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.extract.cluster.path_workers import PathWorkers, path_workers
+from head2toe.extract.cluster.path_workers import PathWorkers, gpu_there
 from head2toe.pipeline import Options, experiment_on, select
 from head2toe.select.compute.arrays import numpy_arrays
 from head2toe.select.ranking.rank import rank_features
@@ -49,6 +50,11 @@ def test_a_selection_is_that_of_one_process(image_folder: Path, small: dict[str,
         assert_same(shared.selected.selections[size], selection)
 
 
+def who(*_: object) -> str:
+    """Say, in a worker, which one it is."""
+    return str(distributed.get_worker().address)
+
+
 def test_a_killed_worker_changes_nothing(design: tuple[DesignMatrix, np.ndarray, np.ndarray]) -> None:
     X, y, folds = design
     alone = rank_features(X, y, folds, 3, **SETTINGS, arrays=numpy_arrays())
@@ -59,17 +65,19 @@ def test_a_killed_worker_changes_nothing(design: tuple[DesignMatrix, np.ndarray,
         class Killing(PathWorkers):
             rounds = 0
 
-            def map(self, *args: Any) -> list[Any]:
+            def map(self, *args: Any, **how: Any) -> list[Any]:
                 self.rounds += 1
                 if self.rounds == 4:
                     victim = next(iter(cluster.workers.values()))
                     os.kill(victim.pid, signal.SIGKILL)
-                return super().map(*args)
+                return super().map(*args, **how)
 
         @contextmanager
         def connected() -> Iterator[Killing]:
             with distributed.Client(cluster, set_as_default=False) as client:
                 workers = Killing(client)
+                settled = [PathWorkers(client).map(who, None, None, range(6), settled=True) for _ in range(3)]
+                assert settled == 3 * [sorted(settled[0])], "each has the same parts, side by side, every time"
                 yield workers
                 assert workers.rounds > 4
 
@@ -85,5 +93,27 @@ def test_no_scheduler_is_one_line(image_folder: Path, small: dict[str, Any], mon
     assert select(str(image_folder), gone).selected.recalled
     with pytest.raises(BadRequest, match="no scheduler answers there"):
         select(str(image_folder), replace(gone, fresh=True))
-    with pytest.raises(BadRequest, match="none of local:N"), path_workers("nowhere"):
-        pass
+    with pytest.raises(BadRequest, match="none of local:N"):
+        select(str(image_folder), Options(**small, cluster="nowhere", fresh=True))
+
+
+@pytest.mark.slow
+def test_on_gpus_a_selection_is_the_same_for_any_number_of_workers(
+    image_folder: Path, small: dict[str, Any], cupy_double: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers find the stand-in for CuPy by their path, each with a GPU."""
+    monkeypatch.syspath_prepend(Path(str(cupy_double.__file__)).parents[1])
+    select(str(image_folder), Options(**small))  # features: torch has no stand-in
+    how = {**small, "device": "cuda", "fresh": True}
+    two, three = (select(str(image_folder), Options(**how, cluster=f"local:{n}")).selected for n in (2, 3))
+    for size, selection in two.selections.items():
+        assert_same(three.selections[size], selection)
+    alone = select(str(image_folder), Options(**how)).selected
+    assert [one.ratios for one in two.selections.values()] == [one.ratios for one in alone.selections.values()]
+
+
+def test_workers_are_dealt_out_to_the_gpus_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu_there(("cuda",), 1) == ("cuda", 1)
+    assert gpu_there(("cuda",), 3) == ("cuda", 3)
+    monkeypatch.setattr("head2toe.extract.cluster.path_workers.place", lambda: 3)
+    assert gpu_there(("cuda:0", "cuda:2"), 5) == ("cuda:2", 3)

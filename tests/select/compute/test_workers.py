@@ -4,11 +4,14 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.select.compute.arrays import numpy_arrays
+from head2toe.select.compute import arrays as arrays_module
+from head2toe.select.compute.arrays import namespace, numpy_arrays
 from head2toe.select.compute.normalize import UnitRows, moments
 from head2toe.select.compute.stream import parts
 from head2toe.select.compute.workers import Cluster, SharedDesign
@@ -18,22 +21,38 @@ from head2toe.select.objective.penalties import GroupL21
 from head2toe.select.ranking.rank import rank_features
 from head2toe.select.solver.dual_norms import dual_norms
 from head2toe.select.solver.path import path
-from head2toe.store.common.errors import DataError
+from head2toe.store.common.errors import DataError, DeviceError
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import ArrayDesign
 
 
+def _first_gpu(sharing: int) -> tuple[str, int]:
+    return "cuda", sharing
+
+
 class Pretended:
-    """Workers of this process: what they are given and give goes through pickle, as it would between processes."""
+    """Workers of this process: what they are given and give goes through pickle, as it would between processes.
+
+    All of them see the same GPU.
+    """
 
     def __init__(self, count: int) -> None:
-        self.count, self.tasks, self.sent = count, 0, 0
+        self.count, self.tasks, self.sent, self.settled = count, 0, 0, False
+        self.gpu = partial(_first_gpu, count)
 
     def share(self, value: Any) -> Any:
-        return pickle.dumps(value)
+        return pickle.loads(pickle.dumps(value))
 
-    def map(self, work: Callable[[Any, Any, Any], Any], shared: Any, news: Any, tasks: Sequence[Any]) -> list[Any]:
-        held = None if shared is None else pickle.loads(shared)
+    def map(
+        self,
+        work: Callable[[Any, Any, Any], Any],
+        held: Any,
+        news: Any,
+        tasks: Sequence[Any],
+        *,
+        settled: bool = False,
+    ) -> list[Any]:
+        self.settled = self.settled or settled
         packed = [pickle.dumps((news, task)) for task in tasks]
         self.tasks, self.sent = self.tasks + len(tasks), self.sent + sum(map(len, packed))
         return [pickle.loads(pickle.dumps(work(held, *pickle.loads(one)))) for one in packed]
@@ -103,7 +122,7 @@ def test_norms_and_moments_of_parts_are_those_of_the_whole() -> None:
     design, _, folds = made()
     masks = np.stack([folds != fold for fold in range(3)])
     workers = Pretended(4)
-    shared = SharedDesign(workers, workers.share(design))
+    shared = SharedDesign(workers, workers.share(design), numpy_arrays, on_gpus=False)
     whole, of_parts = moments(design, masks, numpy_arrays()), moments(design, masks, numpy_arrays(), None, shared)
     np.testing.assert_array_equal(whole.mean, of_parts.mean)
     np.testing.assert_array_equal(whole.scale, of_parts.scale)
@@ -122,6 +141,52 @@ def test_the_design_is_sent_once_and_little_after_that() -> None:
     rank_features(design, y, folds, 3, ratios=(1.0, 0.5), top=10, tol=1e-2, standardize="feature", arrays=arrays)
     of_design = 60 * 40_000 * 4
     assert workers.sent < 3 * of_design
+
+
+@pytest.fixture
+def gpu(cupy_double: ModuleType) -> Iterator[ModuleType]:
+    """The stand-in for CuPy, which workers meet for the first time."""
+    arrays_module._arrays_of.cache_clear()
+    yield cupy_double
+    arrays_module._arrays_of.cache_clear()
+
+
+@pytest.mark.parametrize("standardize", ["feature", "unit+feature"])
+def test_on_gpus_a_selection_is_the_same_for_any_number_of_workers(gpu: ModuleType, standardize: str) -> None:
+    """Every feature goes up once, to the worker whose part it is in; near enough, the numbers are those of one GPU."""
+    design, y, folds = made()
+    known: dict[str, Any] = {"ratios": (1.0, 0.5, 0.2), "top": 100, "tol": 1e-3, "standardize": standardize}
+    alone = rank_features(design, y, folds, 3, **known, arrays=namespace("cuda"))
+    found = []
+    for count in (1, 2, 5):
+        arrays_module._arrays_of.cache_clear()
+        workers = Pretended(count)
+        arrays = replace(namespace("cuda"), cluster=cluster(workers))
+        with gpu._counting.region() as used:
+            found.append(rank_features(design, y, folds, 3, **known, arrays=arrays))
+        assert workers.settled
+        assert 60 * 5000 * 4 <= used.bytes_up < 2.5 * 60 * 5000 * 4
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].rankings, other.rankings)
+        assert [one.gap for one in found[0].certificates] == [one.gap for one in other.certificates]
+    assert [one.converged for one in found[0].certificates] == [one.converged for one in alone.certificates]
+    top = [np.intersect1d(a, b) for a, b in zip(found[0].rankings[-1], alone.rankings[-1], strict=True)]
+    assert min(map(len, top)) >= 90
+
+
+def test_what_workers_that_share_a_gpu_keep_there_is_their_share(gpu: ModuleType) -> None:
+    gpu._device.settings["memory"] = 10**9
+    where = pickle.loads(pickle.dumps(partial(arrays_module.arrays_there, partial(_first_gpu, 4), 0.8)))
+    assert where().memory.most == pytest.approx(0.2e9, rel=0.01)
+    assert where() is where()
+
+
+def test_a_worker_without_a_gpu_is_one_line(gpu: ModuleType) -> None:
+    arrays = replace(namespace("cuda"), cluster=cluster(Pretended(2)))
+    gpu._device.settings["devices"] = 0
+    design, y, folds = made()
+    with pytest.raises(DeviceError, match=r"a worker of the cluster, on .*: .* CuPy sees 0 GPUs; use --device cpu"):
+        rank_features(design, y, folds, 3, ratios=(1.0,), top=10, tol=1e-2, standardize="feature", arrays=arrays)
 
 
 def test_what_a_worker_raises_is_raised_here() -> None:
