@@ -49,7 +49,7 @@ def server(one_server: Flaky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def service(request: pytest.FixtureRequest) -> str:
-    """Whose bucket it is: S3's unless the test is parametrised by `both_services`."""
+    """Whose bucket it is: S3's unless the test is marked by `every_service`."""
     return getattr(request, "param", "s3")
 
 
@@ -57,13 +57,16 @@ def service(request: pytest.FixtureRequest) -> str:
 def url(service: str, server: Flaky, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of stores in a bucket of the test's own."""
     name = next(_names)
-    if service == "s3":
-        make_bucket(server, name)
-    else:
+    further: dict[str, str] = {}
+    if service == "az":
         azurite = request.getfixturevalue("azurite")
         azurite.make_container(name)
-        for variable, value in azurite.environment.items():
-            monkeypatch.setenv(variable, value)
+        further = azurite.environment
+    else:
+        make_bucket(server, name)
+        further = server.environment_of_google() if service == "gs" else {}
+    for variable, value in further.items():
+        monkeypatch.setenv(variable, value)
     return f"{service}://{name}/some/stores"
 
 

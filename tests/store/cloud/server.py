@@ -3,6 +3,8 @@
 The proxy also lets one conditional put of a name through at a time: moto looks for the object first and stores it then,
 in threads, which S3 does in one step.
 
+To Google's client the proxy answers as Google's XML interface does, which has S3's words but for conditions of puts.
+
 Beside it Azurite, Microsoft's stand-in for Azure's blobs, where it is installed (`npm install -g azurite`).
 """
 
@@ -10,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import http.client
+import json
 import logging
 import os
 import re
@@ -24,11 +27,15 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 SECRET = "d1stinctive/secret+of+the+tests"
 """The secret key of the tests, which must not turn up anywhere."""
+
+GENERATION = "x-goog-if-generation-match"
+"""Google's condition of a put: the generation of the object that is there, 0 for none."""
 
 ERROR = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>asked for</Message></Error>'
 
@@ -88,6 +95,11 @@ class Flaky:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
+    def environment_of_google(self) -> dict[str, str]:
+        """What a process needs beside it to use it as Google's."""
+        key = {"gcs_base_url": self.url, "disable_oauth": True, "client_email": "", "private_key": ""}
+        return {"GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(key | {"private_key_id": ""})}
+
     def puts(self, pattern: str) -> list[str]:
         """The paths that were put successfully, one for each time."""
         return [
@@ -102,6 +114,16 @@ class Flaky:
                     one.times -= 1
                     return one
         return None
+
+
+def _of_s3(headers: dict[str, str]) -> dict[str, str]:
+    """Say as S3 does what Google's client says in words of its own: who asks, and that no object shall be there yet."""
+    headers = {name.lower(): value for name, value in headers.items()}
+    if not headers.get("authorization", "").startswith("AWS4"):
+        headers["authorization"] = "AWS4-HMAC-SHA256 Credential=AKIATESTS/20260101/us-east-1/s3/aws4_request"
+    if headers.pop(GENERATION, "") == "0":
+        headers["if-none-match"] = "*"
+    return headers
 
 
 @contextmanager
@@ -133,7 +155,7 @@ def bucket_server() -> Iterator[Flaky]:
                 return
             if how == "wait":
                 time.sleep(1)
-            if "If-None-Match" in self.headers:
+            if "If-None-Match" in self.headers or GENERATION in self.headers:
                 with one_at_a_time:
                     status, headers, content = self.passed_on(body)
             else:
@@ -148,7 +170,9 @@ def bucket_server() -> Iterator[Flaky]:
 
         def passed_on(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-            connection.request(self.command, self.path, body, dict(self.headers))
+            _, name, *rest = self.path.split("/", 2)
+            path = "/".join(["", unquote(name), *rest])  # Google's client writes bucket%2D1, which moto doesn't read
+            connection.request(self.command, path, body, _of_s3(dict(self.headers)))
             response = connection.getresponse()
             content = response.read()
             connection.close()
@@ -254,5 +278,5 @@ def azurite_server(program: str, folder: Path) -> Iterator[Azurite]:
             process.terminate()
 
 
-both_services = pytest.mark.parametrize("service", ["s3", "az"], indirect=True)
-"""A test that runs in a bucket of S3's and in a container of Azure's."""
+every_service = pytest.mark.parametrize("service", ["s3", "gs", "az"], indirect=True)
+"""A test that runs in a bucket of S3's, one of Google's and a container of Azure's."""

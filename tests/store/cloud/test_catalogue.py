@@ -19,7 +19,7 @@ from head2toe.store.format.layout import commit_file
 from head2toe.store.management.verify import verify
 from head2toe.store.writing import seal
 from head2toe.store.writing.writer import StoreWriter
-from head2toe.tests.store.cloud.server import Fault, Flaky, both_services
+from head2toe.tests.store.cloud.server import Fault, Flaky, every_service
 from head2toe.tests.store.conftest import LAYERS, features_of, fill, identity_of, image
 
 Machine = Callable[[str], BucketCatalogue]
@@ -73,14 +73,14 @@ def test_listing_is_never_needed(machine: Machine, server: Flaky) -> None:
     assert not [path for method, path, _ in server.log if method == "GET" and "list-type" in path]
 
 
-@both_services
+@every_service
 def test_the_first_to_begin_says_how_rows_lie(machine: Machine) -> None:
     one = begun(machine("one"))
     two = machine("two").writer(identity_of(), IMAGES[::-1], LAYERS, format="hdf5", rows_per_block=3)
     assert (two.spec.rows_per_block, two.spec.format, two.images) == (4, "zarr", one.images)
 
 
-@both_services
+@every_service
 def test_blocks_of_another_machine_are_fetched_and_not_computed(machine: Machine) -> None:
     one = begun(machine("one"))
     claimed = one.claim(1)
@@ -95,7 +95,7 @@ def test_blocks_of_another_machine_are_fetched_and_not_computed(machine: Machine
     assert contents(one.seal().path) == contents(two.seal().path)
 
 
-@both_services
+@every_service
 def test_a_block_is_leased_until_it_is_given_back(machine: Machine) -> None:
     one, two = begun(machine("one")), begun(machine("two"))
     claimed = one.claim(0)
@@ -127,7 +127,7 @@ def test_a_lease_that_nobody_renews_is_taken_whatever_the_clocks_say(
     assert first is not None
 
 
-@both_services
+@every_service
 def test_who_loses_a_race_takes_the_block_of_who_won(machine: Machine, format: str) -> None:
     one, two = begun(machine("one"), format), begun(machine("two"), format)
     claimed = one.claim(0)
@@ -166,7 +166,7 @@ def test_what_was_not_sent_gives_way_to_what_another_sent(machine: Machine, form
     assert contents(begun(machine("one"), format).seal().path) == contents(two.seal().path)
 
 
-@both_services
+@every_service
 @pytest.mark.parametrize("killed", [False, True])
 def test_every_copy_is_widened_alike(machine: Machine, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     one = begun(machine("one"), dtype="float16")
@@ -259,7 +259,7 @@ def test_a_record_that_leads_elsewhere_is_refused(machine: Machine) -> None:
             begun(machine(said[:6]))
 
 
-@both_services
+@every_service
 def test_a_bucket_that_was_emptied_and_begun_anew_is_told(machine: Machine, url: str) -> None:
     one = begun(machine("one"))
     mirror = one._mirror  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from head2toe.store.cloud.bucket import Bucket
 from head2toe.store.cloud.refusals import BucketError
 from head2toe.store.common.errors import DataError
 from head2toe.tests.commands import call
-from head2toe.tests.store.cloud.server import SECRET, Fault, Flaky, both_services
+from head2toe.tests.store.cloud.server import SECRET, Fault, Flaky, every_service
 from head2toe.tests.store.cloud.test_commands import SMALL
 
 
@@ -50,7 +50,7 @@ def gets(server: Flaky, part: str) -> int:
     return sum(method == "GET" and part in path for method, path, _ in server.log)
 
 
-@both_services
+@every_service
 def test_a_folder_of_images_is_the_task_that_it_is_here(image_folder: Path, bucket: Bucket) -> None:
     url = put(bucket, image_folder)
     here, there = load_task(str(image_folder)), load_task(f"{url}/")
@@ -131,7 +131,7 @@ def test_an_empty_object_that_stands_for_a_folder_is_no_file(
     assert content(load_task(url)) == content(load_task(str(image_folder)))
 
 
-@both_services
+@every_service
 def test_large_objects_come_in_pieces_and_a_mixture_is_refused(
     image_folder: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +164,7 @@ def test_where_there_are_no_links_files_are_copied(
     assert content(load_task(put(bucket, image_folder))) == content(load_task(str(image_folder)))
 
 
-@both_services
+@every_service
 def test_errors_name_what_is_in_the_bucket(image_folder: Path, bucket: Bucket) -> None:
     (image_folder / "train/down/00.png").write_bytes(b"no image")
     url = put(bucket, image_folder)

@@ -12,7 +12,7 @@ from head2toe.store.cloud.remote_store import RemoteStore
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.store.reading.feature_store import FeatureStore
-from head2toe.tests.store.cloud.server import Fault, Flaky, both_services
+from head2toe.tests.store.cloud.server import Fault, Flaky, every_service
 from head2toe.tests.store.cloud.test_catalogue import IMAGES, Machine, begun, unsafe
 from head2toe.tests.store.conftest import fill
 
@@ -25,7 +25,7 @@ def copy(machine: Machine, format: str) -> FeatureStore:
     return writer.seal()
 
 
-@both_services
+@every_service
 def test_columns_and_streams_are_those_of_a_copy(copy: FeatureStore, url: str) -> None:
     remote = RemoteStore.open(url, copy.key)
     d = copy.layers.n_features
@@ -50,7 +50,7 @@ def test_a_layer_that_one_block_keeps_in_float32_is_float32(machine: Machine, ur
     assert np.array_equal(remote.columns(every), copy.columns(every))
 
 
-@both_services
+@every_service
 def test_few_columns_are_few_bytes_and_no_copy(
     copy: FeatureStore, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_request_that_fails_is_made_again(copy: FeatureStore, url: str, server
     assert server.faults[0].times == 0
 
 
-@both_services
+@every_service
 def test_a_flipped_bit_is_found(machine: Machine, url: str, bucket: Bucket, tmp_path: Path) -> None:
     writer = begun(machine("one"))
     fill(writer)
