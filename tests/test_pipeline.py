@@ -211,9 +211,9 @@ def test_new_images_reuse_the_rows_of_the_old(image_folder: Path, small: dict[st
     assert (grown["images_reused"], grown["images_extracted"]) == (51, 3)
 
 
-def test_hdf5_gives_the_same_result(image_folder: Path, tmp_path: Path, small: dict[str, Any]) -> None:
-    zarr = run(str(image_folder), **small)
-    hdf5 = run(str(image_folder), **small, format="hdf5", store=tmp_path / "others", output=tmp_path / "out")
+def test_hdf5_gives_the_same_result(image_folder: Path, tmp_path: Path, smaller: dict[str, Any]) -> None:
+    zarr = run(str(image_folder), **smaller)
+    hdf5 = run(str(image_folder), **smaller, format="hdf5", store=tmp_path / "others", output=tmp_path / "out")
     assert hdf5.extractions[0].store.format == "hdf5"
     assert [m.cv_accuracy for m in zarr.methods] == [m.cv_accuracy for m in hdf5.methods]
     assert [m.test_accuracy for m in zarr.methods] == [m.test_accuracy for m in hdf5.methods]

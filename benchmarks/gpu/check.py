@@ -38,8 +38,6 @@ sys.path.append(str(Path(__file__).parents[1]))
 import rapids
 from features import digits
 
-METHODS = ("linear", "head2toe")
-
 
 def seconds(work: Callable[[], object], wait: Callable[[], None], repeats: int) -> float:
     """Median seconds of a call, the wait for it included; the first call, which compiles, is not counted."""
@@ -54,11 +52,11 @@ def seconds(work: Callable[[], object], wait: Callable[[], None], repeats: int) 
     return float(np.median(spent))
 
 
-def costs(arrays: Arrays, repeats: int) -> dict[str, float]:
-    """What calls cost on this card."""
+def costs(arrays: Arrays, repeats: int, side: int) -> dict[str, float]:
+    """What calls cost on this card; a product is of two matrices (side, side)."""
     xp, wait = arrays.xp, arrays.device.synchronize
     rng = np.random.default_rng(0)
-    small, large = arrays.put(np.ones(8, np.float32)), arrays.put(rng.standard_normal((4096, 4096), np.float32))
+    small, large = arrays.put(np.ones(8, np.float32)), arrays.put(rng.standard_normal((side, side), np.float32))
     square = large[:800, :] @ large[:800, :].T
     host = np.ones(64 << 20, np.uint8)
 
@@ -79,7 +77,7 @@ def costs(arrays: Arrays, repeats: int) -> dict[str, float]:
         "launch, µs": 1e3 * seconds(many, wait, repeats),
         "wait, µs": 1e6 * seconds(lambda: float(xp.sum(small)), wait, repeats),
         "upload from pageable memory, GB/s": len(host) / 1e9 / seconds(lambda: arrays.put(host), wait, repeats),
-        "product 4096³ in float32, TFLOP/s": 2 * 4096**3 / 1e12 / product,
+        f"product {side}³ in float32, TFLOP/s": 2 * side**3 / 1e12 / product,
         "eigh 800 x 800 in float32, ms": 1e3 * seconds(lambda: eigh(square, xp), wait, repeats),
         "eigh 800 x 800 in float32, until the call is back, ms": 1e3 * median(decomposed() for _ in range(repeats)),
     }
@@ -128,7 +126,7 @@ def whole_way(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
             weights=(given.weights,) if given.weights else (),
             input_size=given.input_size,
             target_sizes=(given.target_size,),
-            methods=METHODS,
+            methods=tuple(given.methods),
             fresh=True,
             store=folder / name,
             output=folder / name,
@@ -143,12 +141,12 @@ def whole_way(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         start = time.perf_counter()
         data = experiment.data  # selects
         found[f"selection of the task, {name}, s"] = time.perf_counter() - start
-        for method in METHODS:
+        for method in given.methods:
             start = time.perf_counter()
             known[name, method] = evaluate(method, data)
             found[f"{method}, {name}, s"] = time.perf_counter() - start
         yield found
-    for method in METHODS:
+    for method in given.methods:
         outcomes = {name: known[name, method] for name in ("GPU", "CPU")}
         labels, test = data.train_labels, data.labels[data.n_train :]
         for name, outcome in outcomes.items():
@@ -168,7 +166,7 @@ def sections(given: argparse.Namespace, arrays: Arrays) -> Iterator[dict[str, An
     if not given.no_tests:
         tests = subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "gpu"], cwd=Path(__file__).parents[2])
         yield {"tests marked gpu": "passed" if tests.returncode == 0 else f"FAILED ({tests.returncode})"}
-    yield costs(arrays, given.repeats)
+    yield costs(arrays, given.repeats, given.side)
     yield agreement(arrays, given.features)
     yield streaming(arrays, given.many_features)
     yield rapids.reads(arrays)
@@ -192,6 +190,8 @@ def main() -> None:
     parser.add_argument("--task", default="digits")
     parser.add_argument("--backbone", default=Options().backbones[0])
     parser.add_argument("--weights", default="", help="of the backbone; those it usually has by default")
+    parser.add_argument("--side", type=int, default=4096, help="of the matrices whose product is timed, 800 or more")
+    parser.add_argument("--methods", nargs="+", default=["linear", "head2toe"])
     parser.add_argument("--input-size", type=int, default=64)
     parser.add_argument("--target-size", type=int, default=512)
     parser.add_argument("--no-tests", action="store_true", help="leave the tests marked gpu out")

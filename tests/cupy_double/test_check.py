@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu" / "check.py"), "--no-tests"]
-COMMAND += ["--features", "300", "--many-features", "400", "--repeats", "1"]
+COMMAND += ["--features", "300", "--many-features", "400", "--repeats", "1", "--side", "800"]
 
 PEERS = {
     "cuml/__init__.py": "",
@@ -51,7 +51,7 @@ def run(tmp_path: Path, *words: str, **further: str) -> "subprocess.CompletedPro
 
 def test_it_measures_and_compares(tmp_path: Path, image_folder: Path) -> None:
     words = ["--task", str(image_folder), "--backbone", "test_resnet", "--weights", "random"]
-    words += ["--input-size", "32", "--target-size", "16"]
+    words += ["--input-size", "32", "--target-size", "16", "--methods", "linear"]
     peers(tmp_path)
     said = run(tmp_path, *words, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT / "tests" / "cupy_double")]))
     assert said.returncode == 0, said.stderr
@@ -60,7 +60,7 @@ def test_it_measures_and_compares(tmp_path: Path, image_folder: Path) -> None:
     assert found["worst duality gap"] <= 0.01
     assert found["the same rankings"]
     assert found["first hundred features alike, mean"] > 0.8
-    for method in ("linear", "head2toe"):
+    for method in ("linear",):
         assert found[f"{method}, GPU, s"] > 0
         assert found[f"{method}, probabilities of the test apart, mean"] < 0.1
         both = [found[f"{method}, {name}, test accuracy"] for name in ("GPU", "CPU")]

@@ -37,7 +37,8 @@ def embedded_in(file: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("backbone", "kind", "pool"),
     [
-        ("resnet18", "torch", "mean,std,max"),
+        ("test_resnet", "torch", "mean,std,max"),
+        pytest.param("resnet18", "torch", "mean,std,max", marks=pytest.mark.slow),
         pytest.param("resnet18", "torch", "mean", marks=pytest.mark.slow),
         pytest.param("resnet18", "onnx", "mean", marks=pytest.mark.slow),
         pytest.param("resnet18", "onnx", "mean,std,max", marks=pytest.mark.slow),

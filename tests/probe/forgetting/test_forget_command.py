@@ -17,9 +17,9 @@ from head2toe.tests.commands import call, document
 
 
 @pytest.fixture
-def ran(image_folder: Path, small: dict[str, Any]) -> Path:
+def ran(image_folder: Path, smaller: dict[str, Any]) -> Path:
     """The folder of a run of the task."""
-    return run(str(image_folder), **small, methods=("linear", "head2toe")).file.parent
+    return run(str(image_folder), **smaller, methods=("linear", "head2toe")).file.parent
 
 
 def test_a_model_without_an_image_is_written_and_works(image_folder: Path, ran: Path) -> None:
