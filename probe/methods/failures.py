@@ -48,7 +48,7 @@ class Failures:
                 self.errors.setdefault(method, in_words(error))
 
     def outcome_of(self, method: str, outcomes: Iterable[Found]) -> Found:
-        """Return the outcome of a method, of some; raises `DataError`, with the error of the method, where it failed."""
+        """Return the outcome of a method; raises `DataError` with the method's error where it failed."""
         found = next((one for one in outcomes if one.name == method), None)
         if found is None:
             raise DataError(self.errors[method])

@@ -126,7 +126,7 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
             counter = Counter(progress, len(commits) * len(spec.layers))
             for commit in commits:
                 _restore_block(group, spec, commit, temporary, counter)
-            _check_index(source, temporary)
+            _check_index(source, temporary, spec)
             for file in temporary.rglob("*"):
                 (sync_folder if file.is_dir() else sync_file)(file)
             make_folders(path.parent)
@@ -137,9 +137,9 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
     return FeatureStore.open(path)
 
 
-def _check_index(source: Path, path: Path) -> None:
+def _check_index(source: Path, path: Path, spec: Spec) -> None:
     """Check the format's metadata of a store that was put together; blocks are checked as they are."""
-    for file in index_files(path):
+    for file in index_files(path, spec):
         fault = file.fault(path) or ("" if crc32c(path / file.path) == file.crc32c else "differs from its record")
         if fault:
             raise archive_damaged(source, f"{file.path}: {fault}")
