@@ -1,7 +1,6 @@
 """What all commands share: errors as one line, JSON, an option for every setting, the checks of `doctor`."""
 
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from head2toe.store.common.errors import Head2ToeError, Refused, device_error
 from head2toe.store.common.files import in_words
 from head2toe.store.common.settings import flag_of
 from head2toe.store.console import interrupts
-from head2toe.store.console.text import without_controls
+from head2toe.store.console.text import json_text, without_controls
 
 OUT_OF_MEMORY = "memory ran out: give the process more, or take a smaller --batch-size"
 _ELSEWHERE = "write it elsewhere"
@@ -146,10 +145,8 @@ def data_stdout() -> IO[str]:
 
 def show(document: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command; a character that a terminal would obey is JSON's own escape."""
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    ascii_only = without_controls(text, keep="\n") != text
     with _standard_stream():
-        click.echo(json.dumps(document, indent=2) if ascii_only else text)
+        click.echo(json_text(document, indent=2))
 
 
 def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
