@@ -4,8 +4,10 @@
     python benchmarks/torture_commands.py --kills 200    # as in `make test-slow`
 
 `run --save-model`, `export`, `predict`, `report`, `store export`, `import`, `gc` and `verify --repair` run in processes
-that are forked from one that has imported everything, on the smallest network. After each kill the same command must
-end well and leave no partial file; after SIGTERM alone there must be none either, and the exit code must be 143.
+that are forked from one that has imported everything, on the smallest network; `audit`, `forget`, `suggest`,
+`predict --coverage`, `curve` and `try` in every third round. After each kill the same command must end well, write
+what it wrote without a kill, byte for byte, and leave no partial file; after SIGTERM there must be none either, and the
+exit code must be 143.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,13 +31,45 @@ import numpy as np
 import timm  # noqa: F401 - here, and the other heavy ones: not in every fork again
 from head2toe.extract.deploy import export, predict  # noqa: F401
 from head2toe.extract.deploy.bundle import Bundle
+from head2toe.extract.uncertainty import suggestion  # noqa: F401
 from head2toe.pipeline import main as head2toe
 from head2toe.probe import experiment  # noqa: F401
+from head2toe.probe.audit import audit, page  # noqa: F401
+from head2toe.probe.forgetting import forget  # noqa: F401
+from head2toe.probe.planning import backbone_trials, curve_chart, learning_curve  # noqa: F401
+from head2toe.probe.report import run_page  # noqa: F401
 from PIL import Image
 
 NETWORK = ["--backbone", "test_resnet", "--weights", "random", "--input-size", "32", "--target-size", "16"]
 NETWORK += ["--taps", "pre_logits,act1"]
 RUN = ["run", "task", *NETWORK, "--methods", "linear", "--output", "results", "--save-model", "model"]
+TRY = [
+    "try",
+    "task",
+    *NETWORK[:-2],
+    "--backbone",
+    "test_vit",
+    "--images",
+    "12",
+    "--store",
+    "tried",
+    "--output",
+    "tried",
+]
+CURVE = ["curve", "task", *NETWORK, "--methods", "linear", "--sizes", "8,12,16", "--output", "curved", "-o", "c.svg"]
+IMAGE = "task/train/dark/3.png"
+RARELY = 3
+"""Of so many rounds one has the commands that come in pairs with others, or take long."""
+WRITTEN = {
+    "export": ["copy/model.json", "copy/head.safetensors"],
+    "predict": ["p.csv"],
+    "audit": ["audit.html"],
+    "forget": ["without/head.safetensors", "without/calibration.safetensors"],
+    "suggest": ["next.csv"],
+    "predict coverage": ["sets.csv"],
+    "curve": ["c.svg"],
+}
+"""What commands write, the same whatever came before; a report and a model that forgot say how long it took."""
 
 
 class Torture:
@@ -70,15 +105,30 @@ class Torture:
             "store gc": (["store", "gc"], lambda: None),
             "store verify": (["store", "verify", self.key[:12], "--repair"], lambda: None),
         }
+        self.rare: dict[str, tuple[list[str], Callable[[], None]]] = {
+            "audit": (["audit", str(self.run_folder), "-o", "audit.html"], lambda: None),
+            "forget": (
+                ["forget", str(self.run_folder), "--method", "linear", "--image", IMAGE, "-o", "without"],
+                lambda: remove("without"),
+            ),
+            "suggest": (["suggest", "model", "task", "-k", "3", "-o", "next.csv"], lambda: None),
+            "predict coverage": (["predict", "model", "task", "--coverage", "0.9", "-o", "sets.csv"], lambda: None),
+            "curve": (CURVE, lambda: remove("curved")),
+            "try": (TRY, lambda: remove("tried")),
+        }
+        self.written: dict[str, bytes] = {}
 
     def run(self, kills: int) -> bool:
         """Kill so many commands, in turns; returns whether everything went well."""
         times: dict[str, float] = {}
+        rounds = 0
         while self.counts["kills"] < kills and not self.failures:
-            for name, (words, prepare) in self.commands.items():
+            rounds += 1
+            for name, (words, prepare) in (self.commands | (self.rare if rounds % RARELY == 1 else {})).items():
                 prepare()
                 if name not in times:
                     times[name] = self._require(name, words)
+                    self._compare(name)
                     prepare()
                 self._kill(name, words, self.rng.uniform(0, times[name]))
                 if name == "store import" and not any(self.folder.glob("stores/??/*/complete.json")):
@@ -87,6 +137,7 @@ class Torture:
                     if name == "store export":
                         prepare()
                     self._require(name, words)
+                    self._compare(name)
                 self._check(name)
                 if self.failures or self.counts["kills"] >= kills:
                     break
@@ -118,16 +169,22 @@ class Torture:
 
     def _check(self, name: str) -> None:
         """Everything that is there is whole."""
-        if name.startswith(("run", "export", "predict", "report", "store export")) and self._partials():
+        if not name.startswith(("store import", "store gc", "store verify")) and self._partials():
             self.failures.append(f"{name} did not remove {self._partials()}")
-        for folder in (self.folder / "model", self.folder / "copy"):
+        for folder in (self.folder / "model", self.folder / "copy", self.folder / "without"):
             if folder.exists():
                 Bundle.load(folder)
 
+    def _compare(self, name: str) -> None:
+        """What a command writes is what it wrote the first time."""
+        for file in WRITTEN.get(name, []):
+            if not (self.folder / file).is_file():
+                self.failures.append(f"{name} wrote no {file}")
+            elif self.written.setdefault(f"{name}: {file}", now := (self.folder / file).read_bytes()) != now:
+                self.failures.append(f"{name} wrote another {file}")
+
     def _partials(self) -> list[str]:
-        places = (self.folder, self.folder / "results", self.folder / "model")
-        files = {str(file) for place in places for file in place.glob("**/*.partial")}
-        return sorted(file for file in files if "stores" not in file)
+        return sorted(str(file) for file in self.folder.glob("**/*.partial") if "stores" not in file.parts)
 
     def _start(self, words: list[str]) -> int:
         pid = os.fork()
@@ -141,6 +198,8 @@ class Torture:
             head2toe(words)
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -155,7 +214,7 @@ class Torture:
             remove(folder)
 
 
-def remove(path: Path) -> None:
+def remove(path: Path | str) -> None:
     """Remove a folder, if it is there."""
     shutil.rmtree(path, ignore_errors=True)
 

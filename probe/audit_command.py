@@ -135,7 +135,7 @@ def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
     method = method if method in names else names[-1]
     arrays = namespace(options.devices[0], options.device_memory)
     experiment = Experiment.on_all_rows(result.extractions, options, options, arrays, options.seed)
-    (outcome,) = [one for one in experiment.outcomes() if one.name == method]
+    outcome = experiment.failures.outcome_of(method, experiment.outcomes())
     task = experiment.task
     names, digests = [image.name for image in task.images], result.extractions[0].digests
     of_task = (task.name, method, names, task.classes, experiment.data, outcome)

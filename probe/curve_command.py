@@ -1,5 +1,6 @@
 """The command `curve`."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ def curve_command(makes: Makes, options: type) -> click.Command:
             show(document | ({"failures": failures} if failures else {}) | ({"picture": str(file)} if file else {}))
         else:
             _echo(curves, file)
+        if failures:
+            sys.exit(1)
 
     return curve
 

@@ -82,7 +82,7 @@ def forget_command(
         experiment = _experiment_of(stored, experiment_on, options)
         extraction = experiment.extractions[0]
         rows = _rows_of(extraction, [*before, *images])
-        (outcome,) = [one for one in experiment.outcomes() if one.name == method]
+        outcome = experiment.failures.outcome_of(method, experiment.outcomes())
         found = forget_rows(outcome, experiment.data, rows, experiment.task.classes)
         certificate = _certificate(found, extraction, rows, stored.record)
         accuracy = {

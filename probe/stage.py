@@ -72,7 +72,7 @@ def evaluate_all(
         file = folder / f"{task}-{method}-{outcome_key(method, data, depends_on, metric, rule)[:16]}.npz"
         with failures.of(method):
             if file.is_file() and not fresh:
-                outcome = Outcome.load(file)
+                outcome = Outcome.load(file, method)
             else:
                 with progress(f"probing {method}{where}", unit="setting") as report:
                     outcome = evaluate(method, data, metric=metric, rule=rule, progress=report)

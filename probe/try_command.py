@@ -1,5 +1,6 @@
 """The command `try`."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -34,16 +35,22 @@ def try_command(loads: Callable[[str, Any], Any], makes: Callable[[Any, Any], An
 
         Example: head2toe try my_task --backbone tf_efficientnet_lite0 --backbone resnet18 --target-size 512
         """
+        from head2toe.probe.commands import echo_failures
+        from head2toe.probe.methods.failures import Failures
         from head2toe.probe.planning.backbone_trials import LAYERS, halving
 
         chosen = replace(options(**given), methods=tuple(LAYERS))
         whole = loads(task, chosen)
-        rounds = list(halving(whole, chosen, images, makes))
-        document = _document(whole, rounds)
+        failures = Failures()
+        rounds = list(halving(whole, chosen, images, makes, failures))
+        echo_failures(failures.errors, "other contenders")
+        document = _document(whole, rounds) | ({"failures": failures.errors} if failures.errors else {})
         if as_json:
             show(document)
         else:
             _echo(document)
+        if failures.errors:
+            sys.exit(1)
 
     return try_backbones
 

@@ -36,6 +36,8 @@ SMALL, LARGE = 1e-12, 1e12
 """Between these, float32 holds a feature, its squares and their sums."""
 ALPHA_RATIO = 0.1
 """The share of λ_max where neither `alpha` nor `alpha_ratio` is given."""
+LEAST_SHARE = 1e-12
+"""A class with less of the weight of all rows counts as none."""
 TINIEST = 1e-30
 """Strengths below it and above its inverse, and such shares of λ_max, are none in float32."""
 
@@ -47,7 +49,7 @@ def as_design(X: Any) -> Design | None:
     return X if all(hasattr(X, name) for name in ("shape", "layers", "stream", "columns")) else None
 
 
-def _centred(X: np.ndarray, weights: np.ndarray | None, *, rescale: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _centred(X: np.ndarray, weights: np.ndarray | None, *, alone: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Subtract the mean of every feature in float64; float32 would lose a small spread beside a large mean.
 
     The mean is the weighted one: rows that are there twice and rows that count twice leave the same numbers.
@@ -56,8 +58,10 @@ def _centred(X: np.ndarray, weights: np.ndarray | None, *, rescale: bool) -> tup
     ----------
     X : ndarray (n, d)
     weights : ndarray (n,) or None
-    rescale : bool
-        Whether features too small or too large for float32 may be divided by a power of two.
+    alone : bool
+        Whether features too small or too large for float32 are each divided by a power of two of their own, as
+        standardised ones may be; or else all of them by the same one where the largest is such, which leaves their
+        sizes as they are to each other.
 
     Returns
     -------
@@ -66,18 +70,37 @@ def _centred(X: np.ndarray, weights: np.ndarray | None, *, rescale: bool) -> tup
     mean : ndarray of float64 (d,)
     exponents : ndarray of int (d,)
         Which power of two it is: 0 where a feature stayed as it is.
+
+    Raises
+    ------
+    ValueError
+        The differences of a feature's values overflow float64.
     """
-    mean = X.mean(axis=0, dtype=np.float64) if weights is None else weights @ X / weights.sum()
     starts = range(0, len(X), ROWS)
-    largest = np.max([np.abs(X[start : start + ROWS] - mean).max(axis=0) for start in starts], axis=0)
-    strange = (largest > 0) & ~((largest > SMALL) & (largest < LARGE)) & np.isfinite(largest)
-    exponents = np.where(strange & rescale, np.frexp(largest)[1], 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = X.mean(axis=0, dtype=np.float64) if weights is None else weights @ X / weights.sum()
+        largest = np.max([np.abs(X[start : start + ROWS] - mean).max(axis=0) for start in starts], axis=0)
+    if not np.isfinite(largest).all():
+        raise ValueError("X holds numbers so large that their sums or differences overflow float64: divide it")
+    size = largest if alone else np.full_like(largest, largest.max())
+    strange = (size > 0) & ~((size > SMALL) & (size < LARGE))
+    exponents = np.where(strange, np.frexp(size)[1], 0)
     centred = np.empty(X.shape, np.float32)
-    with np.errstate(over="ignore"):  # what overflows float32 is refused by `path`, in words
+    with np.errstate(under="ignore"):  # beside the largest it is nothing
         for start in starts:
             centred[start : start + ROWS] = np.ldexp(X[start : start + ROWS] - mean, -exponents)
     centred[:, largest <= 8 * np.finfo(X.dtype).eps * np.abs(mean)] = 0
     return centred, mean, exponents
+
+
+def _labels(y: Any) -> Any:
+    """Return pandas' integers and booleans as NumPy's, not as scikit-learn's floats; ValueError if any is missing."""
+    if not (hasattr(y, "isna") and getattr(y, "ndim", 0) == 1):
+        return y
+    if y.isna().any():
+        raise ValueError("Input y contains NaN.")
+    dtype = getattr(y.dtype, "numpy_dtype", None)
+    return y if dtype is None or dtype.kind not in "biu" else y.to_numpy(dtype=dtype)
 
 
 class GroupLasso(BaseEstimator):
@@ -148,43 +171,43 @@ class GroupLasso(BaseEstimator):
                 "give alpha (the strength itself) or alpha_ratio (its share of alpha_max_), not both: "
                 f"alpha={self.alpha}, alpha_ratio={self.alpha_ratio}"
             )
-        X, y = self._checked(X, y)
+        X, y = self._checked(X, _labels(y))
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"{type(self).__name__} can't be fitted: y has only one class, {self.classes_[0]!r}")
         weights = self._weights(sample_weight, labels)
-        moved = None
+        moved, unit = None, 0
         if isinstance(X, np.ndarray):
-            X, *moved = _centred(X, weights, rescale=self.standardize)
-            X = ArrayDesign(X)
+            X, *moved = _centred(X, weights, alone=self.standardize)
+            X, unit = ArrayDesign(X), 0 if self.standardize else int(moved[1][0])
         try:
             points = path(
                 X,
                 labels,
                 np.ones((1, len(labels)), bool),
                 n_classes=len(self.classes_),
-                ratios=self._ratios,
+                ratios=lambda lam_max: self._ratios(lam_max, unit),
                 standardize=self.standardize,
                 tol=self.tol,
                 arrays=namespace(self.device),
                 weights=weights,
                 until=1.0,  # where classes separate there is a model at `alpha` all the same
             )
-            self.path_: list[PathPoint] = [_as_given(point, moved) for point in points]
+            self.path_: list[PathPoint] = [_as_given(point, moved, unit) for point in points]
         except (BadRequest, DataError) as error:
             raise ValueError(str(error)) from error
         self._keep_last(self.n_features_in_)
         self._warn_of_gaps()
 
-    def _ratios(self, lam_max: np.ndarray) -> np.ndarray:
-        """Return the path's λ as shares (n_alphas,) of λ_max (1,), which is kept."""
-        self.alpha_max_ = float(lam_max[0])
+    def _ratios(self, lam_max: np.ndarray, unit: int) -> np.ndarray:
+        """Return the path's λ as shares (n_alphas,) of λ_max (1,), which is kept; `unit`: see `_as_given`."""
+        self.alpha_max_ = float(np.ldexp(lam_max[0], unit))
         if self.alpha is None:
             last = ALPHA_RATIO if self.alpha_ratio is None else float(self.alpha_ratio)
         else:
             last = float(self.alpha) / self.alpha_max_
-        if not (TINIEST < last < 1 / TINIEST and TINIEST < last * self.alpha_max_ < 1 / TINIEST):
+        if not (TINIEST < last < 1 / TINIEST and TINIEST < last * lam_max[0] < 1 / TINIEST):
             raise ValueError(
                 f"alpha={last * self.alpha_max_:g}, which is {last:g} of alpha_max_, is beyond single precision, in "
                 "which the path is solved: give a strength nearer to alpha_max_"
@@ -221,7 +244,8 @@ class GroupLasso(BaseEstimator):
         if not (np.isfinite(by_class).all() and (by_class >= 0).all()):
             raise ValueError(f"class_weight={self.class_weight!r}: weights are finite, and none of them is negative")
         weights = np.asarray(weights * by_class[labels])
-        if len(left := np.unique(labels[weights > 0])) < 2:
+        shares = np.bincount(labels, weights / weights.max(initial=TINIEST))
+        if len(left := np.flatnonzero(shares > LEAST_SHARE * shares.sum())) < 2:
             names = [str(self.classes_[label]) for label in left]
             raise ValueError(f"the weights leave rows of one class only ({', '.join(names) or 'of none'})")
         return weights
@@ -263,13 +287,30 @@ class GroupLasso(BaseEstimator):
         return np.asarray(design.columns(columns).T)
 
 
-def _as_given(point: PathPoint, moved: Sequence[np.ndarray] | None) -> PathPoint:
-    """Return a point of the path on centred features as one on the features as given; `moved`: see `_centred`."""
+def _as_given(point: PathPoint, moved: Sequence[np.ndarray] | None, unit: int) -> PathPoint:
+    """Return a point of the path on centred features as one on the features as given.
+
+    Parameters
+    ----------
+    point : PathPoint
+    moved : sequence of ndarray or None
+        Means and exponents, see `_centred`.
+    unit : int
+        The exponent that all features share: λ grows with them.
+
+    Raises
+    ------
+    ValueError
+        A feature is so small that its coefficient overflows float64.
+    """
     if moved is None:
         return point
     mean, exponents = moved
     solutions = []
     for one in point.solutions:
-        coef = np.ldexp(one.coef.astype(np.float64), -exponents[one.columns][:, None])
+        with np.errstate(over="ignore"):
+            coef = np.ldexp(one.coef.astype(np.float64), -exponents[one.columns][:, None])
+        if not np.isfinite(coef).all():
+            raise ValueError("X holds features so small that their coefficients overflow float64: multiply it")
         solutions.append(replace(one, coef=coef, intercept=one.intercept - mean[one.columns] @ coef))
-    return replace(point, solutions=tuple(solutions))
+    return replace(point, solutions=tuple(solutions), lambdas=np.ldexp(point.lambdas, unit))

@@ -19,6 +19,17 @@ from head2toe.tests.commands import call
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", ["--help", "--version", "tasks", "store ls --json"])
+def test_output_that_cannot_be_written_is_one_line(words: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "head2toe.pipeline", *words.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("Error: standard output: no space left on its disk"), done.stderr
+
+
 def test_a_pipe_that_closes_early_is_no_error() -> None:
     command = [sys.executable, "-m", "head2toe.pipeline", "tasks"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:

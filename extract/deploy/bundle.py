@@ -17,9 +17,17 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from head2toe.extract.backbone.windows import MEAN, Statistics, column_blocks, height_matters
-from head2toe.extract.deploy.bundle_document import REMEDY, fault_of_document, read_arrays, sealed, sha256
+from head2toe.extract.deploy.bundle_document import (
+    REMEDY,
+    fault_of_document,
+    fault_of_parts,
+    named,
+    read_arrays,
+    sealed,
+    sha256,
+)
 from head2toe.extract.deploy.model_card import model_card
-from head2toe.extract.uncertainty.calibration import COMPLETE, Calibration
+from head2toe.extract.uncertainty.calibration import COMPLETE, KINDS, Calibration
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.files import explained, json_bytes, read_json, require_writable
 from head2toe.store.common.outputs import holds_only, whole_folder
@@ -138,7 +146,7 @@ class Bundle:
     certificate: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if fault := _fault(self):
+        if fault := fault_of_parts(self):
             raise DataError(f"not a model: {fault}")
 
     @property
@@ -159,15 +167,18 @@ class Bundle:
             return []
         return np.split(self.columns, np.cumsum([layer.kept for layer in self.layers])[:-1])
 
+    def blocks_of(self, layer: KeptLayer) -> list[tuple[str, int]]:
+        """Return the statistics of a layer, block by block, each with its number of features."""
+        tap: Any = layer.tap
+        tokens: Any = self.tokens
+        return list(column_blocks(tap["shape"], layer.target_size, tap["layout"], tokens, tap["prefix"], self.pool))
+
     @property
     def kept_by_statistic(self) -> list[dict[str, int]]:
         """How many kept features of every layer are which statistic, or "value" of what has no window."""
         counts: list[dict[str, int]] = []
         for layer, columns in zip(self.layers, self.features_by_layer, strict=True):
-            tap: Any = layer.tap
-            shape, prefix = tap["shape"], tap["prefix"]
-            tokens: Any = self.tokens
-            blocks = column_blocks(shape, layer.target_size, tap["layout"], tokens, prefix, self.pool)
+            blocks = self.blocks_of(layer)
             bounds = np.cumsum([width for _, width in blocks])
             owners = np.bincount(np.searchsorted(bounds, columns, side="right"), minlength=len(blocks))
             counts.append({name: n for (name, _), n in zip(blocks, owners.tolist(), strict=True) if n})
@@ -229,10 +240,11 @@ class Bundle:
             raise DataError(f"{folder / MODEL}: damaged (not what was written): {REMEDY}")
         if fault := fault_of_document(document):
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {REMEDY}")
-        arrays, calibration = read_arrays(folder / HEAD, document["head_sha256"], [frozenset(ARRAYS)]), None
+        arrays, calibration = read_arrays(folder / HEAD, document["head_sha256"], [frozenset(ARRAYS)], ARRAYS), None
         if digest := document.get("calibration_sha256"):
-            calibration = Calibration.of(read_arrays(folder / CALIBRATION, digest, COMPLETE))
-        bundle = cls._from(document | {"calibration": calibration}, arrays)
+            calibration = Calibration.of(read_arrays(folder / CALIBRATION, digest, COMPLETE, KINDS))
+        with named(folder):
+            bundle = cls._from(document | {"calibration": calibration}, arrays)
         if written == 1 and bundle.format_version > 1:
             raise DataError(
                 f"{folder / MODEL}: maps that are not square were pooled in another way then: train the model again"
@@ -288,19 +300,3 @@ def _holds(folder: Path, content: Mapping[str, bytes]) -> bool:
         return all((folder / name).read_bytes() == expected for name, expected in content.items())
     except OSError:  # one is missing: it is written now
         return False
-
-
-def _fault(bundle: Bundle) -> str | None:
-    """Say what doesn't fit together, if anything."""
-    k, n_classes = sum(layer.kept for layer in bundle.layers), len(bundle.classes)
-    shapes = {"columns": (k,), "mean": (k,), "scale": (k,), "coef": (k, n_classes), "intercept": (n_classes,)}
-    for name, shape in shapes.items():
-        array = getattr(bundle, name)
-        if array.shape != shape:
-            return f"{name} has the shape {array.shape} instead of {shape}"
-        if not np.isfinite(array).all():
-            return f"{name} holds NaN or infinity"
-    for layer, columns in zip(bundle.layers, bundle.features_by_layer, strict=True):
-        if layer.kept < 1 or columns[0] < 0 or columns[-1] >= layer.width or (np.diff(columns) < 1).any():
-            return f"the columns of layer {layer.name} are not ascending positions below {layer.width}"
-    return None if bundle.calibration is None else bundle.calibration.fault(k)

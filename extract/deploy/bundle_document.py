@@ -1,9 +1,10 @@
 """What a model's files may hold: they can come from anybody, and a hash proves nothing but that a file is whole."""
 
 import hashlib
-import math
 import re
-from collections.abc import Callable, Collection, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ Check = Callable[[Any], str]
 """Says of a value what it should be and isn't; empty if it is."""
 
 REMEDY = "copy or export the model again"
+_LARGEST_LOGIT = 1e20
+"""Far beyond what trained heads give, and far below where float32 ends."""
 MOST_PIXELS_A_SIDE = 16_384
 """The largest input that a backbone is built for."""
 
@@ -40,8 +43,10 @@ def fault_of_document(document: Mapping[str, Any]) -> str:
     return _DOCUMENT({"pool": ["mean"], "views": {}, "calibration_sha256": None, "certificate": {}, **document})
 
 
-def read_arrays(file: Path, digest: str, complete: Collection[frozenset[str]]) -> dict[str, np.ndarray]:
-    """Read a file of this sha256 that holds one of these sets of arrays. Raises DataError for any other file."""
+def read_arrays(
+    file: Path, digest: str, complete: Collection[frozenset[str]], dtypes: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Read a file of this sha256 that holds one of these sets of arrays, of these dtypes; DataError for any other."""
     if not file.is_file():
         raise DataError(f"{file}: missing: {REMEDY}")
     with explained(file):
@@ -55,7 +60,50 @@ def read_arrays(file: Path, digest: str, complete: Collection[frozenset[str]]) -
     if frozenset(arrays) not in complete:
         expected = " or ".join(", ".join(sorted(names)) for names in complete)
         raise DataError(f"{file}: holds {', '.join(sorted(arrays))} instead of {expected}")
+    for name, array in arrays.items():
+        if array.dtype != dtypes[name]:
+            raise DataError(f"{file}: {name} is {array.dtype} instead of {dtypes[name]}: {REMEDY}")
     return arrays
+
+
+@contextmanager
+def named(folder: Path) -> Iterator[None]:
+    """Name the folder in the error about a model whose parts don't fit together, and what to do."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{folder}: {error}: {REMEDY}") from error
+
+
+def fault_of_parts(bundle: Any) -> str | None:
+    """Say what of a `Bundle` doesn't fit together, if anything."""
+    k, n_classes = sum(layer.kept for layer in bundle.layers), len(bundle.classes)
+    shapes = {"columns": (k,), "mean": (k,), "scale": (k,), "coef": (k, n_classes), "intercept": (n_classes,)}
+    for name, shape in shapes.items():
+        array = getattr(bundle, name)
+        if array.shape != shape:
+            return f"{name} has the shape {array.shape} instead of {shape}"
+        if not np.isfinite(array).all():
+            return f"{name} holds NaN or infinity"
+    for layer, columns in zip(bundle.layers, bundle.features_by_layer, strict=True):
+        if layer.kept < 1 or columns[0] < 0 or columns[-1] >= layer.width or (np.diff(columns) < 1).any():
+            return f"the columns of layer {layer.name} are not ascending positions below {layer.width}"
+        if columns[-1] >= (n := sum(width for _, width in bundle.blocks_of(layer))):
+            return f"the columns of layer {layer.name} go beyond the {n} features that its tap gives"
+    if fault := _fault_of_head(bundle.mean, bundle.scale, bundle.coef, bundle.intercept):
+        return fault
+    return None if bundle.calibration is None else bundle.calibration.fault(k)
+
+
+def _fault_of_head(mean: np.ndarray, scale: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> str:
+    """Say what no training leaves in a head's numbers: a negative scale, or weights of which only overflow can come."""
+    if (scale < 0).any():
+        return "scale holds negative numbers"
+    with np.errstate(over="ignore"):
+        inputs = np.maximum(np.abs(mean.astype(float) * scale), 1.0)  # of a feature that is 0, or 1 off its mean
+        logits = np.abs(coef.astype(float)).T @ inputs + np.abs(intercept)
+    largest = float(logits.max(initial=0.0))
+    return "" if largest <= _LARGEST_LOGIT else f"its weights give scores of {largest:.0e}, which overflow"
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +176,7 @@ def _only(record: Check, *names: str) -> Check:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 _TEXT = _is("text", lambda value: isinstance(value, str))

@@ -39,8 +39,10 @@ def model_folder(path: Path, method: str) -> Path:
     if (run / "model.json").is_file() or not (run / "result.json").is_file():
         return run
     if not (run / MODELS / method).is_dir():
-        names = ", ".join(sorted(p.name for p in (run / MODELS).glob("*"))) or "none"
-        raise BadRequest(f"{run} holds no model of the method {method!r} (there: {names}): run it with --fresh")
+        names = ", ".join(sorted(p.parent.name for p in (run / MODELS).glob("*/model.json")))
+        others = f"there: {names}): choose one of these with --method, or run the task with --methods {method}"
+        remedy = others if names else "it holds none): run the task again with --fresh"
+        raise BadRequest(f"{run} holds no model of the method {method!r} ({remedy}")
     return run / MODELS / method
 
 

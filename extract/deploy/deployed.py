@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from head2toe.extract.backbone.backbone import Backbone, load_backbone
 from head2toe.extract.backbone.layer_reader import Layer, LayerReader
@@ -274,6 +275,12 @@ def measure(deployed: Deployed, *, batch_size: int = 8, runs: int = 5) -> Speed:
             cut.append(_seconds(lambda: deployed(pixels), deployed.device))
     per_image = [1000 * statistics.median(times[1:]) / batch_size for times in (full, cut)]
     return Speed(per_image[0], per_image[1], batch_size, str(deployed.device))
+
+
+def overflow(name: str, probabilities: np.ndarray, further: np.ndarray | None) -> str:
+    """Say that the numbers of an image are no longer any, as where its activations overflow; empty if they are."""
+    finite = np.isfinite(probabilities).all() and (further is None or np.isfinite(further).all())
+    return "" if finite else f"{name}: its activations overflow in this network, and no class can be told"
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

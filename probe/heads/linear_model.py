@@ -43,6 +43,19 @@ class LinearModel:
         numbers = (self.columns.astype(np.int32), self.mean, self.scale, self.coef, self.intercept)
         return sum(part.nbytes for part in numbers)
 
+    def fault(self, n_classes: int) -> str:
+        """Say why this is no model of so many classes, for it can come from a file; empty if it is one."""
+        k = len(self.columns) if self.columns.ndim == 1 else -1
+        shapes = {"columns": (k,), "mean": (k,), "scale": (k,), "coef": (k, n_classes), "intercept": (n_classes,)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != (np.int64 if name == "columns" else np.float32):
+                return f"{name} of its model has the shape {array.shape} and the dtype {array.dtype}"
+            if not np.isfinite(array).all():
+                return f"{name} of its model holds NaN or infinity"
+        ascending = k == 0 or (self.columns[0] >= 0 and (np.diff(self.columns) >= 1).all())
+        return "" if ascending else "the columns of its model are not ascending"
+
     def at_temperature(self, temperature: float) -> "LinearModel":
         """Return the model whose scores are divided by a temperature: less certain above 1, more certain below."""
         factor = np.float32(1 / temperature)

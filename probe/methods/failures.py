@@ -1,14 +1,26 @@
 """Methods that failed: each is named with its error, and the others go on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 import numpy as np
 from head2toe.store.common.errors import DataError, Head2ToeError, OutOfMemory, device_error
 
 ONE_METHOD = (DataError, OutOfMemory, MemoryError, np.linalg.LinAlgError)
 """What may concern one method alone. A request that makes no sense, and a damaged store, concern the whole run."""
+
+
+class _Named(Protocol):
+    """An outcome."""
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+
+
+Found = TypeVar("Found", bound=_Named)
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,13 @@ class Failures:
         except ONE_METHOD as error:
             for method in methods:
                 self.errors.setdefault(method, in_words(error))
+
+    def outcome_of(self, method: str, outcomes: Iterable[Found]) -> Found:
+        """Return the outcome of a method; raises `DataError` with the method's error where it failed."""
+        found = next((one for one in outcomes if one.name == method), None)
+        if found is None:
+            raise DataError(self.errors[method])
+        return found
 
     def none_left(self) -> Head2ToeError:
         """Return the error to raise where every method failed."""

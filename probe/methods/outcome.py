@@ -3,6 +3,7 @@
 An outcome is kept as one file, from which it is recalled bit for bit.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.metrics.uncertainty import Estimate, Interval
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
+
+_ROUNDING = 1e-3
+"""So far above 0 a logarithm of a probability may be."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,8 @@ class Outcome:
         write_arrays(file, plain, **arrays)
 
     @classmethod
-    def load(cls, file: Path) -> "Outcome":
-        """Read what `save` wrote. Raises DataError for anything else."""
+    def load(cls, file: Path, method: str | None = None) -> "Outcome":
+        """Read what `save` wrote. Raises DataError for anything else, among it the outcome of another method."""
         with read_arrays(file, "an outcome", "remove it and run again") as (plain, arrays):
             of_model = {
                 name.removeprefix("model."): arrays.pop(name) for name in list(arrays) if name.startswith("model.")
@@ -160,7 +164,32 @@ class Outcome:
             )
             corrected = {name: _estimate(**estimate) for name, estimate in plain.pop("corrected").items()}
             members = tuple(plain.pop("members"))
-            return cls(**plain | arrays, sweep=sweep, members=members, corrected=corrected, model=model)
+            outcome = cls(**plain | arrays, sweep=sweep, members=members, corrected=corrected, model=model)
+            outcome.check()
+            if outcome.name != (method or outcome.name):
+                raise ValueError(f"it is one of the method {outcome.name!r}")
+            return outcome
+
+    def check(self) -> None:
+        """Check that its entries may be such, for they can come from a file; raises `ValueError`."""
+        if not isinstance(self.name, str) or all(point.settings != self.settings for point in self.sweep):
+            raise ValueError(f"the outcome of {self.name!r} with settings that were not tried")
+        for name in ("seconds", "flops", "extraction_flops", "bytes_stored", "features_total", "temperature"):
+            if type(value := getattr(self, name)) not in (int, float) or not 0 <= value <= sys.float_info.max:
+                raise ValueError(f"{name} is {value!r}")
+        if not all(type(count) is int and count >= 0 for count in self.kept_by_layer.values()):
+            raise ValueError("kept_by_layer holds no numbers of features")
+        classes = self.fold_log_probabilities.shape[-1]
+        for name in ("fold", "test", "nested", "unchosen"):
+            logp = getattr(self, f"{name}_log_probabilities")
+            if logp is None and name in ("nested", "unchosen"):
+                continue
+            if logp.dtype != np.float32 or logp.ndim != 2 or logp.shape[1] != classes or (logp > _ROUNDING).any():
+                raise ValueError(f"{name}_log_probabilities are none: shape {logp.shape}, dtype {logp.dtype}")
+        if np.isnan(self.test_log_probabilities).any():
+            raise ValueError("test_log_probabilities hold NaN")
+        if self.model is not None and (fault := self.model.fault(classes)):
+            raise ValueError(fault)
 
 
 def _estimate(value: float, interval: dict[str, float] | None) -> Estimate:

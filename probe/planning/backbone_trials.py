@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from head2toe.probe.methods.failures import Failures
 from head2toe.probe.planning.subsets import stratified_order
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.labelled import numbered
@@ -33,6 +34,9 @@ class Contender:
     weights: str | None
     target_size: int
     method: str
+
+    def __str__(self) -> str:
+        return f"{self.backbone} (target size {self.target_size}, {LAYERS[self.method]})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +131,8 @@ def subset(task: Any, size: int, seed: int) -> Any:
     return replace(task, images=images, labels=task.labels[rows], folds=folds)
 
 
-def halving(task: Any, options: Any, most: int, makes: Makes) -> Iterator[list[Tried]]:
-    """Try contenders in rounds.
+def halving(task: Any, options: Any, most: int, makes: Makes, failures: Failures) -> Iterator[list[Tried]]:
+    """Try contenders in rounds; one that fails is out, and the others go on.
 
     Parameters
     ----------
@@ -140,16 +144,25 @@ def halving(task: Any, options: Any, most: int, makes: Makes) -> Iterator[list[T
         Images of the last round at most.
     makes : callable
         See `Makes`.
+    failures : Failures
+        Takes the contenders that failed.
 
     Yields
     ------
     list of Tried
         A round's, the best first. The better half goes on, two contenders at least.
+
+    Raises
+    ------
+    Head2ToeError
+        All contenders of a round failed.
     """
     left = contenders(options)
     for size in sizes_of_rounds(task.n_train, len(task.classes), most):
         part = subset(task, size, options.seed)
-        found = [one for each in _networks(left) for one in _tried(part, options, each, left, makes)]
+        found = [one for each in _networks(left) for one in _tried(part, options, each, left, makes, failures)]
+        if not found:
+            raise failures.none_left()
         found.sort(key=lambda one: (-one.accuracy, one.log_loss))
         yield found
         left = [one.contender for one in found[: max(2, (len(found) + 1) // 2)]]
@@ -160,7 +173,12 @@ def _networks(left: Sequence[Contender]) -> list[tuple[str, str | None]]:
 
 
 def _tried(
-    part: Any, options: Any, network: tuple[str, str | None], left: Sequence[Contender], makes: Makes
+    part: Any,
+    options: Any,
+    network: tuple[str, str | None],
+    left: Sequence[Contender],
+    makes: Makes,
+    failures: Failures,
 ) -> Iterator[Tried]:
     """Try what is left of a backbone: one pass for all its target sizes."""
     own = [one for one in left if (one.backbone, one.weights) == network]
@@ -172,7 +190,8 @@ def _tried(
     for size in sizes:
         methods = tuple(one.method for one in own if one.target_size == size)
         of_size = replace(extraction, stores={size: extraction.stores[size]})
-        experiment = replace(every, extractions=(of_size,), probe_options=replace(of_network, methods=methods))
+        of_methods = replace(of_network, methods=methods)
+        experiment = replace(every, extractions=(of_size,), probe_options=of_methods, failures=Failures())
         for outcome in experiment.outcomes():
             labels, logp = part.labels, outcome.fold_log_probabilities
             held = np.flatnonzero(~np.isnan(logp).any(axis=1))
@@ -185,3 +204,6 @@ def _tried(
                 flops=float(extraction.network["flops_per_image"]),
                 bytes=float(bytes_of_image(extraction.stores[size])),
             )
+        failures.errors.update(
+            {str(Contender(*network, size, name)): line for name, line in experiment.failures.errors.items()}
+        )

@@ -79,6 +79,10 @@ def read_result(path: Path) -> dict[str, Any]:
         raise StoreError(f"{file}: damaged (no {missing[0]!r}): {REMEDY}")
     try:
         summary.markdown(record)
+        summary.method_table(record)
+        for method in record["methods"]:
+            summary.MethodResult.of(method)
+            summary.settings_line(method)
         run_table.as_text(run_table.rows(record, file.parent))
     except MISFITS as error:
         raise misfit(file, error) from error

@@ -14,6 +14,8 @@ from head2toe.store.common.fingerprint import SEAL
 
 RUN_KEYS = ("argument", "command", "counts", "folds", "group", "metric", "options", "seed", "source", "versions")
 METHOD_KEYS = ("calibration", "cost", "cv", "features", "layers", "name", "nested", "settings", "sweep", "test")
+TEXTS = ("task", "argument", "command", "metric", "source", "store")
+"""The entries of a record that are text."""
 SHARED_FOLDERS = ("outcomes", "selections", "trained")
 """The folders beside those of the runs, which hold what runs share."""
 
@@ -67,6 +69,8 @@ def load(path: Path) -> StoredRun:
         missing += [key for method in record["methods"] for key in METHOD_KEYS if key not in method]
         if missing or not record["methods"]:
             raise ValueError(f"no {missing[0]!r}" if missing else "no methods")
+        if wrong := [key for key in TEXTS if not isinstance(record.get(key, ""), str)]:
+            raise ValueError(f"{wrong[0]!r} is no text")
         run_table.rows(record, run.folder)
         summary.best_method(record)
     except MISFITS as error:

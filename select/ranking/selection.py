@@ -1,5 +1,6 @@
 """The result of ranking: for every λ and row set, the best columns in order of relevance. It is saved as one file."""
 
+import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,6 +73,17 @@ class Sparse:
         """Keep the model of a solution, its weights in float32."""
         return cls(solution.columns, solution.coef.astype(np.float32), solution.intercept)
 
+    def check(self, n_features: int) -> None:
+        """Check that this may be a model of so many features, for it can come from a file; raises `ValueError`."""
+        columns, classes = self.columns, self.intercept.shape
+        dtypes = (columns.dtype, self.coef.dtype, self.intercept.dtype) == (np.int64, np.float32, np.float64)
+        if not dtypes or len(classes) != 1 or columns.ndim != 1 or self.coef.shape != (*columns.shape, *classes):
+            raise ValueError(f"a model of shapes {columns.shape}, {self.coef.shape} and {classes}")
+        if not ((columns >= 0) & (columns < n_features)).all() or (np.diff(columns) < 1).any():
+            raise ValueError(f"a model of columns that are not ascending below {n_features}")
+        if not (np.isfinite(self.coef).all() and np.isfinite(self.intercept).all()):
+            raise ValueError("a model with NaN or infinity")
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -139,7 +151,12 @@ class Selection:
         """Read a file that `save` wrote. Raises DataError for anything else."""
         with read_arrays(file, "a selection", "remove it and select again") as (header, arrays):
             certificates = tuple(Certificate(**c | {"active": tuple(c["active"])}) for c in header["certificates"])
-            rankings = arrays.pop("rankings")
+            rankings, d = arrays.pop("rankings"), header["n_features"]
+            ranked = rankings.ndim == 3 and rankings.dtype == np.int32 and len(rankings) == len(certificates)
+            if not ranked or type(d) is not int or not ((rankings >= 0) & (rankings < d)).all():
+                raise ValueError(f"its rankings are no columns below {d} for {len(certificates)} λ")
+            if type(header["seconds"]) not in (int, float) or not 0 <= header["seconds"] < math.inf:
+                raise ValueError(f"seconds is {header['seconds']!r}")
             n_sets = rankings.shape[1]
             models = tuple(
                 tuple(
@@ -148,4 +165,6 @@ class Selection:
                 )
                 for i in range(len(certificates) if arrays else 0)
             )
-            return cls(rankings, certificates, models, header["n_features"], header["seconds"])
+            for model in (one for of_ratio in models for one in of_ratio):
+                model.check(d)
+            return cls(rankings, certificates, models, d, header["seconds"])

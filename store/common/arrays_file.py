@@ -5,9 +5,11 @@ The file is NumPy's npz. The header is JSON, and is one more array of the file: 
 
 import io
 import json
+import math
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ import numpy as np
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.outputs import ANOTHER_OUTPUT, sweep_folder, write_output
 
+_PACKED, _SMALL = 20, 1 << 20
+"""How many times larger than their file packed arrays may be, beside the bytes of a small file."""
 _DAMAGED = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
     RuntimeError,  # of zipfile: packed in a way it doesn't know, or with a password
-    *(ValueError, LookupError, TypeError),  # whole, but with other content than asked for
+    *(ValueError, LookupError, TypeError, tokenize.TokenError),  # whole, but with other content than asked for
 )
 
 
@@ -78,7 +82,9 @@ def read_arrays(file: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, 
     every member is read whole before it is looked at.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(file.read_bytes())) as members:
+        content = file.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            _check_members(members.infolist(), len(content))
             arrays = {name.removesuffix(".npy"): _array(members.read(name)) for name in members.namelist()}
         header = json.loads(str(arrays.pop("header")))
         if not isinstance(header, dict):
@@ -89,5 +95,23 @@ def read_arrays(file: Path, what: str, remedy: str) -> Iterator[tuple[dict[str, 
         raise DataError(f"{file} is not {what} ({reason or type(error).__name__}): {remedy}") from error
 
 
+def _check_members(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Check that members are no larger than the file, or packed than `_PACKED` times it, which may not fill memory."""
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        raise ValueError("two of its arrays have one name")
+    stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    if sum(member.file_size for member in members) > (size if stored else _PACKED * size + _SMALL):
+        raise ValueError("its arrays are larger than such a file can hold")
+
+
 def _array(content: bytes) -> np.ndarray:
+    """Read an array, of which there is memory for no more than its bytes; raises `ValueError` for any other content."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    nbytes = math.prod(shape) * dtype.itemsize
+    if any(length < 0 for length in shape) or (nbytes != len(content) - stream.tell() and not dtype.hasobject):
+        raise ValueError(f"an array of shape {shape} and dtype {dtype} in {len(content)} bytes")
     return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)

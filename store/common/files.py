@@ -21,7 +21,7 @@ from head2toe.store.common.errors import Damaged, Refused, StoreError
 PARTIAL = ".partial"
 """How the name of a file that is still being written ends."""
 
-_PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.\w+$")  # what `partial_name` adds: no name that a user knows
+_PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.\w+(?=/|$)")  # what `partial_name` adds: no name that a user knows
 _CRC_CHUNK = 1 << 20  # bytes
 _ANEW = "remove it, and it will be made anew"
 _LARGEST_RECORD = 1 << 28  # bytes; the largest there are name a million images

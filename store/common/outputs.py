@@ -145,6 +145,7 @@ def whole_folder(folder: Path, names: Sequence[str], another: str) -> Iterator[P
     with staged_folder(folder, another) as partial:
         yield partial
         with explained(folder, another):
+            share_contents(partial)
             for name in names:
                 sync_file(partial / name)
             sync_folder(partial)
@@ -153,6 +154,12 @@ def whole_folder(folder: Path, names: Sequence[str], another: str) -> Iterator[P
                     (partial / name).replace(folder / name)
                 sync_folder(folder)
             sync_folder(folder.parent)
+
+
+def share_contents(folder: Path) -> None:
+    """Let the group use all that was put into a folder which is shared, whatever wrote it and whatever the umask."""
+    for path in sorted(folder.rglob("*")):  # a folder before what is in it
+        share(path, path.parent)
 
 
 def holds_only(folder: Path, names: Collection[str]) -> bool:

@@ -1,21 +1,22 @@
 """What all commands share: errors as one line, JSON, an option for every setting, the checks of `doctor`."""
 
 import io
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import IO, Any, cast
 
 import click
-from head2toe.store.common.errors import Head2ToeError, device_error
+from head2toe.store.common.errors import Head2ToeError, Refused, device_error
 from head2toe.store.common.files import in_words
 from head2toe.store.common.settings import flag_of
 from head2toe.store.console import interrupts
-from head2toe.store.console.text import without_controls
+from head2toe.store.console.text import json_text, without_controls
 
 OUT_OF_MEMORY = "memory ran out: give the process more, or take a smaller --batch-size"
+_ELSEWHERE = "write it elsewhere"
 
 
 class Command(click.Command):
@@ -55,6 +56,16 @@ class Commands(click.Group):
 
     command_class = Command
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the options of the group, some of which print something and end the command."""
+        try:
+            return super().make_context(*args, **options)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            echo(f"Error: standard output: {in_words(error, another=_ELSEWHERE)}", err=True)
+            raise click.exceptions.Exit(1) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; `--debug` lets the traceback through."""
         try:
@@ -92,7 +103,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 
 def echo(text: str, *, err: bool = False) -> None:
     """Print text for people, with control characters written out: names in it are whatever their owners chose."""
-    click.echo(without_controls(text, keep="\n"), err=err)
+    with _standard_stream():
+        click.echo(without_controls(text, keep="\n"), err=err)
+
+
+@contextmanager
+def _standard_stream() -> Iterator[None]:
+    """Say what could not be written: the error itself names no file. A reader that has gone is none (`| head`)."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Refused(f"standard output: {in_words(error, another=_ELSEWHERE)}") from error
 
 
 class _Terminal(io.TextIOBase):
@@ -122,9 +145,8 @@ def data_stdout() -> IO[str]:
 
 def show(document: Mapping[str, Any]) -> None:
     """Print the one JSON document of a command; a character that a terminal would obey is JSON's own escape."""
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    ascii_only = without_controls(text, keep="\n") != text
-    click.echo(json.dumps(document, indent=2) if ascii_only else text)
+    with _standard_stream():
+        click.echo(json_text(document, indent=2))
 
 
 def setting_options(*settings: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

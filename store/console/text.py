@@ -1,5 +1,6 @@
 """Text for people: numbers and tables, names that somebody else chose; and by people: YAML, within limits."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 from head2toe.store.common.errors import DataError
 
 _DASH = "–"  # stands for a number that there is not
-_CONTROLS = ("Cc", "Zl", "Zp")  # Unicode's categories: controls, and what separates lines and paragraphs
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories: controls, what UTF-8 can't hold, ends of lines
 _TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # its classes that turn the direction of text
 _MARKUP = "\\`*_[|~"
 _ENTITIES = {"<": "&lt;", "&": "&amp;"}
@@ -49,6 +50,12 @@ def without_controls(text: str, *, keep: str = "") -> str:
     return "".join(
         char.encode("unicode_escape").decode() if _steers(char) and char not in keep else char for char in text
     )
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Write JSON; where a character is in it that a terminal would obey, all beyond ASCII as JSON's own escapes."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return json.dumps(value, indent=indent) if without_controls(text, keep="\n") != text else text
 
 
 def _steers(char: str) -> bool:

@@ -49,6 +49,9 @@ class Backend(Protocol):
             The blocks' dtypes differ, or a file can't be written.
         """
 
+    def index_files(self, spec: Spec) -> tuple[str, ...]:
+        """List the files of that metadata, by their names relative to the store."""
+
     def unindex(self, path: Path, spec: Spec) -> None:
         """Remove the metadata again, so that no other reader takes a store under repair for a whole one."""
 

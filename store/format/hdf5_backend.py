@@ -4,8 +4,12 @@ Never one growing file: a writer killed while HDF5 holds unflushed metadata lose
 is one contiguous, page-aligned (width, R) dataset, so that its bytes can be mapped without the library.
 """
 
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -43,9 +47,12 @@ class Hdf5Backend:
         (name,) = self.block_files(spec, block)
         rows = spec.block_rows(block)
         places = []
-        with h5py.File(
-            partial(name), "w-", libver=("earliest", "v110"), alignment_threshold=1, alignment_interval=4096
-        ) as file:
+        file_format: dict[str, Any] = {
+            "libver": ("earliest", "v110"),
+            "alignment_threshold": 1,
+            "alignment_interval": 4096,
+        }
+        with _new_file(partial(name), **file_format) as file:
             file.attrs.update({"key": spec.key, "block": block, "first_row": rows.start, "rows": len(rows)})
             for layer, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
                 creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -68,8 +75,8 @@ class Hdf5Backend:
         dtypes = layer_dtypes(spec, commits)
         target = path / INDEX
         partial = partial_name(target)
-        with explained(target, ANOTHER_ROOT):
-            with h5py.File(partial, "w-", libver=("v110", "v110"), track_order=True) as file:
+        with explained(target, ANOTHER_ROOT), _removed_if_left(partial):
+            with _new_file(partial, libver=("v110", "v110"), track_order=True) as file:
                 file.attrs.update({"key": spec.key, "identity": canonical(spec.identity)})
                 for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
                     dataset = file.create_virtual_dataset(
@@ -83,10 +90,37 @@ class Hdf5Backend:
             sync_folder(target.parent)
         return (INDEX,)
 
+    def index_files(self, spec: Spec) -> tuple[str, ...]:  # noqa: ARG002
+        """Name index.h5."""
+        return (INDEX,)
+
     def unindex(self, path: Path, spec: Spec) -> None:  # noqa: ARG002
         """Remove index.h5."""
         take_away(path / INDEX)
         sync_folder(path / BLOCKS)
+
+
+@contextmanager
+def _new_file(path: Path, **options: Any) -> Iterator[h5py.File]:
+    """Write a new HDF5 file; what the operating system refuses is an `OSError` whenever the library finds out.
+
+    It tells of a full disk by a `RuntimeError` when the file is closed.
+    """
+    try:
+        with h5py.File(path, "w-", **options) as file:
+            yield file
+    except RuntimeError as error:
+        if (number := re.search(r"errno = (\d+)", str(error))) is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+@contextmanager
+def _removed_if_left(partial: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _virtual_layout(spec: Spec, layer: str, width: int, dtype: str) -> h5py.VirtualLayout:

@@ -50,10 +50,15 @@ class ZarrBackend:
                 write_bytes(path / GROUP / name, files[name])
         return tuple(f"{GROUP}/{name}" for name in names)
 
+    def index_files(self, spec: Spec) -> tuple[str, ...]:
+        """Name the zarr.json of the group, then those of the arrays."""
+        arrays = (f"{GROUP}/{folder_name(layer)}/{METADATA}" for layer in spec.layers.names)
+        return (f"{GROUP}/{METADATA}", *arrays)
+
     def unindex(self, path: Path, spec: Spec) -> None:
         """Remove the group's zarr.json first, then those of the arrays."""
-        for name in ("", *(folder_name(layer) for layer in spec.layers.names)):
-            take_away(path / GROUP / name / METADATA)
+        for name in self.index_files(spec):
+            take_away(path / name)
         sync_folder(path / GROUP)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import zarr
 from head2toe.store.common.errors import BadRequest, Damaged, StoreError
 from head2toe.store.common.files import ANOTHER_ROOT, crc32c, explained, make_folders, sync_file, sync_folder
-from head2toe.store.common.outputs import staged_folder
+from head2toe.store.common.outputs import share_contents, staged_folder
 from head2toe.store.console.progress import Counter, Progress
 from head2toe.store.format.commits import Commit, read_commits
 from head2toe.store.format.damage import damaged, store_name
@@ -75,6 +75,7 @@ def export_store(path: Path, target: Path, *, progress: Progress | None = None) 
     with explained(target, another), staged_folder(target, another) as partial:
         _write_arrays(store, partial / _FEATURES, progress)
         _write_around(store, partial / _AROUND)
+        share_contents(partial)
         for file in partial.rglob("*"):
             (sync_folder if file.is_dir() else sync_file)(file)
         partial.rename(target)
@@ -125,7 +126,7 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
             counter = Counter(progress, len(commits) * len(spec.layers))
             for commit in commits:
                 _restore_block(group, spec, commit, temporary, counter)
-            _check_index(source, temporary)
+            _check_index(source, temporary, spec)
             for file in temporary.rglob("*"):
                 (sync_folder if file.is_dir() else sync_file)(file)
             make_folders(path.parent)
@@ -136,9 +137,9 @@ def import_store(catalogue: Catalogue, source: Path, *, progress: Progress | Non
     return FeatureStore.open(path)
 
 
-def _check_index(source: Path, path: Path) -> None:
+def _check_index(source: Path, path: Path, spec: Spec) -> None:
     """Check the format's metadata of a store that was put together; blocks are checked as they are."""
-    for file in index_files(path):
+    for file in index_files(path, spec):
         fault = file.fault(path) or ("" if crc32c(path / file.path) == file.crc32c else "differs from its record")
         if fault:
             raise archive_damaged(source, f"{file.path}: {fault}")
@@ -181,12 +182,12 @@ def _write_around(store: FeatureStore, target: Path) -> None:
     """Write everything else: small files as they are, and of data files what isn't inside a layer."""
     data = {file.path: commit for commit in store.commits for file in commit.files}
     for name in file_names(store.path, store.spec, store.commits):
-        file, copy = store.path / name, target / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
         commit = data.get(name)
         if commit is None:
-            shutil.copyfile(file, copy)
+            copy_file(store.path, name, target)
             continue
+        file, copy = store.path / name, target / name
+        make_folders(copy.parent)
         with file.open("rb") as whole, copy.open("wb") as around:
             for start, stop in gaps(store.spec, commit, name):
                 whole.seek(start)

@@ -55,7 +55,11 @@ def file_names(path: Path, spec: Spec, commits: Sequence[Commit]) -> list[str]:
     records = [images_file(path), spec_file(path), seal_file(path)]
     records += [commit_file(path, block) for block in range(spec.n_blocks)]
     data = [file.path for commit in commits for file in commit.files]
-    return [*(file.relative_to(path).as_posix() for file in records), *data, *(file.path for file in index_files(path))]
+    return [
+        *(file.relative_to(path).as_posix() for file in records),
+        *data,
+        *(file.path for file in index_files(path, spec)),
+    ]
 
 
 def gaps(spec: Spec, commit: Commit, name: str) -> list[tuple[int, int]]:

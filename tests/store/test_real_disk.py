@@ -1,5 +1,6 @@
 """A disk that is really full, and one that is really read-only: small file systems in a namespace of their own."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,6 +46,28 @@ try:
 except StoreError as error:
     print(error)
 """
+LIMITED = """
+import resource
+wide = LayerIndex(("a", "b"), (300, 200))
+images = [image(i) for i in range(100)]
+for number, size in enumerate({sizes}):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    below = root / str(number)
+    try:
+        writer = Catalogue(below).writer(identity_of(), images, wide, format={format!r}, rows_per_block=64)
+        fill(writer, lambda some: features_of(some, wide), batch=64)
+        writer.seal()
+    except StoreError as error:
+        print(size, error)
+    writer = None
+    assert not [*below.rglob("*.partial"), *below.glob("tmp.*")], size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    writer = Catalogue(below).writer(identity_of(), images, wide, format={format!r}, rows_per_block=64)
+    fill(writer, lambda some: features_of(some, wide), batch=64)
+    writer.seal()
+    writer = None
+    assert Catalogue(below).find(identity_of(), images) is not None
+"""
 
 
 @pytest.mark.parametrize("format", ["zarr", "hdf5"])
@@ -56,3 +79,17 @@ def test_on_a_real_file_system(tmp_path: Path, format: str, script: str, message
     assert process.stdout.count("\n") == 1
     assert message in process.stdout
     assert "--store" in process.stdout
+
+
+@pytest.mark.parametrize("format", ["zarr", "hdf5"])
+def test_a_write_that_fails_anywhere_is_one_line_and_the_same_again_works(tmp_path: Path, format: str) -> None:
+    """A limit on the size of files stops writers anywhere, the HDF5 library among them, also as it closes one."""
+    sizes = [100, 1000, *range(3000, 72_000, 4000), 1 << 30]
+    program = (COMMON + LIMITED).format(
+        tests=str(Path(__file__).parent), root=str(tmp_path), format=format, sizes=sizes
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    lines = process.stdout.splitlines()
+    assert 5 < len(lines) < len(sizes), process.stdout
+    assert all("larger than allowed here" in line and "--store" in line for line in lines), process.stdout

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from head2toe.extract.deploy.bundle import MODEL, Bundle, KeptLayer
-from head2toe.extract.deploy.bundle_document import sealed
+import safetensors.numpy
+from head2toe.extract.deploy.bundle import ARRAYS, CALIBRATION, HEAD, MODEL, Bundle, KeptLayer
+from head2toe.extract.deploy.bundle_document import sealed, sha256
+from head2toe.extract.uncertainty.calibration import KINDS, Calibration
+from head2toe.extract.uncertainty.novelty import Novelty
 from head2toe.store.common.errors import DataError
 
 
@@ -72,7 +75,7 @@ WRONG = {
     "backbone.weights_sha256": ["abc", 7],
     "preprocessing": [[], {"input_size": 32}],
     "preprocessing.input_size": [0, -1, 10**9, True, "32", 32.5],
-    "preprocessing.mean": [[0.5], "000", [0.5, 0.5, None]],
+    "preprocessing.mean": [[0.5], "000", [0.5, 0.5, None], [0.5, 0.5, 10**400]],
     "preprocessing.std": [[0.5, 0.5, 0.0], [0.5, 0.5, -1]],
     "preprocessing.interpolation": ["/etc/passwd", 3],
     "preprocessing.more": [1],
@@ -177,3 +180,67 @@ def test_what_was_saved_is_read(tmp_path: Path) -> None:
     read = Bundle.load(tmp_path)
     assert read.classes == ("a", "b")
     assert read.layers[0].tap["layout"] == "NCHW"
+
+
+CALIBRATED = Calibration(
+    np.array([0.2, 0.9], np.float32),
+    Novelty(
+        positions=np.array([0, 2], np.int32),
+        mean=np.zeros(2, np.float32),
+        scale=np.ones(2, np.float32),
+        axes=np.eye(2, dtype=np.float16),
+        rows=np.ones((3, 2), np.float16),
+        distances=np.array([0.1, 0.4], np.float32),
+        neighbours=2,
+    ),
+)
+FORGED: list[tuple[str, str, Callable[[np.ndarray], np.ndarray], str]] = [
+    *((HEAD, name, lambda array: array.astype(np.float64), f"{name} is float64") for name in ARRAYS),
+    (HEAD, "coef", lambda array: array.astype(bool), "coef is bool instead of float32"),
+    (HEAD, "columns", lambda array: array.astype(np.uint8), "columns is uint8 instead of int32"),
+    (HEAD, "columns", lambda array: array - 1, "columns of layer act1 are not ascending"),
+    (HEAD, "scale", lambda array: -array, "scale holds negative numbers"),
+    *((HEAD, name, lambda array: array + 1e30, "overflow") for name in ("coef", "mean", "intercept")),
+    (HEAD, "scale", lambda array: array + np.float32(3e38), "overflow"),
+    (HEAD, "coef", lambda array: array[:, :1], r"coef has the shape \(3, 1\)"),
+    (HEAD, "coef", lambda array: array * np.nan, "coef holds NaN"),
+    *((CALIBRATION, name, lambda array: array.astype(np.float64), f"{name} is float64") for name in KINDS),
+    (CALIBRATION, "scale", lambda array: -array, "negative scale or distance"),
+    (CALIBRATION, "distances", lambda array: -array, "negative scale or distance"),
+]
+
+
+@pytest.mark.parametrize(("file", "name", "change", "message"), FORGED)
+def test_numbers_that_no_training_leaves_are_refused_whatever_hash_they_have(
+    file: str, name: str, change: Callable[[np.ndarray], np.ndarray], message: str, tmp_path: Path
+) -> None:
+    """The model reads features far off their mean, so that the scale matters."""
+    usual = replace(
+        bundle(), calibration=CALIBRATED, mean=np.full(3, 100, np.float32), coef=np.ones((3, 2), np.float32)
+    )
+    usual.save(tmp_path)
+    assert Bundle.load(tmp_path).calibration is not None
+    arrays = safetensors.numpy.load_file(tmp_path / file)
+    arrays[name] = np.ascontiguousarray(change(arrays[name]))
+    safetensors.numpy.save_file(arrays, tmp_path / file)
+    digest = sha256((tmp_path / file).read_bytes())
+    forge(tmp_path, setting("head_sha256" if file == HEAD else "calibration_sha256", digest))
+    with pytest.raises(DataError, match=message) as error:
+        Bundle.load(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "copy or export the model again" in str(error.value)
+
+
+def test_weights_of_any_scale_that_training_leaves_are_read(tmp_path: Path) -> None:
+    """Features as small as 1e-20 have scales of 1e20, and offsets of 1e6 give scores of their size."""
+    small = replace(bundle(), scale=np.full(3, 1e20, np.float32), mean=np.full(3, 1e-18, np.float32))
+    for model in (small, replace(bundle(), mean=np.full(3, 1e6, np.float32), coef=np.full((3, 2), 1e4, np.float32))):
+        assert Bundle.load(model.save(tmp_path)).mean[0] == model.mean[0]
+
+
+def test_columns_beyond_what_the_tap_gives_are_refused(tmp_path: Path) -> None:
+    bundle().save(tmp_path)
+    forge(tmp_path, setting("layers.0.tap.shape", [4, 4, 4]))
+    with pytest.raises(DataError, match="beyond the 4 features that its tap gives"):
+        Bundle.load(tmp_path)

@@ -1,6 +1,7 @@
 """What `predict` is given is found: files, folders, patterns; what can't be written is an error before the work."""
 
 import csv
+import io
 import json
 import sys
 from pathlib import Path
@@ -11,14 +12,17 @@ import pytest
 import torch
 from click.testing import CliRunner
 from head2toe.extract.deploy.bundle import Bundle
+from head2toe.extract.deploy.bundle_document import sealed
 from head2toe.extract.deploy.deployed import load
 from head2toe.extract.deploy.packing import bundle_of
 from head2toe.extract.deploy.predict import columns_of, find_images, left_out_notes, predict, writing
 from head2toe.extract.features.views import PLAIN, View
 from head2toe.pipeline import extract, main
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.store.common.errors import BadRequest, MissingExtra, StoreError
+from head2toe.store.common.errors import BadRequest, DataError, MissingExtra, StoreError
+from head2toe.store.console.text import without_controls
 from head2toe.store.reading.design_matrix import DesignMatrix
+from head2toe.tests.commands import call
 from PIL import Image
 
 
@@ -178,3 +182,31 @@ def test_an_exported_graph_mirrors_by_itself(saved: Path, image_folder: Path, tm
     exported = torch.export.load(file).module()(pixels).detach().numpy()
     got = [one.probabilities for one in predict(network, images, views=[View("flip")])]
     np.testing.assert_allclose(exported, np.stack(got), rtol=0, atol=5e-3)  # type: ignore[arg-type]
+
+
+def test_activations_that_overflow_are_an_error_of_the_image(saved: Path, image_folder: Path) -> None:
+    """As of a forged preprocessing, or of a network in half precision."""
+    record = saved / "model.json"
+    document = json.loads(record.read_text())
+    document["preprocessing"]["mean"] = [1e30, 1e30, 1e30]
+    record.write_text(json.dumps(sealed({name: value for name, value in document.items() if name != "sha256"})))
+    network, images = load(Bundle.load(saved), device="cpu"), find_images([str(image_folder / "test")])
+    with pytest.raises(DataError, match="activations overflow in this network"):
+        list(predict(network, images))
+    assert all(
+        "overflow" in one.fault and one.probabilities is None for one in predict(network, images, on_error="skip")
+    )
+    shown = call("suggest", saved, image_folder / "test", "-k", "2")
+    assert (shown.exit_code, len(shown.stderr.splitlines())) == (1, 1), shown.output
+
+
+@pytest.mark.parametrize("name", ["\u202egnp.exe", "\x1b[2J", "\u2066x", "caf\udce9"])
+def test_json_lines_hold_nothing_that_steers_a_terminal(name: str) -> None:
+    out = io.StringIO()
+    with writing(None, "jsonl", out, ["path", "prediction"]) as write:
+        write({"path": name, "prediction": "é"})
+        write({"path": "é", "prediction": "日本"})
+    first, second = out.getvalue().splitlines()
+    assert json.loads(first) == {"path": name, "prediction": "é"}
+    assert without_controls(first) == first
+    assert second == '{"path": "é", "prediction": "日本"}'

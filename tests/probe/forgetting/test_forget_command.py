@@ -134,3 +134,18 @@ def test_a_run_of_a_relative_path_says_so_elsewhere(image_folder: Path, small: d
         assert refused.exit_code == 2
         assert "a relative path counts from the current folder" in refused.stderr.splitlines()[-1]
         assert str(image_folder) in refused.stderr
+
+
+def test_a_damaged_outcome_is_one_line_and_removing_it_helps(image_folder: Path, ran: Path, tmp_path: Path) -> None:
+    (outcome,) = ran.parent.glob("outcomes/*-linear-*.npz")
+    forget = ("forget", ran, "--method", "linear", "--image", image_folder / "train" / "down" / "03.png")
+    audit = ("audit", ran, "-o", tmp_path / "audit.html")
+    (best,) = ran.parent.glob("outcomes/*-head2toe-*.npz")
+    for words, file in ((forget, outcome), (audit, best)):
+        file.write_bytes(file.read_bytes()[:-100])
+        shown = call(*words)
+        assert (shown.exit_code, len(shown.stderr.splitlines())) == (1, 1), shown.output
+        assert f"{file} is not an outcome" in shown.stderr
+        assert "remove it and run again" in shown.stderr
+        file.unlink()
+        assert call(*words).exit_code == 0

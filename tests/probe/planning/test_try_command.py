@@ -1,14 +1,17 @@
 """`head2toe try` as a user calls it: rounds that halve, nested subsets, and no image extracted twice."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from head2toe.extract.tasks.registry import load_task
 from head2toe.pipeline import Options
+from head2toe.probe import stage
 from head2toe.probe.planning.backbone_trials import Contender, Tried, contenders, sizes_of_rounds, subset
-from head2toe.store.common.errors import BadRequest
+from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.tests.commands import call, document
 
 DTYPES = ("float16", "float32")
@@ -87,3 +90,28 @@ def test_people_see_a_table_and_a_recommendation(image_folder: Path) -> None:
     assert "recommended" in shown.stdout
     assert "the rest     39 images" in shown.stdout
     assert "the last layer" in shown.stdout
+
+
+def test_a_contender_that_fails_is_said_and_the_others_go_on(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = stage.evaluate
+
+    def fail(name: str, *rest: Any, **options: Any) -> Any:
+        if name in failing:
+            raise DataError("its numbers are no good")
+        return evaluate(name, *rest, **options)
+
+    monkeypatch.setattr(stage, "evaluate", fail)
+    failing = {"linear"}
+    shown = call("try", image_folder, *SMALL, "--images", "12", "--json")
+    assert shown.exit_code == 1
+    found = json.loads(shown.stdout)
+    assert {one["method"] for one in found["tried"]} == {"all-l2"}
+    assert sorted(found["failures"]) == [
+        f"{name} (target size 16, the last layer)" for name in ("test_resnet", "test_vit")
+    ]
+    assert "the other contenders are kept: its numbers are no good" in shown.stderr
+    failing.add("all-l2")
+    shown = call("try", image_folder, *SMALL, "--images", "13")
+    assert (shown.exit_code, shown.stderr.splitlines()[-1]) == (1, "Error: its numbers are no good")

@@ -1,5 +1,6 @@
 """Arrays and a header come back from their file bit for bit, or the file is refused in one line."""
 
+import copy
 import errno
 import io
 import json
@@ -186,3 +187,49 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(
                 write_arrays(toy, {"a": 2}, x=np.zeros(9))
         assert toy.read_bytes() == before
         assert [file.name for file in toy.parent.iterdir()] == [toy.name], "nothing half-written is left about"
+
+
+def npy(header: str, content: bytes = b"") -> bytes:
+    """An array's file with any header."""
+    padded = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded + content
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }"), "an array of shape"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", bytes(4)), "an array of shape"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -1), }", bytes(4)), "an array of shape"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", bytes(5)), "an array of shape"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", bytes(3)), "an array of shape"),
+        (npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n"), ""),
+        (npy("[1, 2"), ""),
+    ],
+)
+def test_an_array_that_is_not_its_bytes_is_refused(content: bytes, says: str, toy: Path) -> None:
+    with zipfile.ZipFile(toy, "a") as members:
+        members.writestr("forged.npy", content)
+    assert says in refused(toy)
+
+
+def test_a_small_file_never_stands_for_much_memory(toy: Path) -> None:
+    """Packed zeros, and members that lie upon each other."""
+    whole = toy.read_bytes()
+    with zipfile.ZipFile(toy, "a", zipfile.ZIP_DEFLATED) as members:
+        zeros = npy(f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({1 << 22},), }}", bytes(1 << 22))
+        members.writestr("zeros.npy", zeros)
+    assert "larger than such a file can hold" in refused(toy)
+    toy.write_bytes(whole)
+    with zipfile.ZipFile(toy, "a") as members:
+        original = members.getinfo("x.npy")
+        for number in range(20):
+            twin = copy.copy(original)
+            twin.filename = f"y{number}.npy"
+            members.filelist.append(twin)
+        members._didModify = True  # type: ignore[attr-defined]
+    assert "larger than such a file can hold" in refused(toy)
+    toy.write_bytes(whole)
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(toy, "a") as members:
+        members.writestr("x.npy", members.read("x.npy"))
+    assert "one name" in refused(toy)

@@ -13,3 +13,6 @@ def test_what_the_system_refuses_is_told_by_the_name_that_a_user_knows(tmp_path:
     assert in_words(OSError("no number")) == "no number"
     missing = in_words(FileNotFoundError(errno.ENOENT, "No such file or directory", "page.html"))
     assert missing == "page.html: no such file or folder", "which is no store"
+    inside = partial_name(tmp_path / "model") / "head.safetensors"
+    message = in_words(OSError(errno.EFBIG, "File too large", str(inside)))
+    assert message.startswith(f"{tmp_path / 'model' / 'head.safetensors'}: the file would be larger")

@@ -132,3 +132,23 @@ def test_what_cannot_be_written_names_its_option(tmp_path: Path) -> None:
             pytest.fail("the work began")
     with pytest.raises(StoreError, match=f": {ANOTHER}$"):
         fill(tmp_path / "file" / "model", "x")
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_in_a_shared_folder_the_group_may_use_what_is_written(tmp_path: Path, umask: int) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o2770)
+    before = os.umask(umask)
+    try:
+        write_output(tmp_path / "shared" / "out.csv", b"text", ANOTHER)
+        for place in ("shared", "mine"):
+            with whole_folder(tmp_path / place / "model", NAMES, ANOTHER) as partial:
+                for name in NAMES:
+                    (partial / name).write_text("content")
+                    (partial / name).chmod(0o600)  # as a library does that makes its files for their owner alone
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "shared").rglob("*"):
+        mode, expected = path.stat().st_mode, 0o2770 if path.is_dir() else 0o660
+        assert mode & expected == expected, path
+    assert not any(path.stat().st_mode & 0o020 for path in (tmp_path / "mine").rglob("*"))

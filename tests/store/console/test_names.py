@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from head2toe.store.console.cli import data_stdout, echo, show
 from head2toe.store.console.text import markdown_text, without_controls
 
-STEERING = ["\x1b[2J", "\x9b31m", "\r", "\x07", "\u202e", "\u2066", "\u2028", "\x7f", "\x00"]
+STEERING = ["\x1b[2J", "\x9b31m", "\r", "\x07", "\u202e", "\u2066", "\u2028", "\x7f", "\x00", "\udce9"]
 
 
 @pytest.mark.parametrize("control", STEERING)

@@ -187,3 +187,17 @@ def refused(archive: Path, tmp_path: Path) -> None:
         import_store(Catalogue(tmp_path / "elsewhere"), archive)
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "elsewhere").rglob("*"))
+
+
+def test_in_a_shared_folder_the_group_may_use_an_archive(toy: SimpleNamespace, tmp_path: Path) -> None:
+    store = toy.write(10)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o2770)
+    before = os.umask(0o077)
+    try:
+        export_store(store.path, tmp_path / "shared" / "archive")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "shared").rglob("*"):
+        expected = 0o2770 if path.is_dir() else 0o660
+        assert path.stat().st_mode & expected == expected, path
