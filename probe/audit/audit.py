@@ -133,8 +133,9 @@ class Audit:
     def as_csv(self, *, safe: bool = False) -> str:
         """Return findings as comma-separated values, an image a row, and after them every other label as it ranks.
 
-        Where it has to be safe, a class whose name a spreadsheet would run has an apostrophe in front. It becomes a file of decisions: `--apply` reads the columns `image`, `action`, which is empty as yet, and, for
-        `relabel`, `suggestion`.
+        Where it has to be safe, a class whose name a spreadsheet would run has an apostrophe in front. It becomes a
+        file of decisions: `--apply` reads the columns `image`, `action`, which is empty as yet, and, for `relabel`,
+        `suggestion`.
         """
         text, named = io.StringIO(), partial(class_cell, safe=safe)
         writer = csv.writer(text, lineterminator="\n")
