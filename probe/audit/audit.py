@@ -13,6 +13,7 @@ from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs,
 from head2toe.probe.audit.findings import Finding, counts, in_order
 from head2toe.probe.audit.influence import influence_of
 from head2toe.probe.audit.label_errors import LabelQuality, label_quality, usual_probabilities
+from head2toe.probe.audit.near_copies import near_copies
 from head2toe.probe.audit.outliers import outliers
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
@@ -105,6 +106,7 @@ class Audit:
             self.notes.append("the images can't be read any more: near-duplicates were not looked for")
         else:
             pairs = [*pairs, *(pair for pair in duplicate_pairs(features, thumbnails) if not self._equal(*pair[:2]))]
+            pairs += near_copies(features, thumbnails, {(i, j) for i, j, _ in pairs})
         findings += duplicate_findings(pairs, self.names, given, n)
         train = self.judged[0]
         findings += alike_classes(train.probabilities, train.labels, self.classes)
