@@ -8,13 +8,12 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from head2toe.probe.audit.classes import alike_classes, ambiguous_images
+from head2toe.probe.audit.classes import alike_classes, ambiguous_images, outliers
 from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, equal_pairs
 from head2toe.probe.audit.findings import Finding, counts, in_order
 from head2toe.probe.audit.influence import influence_of
 from head2toe.probe.audit.label_errors import LabelQuality, label_quality, usual_probabilities
 from head2toe.probe.audit.near_copies import near_copies
-from head2toe.probe.audit.outliers import outliers
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import last_layer
