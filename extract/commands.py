@@ -204,7 +204,7 @@ def load_for(task: str, options: ExtractOptions) -> "Task":
 
 
 def grey_versions(images: "Sequence[ImageSource]") -> "np.ndarray | None":
-    """Return small grey versions of images (n, 32, 32); None where one can't be read any more."""
+    """Return small grey versions of images (n, 64, 64); None where one can't be read any more."""
     from head2toe.extract.tasks.thumbnails import grey_versions
 
     return grey_versions(images)

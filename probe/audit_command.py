@@ -40,6 +40,7 @@ def audit_command(
         help=f"The HTML page to write.  [default: {PAGE} in the run's folder]",
     )
     @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values on stdout, nothing else.")
+    @click.option("--csv-safe", is_flag=True, help="In CSV, ' before class names that spreadsheets take for formulas.")
     @click.option(
         "--apply",
         "decisions",
@@ -56,6 +57,7 @@ def audit_command(
         task: str,
         page: Path | None,
         as_csv: bool,
+        csv_safe: bool,
         decisions: Path | None,
         manifest: Path | None,
         as_json: bool,
@@ -73,6 +75,10 @@ def audit_command(
         require_one_format(as_json, as_csv)
         if manifest and not decisions:
             raise BadRequest("--manifest goes with --apply DECISIONS")
+        if decisions and (as_csv or page):
+            raise BadRequest(f"--apply writes a manifest alone: leave {'--csv' if as_csv else '-o'} out, or --apply")
+        if csv_safe and not as_csv:
+            raise BadRequest("--csv-safe goes with --csv")
         target = None if decisions is None else manifest or _corrected_name(task)
         if target is not None and target.suffix.lower() != ".csv":
             raise BadRequest(f"--manifest {target}: a manifest is a table of text: give its file the suffix .csv")
@@ -83,7 +89,7 @@ def audit_command(
             _apply(result.extractions[0].task, decisions, target, corrects, as_json)
             return
         found = _audit(result, chosen, grey)
-        _show(found, result, page, thumbnails, as_csv=as_csv, as_json=as_json)
+        _show(found, result, page, thumbnails, as_csv=as_csv, csv_safe=csv_safe, as_json=as_json)
 
     return audit
 
@@ -143,7 +149,14 @@ def _audit(result: Any, options: Any, grey: Grey) -> "Audit":
 
 
 def _show(
-    found: "Audit", result: Any, page: Path | None, thumbnails: ThumbnailSource, *, as_csv: bool, as_json: bool
+    found: "Audit",
+    result: Any,
+    page: Path | None,
+    thumbnails: ThumbnailSource,
+    *,
+    as_csv: bool,
+    csv_safe: bool,
+    as_json: bool,
 ) -> None:
     """Write the page, unless a table or JSON is all that was asked for, and show the audit."""
     from head2toe.probe.audit import page as html
@@ -162,7 +175,7 @@ def _show(
     for note in document["notes"]:
         echo(f"note       {note}", err=True)
     if as_csv:
-        click.echo(found.as_csv(), data_stdout(), nl=False)
+        click.echo(found.as_csv(safe=csv_safe), data_stdout(), nl=False)
     else:
         for kind, count in document["counts"].items():
             echo(f"{count:5}  {KINDS[kind]}")

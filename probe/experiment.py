@@ -18,7 +18,7 @@ from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.failures import Failures
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.methods.registry import METHODS, split_notes
 from head2toe.probe.metrics.classification import accuracy
 from head2toe.probe.options import ProbeOptions
 from head2toe.probe.results.record import Run
@@ -275,13 +275,13 @@ class Experiment(Generic[E]):
 
     def _notes(self, trainings: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
         """The record's further entries, as JSON."""
-        first, task = self.extractions[0], self.task
-        chosen = self.selected.items()
+        first, task, chosen = self.extractions[0], self.task, self.selected.items()
+        notes = [*task.notes, *self.probe_options.notes(task.folds), *notes_on(task.n_train), *split_notes(self.data)]
         return {
             "store": str(first.store.path),
             "provenance": dict(task.provenance),
             "skipped": list(first.skipped),
-            "notes": [*task.notes, *self.probe_options.notes(task.folds), *notes_on(task.n_train)],
+            "notes": notes,
             "selections": {recipe: [entry for one in every for entry in one.document()] for recipe, every in chosen},
             **({"trainings": dict(trainings)} if trainings else {}),
             **({"failures": dict(self.failures.errors)} if self.failures.errors else {}),

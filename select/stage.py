@@ -13,6 +13,7 @@ from head2toe.select.ranking.rank import rank_features, rank_features_by_recipe
 from head2toe.select.ranking.relevance import Score
 from head2toe.select.ranking.selection import Certificate, Selection
 from head2toe.select.solver.paper_recipe import BATCH, RECIPE_LAMBDAS, RECIPE_STEPS
+from head2toe.store.common.errors import DataError
 from head2toe.store.common.fingerprint import code_fingerprint, fingerprint
 from head2toe.store.console.progress import Progress, progress
 from head2toe.store.reading.design_matrix import Design
@@ -179,7 +180,10 @@ def select_features(
             continue
         recalled = False
         with progress(f"selecting from target size {size}{where}", "λ" if recipe == "exact" else "row set") as report:
-            selections[size] = ranking.compute(design, training, arrays, report)
+            try:
+                selections[size] = ranking.compute(design, training, arrays, report)
+            except DataError as error:
+                raise DataError(f"task {training.name}, target size {size}{where}: {error}") from error
         selections[size].save(files[size], settings)
     used = standardize if recipe == "exact" else "unit"
     runs = ranking.score.runs if ranking.score.of_weights else 0

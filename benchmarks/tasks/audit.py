@@ -8,8 +8,8 @@ seed) and method, the precision among the first k labels as they rank, k being t
 of the audit, by the probability of the label alone, and by the margin to the most probable other class; beside it the
 accuracy of the held-out predictions on the true labels. Features come from the stores: nothing is extracted for it.
 
-The second: pictures of each task and copies of them that were changed in one way, which share of the copies is found,
-and how many pairs are found that are no copies.
+The second: pictures of each task and copies of them that were changed in one way, which share of the copies is found by
+their pixels as they are, and with one picture laid over the other; and how many pairs each finds that are no copies.
 """
 
 import argparse
@@ -30,12 +30,14 @@ from head2toe.extract.tasks.thumbnails import grey_versions
 from head2toe.pipeline import extract, run
 from head2toe.probe.audit.duplicates import duplicate_pairs
 from head2toe.probe.audit.label_errors import label_quality, usual_probabilities
+from head2toe.probe.audit.near_copies import near_copies
 from head2toe.probe.results import predictions
 from head2toe.store.format.layer_index import LAST_LAYER
 from head2toe.store.reading.design_matrix import DesignMatrix
 from PIL import Image, ImageEnhance
 
 TASKS = ("dtd10", "rsscn7", "caltech101", "nlvr_count")
+COPIES = ("dtd10", "rsscn7", "caltech101")
 COPIED = 100
 
 
@@ -86,21 +88,37 @@ def compressed(image: Image.Image) -> Image.Image:
     return Image.open(BytesIO(sink.getvalue())).convert("RGB")
 
 
-def cropped(image: Image.Image, share: float) -> Image.Image:
-    """Without a share of each side."""
-    x, y = round(image.width * share), round(image.height * share)
-    return image.crop((x, y, image.width - x, image.height - y))
+def cropped(image: Image.Image, left: float, top: float, right: float, bottom: float) -> Image.Image:
+    """Without a share of the width or height at each side."""
+    w, h = image.size
+    return image.crop((round(w * left), round(h * top), w - round(w * right), h - round(h * bottom)))
+
+
+def all_around(image: Image.Image, share: float) -> Image.Image:
+    """Without the same share at all sides."""
+    return cropped(image, share, share, share, share)
+
+
+def rotated(image: Image.Image, degrees: float, cut: float = 0.0) -> Image.Image:
+    """Turned, with black corners, and without a share at all sides."""
+    return all_around(image.rotate(degrees, Image.Resampling.BILINEAR), cut)
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "half the size": resized,
     "JPEG of quality 30": compressed,
-    "3 % less at each side": partial(cropped, share=0.03),
-    "10 % less at each side": partial(cropped, share=0.1),
+    "3 % less at each side": partial(all_around, share=0.03),
+    "5 % less at each side": partial(all_around, share=0.05),
+    "10 % less at each side": partial(all_around, share=0.1),
+    "15 % less at the right": partial(cropped, left=0.0, top=0.0, right=0.15, bottom=0.0),
+    "10 % less at the left and the top": partial(cropped, left=0.1, top=0.1, right=0.0, bottom=0.0),
     "a third brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.33),
+    "a third darker": lambda image: ImageEnhance.Brightness(image).enhance(0.67),
     "mirrored": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     "turned by a quarter": lambda image: image.transpose(Image.Transpose.ROTATE_90),
-    "turned by 10 degrees": lambda image: image.rotate(10, Image.Resampling.BILINEAR),
+    "turned by 5 degrees": partial(rotated, degrees=5),
+    "turned by 10 degrees": partial(rotated, degrees=10),
+    "turned by 10 degrees, without its black corners": partial(rotated, degrees=10, cut=0.14),
 }
 
 
@@ -121,9 +139,12 @@ def copies(task: Task, seed: int, options: dict[str, Any]) -> list[str]:
         features = design.columns(np.arange(layer.start, layer.stop)).T
         pixels = grey_versions(images)
         assert pixels is not None, "the images have just been read"
-        pairs = {(i, j) for i, j, _ in duplicate_pairs(features, pixels)}
+        as_they_are = {(i, j) for i, j, _ in duplicate_pairs(features, pixels)}
+        pairs = as_they_are | {(i, j) for i, j, _ in near_copies(features, pixels, as_they_are)}
         right = {(i, i + COPIED) for i in range(COPIED)}
-        rows.append(f"| {task.name} | {name} | {len(pairs & right) / COPIED:.2f} | {len(pairs - right)} |")
+        cells = [f"{len(one & right) / COPIED:.2f} | {len(one - right)}" for one in (as_they_are, pairs)]
+        rows.append(f"| {task.name} | {name} | {' | '.join(cells)} |")
+        print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
 
@@ -134,7 +155,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--methods", nargs="*", default=["linear", "head2toe"])
     parser.add_argument("--shares", type=float, nargs="+", default=[0.05, 0.1])
-    parser.add_argument("--copies", nargs="*", default=["dtd10", "rsscn7"], help="tasks of the second table")
+    parser.add_argument("--copies", nargs="*", default=COPIES, help="tasks of the second table")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--input-size", type=int, default=160)
     parser.add_argument("--output", type=Path, default=Path("results"))
@@ -150,7 +171,7 @@ def main() -> None:
     )
     print()
     rows = [line for name in o.copies for line in copies(load_task(str(o.data / name)), o.seed, options)]
-    show("| task | copies | found | other pairs |", rows)
+    show("| task | copies | pixels as they are | other pairs | found | other pairs |", rows)
 
 
 def row(o: argparse.Namespace, name: str, share: float, method: str, options: dict[str, Any]) -> str:

@@ -20,11 +20,12 @@ from head2toe.probe.planning.learning_curve import LearningCurve, Point, learnin
 from head2toe.probe.planning.subsets import subsets
 
 SHARES = (0.125, 0.18, 0.25, 0.35, 0.5, 1.0)
-FEWEST_PER_CLASS = 1.2
+FEWEST_PER_CLASS = 2
+"""A class with one row can't be both learned from and judged, so that nothing can be chosen by it."""
 
 
 def curves(folder: Path, methods: list[str], options: dict[str, Any]) -> list[LearningCurve]:
-    """Make the curves of a task; sizes with hardly a row for each class are left out."""
+    """Make the curves of a task; sizes with fewer than two rows for each class are left out."""
     chosen = Options(methods=tuple(methods), **options)
     experiment = experiment_on(str(folder), chosen)
     task = experiment.task

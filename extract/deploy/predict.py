@@ -22,7 +22,7 @@ from head2toe.store.common.files import expanded, explained
 from head2toe.store.common.outputs import whole_file
 from head2toe.store.common.parquet import import_pyarrow
 from head2toe.store.console.progress import Counter, Progress
-from head2toe.store.console.text import FORMULA_STARTS, json_text, path_cell
+from head2toe.store.console.text import FORMULA_STARTS, class_cell, json_text, path_cell
 from PIL import Image
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -307,7 +307,7 @@ def _cell(column: str, value: Any, *, csv_safe: bool) -> Any:
         return value
     if column == "path":
         return path_cell(value)
-    return f"'{value}" if csv_safe else value
+    return class_cell(value, safe=csv_safe)
 
 
 def _parquet(columns: Sequence[str]) -> Callable[[list[Row], Path], None]:

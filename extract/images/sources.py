@@ -60,11 +60,14 @@ class ImageFile:
         The most pixels that it may have.
     url : str, optional
         Where the file was fetched from: what messages and results call the image then.
+    cells : tuple of (str, str)
+        What the table that names the image says of it besides: column and text.
     """
 
     path: Path
     max_pixels: int = field(default=MAX_PIXELS, compare=False)
     url: str | None = field(default=None, compare=False)
+    cells: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from head2toe.extract.images.file_formats import check_content
 from head2toe.extract.images.folder_contents import NamedFiles
 from head2toe.extract.images.sources import ImageFile, ImageSource
@@ -23,8 +22,17 @@ from head2toe.extract.readers.listing import (
     split_of,
     unlabelled_test_note,
 )
-from head2toe.extract.readers.splits import NEVER
-from head2toe.extract.readers.tables import Columns, ParquetTable, find_columns, has_columns, plain_name, table_rows
+from head2toe.extract.readers.splits import folds_of_column
+from head2toe.extract.readers.tables import (
+    Columns,
+    ParquetTable,
+    find_columns,
+    has_columns,
+    other_columns,
+    plain_name,
+    table_rows,
+    text_of,
+)
 from head2toe.store.cloud.objects import fetched, is_url
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.files import expanded
@@ -33,8 +41,6 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 
 _SPLIT_COLUMNS = ("subset", "set", "partition", "phase", "usage", "data_split", "dataset_split", "split_name")
 """Names of a column that says the split where none is called so, if all its cells are names of splits."""
-_ALWAYS_TRAINS = ("-1", "-1.0")
-"""What the column `fold` says of a row that no fold holds out."""
 _WINDOWS_ROOT = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -50,11 +56,19 @@ class TableRow:
         The text of each column that counts by its role (`path`, `label`, …); an absent or empty cell is missing.
     image : ImageSource, optional
         The image, where the table holds it.
+    others : tuple of (str, str)
+        The other columns, which nothing here reads, and their texts: a corrected manifest has them again.
     """
 
     number: int
     cells: dict[str, str]
     image: ImageSource | None = None
+    others: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        """What a corrected manifest takes over of the row."""
+        return (*((role, self.cells[role]) for role in ("split", "group") if role in self.cells), *self.others)
 
 
 def read(path: Path, columns: Columns | None = None, base: str | None = None) -> Listing:
@@ -146,7 +160,7 @@ def listing_of(
         layout=layout,
         source=source,
         classes=classes,
-        folds=None if folds is None else _folds(folds, where),
+        folds=None if folds is None else folds_of_column(folds, where),
         groups=None if groups is None else tuple(groups[i] for i in train),
         notes=tuple(notes),
         **by_split(zip(splits, images, labels, strict=True)),
@@ -164,6 +178,7 @@ def _csv(path: Path, columns: Columns) -> tuple[None, list[TableRow], dict[str, 
 
     split = _split_column(header, names, values)
     position = {role: header.index(name) for role, name in (names | split).items()}
+    others = other_columns(header, set(position.values()))
     rows = []
     for number, row in enumerate(table, start=1):
         if any(cell.strip() for cell in row[len(header) :]):
@@ -172,23 +187,27 @@ def _csv(path: Path, columns: Columns) -> tuple[None, list[TableRow], dict[str, 
                 f"delimiter in it between quotes (found: {', '.join(cell.strip() for cell in row)[:120]})"
             )
         cells = {role: row[i].strip() if i < len(row) else "" for role, i in position.items()}
-        rows.append(TableRow(number, cells))
+        more = tuple((name, row[i] if i < len(row) else "") for i, name in others.items())
+        rows.append(TableRow(number, cells, others=more))
     return None, rows, split
 
 
 def _parquet(path: Path, columns: Columns) -> tuple[list[str] | None, list[TableRow], dict[str, str]]:
     """The names that a table has for its labels, its rows, and as of `_split_column`."""
     table = ParquetTable(path, columns)
-    also = [name for name in table.names if plain_name(name) in _SPLIT_COLUMNS]
-    values = table.rows(also)
+    also = [name for name in table.plain if plain_name(name) in _SPLIT_COLUMNS]
+    values = table.rows(also if table.holds_images else table.plain)
     split = _split_column(also, table.columns, lambda name: {str(cells[name]) for cells in values if cells[name]})
+    others = [name for name in table.plain if name not in split.values()]
+    kept = () if table.holds_images else other_columns(others, ()).values()  # a manifest of files can't name those
     rows = []
     for number, cells in enumerate(values, start=1):
         named = {role: role for role in table.columns if role in cells} | split
-        text = {role: _text(cells[name]) for role, name in named.items()}
+        text = {role: text_of(cells[name]) for role, name in named.items()}
         if table.class_names is not None and text["label"]:
             text["label"] = _named(cells["label"], table.class_names, f"{path}, row {number}")
-        rows.append(TableRow(number, text, table.image(number - 1) if table.holds_images else None))
+        more = tuple((to, text_of(cells[name])) for to, name in zip(kept, others, strict=False))
+        rows.append(TableRow(number, text, table.image(number - 1) if table.holds_images else None, more))
     return table.class_names, rows, split
 
 
@@ -205,13 +224,6 @@ def _split_column(header: Sequence[str], names: Mapping[str, str], values: Calla
             if len(splits) > 1 and None not in splits:
                 return {"split": name}
     return {}
-
-
-def _text(value: object) -> str:
-    """The text of a cell, empty where it is: a table of floats may say so by NaN."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace").strip()
-    return "" if value is None or value != value else str(value).strip()
 
 
 def _named(label: int, names: Sequence[str], where: str) -> str:
@@ -278,9 +290,9 @@ class _ImageFinder:
         if not name:
             raise DataError(f"{where}: no path")
         if name in self._from_buckets:
-            return ImageFile(self._from_buckets[name], url=name)
+            return ImageFile(self._from_buckets[name], url=name, cells=row.kept)
         if (file := self._files.find(name)) is not None:
-            return ImageFile(file)
+            return ImageFile(file, cells=row.kept)
         shown = str(self._folder / expanded(name))[:300]
         if _WINDOWS_ROOT.match(name):
             raise DataError(
@@ -302,19 +314,3 @@ def _column(rows: Sequence[TableRow], name: str, wanted: Sequence[int], where: s
     if "" in values:
         raise DataError(f"{where}, row {rows[wanted[values.index('')]].number}: no {name}, but other rows have one")
     return values
-
-
-def _folds(values: list[str], where: str) -> np.ndarray:
-    """The column `fold`, whatever its numbers or names, as 0, 1, 2, …; -1 is a row that is never held out."""
-    held = np.array([value not in _ALWAYS_TRAINS for value in values])
-    names = [value for value, out in zip(values, held, strict=True) if out]
-    folds = np.full(len(values), NEVER, dtype=np.int64)
-    folds[held] = np.unique([float(name) for name in names] if _numbers(names) else names, return_inverse=True)[1]
-    if len(np.unique(folds)) < 2:
-        raise DataError(f"the column fold in {where} has one value: cross-validation needs two or more")
-    return folds
-
-
-def _numbers(values: list[str]) -> bool:
-    """Whether all are numbers; a table with gaps writes integers as 1.0."""
-    return all(value.replace(".", "", 1).isdecimal() for value in values)

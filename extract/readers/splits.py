@@ -17,6 +17,8 @@ HOLD_OUT = 0.2
 """The fraction of its images that a task without test images holds out as the test; of validation rows likewise."""
 NEVER = -1
 """The fold of a training row that no fold holds out: it always trains (as in scikit-learn's `PredefinedSplit`)."""
+_ALWAYS_TRAINS = ("-1", "-1.0")
+"""What the column `fold` says of a row that no fold holds out."""
 VTAB_SPLIT = (800, 200)
 """How many rows of VTAB-1k train while settings are chosen, and how many judge."""
 
@@ -235,3 +237,25 @@ def _check_groups(folds: np.ndarray, groups: Sequence[str], source: str) -> None
                 f"group {group!r} in {source} has rows in several folds: a group must be whole in one; "
                 "--folds stratified draws such folds"
             )
+
+
+def folds_of_column(values: list[str], where: str) -> np.ndarray:
+    """Return the column `fold`, whatever its numbers or names, as 0, 1, 2, …; -1 is a row that is never held out.
+
+    Raises
+    ------
+    DataError
+        All rows have the same; `where` says of which table.
+    """
+    held = np.array([value not in _ALWAYS_TRAINS for value in values])
+    names = [value for value, out in zip(values, held, strict=True) if out]
+    folds = np.full(len(values), NEVER, dtype=np.int64)
+    folds[held] = np.unique([float(name) for name in names] if _numbers(names) else names, return_inverse=True)[1]
+    if len(np.unique(folds)) < 2:
+        raise DataError(f"the column fold in {where} has one value: cross-validation needs two or more")
+    return folds
+
+
+def _numbers(values: list[str]) -> bool:
+    """Whether all are numbers; a table with gaps writes integers as 1.0."""
+    return all(value.replace(".", "", 1).isdecimal() for value in values)

@@ -1,12 +1,11 @@
 """Tables as other programs write them: text in any encoding and with any delimiter, Parquet, columns by their names."""
 
-import codecs
 import csv
 import io
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from head2toe.extract.images.sources import EncodedImage, image_bytes
 from head2toe.extract.readers.listing import several_labels
 from head2toe.store.common.errors import DataError
 from head2toe.store.common.parquet import import_pyarrow
+from head2toe.store.common.text_files import read_text
 
 PATH_COLUMNS = (
     *("path", "file_name", "filename", "file_path", "filepath", "file"),
@@ -31,52 +31,6 @@ OPTIONAL = ("split", "fold", "group")
 
 DELIMITERS = (",", ";", "\t", "|")
 """What may stand between the cells of a table."""
-
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),  # spreadsheets write one, which would become part of the first column's name
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-def read_text(path: Path, what: str) -> str:
-    """Read a text file in UTF-8, or in UTF-16 or UTF-32 where its first bytes say so.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    what : str
-        What a message calls it: `the manifest`.
-
-    Raises
-    ------
-    DataError
-        The file can't be read, or is in another encoding, which its bytes do not tell; the message names the line.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"can't read {what} {path}: {error.strerror or error}") from error
-    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark)), _unmarked(content))
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"can't read {what} {path}: line {line} is not UTF-8; it may be in a code page of Windows: save it as "
-            "UTF-8 (Excel: CSV UTF-8), or convert it with iconv -f WINDOWS-1252 -t UTF-8"
-        ) from error
-
-
-def _unmarked(content: bytes) -> str:
-    """The encoding of text without a byte order mark: in UTF-16, every second byte of plain letters is 0."""
-    start = content[:64]
-    if start[1::2].count(0) > len(start) // 4:
-        return "utf-16-le"
-    return "utf-16-be" if start[::2].count(0) > len(start) // 4 else "utf-8"
 
 
 def table_rows(path: Path, accept: Callable[[Sequence[str]], bool], what: str = "the manifest") -> Iterator[list[str]]:
@@ -175,6 +129,32 @@ def find_columns(names: Sequence[str], columns: Columns, where: object) -> dict[
     return chosen | {role: plain[role] for role in OPTIONAL if role in plain}
 
 
+def other_columns(names: Sequence[str], read: Collection[int]) -> dict[int, str]:
+    """Return the columns that nothing here reads, by their place, under names that can stand in a corrected manifest.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The table's header.
+    read : collection of int
+        The places of the columns that are read.
+
+    Returns
+    -------
+    dict of int to str
+        A name that is one of a role there, or the same as one before, has `given` in front of it.
+    """
+    taken, others = {"path", "label", *OPTIONAL}, {}
+    for place, name in enumerate(names):
+        if place in read:
+            continue
+        while plain_name(name) in taken:
+            name = f"given {name}"
+        taken.add(plain_name(name))
+        others[place] = name
+    return others
+
+
 def has_columns(names: Sequence[str], columns: Columns) -> bool:
     """Return whether a header has the columns that count; see `find_columns`."""
     try:
@@ -232,6 +212,8 @@ class ParquetTable:
         Names that the file has for its labels, which are their numbers then (Hugging Face's `ClassLabel`).
     holds_images : bool
         Whether the image column holds the images themselves.
+    plain : list of str
+        The columns without a role whose cells are texts, numbers, dates and the like.
 
     Raises
     ------
@@ -257,8 +239,10 @@ class ParquetTable:
         self.columns = find_columns(self.names, columns, path)
         kind = schema.field(self.columns["path"]).type
         self.holds_images = _is_image(kind, types) or _is_bytes(kind, types)
+        scalar = [field.name for field in schema if _is_scalar(field.type, types)]
+        self.plain = [name for name in scalar if name not in self.columns.values()]
         label = schema.field(self.columns["label"])
-        if types.is_nested(label.type) and not types.is_dictionary(label.type):
+        if _is_nested(label.type, types):
             raise DataError(several_labels(f"the column {label.name!r} in {path} is of type {label.type}"))
         self.class_names = _class_names(schema, label.name) if types.is_integer(label.type) else None
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -300,6 +284,13 @@ class ParquetTable:
         return DataError(f"can't read the manifest {self._path}: {str(error).partition(chr(10))[0]}")
 
 
+def text_of(value: object) -> str:
+    """Return the text of a cell of a Parquet table, empty where it is: a table of floats may say so by NaN."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace").strip()
+    return "" if value is None or value != value else str(value).strip()
+
+
 def _is_image(kind: Any, types: Any) -> bool:
     """Whether a column's type is Hugging Face's for images: bytes, and beside them mostly a path."""
     return bool(types.is_struct(kind)) and any(field.name == "bytes" and _is_bytes(field.type, types) for field in kind)
@@ -307,6 +298,14 @@ def _is_image(kind: Any, types: Any) -> bool:
 
 def _is_bytes(kind: Any, types: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _is_nested(kind: Any, types: Any) -> bool:
+    return bool(types.is_nested(kind) and not types.is_dictionary(kind))
+
+
+def _is_scalar(kind: Any, types: Any) -> bool:
+    return not (_is_nested(kind, types) or _is_bytes(kind, types))
 
 
 def _class_names(schema: Any, column: str) -> list[str] | None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from head2toe.extract.images.file_formats import check_content
 from head2toe.extract.images.sources import ImageFile, ImageSource
-from head2toe.extract.readers.listing import composed, is_missing
+from head2toe.extract.readers.listing import TEST, TRAIN, VALIDATION, composed, is_missing, split_of
 from head2toe.extract.readers.tables import numbered_rows, plain_name
 from head2toe.extract.tasks.task import Task, checked
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.store.common.outputs import write_output
+from head2toe.store.console.text import FORMULA_STARTS
 
 KEEP = ("", "keep", "look", "merge")
 """Actions that change nothing: what is only to be looked at, classes that somebody has to merge."""
@@ -100,9 +101,14 @@ def _cells(file: Path) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _class_of(text: str, classes: Sequence[str]) -> str | None:
-    """Find the class that is called so, in other capitals (`TRUE`), or as pandas writes whole numbers (`1.0`)."""
+    """Find the class that is called so, in other capitals (`TRUE`), or as pandas writes whole numbers (`1.0`).
+
+    An apostrophe in front may be that of `--csv-safe`.
+    """
     if text in classes:
         return text
+    if (unquoted := text.removeprefix("'")) in classes and unquoted.startswith(FORMULA_STARTS):
+        return unquoted
     plain = (text.removesuffix(".0") if _WHOLE.fullmatch(text) else text).casefold()
     alike = [name for name in classes if name.casefold() == plain]
     return alike[0] if len(alike) == 1 else None
@@ -140,6 +146,9 @@ def corrected(task: Task, decisions: Decisions) -> Task:
 def write_manifest(task: Task, file: Path) -> None:
     """Write a task as a manifest (CSV): absolute path (or URL), label, split and fold of each image. See docs/tasks.md.
 
+    Of an image that a manifest named, its group and all columns that nothing here reads follow, as they were there.
+    Validation rows stay such.
+
     Raises
     ------
     BadRequest
@@ -156,11 +165,15 @@ def write_manifest(task: Task, file: Path) -> None:
         raise DataError(f"in a table the class {gaps[0]!r} of task {task.name} would be no label: rename it first")
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "fold"))
+    kept = [dict(image.cells) if isinstance(image, ImageFile) else {} for image in task.images]
+    others = [name for name in dict.fromkeys(name for cells in kept for name in cells) if name != "split"]
+    writer.writerow(("path", "label", "split", "fold", *others))
     folds = [*task.folds.tolist(), *[""] * (len(task.images) - task.n_train)]
-    for image, label, fold in zip(task.images, task.labels, folds, strict=True):
-        split = "test" if fold == "" else "train"
-        writer.writerow((_place(image, task), task.classes[label], split, fold))
+    for image, label, fold, cells in zip(task.images, task.labels, folds, kept, strict=True):
+        validates = split_of(cells.get("split", "")) == VALIDATION
+        split = TEST if fold == "" else VALIDATION if validates else TRAIN
+        row = (_place(image, task), task.classes[label], split, fold, *(cells.get(name, "") for name in others))
+        writer.writerow(row)
     write_output(file, text.getvalue().encode(), ANOTHER_MANIFEST)
 
 

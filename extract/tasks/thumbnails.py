@@ -14,7 +14,7 @@ from PIL.Image import Image, Resampling
 
 SIDE = 176
 """Largest width and height of a thumbnail in pixels."""
-GREY_SIDE = 32
+GREY_SIDE = 64
 """Width and height of a grey version."""
 
 
@@ -53,7 +53,7 @@ def small_jpeg(image: Image, side: int = SIDE) -> bytes:
 
 
 def grey_versions(images: Sequence[ImageSource]) -> np.ndarray | None:
-    """Return small grey versions (n, 32, 32) uint8 of images, squeezed into a square; None where one can't be read."""
+    """Return small grey versions (n, 64, 64) uint8 of images, squeezed into a square; None where one can't be read."""
 
     def grey(image: ImageSource) -> np.ndarray:
         return np.asarray(image.load().convert("L").resize((GREY_SIDE, GREY_SIDE), Resampling.BOX))

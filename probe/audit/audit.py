@@ -4,21 +4,21 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from head2toe.probe.audit.classes import alike_classes, ambiguous_images
+from head2toe.probe.audit.classes import alike_classes, ambiguous_images, outliers
 from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, equal_pairs
 from head2toe.probe.audit.findings import Finding, counts, in_order
 from head2toe.probe.audit.influence import influence_of
 from head2toe.probe.audit.label_errors import LabelQuality, label_quality, usual_probabilities
-from head2toe.probe.audit.outliers import outliers
+from head2toe.probe.audit.near_copies import near_copies
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import last_layer
 from head2toe.probe.metrics.classification import normalized
-from head2toe.store.console.text import path_cell
+from head2toe.store.console.text import class_cell, path_cell
 
 COLUMNS = ("kind", "image", "split", "label", "suggestion", "score", "influence", "advice", "action", "with")
 MOST_SOLVED = 1000
@@ -105,6 +105,7 @@ class Audit:
             self.notes.append("the images can't be read any more: near-duplicates were not looked for")
         else:
             pairs = [*pairs, *(pair for pair in duplicate_pairs(features, thumbnails) if not self._equal(*pair[:2]))]
+            pairs += near_copies(features, thumbnails, {(i, j) for i, j, _ in pairs})
         findings += duplicate_findings(pairs, self.names, given, n)
         train = self.judged[0]
         findings += alike_classes(train.probabilities, train.labels, self.classes)
@@ -130,27 +131,30 @@ class Audit:
             "labels": list(self._ranked_labels()),
         }
 
-    def as_csv(self) -> str:
+    def as_csv(self, *, safe: bool = False) -> str:
         """Return findings as comma-separated values, an image a row, and after them every other label as it ranks.
 
-        It becomes a file of decisions: `--apply` reads the columns `image`, `action`, which is empty as yet, and, for
-        `relabel`, `suggestion`.
+        Where it has to be safe, a class whose name a spreadsheet would run has an apostrophe in front. It becomes a
+        file of decisions: `--apply` reads the columns `image`, `action`, which is empty as yet, and, for `relabel`,
+        `suggestion`.
         """
-        text = io.StringIO()
+        text, named = io.StringIO(), partial(class_cell, safe=safe)
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
         for one in self.findings:
             influence = "" if one.influence is None else f"{one.influence:.3f}"
             for image, label in zip(one.images or ("",), one.labels if one.images else ("",), strict=True):
-                others = [path_cell(name) for name in one.images if name != image] if one.images else list(one.labels)
+                others = [path_cell(name) for name in one.images if name != image]
+                others = others if one.images else [named(label) for label in one.labels]
                 advice = "keep" if one.action == "remove" and image in one.kept else one.action
-                row = (one.kind, path_cell(image), one.split, label, one.suggestion or "", one.score, influence)
+                classes = (named(label), named(one.suggestion or ""))
+                row = (one.kind, path_cell(image), one.split, *classes, one.score, influence)
                 more = [f"and {len(others) - MOST_NAMED} more"] if len(others) > MOST_NAMED else []
                 writer.writerow((*row, advice, "", "; ".join(others[:MOST_NAMED] + more)))
         shown = {one.images[0] for one in self.findings if one.kind == "label"}
         for entry in self._ranked_labels():
             if entry["image"] not in shown:
-                ranked = (entry[column] for column in ("split", "label", "suggestion", "score"))
+                ranked = (entry["split"], named(entry["label"]), named(entry["suggestion"]), entry["score"])
                 writer.writerow(("", path_cell(entry["image"]), *ranked, "", "", "", ""))
         return text.getvalue()
 

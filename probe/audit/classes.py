@@ -1,13 +1,18 @@
-"""Classes that nothing tells apart, and images of two classes: by predictions of held-out rows."""
+"""Classes that nothing tells apart, images of two classes, and images that fit none.
+
+The first two by predictions of held-out rows, the last by their distance to the nearest images in principal directions
+of the last layer.
+"""
 
 from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 from head2toe.probe.audit.findings import Finding
+from head2toe.probe.methods.novelty import DIRECTIONS, FEWEST, NEIGHBOURS, Directions, nearest_distance
 from scipy.stats import mannwhitneyu
 
-FEWEST = 10
+FEWEST_OF_CLASS = 10
 """Rows that each of two classes must have to be compared."""
 MOST_AREA = 0.65
 """The area under the ROC curve of one against the other from which on they are two."""
@@ -17,6 +22,12 @@ SECOND = 0.4
 """The least probability of the second class of an image that shows two."""
 BOTH = 0.95
 """What both classes' probabilities must sum to."""
+FENCE = 3.0
+"""How many interquartile ranges beyond the upper quartile a log-distance is far out (Tukey 1977)."""
+COPY = 1e-4
+"""The distance up to which the nearest images are copies of an image, as a share of the usual length of an image."""
+LEAST_RANGE = 0.01
+"""What the range between the quartiles counts as at least."""
 
 
 def alike_classes(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> list[Finding]:
@@ -37,7 +48,7 @@ def alike_classes(probabilities: np.ndarray, labels: np.ndarray, classes: Sequen
     of_class = [np.flatnonzero(labels == c) for c in range(len(classes))]
     confused = _confusions(probabilities, labels)
     for a, b in combinations(range(len(classes)), 2):
-        if min(len(of_class[a]), len(of_class[b])) < FEWEST or not confused[a, b]:
+        if min(len(of_class[a]), len(of_class[b])) < FEWEST_OF_CLASS or not confused[a, b]:
             continue
         share = [_share(probabilities[rows], a, b) for rows in (of_class[a], of_class[b])]
         area = max(float(mannwhitneyu(*share).statistic) / (len(share[0]) * len(share[1])), 0.5)
@@ -92,3 +103,43 @@ def _share(probabilities: np.ndarray, a: int, b: int) -> np.ndarray:
     """How probable class a is beside b, (n,)."""
     both = probabilities[:, a] + probabilities[:, b]
     return np.asarray(probabilities[:, a] / np.maximum(both, np.finfo(np.float64).tiny))
+
+
+def outliers(features: np.ndarray, names: Sequence[str], labels: Sequence[str], n_train: int) -> list[Finding]:
+    """Find images whose distance to the nearest training images is far out of the usual.
+
+    Parameters
+    ----------
+    features : (n, d) array
+        Of the last layer, training rows first.
+    names, labels : sequence of str
+        Of all n rows.
+    n_train : int
+    """
+    if n_train < FEWEST + NEIGHBOURS:
+        return []
+    directions = Directions.of(features[:n_train], DIRECTIONS)
+    if directions.axes.shape[1] == 0:
+        return []
+    rows = directions(features)
+    # Of a training image, the nearest is itself: it is left out of the mean.
+    own = nearest_distance(rows[:n_train], rows[:n_train], NEIGHBOURS + 1) * (NEIGHBOURS + 1) / NEIGHBOURS
+    other = nearest_distance(rows[n_train:], rows[:n_train], NEIGHBOURS) if len(rows) > n_train else np.empty(0)
+    least = COPY * float(np.linalg.norm(rows[:n_train])) / n_train**0.5
+    usual = np.log(own[own > least])  # an image among copies of itself says nothing of how far images are apart
+    if len(usual) < FEWEST:
+        return []
+    low, high = np.quantile(usual, [0.25, 0.75])
+    away = (np.log(np.maximum(np.concatenate([own, other]), least)) - high) / max(high - low, LEAST_RANGE)
+    return [
+        Finding(
+            kind="outlier",
+            images=(names[row],),
+            split="train" if row < n_train else "test",
+            labels=(labels[row],),
+            suggestion=None,
+            score=round(float(1 - 1 / (1 + away[row])), 4),
+            action="look",
+        )
+        for row in np.flatnonzero(away > FENCE).tolist()
+    ]

@@ -2,8 +2,8 @@
 
 Two images are taken for one picture where the features of the last layer (their cosine) and the pixels agree: the
 correlation of small grey versions of both, one of them turned or mirrored as suits best. Features alone confuse
-pictures of the same thing, pixels alone pictures of the same brightness; where one of them is changed by cutting or
-turning, the other may still know it. Frames of one film count as the same picture.
+pictures of the same thing, pixels alone pictures of the same brightness. Frames of one film count as the same picture.
+Copies that were cut or turned by a little are for `near_copies`.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ AGREEMENT = 1.6
 LEAST = 0.45
 """The least that each of them must be."""
 ROWS_AT_ONCE = 512
+SIDE = 32
+"""Width and height at which pixels are compared, where they are a part of the pictures'."""
 
 
 def duplicate_pairs(features: np.ndarray, thumbnails: np.ndarray) -> list[tuple[int, int, float]]:
@@ -27,16 +29,17 @@ def duplicate_pairs(features: np.ndarray, thumbnails: np.ndarray) -> list[tuple[
     features : (n, d) float array
         Of the last layer; their mean is taken off.
     thumbnails : (n, s, s) array
-        Small grey versions of the images.
+        Small grey versions of the images; s is 32 or less, or a multiple of 32.
 
     Returns
     -------
     list of (int, int, float)
         Rows i < j, and the mean of both agreements.
     """
-    unit = _standardised(features - features.mean(axis=0))
-    pixels = _standardised(thumbnails.reshape(len(thumbnails), -1).astype(np.float32))
-    turned = [_standardised(view.reshape(len(view), -1).astype(np.float32)) for view in symmetries(thumbnails)]
+    thumbnails = shrunk(thumbnails, min(SIDE, thumbnails.shape[-1]))
+    unit = standardised(features - features.mean(axis=0))
+    pixels = standardised(thumbnails.reshape(len(thumbnails), -1).astype(np.float32))
+    turned = [standardised(view.reshape(len(view), -1).astype(np.float32)) for view in symmetries(thumbnails)]
     pairs = []
     for start in range(0, len(unit), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
@@ -74,6 +77,19 @@ def symmetries(images: np.ndarray) -> list[np.ndarray]:
     """Return images (n, s, s) turned by each quarter and mirrored: eight arrays of that shape."""
     turned = [np.rot90(images, quarter, axes=(1, 2)) for quarter in range(4)]
     return turned + [np.flip(view, axis=2) for view in turned]
+
+
+def standardised(rows: np.ndarray) -> np.ndarray:
+    """Return rows (n, k) less their mean, of unit length; a constant row is zero, and like no other."""
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(np.where(length > 1e-6, rows / np.maximum(length, 1e-6), 0.0), np.float32)
+
+
+def shrunk(images: np.ndarray, side: int) -> np.ndarray:
+    """Return images (n, s, s) as the means of blocks of pixels: (n, side, side), s being a multiple of the side."""
+    block = images.shape[-1] // side
+    return np.asarray(images.reshape(-1, side, block, side, block).mean(axis=(2, 4), dtype=np.float32))
 
 
 def groups(pairs: Sequence[tuple[int, int, float]]) -> list[list[int]]:
@@ -129,10 +145,3 @@ def duplicate_findings(
             )
         )
     return findings
-
-
-def _standardised(rows: np.ndarray) -> np.ndarray:
-    """Return rows (n, k) less their mean, of unit length; a constant row is zero, and like no other."""
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(np.where(length > 1e-6, rows / np.maximum(length, 1e-6), 0.0), np.float32)

@@ -14,9 +14,13 @@ from head2toe.probe.heads.kinds import ExactHeads, NearestMean, RecipeHead
 from head2toe.probe.heads.scaling import Columns, Scaling, scaled_rows, standardized_rows, unit_rows
 from head2toe.probe.methods.candidates import Candidate, HeadOnColumns, NearestNeighbours, PenalisedModel
 from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.probe.metrics.two_sample import sides
 from head2toe.select.ranking.selection import Selection
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LAST_LAYER
+
+MOST_COLUMNS = 256
+"""Of the last layer, every so many-th: enough to tell whether training and test images are drawn alike."""
 
 KEPT = (100, 300, 1000, 3000, 10_000)
 """How many features a selection keeps: sizes that serve a thousand rows, whatever the backbone has to offer."""
@@ -173,6 +177,17 @@ def last_layer(data: ProbeData) -> tuple[int, Columns]:
         raise DataError(f"the store has no layer {LAST_LAYER!r}, which the linear probe reads: add it to --taps")
     spans = [design.layers.columns(name) for name in names]
     return size, np.concatenate([np.arange(span.start, span.stop) for span in spans])
+
+
+def split_notes(data: ProbeData) -> list[str]:
+    """Note that training and test images aren't drawn alike, where the last layer says so; see `sides`."""
+    design = next(iter(data.designs.values()))
+    if not len(data.test_labels) or not any(name.rpartition("/")[2] == LAST_LAYER for name in design.layers.names):
+        return []
+    size, columns = last_layer(data)
+    columns = columns[:: -(-len(columns) // MOST_COLUMNS)]
+    found = sides(data.designs[size].columns(columns).T, data.labels, data.n_train, data.seed)
+    return [found.note] if found is not None and found.note else []
 
 
 def head_on(

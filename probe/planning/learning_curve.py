@@ -90,9 +90,8 @@ class LearningCurve:
             ],
             "law": {
                 "limit": round(law.limit, 4),
-                "gap": round(law.gap, 4),
+                "half": round(law.half, 1),
                 "exponent": round(law.exponent, 4),
-                "reference": round(law.reference, 1),
             },
             "promises": promises,
         }

@@ -79,6 +79,7 @@ def rank_features(
         standardize=standardize.endswith("feature"),
         tol=tol,
         arrays=arrays,
+        names=_names_of_sets(len(masks) - 1, len(labels)),
     )
     for done, point in enumerate(points, start=1):
         scores = point_scores(score, point, design.layers) if alike is None else alike
@@ -163,3 +164,8 @@ def _ranking_length(design: Design, top: int, score: Score) -> int:
 def row_sets(folds: np.ndarray) -> np.ndarray:
     """Return masks (K + 1, n): the training rows of each fold and, last, all rows, given the fold of every row (n,)."""
     return np.stack([folds != fold for fold in range(int(folds.max()) + 1)] + [np.ones(len(folds), dtype=bool)])
+
+
+def _names_of_sets(n_folds: int, n: int) -> list[str]:
+    """What a message calls the rows of each mask of `row_sets`."""
+    return [*(f"the images outside of fold {k} of {n_folds}" for k in range(1, n_folds + 1)), f"all {n} images"]

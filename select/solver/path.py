@@ -74,6 +74,7 @@ def path(
     penalty: Penalty | None = None,
     weights: np.ndarray | None = None,
     until: float = SATURATED,
+    names: Sequence[str] = (),
 ) -> Iterator[PathPoint]:
     """Solve min F(XW + 1bᵀ) + λΩ(W) on K row sets for falling λ, each to a certified relative duality gap.
 
@@ -108,6 +109,8 @@ def path(
     until : float
         The fraction of the null model's deviance above which classes count as separate, and the path ends; 1 for a path
         down to the last ratio.
+    names : sequence of str
+        What messages call the rows of each set; by default `row set 0` and so on.
 
     Yields
     ------
@@ -140,17 +143,18 @@ def path(
         if not standardize:
             centre = centre.without_scaling()
         sets = []
+        called = partial(_called, names)
         for k, mask in enumerate(masks):
             rows = np.flatnonzero(mask)
             if len(np.unique(y[rows])) < 2:
-                raise DataError(f"row set {k} has 1 class only: at least two are needed to tell apart")
+                raise DataError(f"1 class only on {called(k)}: at least two are needed to tell apart")
             own = datafit
             if weights is not None:
                 shares = inner.put(weights[rows] / weights[rows].sum())
                 own = cast("WeightableDatafit", datafit).weighted(shares)
             sets.append(RowSet(y[rows], rows, centre.mean[k], centre.scale[k], n_classes, own, penalty, inner))
         pool.start(len(sets))
-        norms = _null_norms(design, sets, arrays, shared)
+        norms = _null_norms(design, sets, arrays, shared, called)
         if callable(ratios):
             ratios = _checked_ratios(ratios(np.array([s.lam_max for s in sets])))
         schedules = [PathSchedule(s, own_norms, ratios, tol, until) for s, own_norms in zip(sets, norms, strict=True)]
@@ -174,13 +178,23 @@ def _who_solves(inner: Arrays, shared: SharedDesign | None) -> Workers | None:
     return shared.workers if shared is not None and inner.memory is None else None
 
 
-def _null_norms(design: Design, sets: Sequence[RowSet], arrays: Arrays, shared: SharedDesign | None) -> np.ndarray:
+def _called(names: Sequence[str], k: int) -> str:
+    return names[k] if names else f"row set {k}"
+
+
+def _null_norms(
+    design: Design,
+    sets: Sequence[RowSet],
+    arrays: Arrays,
+    shared: SharedDesign | None,
+    called: Callable[[int], str],
+) -> np.ndarray:
     """Return the dual norms (K, d) of the models without features. The largest of a row set is its λ_max."""
     norms = _norms(design, sets, arrays, shared)
     for k, s in enumerate(sets):
         s.lam_max = s.lam = float(norms[k].max())
         if not s.lam_max > 0:
-            raise DataError(f"every feature is constant on the rows of set {k}: there is nothing to select from")
+            raise DataError(f"every feature is constant on {called(k)}: there is nothing to select from")
     return norms
 
 

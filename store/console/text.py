@@ -71,6 +71,11 @@ def path_cell(path: str) -> str:
     return f"./{path}" if path.startswith(FORMULA_STARTS) else path
 
 
+def class_cell(name: str, *, safe: bool) -> str:
+    """Return a class name as a cell of CSV; where it has to be safe, with ' before what a spreadsheet would run."""
+    return f"'{name}" if safe and name.startswith(FORMULA_STARTS) else name
+
+
 def markdown_text(text: str) -> str:
     """Escape text so that it stands in Markdown as it is and in one line: no markup, no HTML, no cell of a table."""
     line = " ".join(without_controls(" ".join(text.split())).split())

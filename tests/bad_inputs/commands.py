@@ -263,6 +263,21 @@ ROWS = (
     BadInput("", "curve RUN …", 2, "results/… is the folder of a run, not of images: name the task that was run"),
     BadInput("", "audit photos --json --csv …", 2, "--json and --csv exclude each other: choose one"),
     BadInput("", "audit photos --manifest better.csv …", 2, "--manifest goes with --apply DECISIONS"),
+    BadInput("", "audit photos --csv-safe …", 2, "--csv-safe goes with --csv"),
+    BadInput(
+        "decisions to apply, and a table to print",
+        "audit photos --apply decisions.csv --csv …",
+        2,
+        "--apply writes a manifest alone: leave --csv out, or --apply",
+        write("decisions.csv", "image,action\n"),
+    ),
+    BadInput(
+        "decisions to apply, and a page to write",
+        "audit photos --apply decisions.csv -o page.html …",
+        2,
+        "--apply writes a manifest alone: leave -o out, or --apply",
+        write("decisions.csv", "image,action\n"),
+    ),
     BadInput("", "audit phots …", 2, "no task or folder 'phots'…"),
     BadInput("", "audit photos --apply gone.csv …", 2, "Invalid value for '--apply': File 'gone.csv' does not exist."),
     BadInput(

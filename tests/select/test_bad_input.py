@@ -28,7 +28,7 @@ def test_nan_and_inf_name_their_layer(bad, cpu, make_data):
 
 def test_one_class_is_refused(cpu, make_data):
     X, y = make_data()
-    with pytest.raises(DataError, match="row set 0 has 1 class"):
+    with pytest.raises(DataError, match="1 class only on row set 0"):
         solve(X, np.zeros_like(y), C=3, arrays=cpu)
 
 

@@ -1,5 +1,6 @@
 """Decisions are read as spreadsheets and people write them, and what they make is a manifest that a run takes."""
 
+import csv
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -155,3 +156,49 @@ def test_rows_of_a_table_are_numbered_by_their_lines() -> None:
     Path("table.csv").write_text('sep=;\n\na;b\n"1\n2";3\r\n\n4;5', newline="")
     rows = list(numbered_rows(Path("table.csv"), lambda names: "a" in names))
     assert rows == [(3, ["a", "b"]), (4, ["1\n2", "3"]), (7, ["4", "5"])]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_every_column_of_a_manifest_stands_in_the_corrected_one(suffix: str, image_folder: Path) -> None:
+    """Groups keep the split honest; what else a table says is not for a correction to lose."""
+    rows = [
+        {
+            "Path": str(file.relative_to(image_folder)),
+            "LABEL": file.parent.name,
+            "subset": "test" if "test" in file.parts else "val" if int(file.stem) < 3 else "train",
+            "Group": f"{file.parts[-3]} {int(file.stem) // 3}",
+            "camera id": f"=cam, {file.stem}" if int(file.stem) % 2 else "",
+            "label ": f"fine {file.stem}",
+            "size": int(file.stem),
+        }
+        for file in sorted(image_folder.rglob("*.png"))
+    ]
+    manifest = image_folder / f"old.{suffix}"
+    if suffix == "csv":
+        with manifest.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        listed = pyarrow.Table.from_pylist(rows).append_column("boxes", pyarrow.array([[1.0, 2.0]] * len(rows)))
+        parquet.write_table(listed, manifest)
+    task = load_task(str(manifest), label_column="LABEL")
+    gone, other = task.images[0].name, task.images[1].name
+    relabelled = next(name for name in task.classes if name != task.classes[task.labels[1]])
+    file = decided(f"image,action,suggestion\n{{0}},remove,\n{{1}},relabel,{relabelled}\n", task)
+    assert write_corrected(task, file, Path("better.csv")) == (1, 1)
+    with Path("better.csv").open(newline="") as stream:
+        written = {row["path"]: row for row in csv.DictReader(stream)}
+    assert set(written) == {str(image_folder / row["Path"]) for row in rows} - {gone}
+    for row in rows:
+        if (name := str(image_folder / row["Path"])) != gone:
+            kept = {"group": row["Group"], **{key: str(row[key]) for key in ("camera id", "size")}}
+            kept |= {"given label ": row["label "], "label": relabelled if name == other else row["LABEL"]}
+            kept["split"] = {"val": "validation"}.get(row["subset"], row["subset"])
+            assert {key: written[name][key] for key in kept} == kept
+    better, validated = load_task("better.csv"), load_task("better.csv", folds="holdout")
+    fold_of = dict(zip((image.name for image in task.images), task.folds.tolist(), strict=False))
+    assert [fold_of[image.name] for image in better.images[: better.n_train]] == better.folds.tolist()
+    held = [image.name for image, fold in zip(validated.images, validated.folds, strict=False) if fold == 0]
+    assert {written[name]["split"] for name in held} == {"validation"}

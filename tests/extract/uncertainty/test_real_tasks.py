@@ -56,6 +56,15 @@ def test_sets_hold_the_true_class_within_sampling_error(
         assert np.mean([len(classes) for classes in sets]) < len(task.classes)
 
 
+@pytest.mark.parametrize(
+    "name", ["rsscn7", *(pytest.param(name, marks=pytest.mark.slow) for name in (*TASKS, SHIFTED))]
+)
+def test_a_note_says_where_nothing_can_be_promised(name: str, shared_data: Path, trained: dict[str, Head2Toe]) -> None:
+    record = model_of(shared_data / name, trained).result_.record
+    said = [note for note in record["notes"] if "aren't drawn alike" in note]
+    assert bool(said) == (name == SHIFTED)
+
+
 @pytest.mark.slow
 def test_images_of_another_task_are_unlike_the_training_images(shared_data: Path, trained: dict[str, Head2Toe]) -> None:
     """At 160 px: at 64 the last layer of a network that was trained at 224 hardly tells drawings from photographs."""

@@ -128,6 +128,26 @@ def test_no_spreadsheet_runs_the_name_of_an_image(spoiled: Path, flags: list[str
     assert (done["relabelled"], done["removed"]) == (0, 1)
 
 
+def test_a_safe_table_runs_no_class_as_a_formula_and_is_read_again(
+    spoiled: Path, audit: list[str], tmp_path: Path
+) -> None:
+    for split in ("train", "test"):
+        (spoiled / split / "slant").rename(spoiled / split / "=1+1")
+    plain = list(csv.DictReader(io.StringIO(call(*audit, spoiled, "--csv").stdout)))
+    safe = list(csv.DictReader(io.StringIO(call(*audit, spoiled, "--csv", "--csv-safe").stdout)))
+    assert any(row["label"] == "=1+1" for row in plain)
+    assert not any(cell.startswith("=") for row in safe for cell in row.values())
+    bare = [{column: cell.replace("'=", "=") for column, cell in row.items()} for row in safe]
+    assert bare == plain
+    wrong = str(spoiled / "train" / "down" / "wrong.png")
+    (tmp_path / "decisions.csv").write_text(f"image,action,suggestion\n{wrong},relabel,'=1+1\n")
+    done = document(*audit, spoiled, "--apply", tmp_path / "decisions.csv", "--manifest", tmp_path / "better.csv")
+    assert done["relabelled"] == 1
+    better = load_task(str(tmp_path / "better.csv"))
+    label = {image.name: better.classes[number] for image, number in zip(better.images, better.labels, strict=True)}
+    assert label[wrong] == "=1+1"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from head2toe.probe.audit.classes import alike_classes, ambiguous_images
+from head2toe.probe.audit.classes import alike_classes, ambiguous_images, outliers
 from head2toe.probe.audit.duplicates import duplicate_findings, duplicate_pairs, equal_pairs, groups
 from head2toe.probe.audit.findings import ACTIONS, KINDS, Finding, in_order
-from head2toe.probe.audit.outliers import outliers
 from head2toe.probe.audit.page import render
 
 

@@ -1,5 +1,6 @@
 """`head2toe curve` as a user calls it."""
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -67,3 +68,16 @@ def test_sizes_that_make_no_sense_are_one_line(image_folder: Path, flags: list[s
     result = call("curve", image_folder, *flags, "--methods", "ncm", "--sizes", sizes)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_images_without_any_difference_are_told_by_task_size_and_fold(image_folder: Path, flags: list[str]) -> None:
+    files = sorted((image_folder / "train").rglob("*.png"))
+    for file in files:
+        file.write_bytes(files[0].read_bytes())
+    alike = call("curve", image_folder, *flags, "--methods", "l21", "--sizes", "12,20,36")
+    assert alike.exit_code == 1, alike.output
+    assert re.search(
+        r"task stripes, target size 64, 12 labels, fold 1 of 5: "
+        r"every feature is constant on the images outside of fold 1 of 4: there is nothing to select from",
+        alike.stderr,
+    ), alike.stderr

@@ -18,7 +18,7 @@ def extrapolate(
     return LearningCurve("linear", tuple(map(Point, sizes, accuracies, errors)), seed).at(n)
 
 
-@pytest.mark.parametrize("law", [PowerLaw(0.95, 0.2, 0.5, 250.0), PowerLaw(1.0, 0.4, 0.3, 250.0)])
+@pytest.mark.parametrize("law", [PowerLaw(0.95, 100.0, 0.8), PowerLaw(1.0, 60.0, 0.5), PowerLaw(1.0, 800.0, 1.2)])
 def test_a_law_is_found_again(law: PowerLaw) -> None:
     accuracies = [float(law(n)) for n in SIZES]
     found = fit(SIZES, accuracies, [0.002] * len(SIZES))
@@ -28,7 +28,7 @@ def test_a_law_is_found_again(law: PowerLaw) -> None:
 
 def test_points_of_more_labels_count_more() -> None:
     """Points that lie off the law by as much: the first is followed less than the last."""
-    law = PowerLaw(0.95, 0.2, 0.5, 250.0)
+    law = PowerLaw(0.95, 80.0, 0.8)
     off = {}
     for place in (0, 4):
         accuracies = [float(law(n)) for n in SIZES]
@@ -38,7 +38,7 @@ def test_points_of_more_labels_count_more() -> None:
 
 
 def test_noise_widens_the_interval_and_the_seed_draws_it() -> None:
-    law = PowerLaw(0.95, 0.2, 0.5, 250.0)
+    law = PowerLaw(0.95, 80.0, 0.8)
     accuracies = [float(law(n)) for n in SIZES]
     sure = extrapolate(SIZES, accuracies, [0.002] * 5, 1000)
     unsure = extrapolate(SIZES, accuracies, [0.02] * 5, 1000)
@@ -53,3 +53,28 @@ def test_a_flat_or_falling_curve_promises_no_more_than_all(accuracies: list[floa
     promised, interval = extrapolate(SIZES, accuracies, [0.0] * 5, 4000)
     assert 0 <= interval.low <= interval.high <= 1
     assert np.isfinite(promised)
+
+
+def test_errors_of_many_labels_fall_as_a_power() -> None:
+    law = PowerLaw(0.9, 50.0, 0.7)
+    missing = [0.9 - float(law(n)) for n in (1e6, 2e6)]
+    assert missing[1] / missing[0] == pytest.approx(2**-0.7, rel=1e-3)
+
+
+def test_a_curve_that_is_still_at_its_beginning_goes_on_to_rise() -> None:
+    """Equal steps of the logit for equal factors: between 500 and 1000 labels it rises by more than ever before."""
+    law = PowerLaw(1.0, 600.0, 1.0)
+    accuracies = [float(law(n)) for n in SIZES]
+    promised, _ = extrapolate(SIZES, accuracies, [0.01] * 5, 1000)
+    assert promised == pytest.approx(float(law(1000)), abs=0.01)
+    assert promised - accuracies[-1] > accuracies[-1] - accuracies[-3]
+
+
+def test_folds_that_agree_by_chance_do_not_bind_the_law() -> None:
+    """A standard error of five folds that is ten times too small is not taken at its word."""
+    law, lucky = PowerLaw(0.95, 80.0, 0.8), [0.015] * 5
+    accuracies = [float(law(n)) for n in SIZES]
+    accuracies[2] += 0.015
+    lucky[2] = 0.002
+    told = extrapolate(SIZES, accuracies, lucky, 1000)[0]
+    assert told == pytest.approx(extrapolate(SIZES, accuracies, [0.015] * 5, 1000)[0], abs=0.006)
