@@ -77,7 +77,8 @@ class Sparse:
         """Check that this may be a model of so many features, for it can come from a file; raises `ValueError`."""
         columns, classes = self.columns, self.intercept.shape
         dtypes = [array.dtype.name for array in (columns, self.coef, self.intercept)]
-        if dtypes != ["int64", "float32", "float64"] or len(classes) != 1 or columns.ndim != 1 or self.coef.shape != (*columns.shape, *classes):
+        shapes = len(classes) == columns.ndim == 1 and self.coef.shape == (*columns.shape, *classes)
+        if dtypes != ["int64", "float32", "float64"] or not shapes:
             raise ValueError(f"a model of shapes {columns.shape}, {self.coef.shape} and {classes}")
         if not ((columns >= 0) & (columns < n_features)).all() or (np.diff(columns) < 1).any():
             raise ValueError(f"a model of columns that are not ascending below {n_features}")
