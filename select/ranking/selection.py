@@ -76,8 +76,13 @@ class Sparse:
     def check(self, n_features: int) -> None:
         """Check that this may be a model of so many features, for it can come from a file; raises `ValueError`."""
         columns, classes = self.columns, self.intercept.shape
-        dtypes = (columns.dtype, self.coef.dtype, self.intercept.dtype) == (np.int64, np.float32, np.float64)
-        if not dtypes or len(classes) != 1 or columns.ndim != 1 or self.coef.shape != (*columns.shape, *classes):
+        dtypes = [part.dtype.name for part in (columns, self.coef, self.intercept)]
+        if (
+            dtypes != ["int64", "float32", "float64"]
+            or len(classes) != 1
+            or columns.ndim != 1
+            or self.coef.shape != (*columns.shape, *classes)
+        ):
             raise ValueError(f"a model of shapes {columns.shape}, {self.coef.shape} and {classes}")
         if not ((columns >= 0) & (columns < n_features)).all() or (np.diff(columns) < 1).any():
             raise ValueError(f"a model of columns that are not ascending below {n_features}")
