@@ -17,6 +17,7 @@ from head2toe.probe import stage
 from head2toe.probe.choice import sweep
 from head2toe.probe.results import predictions
 from head2toe.store.common.errors import DataError
+from head2toe.tests.commands import call
 
 METHODS = ("linear", "knn", "l21")
 COMMAND = [sys.executable, "-m", "head2toe.pipeline", "run", "stripes", "--methods", "layerwise,l21,head2toe"]
@@ -151,3 +152,23 @@ def test_images_that_were_renamed(image_folder: Path, smaller: dict[str, Any]) -
     assert not renamed.recalled
     assert any("05-again" in name for name in predictions.read(renamed.file.parent)["linear"].ids)
     assert run(str(image_folder), **settings).recalled
+
+
+@pytest.mark.parametrize("name", ["model.json", "head.safetensors", "calibration.safetensors"])
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_a_damaged_model_of_a_run_is_made_anew_by_running_again(
+    name: str, harm: str, image_folder: Path, smaller: dict[str, Any]
+) -> None:
+    first = run(str(image_folder), **smaller, methods=("linear",))
+    file = first.file.parent / "models" / "linear" / name
+    before = file.read_bytes()
+    file.write_bytes(before[:-9]) if harm == "cut" else file.unlink()
+    shown = call("predict", first.file.parent, "--method", "linear", image_folder / "test")
+    assert shown.exit_code in (1, 2)
+    assert len(shown.stderr.splitlines()) == 1
+    assert name == "model.json" or "run the task again, which writes it anew" in shown.stderr
+    again = run(str(image_folder), **smaller, methods=("linear",))
+    assert not again.recalled
+    assert file.read_bytes() == before
+    assert call("predict", first.file.parent, "--method", "linear", image_folder / "test").exit_code == 0
+    assert run(str(image_folder), **smaller, methods=("linear",)).recalled

@@ -18,18 +18,18 @@ import safetensors
 import safetensors.numpy
 from head2toe.extract.backbone.windows import MEAN, Statistics, column_blocks, height_matters
 from head2toe.extract.deploy.bundle_document import (
-    REMEDY,
     fault_of_document,
     fault_of_parts,
     named,
     read_arrays,
+    remedy,
     sealed,
     sha256,
 )
 from head2toe.extract.deploy.model_card import model_card
 from head2toe.extract.uncertainty.calibration import COMPLETE, KINDS, Calibration
-from head2toe.store.common.errors import BadRequest, DataError
-from head2toe.store.common.files import explained, json_bytes, read_json, require_writable
+from head2toe.store.common.errors import BadRequest, DataError, Head2ToeError
+from head2toe.store.common.files import PARTIAL, explained, json_bytes, read_json, require_writable
 from head2toe.store.common.outputs import holds_only, whole_folder
 
 FORMAT_NAME = "head2toe model"
@@ -231,15 +231,15 @@ class Bundle:
         folder = Path(folder)
         if not (folder / MODEL).is_file():
             raise BadRequest(f"no model in {folder}: expected a folder with {MODEL}, as `head2toe export` writes it")
-        document = read_json(folder / MODEL, remedy=REMEDY)
+        document = read_json(folder / MODEL, remedy=remedy(folder))
         if document.get("format_name") != FORMAT_NAME:
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} (format_name {document.get('format_name')!r})")
         if (written := document.get("format_version")) not in range(1, FORMAT_VERSION + 1):
             raise DataError(f"{folder / MODEL}: version {written}, this is version {FORMAT_VERSION}: upgrade head2toe")
         if document != sealed({name: value for name, value in document.items() if name != "sha256"}):
-            raise DataError(f"{folder / MODEL}: damaged (not what was written): {REMEDY}")
+            raise DataError(f"{folder / MODEL}: damaged (not what was written): {remedy(folder)}")
         if fault := fault_of_document(document):
-            raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {REMEDY}")
+            raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {remedy(folder)}")
         arrays, calibration = read_arrays(folder / HEAD, document["head_sha256"], [frozenset(ARRAYS)], ARRAYS), None
         if digest := document.get("calibration_sha256"):
             calibration = Calibration.of(read_arrays(folder / CALIBRATION, digest, COMPLETE, KINDS))
@@ -272,6 +272,18 @@ class Bundle:
         values["layers"] = tuple(KeptLayer(**layer) for layer in document["layers"])
         values["classes"] = tuple(document["classes"])
         return cls(**values, **arrays)  # type: ignore[arg-type]
+
+
+def all_whole(folder: Path) -> bool:
+    """Whether every model of a run can be read, of the folder that holds them; what is being written is none yet."""
+    models = folder.iterdir() if folder.is_dir() else ()
+    try:
+        for model in models:
+            if model.suffix != PARTIAL:
+                Bundle.load(model)
+    except Head2ToeError:
+        return False
+    return True
 
 
 def require_model_folder(folder: Path, another: str = ANOTHER_FOLDER) -> None:

@@ -19,11 +19,16 @@ from head2toe.store.common.fingerprint import canonical
 Check = Callable[[Any], str]
 """Says of a value what it should be and isn't; empty if it is."""
 
-REMEDY = "copy or export the model again"
+_REMEDY, _OF_A_RUN = "copy or export the model again", "run the task again, which writes it anew"
 _LARGEST_LOGIT = 1e20
 """Far beyond what trained heads give, and far below where float32 ends."""
 MOST_PIXELS_A_SIDE = 16_384
 """The largest input that a backbone is built for."""
+
+
+def remedy(file: Path) -> str:
+    """Say what to do about a model by its folder or a file of it: that of a run can't be exported from the run."""
+    return _OF_A_RUN if any((folder / "result.json").is_file() for folder in file.parents[:3]) else _REMEDY
 
 
 def fault_of_document(document: Mapping[str, Any]) -> str:
@@ -48,21 +53,21 @@ def read_arrays(
 ) -> dict[str, np.ndarray]:
     """Read a file of this sha256 that holds one of these sets of arrays, of these dtypes; DataError for any other."""
     if not file.is_file():
-        raise DataError(f"{file}: missing: {REMEDY}")
+        raise DataError(f"{file}: missing: {remedy(file)}")
     with explained(file):
         content = file.read_bytes()
     if sha256(content) != digest:
-        raise DataError(f"{file}: damaged (not the {file.stem} that model.json was written with): {REMEDY}")
+        raise DataError(f"{file}: damaged (not the {file.stem} that model.json was written with): {remedy(file)}")
     try:
         arrays = safetensors.numpy.load(content)
     except safetensors.SafetensorError as error:
-        raise DataError(f"{file}: not a safetensors file ({error}): {REMEDY}") from error
+        raise DataError(f"{file}: not a safetensors file ({error}): {remedy(file)}") from error
     if frozenset(arrays) not in complete:
         expected = " or ".join(", ".join(sorted(names)) for names in complete)
         raise DataError(f"{file}: holds {', '.join(sorted(arrays))} instead of {expected}")
     for name, array in arrays.items():
         if array.dtype != dtypes[name]:
-            raise DataError(f"{file}: {name} is {array.dtype} instead of {dtypes[name]}: {REMEDY}")
+            raise DataError(f"{file}: {name} is {array.dtype} instead of {dtypes[name]}: {remedy(file)}")
     return arrays
 
 
@@ -72,7 +77,7 @@ def named(folder: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"{folder}: {error}: {REMEDY}") from error
+        raise DataError(f"{folder}: {error}: {remedy(folder)}") from error
 
 
 def fault_of_parts(bundle: Any) -> str | None:

@@ -155,7 +155,7 @@ def below(folder: Path, complain: Callable[[str], None]) -> list[StoredRun]:
     for file in sorted(folder.rglob(RESULT)):
         try:
             runs.append(load(file))
-        except StoreError as error:
+        except (BadRequest, StoreError) as error:  # a folder of that name is no run, and in nobody's way
             complain(str(error))
     return sorted(runs, key=lambda run: (run.written, str(run.folder)))
 

@@ -11,7 +11,7 @@ import pytest
 from head2toe.probe.report import run_page
 from head2toe.probe.results import predictions
 from head2toe.probe.results.result_files import read_result, write_run
-from head2toe.probe.results.stored_runs import load, page_of
+from head2toe.probe.results.stored_runs import below, load, page_of
 from head2toe.store.common.errors import StoreError
 from head2toe.store.common.fingerprint import sealed
 from head2toe.tests.commands import call
@@ -153,3 +153,37 @@ def test_what_is_damaged_is_named(content: str, fault: str, tmp_path: Path) -> N
         read_result(tmp_path)
     assert str(tmp_path / "result.json") in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("entry", ["task", "argument", "command", "metric", "source", "store"])
+def test_entries_that_are_no_text_are_named_whatever_hash_they_have(entry: str, made_up: Made, tmp_path: Path) -> None:
+    write_run(tmp_path, *made_up(n_train=30, n_test=20))
+    file = tmp_path / "result.json"
+    record = json.loads(file.read_text())
+    assert load(tmp_path).sealed
+    for value in (None, 7, ["x"], {"x": 1}):
+        file.write_text(json.dumps(sealed(record | {entry: value})))
+        with pytest.raises(StoreError, match="remove it and run the task again") as error:
+            load(tmp_path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [[], "x", 3, {"accuracy": None}])
+def test_a_method_without_its_figures_is_named_before_the_table_is_made(
+    value: Any, made_up: Made, tmp_path: Path
+) -> None:
+    write_run(tmp_path, *made_up(n_train=30, n_test=20))
+    file = tmp_path / "result.json"
+    record = json.loads(file.read_text())
+    record["methods"][0]["test"] = value
+    file.write_text(json.dumps(sealed(record)))
+    with pytest.raises(StoreError, match="remove it and run the task again"):
+        read_result(tmp_path)
+
+
+def test_a_folder_of_the_name_hides_no_other_run(made_up: Made, tmp_path: Path) -> None:
+    write_run(tmp_path / "a", *made_up(n_train=30, n_test=20))
+    (tmp_path / "b" / "result.json").mkdir(parents=True)
+    said: list[str] = []
+    assert [run.folder for run in below(tmp_path, said.append)] == [tmp_path / "a"]
+    assert len(said) == 1
