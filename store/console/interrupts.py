@@ -2,11 +2,14 @@
 
 While Python imports and when it shuts down, the process leaves at once: nothing is in the making then. While a command
 works, a signal is raised as an exception, so that partial files are removed and worker processes ended on the way out.
+In the very end, when Python takes its handlers away and frees its modules, Ctrl-C changes nothing any more: the command
+is done, and its exit code says so.
 
 This module is the first that `head2toe.pipeline` imports, and imports little itself: until it has run, Ctrl-C is
 Python's own and ends in a traceback. A program of a user's that imports the package keeps its own handlers.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -143,3 +146,4 @@ if is_command() and threading.current_thread() is threading.main_thread():
     for _number in () if _is_child() else _SIGNALS:
         if signal.getsignal(_number) in _DEFAULTS:
             signal.signal(_number, leave_at_once)
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the first that is registered is the last to be run

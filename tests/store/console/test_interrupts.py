@@ -37,6 +37,18 @@ def test_a_signal_during_the_imports_is_one_line(number: int) -> None:
     assert (code, message) == (128 + number, f"{MESSAGE}\n")
 
 
+def test_a_command_that_is_done_keeps_its_exit_code() -> None:
+    """Python frees modules after it has taken its handlers away: a second or more on a machine that is busy."""
+    code, message = run_program(
+        "import sys, os, signal; sys.argv[0] = '/usr/bin/head2toe'; import head2toe.store.console.interrupts\n"
+        "class Late:\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid(), write=os.write):\n"
+        "        kill(pid, 2); write(2, b'freed')\n"
+        "late = Late()"
+    )
+    assert (code, message) == (0, "freed")
+
+
 def test_a_program_that_imports_the_package_keeps_its_handlers() -> None:
     numbers = [int(number) for number in ENDING]
     handlers = f"[signal.getsignal(number) for number in {numbers}]"
