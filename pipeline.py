@@ -122,7 +122,6 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     one of the result's `failures`, beside the results of the others; only where all fail it is an error. Parameters and
     errors are those of `extract`.
     """
-    from head2toe.extract.deploy.bundle import all_whole
     from head2toe.extract.finetuning.trials import TRAINING_CODE
     from head2toe.probe.choice.nested import outer_folds
     from head2toe.probe.results import predictions
@@ -137,7 +136,7 @@ def probe(task: "str | Task", options: Options | None = None, **changes: Any) ->
     file = folder / RESULT
     earlier = read_result(file) if file.is_file() and not o.fresh else {}
     same = earlier.get("key") == key and not earlier.get("failures")  # what failed is tried again
-    if same and predictions.whole(folder, earlier.get("predictions")) and all_whole(folder / MODELS):
+    if same and predictions.whole(folder, earlier.get("predictions")) and stage_one.whole_models(folder / MODELS):
         return RunResult(experiment.extractions, earlier, file, recalled=True)
     outcomes, trainings = experiment.outcomes(splits), {}
     for method in o.costly:

@@ -276,6 +276,13 @@ def model_origin(path: Path, method: str, results: Path) -> tuple[Path, str, tup
     return latest, bundle.method, forgotten
 
 
+def whole_models(folder: Path) -> bool:
+    """Whether every model of a run can be read, of the folder that holds them."""
+    from head2toe.extract.deploy.bundle import all_whole
+
+    return all_whole(folder)
+
+
 def save_bundle(extraction: Any, model: Any, folder: Path, another: str, **known: Any) -> None:
     """Pack a head as a bundle, see `bundle_of`, and write it to a folder; `another` says how to choose another."""
     from head2toe.extract.deploy.packing import bundle_of

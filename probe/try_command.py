@@ -35,7 +35,6 @@ def try_command(loads: Callable[[str, Any], Any], makes: Callable[[Any, Any], An
 
         Example: head2toe try my_task --backbone tf_efficientnet_lite0 --backbone resnet18 --target-size 512
         """
-        from head2toe.probe.commands import echo_failures
         from head2toe.probe.methods.failures import Failures
         from head2toe.probe.planning.backbone_trials import LAYERS, halving
 
@@ -43,7 +42,8 @@ def try_command(loads: Callable[[str, Any], Any], makes: Callable[[Any, Any], An
         whole = loads(task, chosen)
         failures = Failures()
         rounds = list(halving(whole, chosen, images, makes, failures))
-        echo_failures(failures.errors, "other contenders")
+        for contender, message in failures.errors.items():
+            echo(f"Error: {contender} failed, the other contenders are kept: {message}", err=True)
         document = _document(whole, rounds) | ({"failures": failures.errors} if failures.errors else {})
         if as_json:
             show(document)

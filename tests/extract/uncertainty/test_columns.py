@@ -128,7 +128,7 @@ def test_scores_that_are_damaged_or_missing_are_one_line(saved: Path) -> None:
     with pytest.raises(DataError, match=r"calibration\.safetensors: damaged \(not the calibration that"):
         Bundle.load(saved)
     file.unlink()
-    with pytest.raises(DataError, match=r"calibration\.safetensors: missing: copy or export the model again"):
+    with pytest.raises(DataError, match=r"calibration\.safetensors: missing: run the task again, which writes it anew"):
         Bundle.load(saved)
 
 
