@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from queue import Queue
+from contextlib import suppress
+from queue import Full, Queue
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,10 @@ Job = Callable[[], object]
 
 WAITING = 2
 """The most jobs that wait. Each holds the features of a batch; one more is at work, and another is being computed."""
+
+
+SECONDS_BETWEEN_CALLS = 0.1
+"""How long it is waited for a thread to end before it is told again."""
 
 
 class WriteBehind:
@@ -68,13 +73,24 @@ class WriteBehind:
         if self._thread is None:
             return
         try:
-            self._jobs.put(None)
-            self._thread.join()
+            self._wait_for(self._thread)
         except BaseException:
             self._dropping = True
-            self._jobs.put(None)  # a second one where the first was put already: nobody takes it
-            self._thread.join()
+            self._wait_for(self._thread)
             raise
+
+    def _wait_for(self, thread: threading.Thread) -> None:
+        """Tell the thread that there are no more jobs, until it has ended.
+
+        Once is not enough. Where a signal interrupts a put as it wakes the thread, the queue may go on listing a wait
+        that is over; the next put then wakes that one, and nobody.
+        """
+        while thread.is_alive():
+            with suppress(Full):
+                self._jobs.put_nowait(None)
+            with self._jobs.not_empty:
+                self._jobs.not_empty.notify_all()
+            thread.join(SECONDS_BETWEEN_CALLS)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

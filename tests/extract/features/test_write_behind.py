@@ -73,7 +73,7 @@ def test_the_last_jobs_error_is_not_lost() -> None:
 def test_what_waits_is_done_when_the_caller_is_interrupted() -> None:
     done: list[int] = []
 
-    def interrupted() -> None:
+    def interrupted(timeout: float | None = None) -> None:
         with WriteBehind(threaded=True) as write:
             write(lambda: time.sleep(0.05))
             write(lambda: done.append(1))
@@ -92,11 +92,11 @@ def test_a_second_interruption_drops_what_waits(monkeypatch: pytest.MonkeyPatch)
     assert thread is not None
     join, calls = thread.join, []
 
-    def interrupted() -> None:
+    def interrupted(timeout: float | None = None) -> None:
         calls.append(1)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        join()
+        join(timeout)
 
     monkeypatch.setattr(thread, "join", interrupted)
 
@@ -118,3 +118,25 @@ def test_the_device_goes_on_while_the_disk_is_written() -> None:
         write(lambda: written.append(went_on.wait(60)))
         went_on.set()
     assert written == [True]
+
+
+def test_a_wait_that_an_interrupted_put_left_behind_keeps_nobody_from_ending() -> None:
+    """A signal between the two steps by which `Condition.notify` wakes a thread leaves a held lock in its list."""
+    done: list[int] = []
+
+    def left() -> None:
+        with WriteBehind(threaded=True) as write:
+            write(lambda: done.append(1))
+            write.flush()
+            while not (waiters := write._jobs.not_empty._waiters):  # type: ignore[attr-defined]
+                time.sleep(0.001)
+            stale = threading.Lock()
+            stale.acquire()
+            waiters.appendleft(stale)
+
+    thread = threading.Thread(target=left, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "the thread that writes was never woken"
+    assert done == [1]
+    assert not alive()
