@@ -117,6 +117,7 @@ def test_a_method_that_failed_is_said_and_tried_again(
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: knn predicted NaN")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("image_folder")
 def test_killed_between_methods_and_by_two_at_once(flags: list[str]) -> None:
     command = [*COMMAND, *flags]

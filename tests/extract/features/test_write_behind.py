@@ -73,7 +73,7 @@ def test_the_last_jobs_error_is_not_lost() -> None:
 def test_what_waits_is_done_when_the_caller_is_interrupted() -> None:
     done: list[int] = []
 
-    def interrupted(timeout: float | None = None) -> None:
+    def interrupted() -> None:
         with WriteBehind(threaded=True) as write:
             write(lambda: time.sleep(0.05))
             write(lambda: done.append(1))
