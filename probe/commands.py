@@ -35,10 +35,10 @@ def require_one_format(as_json: bool, as_csv: bool) -> None:
         raise BadRequest("--json and --csv exclude each other: choose one")
 
 
-def echo_failures(failures: Mapping[str, str]) -> None:
-    """Say on stderr which methods failed, and why."""
-    for method, message in failures.items():
-        echo(f"Error: {method} failed, the other methods are kept: {message}", err=True)
+def echo_failures(failures: Mapping[str, str], others: str = "other methods") -> None:
+    """Say on stderr which methods, or what else there are others of, failed, and why."""
+    for name, message in failures.items():
+        echo(f"Error: {name} failed, the {others} are kept: {message}", err=True)
 
 
 def echo_result(record: Mapping[str, Any], file: Path, recalled: bool) -> None:

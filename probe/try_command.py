@@ -35,6 +35,7 @@ def try_command(loads: Callable[[str, Any], Any], makes: Callable[[Any, Any], An
 
         Example: head2toe try my_task --backbone tf_efficientnet_lite0 --backbone resnet18 --target-size 512
         """
+        from head2toe.probe.commands import echo_failures
         from head2toe.probe.methods.failures import Failures
         from head2toe.probe.planning.backbone_trials import LAYERS, halving
 
@@ -42,8 +43,7 @@ def try_command(loads: Callable[[str, Any], Any], makes: Callable[[Any, Any], An
         whole = loads(task, chosen)
         failures = Failures()
         rounds = list(halving(whole, chosen, images, makes, failures))
-        for contender, message in failures.errors.items():
-            echo(f"Error: {contender} failed, the other contenders are kept: {message}", err=True)
+        echo_failures(failures.errors, "other contenders")
         document = _document(whole, rounds) | ({"failures": failures.errors} if failures.errors else {})
         if as_json:
             show(document)

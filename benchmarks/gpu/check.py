@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,6 +31,7 @@ from head2toe.probe.choice.sweep import evaluate
 from head2toe.select.compute.arrays import DEVICE_MEMORY, Arrays, namespace
 from head2toe.select.compute.linear_algebra import eigh
 from head2toe.select.ranking.rank import rank_features
+from head2toe.select.ranking.selection import Selection
 from head2toe.select.stage import LAMBDA_RATIOS, TOLERANCE
 from head2toe.store.common.errors import Head2ToeError
 from head2toe.store.reading.design_matrix import ArrayDesign
@@ -83,36 +85,42 @@ def costs(arrays: Arrays, repeats: int, side: int) -> dict[str, float]:
     }
 
 
-def streaming(arrays: Arrays, d: int) -> dict[str, float]:
-    """A selection on many made features that stay on the GPU, and on the same if nothing may stay there."""
+def selected(d: int, computing: dict[str, Callable[[], Arrays]]) -> tuple[dict[str, Selection], dict[str, float]]:
+    """A selection on d made features of the digits, by name of where it is computed; seconds by the same names."""
     X, y = digits(d)
     design, folds = ArrayDesign(X), np.arange(len(y)) * 5 // len(y)
     settings: dict[str, Any] = {"ratios": LAMBDA_RATIOS, "top": 100, "tol": TOLERANCE, "standardize": "feature"}
     found, spent = {}, {}
-    for name, share in {"kept": DEVICE_MEMORY, "streamed": 0.0}.items():
-        where = namespace(arrays.name, memory=share)
+    for name, where in computing.items():
+        arrays = where()
         start = time.perf_counter()
-        found[name] = rank_features(design, y, folds, 10, arrays=where, **settings)
-        spent[f"selection of {d:,} features, {name}, s"] = time.perf_counter() - start
-        del where
+        found[name] = rank_features(design, y, folds, 10, arrays=arrays, **settings)
+        spent[name] = time.perf_counter() - start
+        del arrays  # with what it keeps on the card
+    return found, spent
+
+
+def streaming(arrays: Arrays, d: int) -> dict[str, float]:
+    """A selection on many made features that stay on the GPU, and on the same if nothing may stay there."""
+    shares = {"kept": DEVICE_MEMORY, "streamed": 0.0}
+    found, spent = selected(d, {name: partial(namespace, arrays.name, share) for name, share in shares.items()})
+    seconds_of = {f"selection of {d:,} features, {name}, s": seconds for name, seconds in spent.items()}
     same = bool(np.all(found["kept"].rankings == found["streamed"].rankings))
-    return {f"features of {X.nbytes / 1e9:.2f} GB on 1000 rows": float(d), **spent, "the same rankings": same}
+    return {f"features of {4000 * d / 1e9:.2f} GB on 1000 rows": float(d), **seconds_of, "the same rankings": same}
 
 
 def agreement(arrays: Arrays, d: int) -> dict[str, float]:
     """A selection on digits on both: seconds, the worst gap, and how many of the first hundred features are alike."""
-    X, y = digits(d)
-    design, folds = ArrayDesign(X), np.arange(len(y)) * 5 // len(y)
-    settings: dict[str, Any] = {"ratios": LAMBDA_RATIOS, "top": 100, "tol": TOLERANCE, "standardize": "feature"}
-    found, spent = {}, {}
-    for name, where in {"GPU, the first time": arrays, "GPU": arrays, "CPU": namespace("cpu")}.items():
-        start = time.perf_counter()
-        found[name] = rank_features(design, y, folds, 10, arrays=where, **settings)
-        spent[f"selection, {name}, s"] = time.perf_counter() - start
+
+    def gpu() -> Arrays:
+        return arrays
+
+    found, spent = selected(d, {"GPU, the first time": gpu, "GPU": gpu, "CPU": partial(namespace, "cpu")})
     pairs = zip(found["GPU"].rankings.reshape(-1, 100), found["CPU"].rankings.reshape(-1, 100), strict=False)
     same = [len(np.intersect1d(a, b)) / 100 for a, b in pairs]
     worst = max(c.gap for c in found["GPU"].certificates)
-    return {**spent, "worst duality gap": worst, "first hundred features alike, mean": float(np.mean(same))}
+    seconds_of = {f"selection, {name}, s": seconds for name, seconds in spent.items()}
+    return {**seconds_of, "worst duality gap": worst, "first hundred features alike, mean": float(np.mean(same))}
 
 
 def whole_way(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
-from head2toe.probe.audit.duplicates import shrunk, standardised, symmetries
+from head2toe.probe.audit.duplicates import ROWS_AT_ONCE, shrunk, standardised, symmetries
 from scipy.sparse import csr_matrix
 
 NEIGHBOURS, LEAST_COSINE = 3, 0.3
@@ -76,10 +76,9 @@ def near_copies(
 def _nearest(features: np.ndarray, known: Collection[tuple[int, int]]) -> list[tuple[float, int, int]]:
     """Cosine and rows i < j of every row and its nearest ones, the highest cosines first."""
     unit = standardised(features - features.mean(axis=0))
-    n, rows_at_once = len(unit), 512
     cosine_of: dict[tuple[int, int], float] = {}
-    for start in range(0, n, rows_at_once):
-        cosines = unit[start : start + rows_at_once] @ unit.T
+    for start in range(0, len(unit), ROWS_AT_ONCE):
+        cosines = unit[start : start + ROWS_AT_ONCE] @ unit.T
         cosines[np.arange(len(cosines)), np.arange(start, start + len(cosines))] = -1
         nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]
         for row, near in enumerate(nearest):

@@ -231,17 +231,17 @@ class StrengthPath:
             step = newton_direction(objective, wanted, here.P, ridge, here.precondition, tol)
             there = _Point.of(objective, here.theta + step, ridge)
             enough = _is_enough_below(there.value, here.value, inner_products(here.gradient, step, xp), xp)
-            stuck, before = stuck | there.is_no_nearer(here), stuck
-            live = (there.size > tol) & ~stuck
+            stuck_there = stuck | there.is_no_nearer(here)
+            live = (there.size > tol) & ~stuck_there
             whole, more = map(bool, to_numpy_at_once([xp.all(enough), xp.any(live)]))  # one wait for both
             if not whole:
                 _, theta, _, _, failed = self._backtrack(here.theta, step, here.gradient, ridge, here.value)
                 there = _Point.of(objective, theta, ridge)
-                stuck = before | there.is_no_nearer(here)
-                stuck = stuck if failed is None else stuck | failed
-                live = (there.size > tol) & ~stuck
+                stuck_there = stuck | there.is_no_nearer(here)
+                stuck_there = stuck_there if failed is None else stuck_there | failed
+                live = (there.size > tol) & ~stuck_there
                 more = bool(xp.any(live))
-            here = there
+            here, stuck = there, stuck_there
         return here.theta, not bool(xp.any(here.size > tol))
 
     def _backtrack(

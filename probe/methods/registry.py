@@ -18,6 +18,7 @@ from head2toe.probe.metrics.two_sample import sides
 from head2toe.select.ranking.selection import Selection
 from head2toe.store.common.errors import DataError
 from head2toe.store.format.layer_index import LAST_LAYER
+from head2toe.store.reading.design_matrix import Design
 
 MOST_COLUMNS = 256
 """Of the last layer, every so many-th: enough to tell whether training and test images are drawn alike."""
@@ -172,17 +173,21 @@ def last_layer(data: ProbeData) -> tuple[int, Columns]:
         The store has no such layer.
     """
     size, design = next(iter(data.designs.items()))
-    names = [name for name in design.layers.names if name.rpartition("/")[2] == LAST_LAYER]
+    names = _last_layers(design)
     if not names:
         raise DataError(f"the store has no layer {LAST_LAYER!r}, which the linear probe reads: add it to --taps")
     spans = [design.layers.columns(name) for name in names]
     return size, np.concatenate([np.arange(span.start, span.stop) for span in spans])
 
 
+def _last_layers(design: Design) -> list[str]:
+    """List the last layer of every backbone whose features a design has."""
+    return [name for name in design.layers.names if name.rpartition("/")[2] == LAST_LAYER]
+
+
 def split_notes(data: ProbeData) -> list[str]:
     """Note that training and test images aren't drawn alike, where the last layer says so; see `sides`."""
-    design = next(iter(data.designs.values()))
-    if not len(data.test_labels) or not any(name.rpartition("/")[2] == LAST_LAYER for name in design.layers.names):
+    if not len(data.test_labels) or not _last_layers(next(iter(data.designs.values()))):
         return []
     size, columns = last_layer(data)
     columns = columns[:: -(-len(columns) // MOST_COLUMNS)]
