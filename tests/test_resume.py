@@ -172,4 +172,5 @@ def test_a_damaged_model_of_a_run_is_made_anew_by_running_again(
     assert not again.recalled
     assert file.read_bytes() == before
     assert call("predict", first.file.parent, "--method", "linear", image_folder / "test").exit_code == 0
+    (file.parents[1] / ".DS_Store").write_bytes(b"what a file manager leaves is no model")
     assert run(str(image_folder), **smaller, methods=("linear",)).recalled

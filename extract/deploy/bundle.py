@@ -275,11 +275,14 @@ class Bundle:
 
 
 def all_whole(folder: Path) -> bool:
-    """Whether every model of a run can be read, of the folder that holds them; what is being written is none yet."""
+    """Whether every model of a run can be read, of the folder that holds them.
+
+    What is being written is none yet, and what a file manager leaves there, such as `.DS_Store`, none at all.
+    """
     models = folder.iterdir() if folder.is_dir() else ()
     try:
         for model in models:
-            if model.suffix != PARTIAL:
+            if model.suffix != PARTIAL and not model.name.startswith("."):
                 Bundle.load(model)
     except Head2ToeError:
         return False
