@@ -58,7 +58,7 @@ class Basis:
     eigenvalues: Array
 
 
-def eigenbasis(X: Array, train: Array, xp: Any) -> Eigenbasis:
+def eigenbasis(X: Array, train: Array, xp: Any, training: Array | None = None) -> Eigenbasis:
     """Centre on the training rows and rotate.
 
     Parameters
@@ -68,12 +68,14 @@ def eigenbasis(X: Array, train: Array, xp: Any) -> Eigenbasis:
     train : (n,) bool array
         Which rows may be learned from.
     xp : array namespace
+    training : (m,) int array, optional
+        Their numbers, where they are known: a GPU that has to count them is waited for.
     """
     w = xp.astype(train, X.dtype)
     # The intercept is free, so centring changes nothing but the condition of the problem.
     centre = (X @ w) / xp.sum(w)
     X = X - centre[:, None]
-    training = xp.nonzero(train)[0]
+    training = xp.nonzero(train)[0] if training is None else training
     if X.shape[0] <= training.shape[0]:
         features = xp.take(X, training, axis=1)
         values, vectors = _falling(features @ xp.matrix_transpose(features), xp)
@@ -123,7 +125,7 @@ def _falling_each(grams: Array, xp: Any) -> tuple[Array, Array]:
     What is numerically zero is made zero: how many these are, the host would have to wait for.
     """
     decomposed = [eigh(grams[k, ...], xp) for k in range(grams.shape[0])]  # (CuPy's of several takes longer)
-    values, vectors = (xp.stack(of_each) for of_each in zip(*decomposed, strict=True))
+    values, vectors = (_concatenated([a[None, ...] for a in of_each], xp) for of_each in zip(*decomposed, strict=True))
     values = xp.flip(values, axis=1)
     kept = xp.astype(values > values[:, :1] * (10 * xp.finfo(grams.dtype).eps), grams.dtype)
     return values * kept, xp.flip(vectors, axis=2) * kept[:, None, :]
@@ -154,30 +156,41 @@ def stack(parts: Sequence[Eigenbasis], trains: Sequence[Array], xp: Any) -> Basi
         The training rows of each.
     xp : array namespace
     """
-    rank = max(part.eigenvalues.shape[0] for part in parts)
-    coordinates = xp.stack([_padded(part.coordinates, rank, xp) for part in parts])
-    eigenvalues = xp.stack([_padded(part.eigenvalues, rank, xp) for part in parts])
+    coordinates = _padded([part.coordinates[None, ...] for part in parts], 1, xp)
     weights = xp.stack([xp.astype(train, coordinates.dtype) for train in trains])
-    return Basis(coordinates, weights, eigenvalues)
+    return Basis(coordinates, weights, _padded([part.eigenvalues[None, ...] for part in parts], 1, xp))
 
 
 def joined(bases: Sequence[Basis], xp: Any) -> Basis:
     """Put the folds of several bases of the same n rows one after the other, padded to one rank."""
-    rank = max(basis.eigenvalues.shape[1] for basis in bases)
-    rank += -(rank + 1) % ALIGNED
     return Basis(
-        xp.concat([_padded(basis.coordinates, rank, xp) for basis in bases]),
-        xp.concat([basis.weights for basis in bases]),
-        xp.concat([_padded(basis.eigenvalues, rank, xp) for basis in bases]),
+        _padded([basis.coordinates for basis in bases], ALIGNED, xp),
+        _concatenated([basis.weights for basis in bases], xp),
+        _padded([basis.eigenvalues for basis in bases], ALIGNED, xp),
     )
 
 
-def _padded(a: Array, rank: int, xp: Any) -> Array:
-    """Return the array with zeros at the end of its last dimension, so many that its length is `rank`."""
-    if a.shape[-1] == rank:
-        return a
-    zeros = xp.zeros((*a.shape[:-1], rank - a.shape[-1]), dtype=a.dtype, device=a.device)
-    return xp.concat((a, zeros), axis=-1)
+def _padded(parts: Sequence[Array], aligned: int, xp: Any) -> Array:
+    """Put arrays (folds, ..., r) one after the other, with zeros after each r numbers, as far as the largest r.
+
+    That, and the intercept which comes behind it, are then a multiple of `aligned` numbers.
+    """
+    rank = max(part.shape[-1] for part in parts)
+    rank += -(rank + 1) % aligned
+    if all(part.shape[-1] == rank for part in parts):
+        return _concatenated(parts, xp)
+    shape = (sum(part.shape[0] for part in parts), *parts[0].shape[1:-1], rank)
+    out = xp.zeros(shape, dtype=parts[0].dtype, device=parts[0].device)
+    first = 0
+    for part in parts:
+        out[first : first + part.shape[0], ..., : part.shape[-1]] = part
+        first += part.shape[0]
+    return out
+
+
+def _concatenated(parts: Sequence[Array], xp: Any) -> Array:
+    """Put arrays one after the other; a single one is returned as it is, for a GPU would copy it."""
+    return parts[0] if len(parts) == 1 else xp.concat(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,10 +213,10 @@ class RotatedRows:
     xp: Any
 
     @classmethod
-    def of(cls, values: Array, train: Array, Y: Array, arrays: Arrays) -> "RotatedRows":
+    def of(cls, values: Array, train: Array, Y: Array, arrays: Arrays, training: Array | None = None) -> "RotatedRows":
         """Rotate the training rows (n,) bool of scaled values (k, n), labelled by one-hot rows Y (n, classes)."""
         xp = arrays.xp
-        eigen = eigenbasis(xp.astype(values, xp.float64), train, xp)
+        eigen = eigenbasis(xp.astype(values, xp.float64), train, xp, training)
         return cls(eigen, stack([eigen], [train], xp), xp.astype(Y, xp.float64), xp)
 
     def lifted(self, theta: Array, scale: float) -> tuple[Array, Array]:

@@ -24,7 +24,7 @@ from head2toe.probe.heads.crossval import (
 from head2toe.probe.heads.eigenbasis import Basis, RotatedRows
 from head2toe.probe.heads.logistic import logistic_refits
 from head2toe.probe.heads.refit import Fit, FitAll
-from head2toe.probe.heads.ridge import ridge_path
+from head2toe.probe.heads.ridge import ridge_path, ridge_refits
 from head2toe.probe.heads.scaling import Columns, Scaling
 from head2toe.probe.metrics import calibration
 from head2toe.select.compute.arrays import Array, Arrays, to_numpy
@@ -130,12 +130,7 @@ class Ridge(KindOnBases):
 
     def fit(self, settings: Settings) -> Fit:
         """Make the function that trains a head of strength `settings["C"]`, scores scaled by `settings["scale"]`."""
-        return lambda *rows: self.trained(RotatedRows.of(*rows), settings)
-
-    def trained(self, rows: RotatedRows, settings: Settings) -> Weights:
-        """Train a head on rows that are in their eigenbasis already; see `fit`."""
-        (heads,) = ridge_path(rows.basis, rows.Y, [settings["C"]], rows.xp)
-        return Weights(*rows.lifted(heads.theta[0, ...], settings["scale"]))
+        return lambda *rows: Weights(*ridge_refits([RotatedRows.of(*rows)], [settings])[0])
 
     def flops(self, k: int, n: int, classes: int) -> float:
         """Count as many as for the logistic head, whose basis it shares."""
@@ -164,11 +159,12 @@ class ExactHeads(KindOnBases):
         return fitted
 
     def trained(self, rows: Sequence[RotatedRows], settings: Sequence[Settings]) -> list[Weights]:
-        """Train a head of each of these settings on its own rows; the logistic ones of them side by side on a GPU."""
-        ridges = {k: Ridge().trained(rows[k], one) for k, one in enumerate(settings) if one.get("head") == "ridge"}
-        others = [k for k in range(len(settings)) if k not in ridges]
-        logistic = logistic_refits([rows[k] for k in others], [settings[k] for k in others])
-        heads = ridges | {k: Weights(*head) for k, head in zip(others, logistic, strict=True)}
+        """Train a head of each of these settings on its own rows; on a GPU those of a kind side by side."""
+        heads: dict[int, Weights] = {}
+        for kind, refits in (("ridge", ridge_refits), (None, logistic_refits)):
+            of_kind = [k for k, one in enumerate(settings) if one.get("head") == kind]
+            trained = refits([rows[k] for k in of_kind], [settings[k] for k in of_kind])
+            heads.update((k, Weights(*head)) for k, head in zip(of_kind, trained, strict=True))
         return [heads[k] for k in range(len(settings))]
 
     def flops(self, k: int, n: int, classes: int) -> float:

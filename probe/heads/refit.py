@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
+import array_api_compat
 import numpy as np
 from head2toe.probe.heads.crossval import Labels, Weights
 from head2toe.probe.heads.linear_model import LinearModel
@@ -69,7 +69,7 @@ def refit_all(
         As of `RefitRows.read`.
     """
     rows = RefitRows.read(design, columns, labels, scaling, arrays, target_sizes)
-    return [rows.refit(head) for head in fit_all(rows.scaled.values, rows.train, rows.Y, arrays)]
+    return refits([(rows, head) for head in fit_all(rows.scaled.values, rows.train, rows.Y, arrays)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,24 +130,35 @@ class RefitRows:
         unlabelled = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
         return cls(scaled, train, xp.concat((labels.onehot, unlabelled)), n_train, columns, target_sizes)
 
-    @cached_property
-    def on_host(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The m other rows, scaled, (m, k) float64; by which mean and scale columns were scaled, (k,) float32 each."""
-        scaled = self.scaled
-        held_out, mean, scale = to_numpy_at_once([scaled.values[:, self.n_train :], scaled.mean, scaled.scale])
-        return held_out.T.astype(np.float64), mean[:, 0].astype(np.float32), scale[:, 0].astype(np.float32)
+    def scores(self, head: Weights) -> Array:
+        """What a head says of the m other rows, (m, classes) float64."""
+        xp = array_api_compat.array_namespace(head.coef)
+        held_out = xp.astype(self.scaled.values[:, self.n_train :], xp.float64)
+        return xp.matrix_transpose(held_out) @ head.coef + head.intercept
 
-    def refit(self, head: Weights) -> Refit:
-        """Make the model of a head that was trained, and its predictions of the m other rows."""
-        coef, intercept = to_numpy_at_once([head.coef, head.intercept])
-        held_out, mean, scale = self.on_host
+
+def refits(trained: Sequence[tuple[RefitRows, Weights]]) -> list[Refit]:
+    """Make the models of heads that were trained, and their predictions of the rows that did not train them.
+
+    A GPU is waited for twice, however many heads there are: for all weights and scores, and for how rows were scaled.
+    """
+    several = {id(rows): rows for rows, _ in trained}
+    scalings = to_numpy_at_once([part for rows in several.values() for part in (rows.scaled.mean, rows.scaled.scale)])
+    mean_and_scale = dict(zip(several, zip(scalings[::2], scalings[1::2], strict=True), strict=True))
+    parts = to_numpy_at_once(
+        [part for rows, head in trained for part in (head.coef, head.intercept, rows.scores(head))]
+    )
+    made = []
+    for (rows, _), coef, intercept, scores in zip(trained, parts[::3], parts[1::3], parts[2::3], strict=True):
+        mean, scale = mean_and_scale[id(rows)]
         model = LinearModel(
-            target_sizes=self.target_sizes,
-            columns=self.columns,
-            unit=self.scaled.unit,
-            mean=mean,
-            scale=scale,
+            target_sizes=rows.target_sizes,
+            columns=rows.columns,
+            unit=rows.scaled.unit,
+            mean=mean[:, 0].astype(np.float32),
+            scale=scale[:, 0].astype(np.float32),
             coef=coef.astype(np.float32),
             intercept=intercept.astype(np.float32),
         )
-        return Refit(log_softmax(held_out @ coef + intercept, axis=1), model, Weights(coef, intercept))
+        made.append(Refit(log_softmax(scores, axis=1), model, Weights(coef, intercept)))
+    return made

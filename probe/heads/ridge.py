@@ -1,10 +1,12 @@
 """Ridge heads: least squares on class indicators, exact for every strength from one decomposition."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from head2toe.probe.heads.eigenbasis import Basis
+import array_api_compat
+import numpy as np
+from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, joined
 from head2toe.select.compute.arrays import Array
 
 
@@ -41,10 +43,56 @@ def ridge_path(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> I
     strengths : sequence of float
     xp : array namespace
     """
-    w, spread = basis.weights[:, :, None], basis.eigenvalues[:, :, None]
-    mean = xp.sum(w * Y[None, :, :], axis=1, keepdims=True) / xp.sum(w, axis=1, keepdims=True)
-    correlation = xp.matrix_transpose(basis.coordinates) @ (w * (Y[None, :, :] - mean))
+    mean, correlation = _moments(basis, Y, xp)
     for C in map(float, strengths):
-        # A logistic loss is a tenth as curved as a square where a class has a probability of about .1.
-        weights = correlation / (spread + 10 / C)
+        weights = _weights(correlation, basis, C)
         yield RidgeHeads(C, basis.coordinates @ weights + mean, xp.concat((weights, mean), axis=1))
+
+
+def ridge_heads(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> Array:
+    """Fit one regression on each fold, or problem, of a basis, at a strength of its own.
+
+    Parameters
+    ----------
+    strengths : sequence of float
+        C of each problem.
+    basis, Y, xp
+        As of `ridge_path`.
+
+    Returns
+    -------
+    (problems, r + 1, classes) array
+        As `RidgeHeads.theta`.
+    """
+    mean, correlation = _moments(basis, Y, xp)
+    C = xp.asarray(np.asarray(strengths), dtype=Y.dtype, device=Y.device)[:, None, None]
+    return xp.concat((_weights(correlation, basis, C), mean), axis=1)
+
+
+def ridge_refits(rows: Sequence[RotatedRows], settings: Sequence[Mapping[str, Any]]) -> list[tuple[Array, Array]]:
+    """Fit heads, each on rows, at a `C` and with a `scale` of its own: coef (k, classes) and intercept (classes,).
+
+    On a GPU all of them are fitted at once. A processor takes them one by one: the ranks need no padding there.
+    """
+    if not rows:
+        return []
+    xp, bases, strengths = rows[0].xp, [one.basis for one in rows], [one["C"] for one in settings]
+    if array_api_compat.is_numpy_namespace(xp):
+        one_by_one = zip(bases, strengths, strict=True)
+        thetas = [ridge_heads(basis, rows[0].Y, [C], xp)[0, ...] for basis, C in one_by_one]
+    else:
+        together = ridge_heads(joined(bases, xp), rows[0].Y, strengths, xp)
+        thetas = [together[k, ...] for k in range(len(rows))]
+    return [one.lifted(theta, head["scale"]) for one, theta, head in zip(rows, thetas, settings, strict=True)]
+
+
+def _moments(basis: Basis, Y: Array, xp: Any) -> tuple[Array, Array]:
+    """Mean label of each fold's training rows, (folds, 1, classes), and what coordinates have in common with labels."""
+    w = basis.weights[:, :, None]
+    mean = xp.sum(w * Y[None, :, :], axis=1, keepdims=True) / xp.sum(w, axis=1, keepdims=True)
+    return mean, xp.matrix_transpose(basis.coordinates) @ (w * (Y[None, :, :] - mean))
+
+
+def _weights(correlation: Array, basis: Basis, C: "float | Array") -> Array:
+    # A logistic loss is a tenth as curved as a square where a class has a probability of about .1.
+    return correlation / (basis.eigenvalues[:, :, None] + 10 / C)

@@ -6,14 +6,13 @@ What a step down asks of a GPU is the same for one candidate and for a hundred, 
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from head2toe.probe.heads.crossval import Weights, fold_bases
+from head2toe.probe.heads.crossval import fold_bases
 from head2toe.probe.heads.eigenbasis import RotatedRows, joined
 from head2toe.probe.heads.kinds import ExactHeads, KindOnBases, Settings, Tried
 from head2toe.probe.heads.linear_model import LinearModel
-from head2toe.probe.heads.refit import RefitRows
+from head2toe.probe.heads.refit import RefitRows, refits
 from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.select.compute.arrays import to_numpy_at_once
 
 BATCH_BYTES = 2 << 30
 """Of the coordinates of all rows that a batch has at most; training takes about five times as much."""
@@ -91,16 +90,15 @@ def _refitted(
 ) -> Iterator[tuple[int, tuple[np.ndarray, LinearModel]]]:
     """Train the heads of a batch in lockstep, several of them on the same columns; see `refitted_in_batches`."""
     read: dict[int, tuple[RefitRows, RotatedRows]] = {}
+    training = data.arrays.xp.arange(data.n_train, device=data.arrays.device)
     for head, members in batch:
         design, sizes = data.designs[head.target_size], head.target_sizes
         rows = RefitRows.read(design, head.columns, data.on_device, head.scaling, data.arrays, sizes)
-        rotated = RotatedRows.of(rows.scaled.values, rows.train, rows.Y, data.arrays)
+        rotated = RotatedRows.of(rows.scaled.values, rows.train, rows.Y, data.arrays, training)
         read.update(dict.fromkeys(members, (rows, rotated)))
     weights = ExactHeads().trained([rotated for _, rotated in read.values()], [chosen[k][1] for k in read])
-    on_host = to_numpy_at_once([part for head in weights for part in (head.coef, head.intercept)])
-    for (k, (rows, _)), coef, intercept in zip(read.items(), on_host[::2], on_host[1::2], strict=True):
-        trained = rows.refit(Weights(coef, intercept))
-        yield k, (trained.log_probabilities, trained.model)
+    trained = refits([(rows, head) for (rows, _), head in zip(read.values(), weights, strict=True)])
+    yield from ((k, (one.log_probabilities, one.model)) for k, one in zip(read, trained, strict=True))
 
 
 def batches(heads: Mapping[int, HeadOnColumns], data: ProbeData, most: int) -> Iterator[list[int]]:
