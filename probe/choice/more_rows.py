@@ -4,6 +4,9 @@ Of K folds the heads see (K - 1) / K of the rows. So the same heads are trained 
 (K - 2) / K, and judged on the same rows. Errors fall with the number of rows as a power law, error(n) = b n^-c
 (Hestness et al. 2017, arXiv 1712.00409; Cortes et al. 1994, NIPS 6, 327-334): two points give c, and c the error of the
 refit. How uncertain c is widens the interval.
+
+The temperature is continued in the same way, by a power law through its values at the two sizes: a head that sees more
+rows has earned more certainty, or less, than those that the folds judged.
 """
 
 import math
@@ -20,6 +23,7 @@ from head2toe.probe.many_rows.heads import MANY
 from head2toe.probe.methods.candidates import Choice, HeadOnColumns, NearestNeighbours, PenalisedModel
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.viewed import HeadOnViews
+from head2toe.probe.metrics.calibration import temperature_of
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
 from head2toe.probe.metrics.uncertainty import LEVEL, Estimate, Interval
 from scipy.stats import norm
@@ -30,6 +34,8 @@ STEEPEST = 1.5
 """The largest exponent: errors of real tasks fall with one of a tenth to one (Hestness et al. 2017)."""
 MOST_AGAIN = 8
 """How many candidates are trained once more: those of most weight, for the others cost as much and say the same."""
+MOST_WARMER = 1.5
+"""By what factor the refit's temperature is at most above or below the folds'."""
 DRAWS = 200
 """How often rows are drawn to tell how uncertain the exponent is."""
 
@@ -71,6 +77,13 @@ class TwoSizes:
             return 1.0
         exponent = math.log(max(fewer / many, 1.0)) / math.log((self.n_folds - 1) / (self.n_folds - 2))
         return float(((self.n_folds - 1) / self.n_folds) ** min(exponent, STEEPEST))
+
+    def temperature_factor(self) -> float:
+        """Return by what the folds' temperature is to be multiplied for heads that see all rows."""
+        many, fewer = (temperature_of(logp, self.labels) for logp in (self.many, self.fewer))
+        K = self.n_folds
+        step = math.log(K / (K - 1)) / math.log((K - 1) / (K - 2))  # of the logarithm of the number of rows
+        return float(np.clip((many / fewer) ** step, 1 / MOST_WARMER, MOST_WARMER))
 
 
 def error(value: float, metric: str) -> float:

@@ -20,12 +20,12 @@ from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
 from head2toe.probe.methods.viewed import AS_PUBLISHED, with_views
-from head2toe.probe.metrics import calibration, classification
+from head2toe.probe.metrics import classification
+from head2toe.probe.metrics.calibration import at_temperature, temperature_of
 from head2toe.probe.options import RULES
 from head2toe.select.compute.threads import side_by_side
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.console.progress import Progress
-from scipy.special import log_softmax
 
 BUILT_ON = "lambda_ratio"
 """The setting that all candidates have which build on an exact selection."""
@@ -138,13 +138,14 @@ def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> O
     points = [trial.point for trial in tried]
     columns, layers = best.candidate.columns, data.layers(best.candidate.target_sizes)
     test, model = refitted(best, data)
-    temperature = temperature_of(verdict.log_probabilities, library.labels)
+    of_folds = temperature_of(verdict.log_probabilities, library.labels)
+    temperature = of_folds if sizes is None else of_folds * sizes.temperature_factor()
     model = None if model is None else model.at_temperature(temperature)
     return Outcome(
         name=name,
         settings=best.point.settings,
         sweep=tuple(points if best in tried else [*points, best.point]),
-        fold_log_probabilities=at_temperature(best.log_probabilities, temperature),
+        fold_log_probabilities=at_temperature(best.log_probabilities, of_folds),
         test_log_probabilities=at_temperature(test, temperature),
         kept_by_layer={n: int(c) for n, c in zip(layers.names, layers.counts(columns), strict=True) if c},
         features_total=sum(layers.widths),
@@ -154,8 +155,9 @@ def decided(name: str, tried: Sequence[Trial], data: ProbeData, rule: Rule) -> O
         layers=dict(zip(layers.names, layers.widths, strict=True)),
         members=members_of(best.candidate),
         temperature=temperature,
+        fold_temperature=of_folds,
         corrected=verdict.corrected if sizes is None else on_all_rows(verdict.corrected, sizes, data.seed),
-        unchosen_log_probabilities=at_temperature(of_all_rows(verdict.log_probabilities, data.folds), temperature),
+        unchosen_log_probabilities=at_temperature(of_all_rows(verdict.log_probabilities, data.folds), of_folds),
     )
 
 
@@ -197,17 +199,6 @@ def members_of(choice: Choice) -> tuple[dict[str, Any], ...]:
         {"settings": member.settings, "weight": member.weight, "features": len(member.candidate.columns)}
         for member in choice.members
     )
-
-
-def temperature_of(logp: np.ndarray, labels: np.ndarray) -> float:
-    """Fit the temperature at which predictions (n, classes) have the least log-loss; 1 where all of them are NaN."""
-    known = ~np.isnan(logp).any(axis=1)
-    return calibration.fit_temperature(classification.normalized(logp[known]), labels[known]) if known.any() else 1.0
-
-
-def at_temperature(logp: np.ndarray, temperature: float) -> np.ndarray:
-    """Normalised log-probabilities (n, classes) at a temperature, float32; rows of NaN, of no prediction, stay."""
-    return np.asarray(log_softmax(np.asarray(logp, np.float64) / temperature, axis=1), np.float32)
 
 
 def training_flops(data: ProbeData, candidate: Choice) -> float:

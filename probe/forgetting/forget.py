@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from head2toe.probe.audit.stored_members import stored_members
 from head2toe.probe.choice.ensemble import Member, combined, weighted_mean
-from head2toe.probe.choice.sweep import at_temperature
 from head2toe.probe.forgetting.refitted import Refitted, refitted
 from head2toe.probe.forgetting.remaining import without
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.probe.metrics.calibration import at_temperature
 from head2toe.store.common.errors import BadRequest
 from head2toe.store.common.fingerprint import fingerprint
 

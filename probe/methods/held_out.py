@@ -6,7 +6,7 @@ import numpy as np
 from head2toe.probe.methods.novelty import TrainingImages, some_features, training_images
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.metrics.calibration import true_class_probabilities
+from head2toe.probe.metrics.calibration import at_temperature, true_class_probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class HeldOutRows:
     Attributes
     ----------
     probabilities : (n,) float64 array
-        Those that they gave their true classes, ascending.
+        Those that they gave their true classes at the model's temperature, ascending.
     images : TrainingImages, optional
         What new images are compared with; None where there are too few, or no feature is read.
     """
@@ -38,6 +38,7 @@ def held_out_rows(data: ProbeData, outcome: Outcome) -> HeldOutRows | None:
     model, logp = outcome.model, outcome.unchosen_log_probabilities
     if model is None or logp is None:
         return None
+    logp = at_temperature(logp, outcome.temperature / outcome.fold_temperature)
     probabilities = true_class_probabilities(logp, data.train_labels)
     if not len(probabilities):
         return None

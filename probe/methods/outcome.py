@@ -15,6 +15,8 @@ from head2toe.probe.metrics.uncertainty import Estimate, Interval
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
 
 _ROUNDING = 1e-3
+_COSTS = ("seconds", "flops", "extraction_flops", "bytes_stored", "features_total")
+_TEMPERATURES = ("temperature", "fold_temperature")
 """So far above 0 a logarithm of a probability may be."""
 
 
@@ -96,14 +98,16 @@ class Outcome:
         Of a mean of several heads: for each its `settings`, its `weight` (they sum to 1) and how many `features` it
         reads, the largest weight first.
     temperature : float
-        What the log-probabilities, those here and the model's, were divided by: the one at which the predictions out of
-        fold have the least log-loss.
+        What the log-probabilities of the test rows, and the model's, were divided by: that of the folds, continued to
+        the number of rows that trained the model (`probe/choice/more_rows.py`).
+    fold_temperature : float
+        What those of the training rows were divided by: where the predictions out of fold have the least log-loss.
     corrected : dict
         Metric to its value on rows that had no part in the choice (`probe/choice/bias_corrected.py`), by heads that see
         as many rows as the refit (`probe/choice/more_rows.py`).
     unchosen_log_probabilities : (n_train, classes) float32 array, optional
-        Of every training row, as far as may be by what was chosen without it: what the temperature was fitted to, at
-        that temperature. NaN for rows that always train, and for one that had a part in every choice.
+        Of every training row, as far as may be by what was chosen without it: what `fold_temperature` was fitted to,
+        at that temperature. NaN for rows that always train, and for one that had a part in every choice.
     """
 
     name: str
@@ -123,6 +127,7 @@ class Outcome:
     nested_settings: tuple[Mapping[str, Any], ...] = ()
     members: tuple[Mapping[str, Any], ...] = ()
     temperature: float = 1.0
+    fold_temperature: float = 1.0
     corrected: Mapping[str, Estimate] = field(default_factory=dict)
     unchosen_log_probabilities: np.ndarray | None = None
 
@@ -174,9 +179,11 @@ class Outcome:
         """Check that its entries may be such, for they can come from a file; raises `ValueError`."""
         if not isinstance(self.name, str) or all(point.settings != self.settings for point in self.sweep):
             raise ValueError(f"the outcome of {self.name!r} with settings that were not tried")
-        for name in ("seconds", "flops", "extraction_flops", "bytes_stored", "features_total", "temperature"):
+        for name in (*_COSTS, *_TEMPERATURES):
             if type(value := getattr(self, name)) not in (int, float) or not 0 <= value <= sys.float_info.max:
                 raise ValueError(f"{name} is {value!r}")
+        if not all(getattr(self, name) > 0 for name in _TEMPERATURES):
+            raise ValueError("a temperature is 0")
         if not all(type(count) is int and count >= 0 for count in self.kept_by_layer.values()):
             raise ValueError("kept_by_layer holds no numbers of features")
         classes = self.fold_log_probabilities.shape[-1]

@@ -3,6 +3,7 @@
 import numpy as np
 from head2toe.probe.metrics.classification import correct, log_loss, normalized
 from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 CALIBRATION_BINS = 15
 
@@ -85,3 +86,14 @@ def fit_temperature(logp: np.ndarray, labels: np.ndarray, bounds: tuple[float, f
         options={"xatol": 1e-6},
     )
     return float(np.exp(optimum.x))
+
+
+def temperature_of(logp: np.ndarray, labels: np.ndarray) -> float:
+    """Fit the temperature at which predictions (n, classes) have the least log-loss; 1 where all of them are NaN."""
+    known = ~np.isnan(logp).any(axis=1)
+    return fit_temperature(normalized(logp[known]), labels[known]) if known.any() else 1.0
+
+
+def at_temperature(logp: np.ndarray, temperature: float) -> np.ndarray:
+    """Normalised log-probabilities (n, classes) at a temperature, float32; rows of NaN, of no prediction, stay."""
+    return np.asarray(log_softmax(np.asarray(logp, np.float64) / temperature, axis=1), np.float32)

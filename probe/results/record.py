@@ -160,7 +160,7 @@ def _method(run: Run, outcome: Outcome) -> dict[str, Any]:
             {"settings": _settings(one["settings"]), "weight": _number(one["weight"]), "features": one["features"]}
             for one in outcome.members
         ],
-        "calibration": _calibration(outcome.temperature, folded, labels, tested, run.test_labels),
+        "calibration": _calibration(outcome, folded, labels, tested, run.test_labels),
         "features": {"kept": outcome.features_kept, "total": outcome.features_total},
         "layers": _layers(outcome),
         "sweep": [
@@ -217,15 +217,16 @@ def _intervals(logp: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Int
 
 
 def _calibration(
-    temperature: float, folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test: np.ndarray
+    outcome: Outcome, folded: np.ndarray, train: np.ndarray, tested: np.ndarray, test: np.ndarray
 ) -> dict[str, Any]:
     """The entry `calibration`: on the test rows, or on the folds where there are none."""
     logp, labels = (tested, test) if len(test) else (folded, train)
-    before = classification.normalized(logp, 1 / temperature)
+    before = classification.normalized(logp, 1 / (outcome.temperature if len(test) else outcome.fold_temperature))
     counts, confidence, right = calibration.reliability(logp, labels)
     return {
         "on": "test" if len(test) else "folds",
-        "temperature": _number(temperature),
+        "temperature": _number(outcome.temperature),
+        "fold_temperature": _number(outcome.fold_temperature),
         "ece": _number(calibration.ece(logp, labels)),
         "ece_before": _number(calibration.ece(before, labels)),
         "log_loss_before": _number(classification.log_loss(before, labels)),

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from head2toe.probe.choice import sweep
-from head2toe.probe.choice.more_rows import STEEPEST, TwoSizes, on_all_rows, two_sizes
+from head2toe.probe.choice.more_rows import MOST_WARMER, STEEPEST, TwoSizes, on_all_rows, two_sizes
 from head2toe.probe.choice.rules import Stacking
 from head2toe.probe.choice.sweep import candidates, evaluate, try_all
 from head2toe.probe.choice.trials import library_of
 from head2toe.probe.methods.probe_data import ProbeData
+from head2toe.probe.metrics.calibration import at_temperature
 from head2toe.probe.metrics.classification import accuracy
 from head2toe.probe.metrics.uncertainty import Estimate, Interval
 from head2toe.select.compute.arrays import numpy_arrays
@@ -49,6 +50,33 @@ def test_the_factor_is_never_one_that_more_rows_harm_nor_steeper_than_any_task()
     assert sizes(90, 80).factor("accuracy") == 1
     assert sizes(10, 500).factor("accuracy") == pytest.approx(0.8**STEEPEST)
     assert 0.8**STEEPEST < sizes(90, 110).factor("log_loss") < 1
+
+
+@pytest.mark.parametrize("n_folds", [3, 5, 10])
+@pytest.mark.parametrize("exponent", [-0.3, 0.0, 0.6])
+def test_a_temperature_is_continued_by_a_power_law(n_folds: int, exponent: float) -> None:
+    K, rng = n_folds, np.random.default_rng(0)
+    calibrated = np.log(rng.dirichlet(np.ones(3), 2000))
+    labels = (np.exp(calibrated).cumsum(axis=1) < rng.random((2000, 1))).sum(axis=1)
+    many, fewer = (calibrated * share**-exponent for share in ((K - 1) / K, (K - 2) / K))
+    found = TwoSizes(many, fewer, labels, K).temperature_factor()
+    assert found == pytest.approx(np.clip(((K - 1) / K) ** exponent, 1 / MOST_WARMER, MOST_WARMER), rel=1e-3)
+    assert TwoSizes(many, 50 * fewer, labels, K).temperature_factor() == pytest.approx(1 / MOST_WARMER)
+
+
+def test_the_model_leaves_at_the_temperature_of_all_rows(posed: Posed) -> None:
+    data = posed(FOLDS)
+    outcome = evaluate("linear", data)
+    model = outcome.model
+    assert model is not None
+    tried = try_all(candidates("linear", data), data)
+    best = next(trial for trial in tried if trial.point.settings == outcome.settings)
+    found = two_sizes(tried, np.array([float(trial is best) for trial in tried]), data)
+    assert found is not None
+    assert outcome.temperature == pytest.approx(outcome.fold_temperature * found.temperature_factor())
+    assert outcome.temperature != outcome.fold_temperature
+    plain, _ = best.candidate.refit(data, best.head)
+    assert np.allclose(outcome.test_log_probabilities, at_temperature(plain, outcome.temperature), atol=1e-5)
 
 
 def test_an_interval_moves_with_its_figure_and_grows() -> None:

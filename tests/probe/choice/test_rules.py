@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from head2toe.probe.choice.rules import BestHead, Stacking, merits_over_folds
-from head2toe.probe.choice.sweep import temperature_of
 from head2toe.probe.choice.trials import Library
+from head2toe.probe.metrics.calibration import temperature_of
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
 from head2toe.store.common.errors import DataError
 from scipy.special import log_softmax

@@ -76,15 +76,15 @@ def _names(member: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(sorted((name, value) for name, value in member["settings"].items() if name != "scale"))
 
 
-def test_the_model_leaves_at_the_temperature_of_the_folds(posed: Callable[[np.ndarray], ProbeData]) -> None:
+def test_held_out_rows_are_at_the_temperature_that_suits_them(posed: Callable[[np.ndarray], ProbeData]) -> None:
     """No other temperature makes what one head predicted out of fold more probable."""
     data = posed(FOLDS)
     for method in ("linear", "l21", "layerwise"):
         outcome = evaluate(method, data)
         logp = classification.normalized(outcome.fold_log_probabilities)
-        if outcome.temperature < 19:  # not at the bound, where predictions know nothing
+        if outcome.fold_temperature < 19:  # not at the bound, where predictions know nothing
             assert calibration.fit_temperature(logp, data.labels[:100]) == pytest.approx(1, abs=1e-3)
-        before = classification.normalized(logp, 1 / outcome.temperature)
+        before = classification.normalized(logp, 1 / outcome.fold_temperature)
         assert classification.log_loss(logp, data.labels[:100]) <= 1e-3 + classification.log_loss(
             before, data.labels[:100]
         )

@@ -54,6 +54,7 @@ def test_a_damaged_file_is_named(posed: Posed, tmp_path: Path) -> None:
         ({"seconds": None}, "seconds is None"),
         ({"flops": float("nan")}, "flops is nan"),
         ({"temperature": "1"}, "temperature is '1'"),
+        ({"fold_temperature": 0}, "a temperature is 0"),
         ({"kept_by_layer": {"x": -1}}, "kept_by_layer"),
         ({"fold_log_probabilities": np.full((100, 3), 0.5, np.float32)}, "fold_log_probabilities are none"),
         ({"fold_log_probabilities": np.zeros(3, np.float32)}, "log_probabilities are none"),
