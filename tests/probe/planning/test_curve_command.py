@@ -1,11 +1,14 @@
 """`head2toe curve` as a user calls it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from head2toe.probe.choice.sweep import evaluate
+from head2toe.store.common.errors import DataError
 from head2toe.tests.commands import call, document
 
 
@@ -45,6 +48,24 @@ def test_what_was_solved_is_recalled(curve: list[str], monkeypatch: pytest.Monke
 
     monkeypatch.setattr("head2toe.probe.stage.evaluate", refuse)
     assert document(*curve) == first
+
+
+def test_one_methods_failure_leaves_the_others_curves_and_exit_code_1(
+    curve: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(name: str, *args: Any, **how: Any) -> Any:
+        if name == "ncm":
+            raise DataError("a mean that is none")
+        return evaluate(name, *args, **how)
+
+    monkeypatch.setattr("head2toe.probe.stage.evaluate", failing)
+    shown = call(*curve, "--json")
+    assert shown.exit_code == 1
+    found = json.loads(shown.stdout)
+    assert [one["method"] for one in found["curves"]] == ["linear"]
+    assert found["failures"] == {"ncm": "a mean that is none"}
+    assert "ncm" in shown.stderr
+    assert "Traceback" not in shown.stderr
 
 
 def test_people_see_a_table_and_what_twice_the_labels_would_bring(curve: list[str]) -> None:
