@@ -14,6 +14,7 @@ from head2toe.extract.deploy.export import difference, export
 from head2toe.extract.uncertainty.prediction_sets import threshold
 from head2toe.pipeline import Head2Toe, run
 from head2toe.probe.methods.outcome import Outcome
+from head2toe.probe.metrics.calibration import at_temperature
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.tests.commands import call
 
@@ -32,7 +33,9 @@ def test_a_run_keeps_what_its_held_out_rows_say(saved: Path, tmp_path: Path) -> 
     outcome = Outcome.load(file)
     assert outcome.unchosen_log_probabilities is not None
     rows, labels = np.arange(36), np.repeat(np.arange(3), 12)
-    expected = np.sort(np.exp(outcome.unchosen_log_probabilities[rows, labels]))
+    assert outcome.temperature != outcome.fold_temperature
+    like_the_model = at_temperature(outcome.unchosen_log_probabilities, outcome.temperature / outcome.fold_temperature)
+    expected = np.sort(np.exp(like_the_model[rows, labels]))
     np.testing.assert_allclose(calibration.held_out, expected, rtol=1e-6)
     assert calibration.novelty is not None
     assert len(calibration.novelty.distances) == len(calibration.novelty.rows) == 36
