@@ -1,7 +1,8 @@
 """The refit of a head on all training rows, with what its settings were chosen to be."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import array_api_compat
 import numpy as np
@@ -130,11 +131,23 @@ class RefitRows:
         unlabelled = xp.zeros((design.shape[0] - n_train, n_classes), dtype=labels.onehot.dtype, device=arrays.device)
         return cls(scaled, train, xp.concat((labels.onehot, unlabelled)), n_train, columns, target_sizes)
 
-    def scores(self, head: Weights) -> Array:
-        """What a head says of the m other rows, (m, classes) float64."""
-        xp = array_api_compat.array_namespace(head.coef)
-        held_out = xp.astype(self.scaled.values[:, self.n_train :], xp.float64)
-        return xp.matrix_transpose(held_out) @ head.coef + head.intercept
+    def scores(self, heads: Iterable[Weights]) -> list[Array]:
+        """What each of several heads says of the m other rows, (m, classes) float64."""
+        xp = array_api_compat.array_namespace(self.scaled.values)
+        held_out = xp.matrix_transpose(xp.astype(self.scaled.values[:, self.n_train :], xp.float64))
+        return [held_out @ head.coef + head.intercept for head in heads]
+
+    def model(self, coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> LinearModel:
+        """Make the model of a head (k, classes) and (classes,), by which mean and scale (k, 1) columns were scaled."""
+        return LinearModel(
+            target_sizes=self.target_sizes,
+            columns=self.columns,
+            unit=self.scaled.unit,
+            mean=mean[:, 0].astype(np.float32),
+            scale=scale[:, 0].astype(np.float32),
+            coef=coef.astype(np.float32),
+            intercept=intercept.astype(np.float32),
+        )
 
 
 def refits(trained: Sequence[tuple[RefitRows, Weights]]) -> list[Refit]:
@@ -142,23 +155,17 @@ def refits(trained: Sequence[tuple[RefitRows, Weights]]) -> list[Refit]:
 
     A GPU is waited for twice, however many heads there are: for all weights and scores, and for how rows were scaled.
     """
-    several = {id(rows): rows for rows, _ in trained}
-    scalings = to_numpy_at_once([part for rows in several.values() for part in (rows.scaled.mean, rows.scaled.scale)])
-    mean_and_scale = dict(zip(several, zip(scalings[::2], scalings[1::2], strict=True), strict=True))
-    parts = to_numpy_at_once(
-        [part for rows, head in trained for part in (head.coef, head.intercept, rows.scores(head))]
-    )
-    made = []
-    for (rows, _), coef, intercept, scores in zip(trained, parts[::3], parts[1::3], parts[2::3], strict=True):
-        mean, scale = mean_and_scale[id(rows)]
-        model = LinearModel(
-            target_sizes=rows.target_sizes,
-            columns=rows.columns,
-            unit=rows.scaled.unit,
-            mean=mean[:, 0].astype(np.float32),
-            scale=scale[:, 0].astype(np.float32),
-            coef=coef.astype(np.float32),
-            intercept=intercept.astype(np.float32),
-        )
-        made.append(Refit(log_softmax(scores, axis=1), model, Weights(coef, intercept)))
-    return made
+    scores: list[Array] = []
+    for _, same in groupby(trained, lambda pair: id(pair[0])):  # together: in float64, rows take much memory
+        pairs = list(same)
+        scores += pairs[0][0].scores(head for _, head in pairs)
+    heads = [head for _, head in trained]
+    parts = [part for head, own in zip(heads, scores, strict=True) for part in (head.coef, head.intercept, own)]
+    on_host = to_numpy_at_once(parts)
+    several = {id(rows): rows.scaled for rows, _ in trained}
+    means_and_scales = to_numpy_at_once([part for scaled in several.values() for part in (scaled.mean, scaled.scale)])
+    scalings = dict(zip(several, zip(means_and_scales[::2], means_and_scales[1::2], strict=True), strict=True))
+    return [
+        Refit(log_softmax(own, axis=1), rows.model(coef, intercept, *scalings[id(rows)]), Weights(coef, intercept))
+        for (rows, _), coef, intercept, own in zip(trained, *(on_host[k::3] for k in range(3)), strict=True)
+    ]
