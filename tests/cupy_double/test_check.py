@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "benchmarks" / "gpu" / "check.py"), "--no-tests"]
 COMMAND += ["--features", "300", "--many-features", "400", "--repeats", "1", "--side", "800"]
@@ -68,7 +70,7 @@ def test_it_measures_and_compares(tmp_path: Path, image_folder: Path) -> None:
     assert "| launch, µs |" in said.stdout
     best = found["its objective, scikit-learn on the CPU"]
     assert found["its objective, head2toe on the GPU"] <= best * (1 + 1e-4)
-    assert found["its objective, cuML on the GPU"] == best
+    assert found["its objective, cuML on the GPU"] == pytest.approx(best, rel=1e-9)  # the last bit is rounding
     assert found["the same by kvikio, GB/s"] > 0
 
 
