@@ -1,6 +1,6 @@
 """The choice of a reader for a path: what lies there tells the format that a task is in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ _EXPECTED = (
     "<class>/* alone (ImageFolder), *.tar (WebDataset), a folder saved by Hugging Face datasets or one of its Parquet "
     "files, or the path of a manifest (.csv, .tsv, .parquet)"
 )
+_BESIDE_PREDICTIONS = ("result.json", "config.json", "summary.md")
+"""What a run writes beside its predictions.parquet."""
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".7z", ".rar")
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 
@@ -74,7 +76,8 @@ def _folder_reader(folder: Path, columns: Columns) -> Reader:
         return partial(webdataset.read, folder), False
     if image_folders.is_flat(folder):
         return partial(image_folders.read, folder), False
-    if hf_dataset.parquet_files(folder):
+    if files := hf_dataset.parquet_files(folder):
+        _require_no_run(folder, files)
         return partial(hf_dataset.read_repository, folder, columns), True
     tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in manifest.SUFFIXES]
     if tables:
@@ -83,3 +86,17 @@ def _folder_reader(folder: Path, columns: Columns) -> Reader:
     if packed := [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(_PACKED)]:
         raise DataError(f"no task in {folder}: {packed[0]} is packed: unpack it")
     raise DataError(f"no task in {folder}: {image_folders.hint(folder) or _EXPECTED}")
+
+
+def _require_no_run(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse a run's predictions, of its folder or of one above, which would be read as a data set."""
+    runs = [
+        file.parent
+        for file in files
+        if file.name == "predictions.parquet" and any((file.parent / name).is_file() for name in _BESIDE_PREDICTIONS)
+    ]
+    if folder in runs:
+        lost = "" if (folder / "result.json").is_file() else " (its result.json is missing)"
+        raise BadRequest(f"{folder} is the folder of a run{lost}, not of images: name the task that was run")
+    if runs:
+        raise BadRequest(f"{folder} is a folder of runs, not of images: name one of them, or the task that was run")

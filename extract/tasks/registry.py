@@ -78,24 +78,9 @@ def load_task(
     path = expanded(task)
     if not path.exists():
         raise _unknown_task(task)
-    _require_no_run(path, task)
     whole = path.resolve()
     name = whole.stem if path.is_file() else whole.name
     return Task.from_listing(formats.read(path, columns), name, seed=seed, folds=folds)
-
-
-def _require_no_run(path: Path, task: str) -> None:
-    """Tell the folder of a run, and a folder of runs, from a task: their predictions would be read as a data set."""
-    if _holds_a_run(path):
-        lost = "" if (path / "result.json").is_file() else " (its result.json is missing)"
-        raise BadRequest(f"{task} is the folder of a run{lost}, not of images: name the task that was run")
-    if path.is_dir() and any(_holds_a_run(file.parent) for file in path.glob("*/predictions.parquet")):
-        raise BadRequest(f"{task} is a folder of runs, not of images: name one of them, or the task that was run")
-
-
-def _holds_a_run(folder: Path) -> bool:
-    others = ("result.json", "config.json", "summary.md")
-    return (folder / "predictions.parquet").is_file() and any((folder / name).is_file() for name in others)
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,15 @@ def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
         load_task(str(tmp_path / "empty"))
 
 
+def test_results_among_the_images_do_not_hide_them(image_folder: Path) -> None:
+    """`head2toe run . --output .` writes a run's folder beside train/."""
+    alone = load_task(str(image_folder))
+    for name in ("predictions.parquet", "config.json"):
+        (image_folder / "stripes-test_resnet").mkdir(exist_ok=True)
+        (image_folder / "stripes-test_resnet" / name).write_bytes(b"")
+    assert load_task(str(image_folder)).images == alone.images
+
+
 def test_lists_manifests_folders_and_shards_share_a_store(
     rows: Rows,
     image_folder: Path,
