@@ -75,15 +75,20 @@ class TwoSizes:
             return math.nan
         if many <= 0:
             return 1.0
-        exponent = math.log(max(fewer / many, 1.0)) / math.log((self.n_folds - 1) / (self.n_folds - 2))
-        return float(((self.n_folds - 1) / self.n_folds) ** min(exponent, STEEPEST))
+        return self._continued(min(self._exponent(max(fewer / many, 1.0)), STEEPEST))
 
     def temperature_factor(self) -> float:
         """Return by what the folds' temperature is to be multiplied for heads that see all rows."""
         many, fewer = (temperature_of(logp, self.labels) for logp in (self.many, self.fewer))
-        K = self.n_folds
-        step = math.log(K / (K - 1)) / math.log((K - 1) / (K - 2))  # of the logarithm of the number of rows
-        return float(np.clip((many / fewer) ** step, 1 / MOST_WARMER, MOST_WARMER))
+        return float(np.clip(self._continued(self._exponent(fewer / many)), 1 / MOST_WARMER, MOST_WARMER))
+
+    def _exponent(self, ratio: float) -> float:
+        """Return the c of n^-c that makes a figure so many times as large on the fewer rows as on the many."""
+        return math.log(ratio) / math.log((self.n_folds - 1) / (self.n_folds - 2))
+
+    def _continued(self, exponent: float) -> float:
+        """Return by what a figure of n^-c changes from the many rows to all."""
+        return float(((self.n_folds - 1) / self.n_folds) ** exponent)
 
 
 def error(value: float, metric: str) -> float:

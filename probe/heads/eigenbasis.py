@@ -226,3 +226,28 @@ class RotatedRows:
         """
         coef = scale * self.eigen.lift(theta[: self.eigen.eigenvalues.shape[0], :])
         return coef, scale * theta[-1, :] - self.eigen.centre @ coef
+
+
+def solved_each(
+    rows: Sequence[RotatedRows],
+    strengths: Sequence[float],
+    solve: Callable[[Basis, Array, Sequence[float], Any], Array],
+) -> list[Array]:
+    """Solve for a head of each rows: on a GPU side by side, on a processor one by one, whose ranks need no padding.
+
+    Parameters
+    ----------
+    rows : sequence of RotatedRows
+        All of the same images and labels.
+    strengths : sequence of float
+        C of each head.
+    solve : callable
+        (basis, Y, strengths, xp) to a head for each problem of the basis, (problems, r + 1, classes).
+    """
+    if not rows:
+        return []
+    Y, xp = rows[0].Y, rows[0].xp
+    if array_api_compat.is_numpy_namespace(xp):
+        return [solve(one.basis, Y, [C], xp)[0, ...] for one, C in zip(rows, strengths, strict=True)]
+    together = solve(joined([one.basis for one in rows], xp), Y, strengths, xp)
+    return [together[k, ...] for k in range(len(rows))]

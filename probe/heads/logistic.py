@@ -13,12 +13,13 @@ models; each starts where the line through the two before it points.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import array_api_compat
 import numpy as np
 from head2toe.probe.heads.descent import MOST_STEPS, StrengthPath
-from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, joined
+from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, solved_each
 from head2toe.probe.heads.objective import Objective
 from head2toe.select.compute.arrays import Array
 from head2toe.select.compute.kernels import transposed, weighted_difference
@@ -110,16 +111,8 @@ def logistic_refits(rows: Sequence[RotatedRows], settings: Sequence[Mapping[str,
 
     On a GPU all of them are solved side by side, and to the least `tolerance` that one of the settings asks for.
     """
-    if not rows:
-        return []
-    xp, bases, strengths = rows[0].xp, [one.basis for one in rows], [one["C"] for one in settings]
-    tol = min(one.get("tolerance", 1e-6) for one in settings)
-    if array_api_compat.is_numpy_namespace(xp):
-        one_by_one = zip(bases, strengths, strict=True)
-        thetas = [logistic_heads(basis, rows[0].Y, [C], xp, tol=tol)[0, ...] for basis, C in one_by_one]
-    else:
-        together = logistic_heads(joined(bases, xp), rows[0].Y, strengths, xp, tol=tol)
-        thetas = [together[k, ...] for k in range(len(rows))]
+    tol = min((one.get("tolerance", 1e-6) for one in settings), default=1e-6)
+    thetas = solved_each(rows, [one["C"] for one in settings], partial(logistic_heads, tol=tol))
     return [one.lifted(theta, 1.0) for one, theta in zip(rows, thetas, strict=True)]
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat
 import numpy as np
-from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, joined
+from head2toe.probe.heads.eigenbasis import Basis, RotatedRows, solved_each
 from head2toe.select.compute.arrays import Array
 
 
@@ -70,19 +69,8 @@ def ridge_heads(basis: Basis, Y: Array, strengths: Sequence[float], xp: Any) -> 
 
 
 def ridge_refits(rows: Sequence[RotatedRows], settings: Sequence[Mapping[str, Any]]) -> list[tuple[Array, Array]]:
-    """Fit heads, each on rows, at a `C` and with a `scale` of its own: coef (k, classes) and intercept (classes,).
-
-    On a GPU all of them are fitted at once. A processor takes them one by one: the ranks need no padding there.
-    """
-    if not rows:
-        return []
-    xp, bases, strengths = rows[0].xp, [one.basis for one in rows], [one["C"] for one in settings]
-    if array_api_compat.is_numpy_namespace(xp):
-        one_by_one = zip(bases, strengths, strict=True)
-        thetas = [ridge_heads(basis, rows[0].Y, [C], xp)[0, ...] for basis, C in one_by_one]
-    else:
-        together = ridge_heads(joined(bases, xp), rows[0].Y, strengths, xp)
-        thetas = [together[k, ...] for k in range(len(rows))]
+    """Fit heads, each on rows, at a `C` and with a `scale` of its own: coef (k, classes) and intercept (classes,)."""
+    thetas = solved_each(rows, [one["C"] for one in settings], ridge_heads)
     return [one.lifted(theta, head["scale"]) for one, theta, head in zip(rows, thetas, settings, strict=True)]
 
 

@@ -15,9 +15,9 @@ from head2toe.probe.metrics.uncertainty import Estimate, Interval
 from head2toe.store.common.arrays_file import read_arrays, write_arrays
 
 _ROUNDING = 1e-3
+"""So far above 0 a logarithm of a probability may be."""
 _COSTS = ("seconds", "flops", "extraction_flops", "bytes_stored", "features_total")
 _TEMPERATURES = ("temperature", "fold_temperature")
-"""So far above 0 a logarithm of a probability may be."""
 
 
 @dataclass(frozen=True)
