@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from head2toe.extract.cluster.address import Address
-from head2toe.extract.cluster.scheduler import connected, in_order, place, spread
+from head2toe.extract.cluster.scheduler import connected, in_order, place, spread, workers_of
 
 
 class PathWorkers:
@@ -24,7 +24,7 @@ class PathWorkers:
 
     def __init__(self, client: Any, devices: Sequence[str] = (), *, local: bool = False) -> None:
         self._client = client
-        self.count = len(client.scheduler_info(n_workers=-1)["workers"])
+        self.count = len(workers_of(client))
         self.gpu = partial(gpu_there, tuple(devices) or ("cuda",), self.count if local else 1)
 
     def share(self, value: Any) -> Any:

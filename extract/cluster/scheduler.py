@@ -228,9 +228,25 @@ def in_order(
             client.cancel(futures)
 
 
+def workers_of(client: Any) -> list[str]:
+    """Return the addresses of a cluster's workers, sorted.
+
+    Raises
+    ------
+    CommClosedError
+        Of Dask's, an OSError: the client is closed, which one who looks from another thread may find.
+    """
+    import distributed
+
+    workers: Iterable[str] | None = client.scheduler_info(n_workers=-1).get("workers")
+    if workers is None:  # what Dask then returns is empty
+        raise distributed.comm.CommClosedError("the client is closed")
+    return sorted(workers)
+
+
 def _homes(client: Any, count: int) -> list[dict[str, Any]]:
     """Return which worker each of so many tasks is for; another one does it where that one is gone."""
-    workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    workers = workers_of(client)
     if not workers:
         return [{}] * count
     return [{"workers": [workers[k * len(workers) // count]], "allow_other_workers": True} for k in range(count)]
@@ -249,7 +265,7 @@ def _watched(client: Any) -> Iterator[None]:
         while not over.wait(SECONDS_BETWEEN_LOOKS):
             # What is wrong with the connection, those who wait for results are told.
             with suppress(OSError, RuntimeError, TimeoutError):
-                missing = 0 if client.scheduler_info(n_workers=-1)["workers"] else missing + 1
+                missing = 0 if workers_of(client) else missing + 1
             if missing == 2:
                 print("waiting for workers of the cluster: there are none any more", file=sys.stderr, flush=True)
 

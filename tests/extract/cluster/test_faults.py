@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -166,6 +167,12 @@ def test_workers_that_are_all_gone_are_waited_for_aloud(
         assert found.store.n_rows == N
     said = capfd.readouterr().err
     assert said.count("waiting for workers of the cluster: there are none any more") == 1
+
+
+def test_a_look_for_workers_while_the_client_closes_is_a_lost_connection() -> None:
+    closing = SimpleNamespace(scheduler_info=lambda **_: {})  # Dask's answer between two of its steps
+    with pytest.raises(OSError, match="the client is closed"):
+        scheduler.workers_of(closing)
 
 
 def test_a_worker_that_does_not_see_the_store_says_so(tmp_path: Path) -> None:
