@@ -79,7 +79,8 @@ extract select probe run: $(VENV)/demo
 bench: bench-store bench-select bench-extract bench-probe
 
 bench-store: $(VENV)/bench
-	$(BIN)/python benchmarks/store.py $(ARGS)
+	$(BIN)/python benchmarks/store/products.py $(ARGS)
+	$(BIN)/python benchmarks/store/checksums.py $(ARGS)
 
 # One BLAS thread: what is compared is CPU time.
 bench-select: $(VENV)/bench
