@@ -44,9 +44,10 @@ help:
 demo: $(VENV)/demo
 	$(BIN)/head2toe run digits --input-size 96 --target-size 512
 
-# A process for each core; several of a file stay in one, which makes what they share once.
+# A process of one thread for each core: threads of several would get in each other's way, which takes half as long
+# again. Tests of a file stay in one process, which makes what they share once.
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
