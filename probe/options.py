@@ -33,7 +33,7 @@ DEFAULT_METHODS = ("linear", "l21", "head2toe")
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "auroc")
 RULES = ("best", "simplest")
 HEADS = ("logistic", "ridge", "adam", "sgd")
-MEMBERS = 60
+MEMBERS = 80
 """How many heads `head2toe` averages at most, unless told otherwise: more than that are level with fewer."""
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 from head2toe.probe.choice.bias_corrected import bootstrap, by_draw, by_row, left_out
-from head2toe.probe.choice.stacking import stacked
+from head2toe.probe.choice.stacking import bagged, stacked
 from head2toe.probe.choice.trials import Library
 from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
 from head2toe.probe.metrics.uncertainty import Estimate
@@ -111,6 +111,9 @@ class BestHead:
 class Stacking:
     """A weighted mean of heads, its weights those of least log-loss under a prior toward equal ones (see `stacked`).
 
+    They are the mean of those of drawn rows: what a row is predicted by the draws that left it out tells what that is
+    worth.
+
     Attributes
     ----------
     members : int
@@ -120,12 +123,12 @@ class Stacking:
     members: int
 
     def choose(self, library: Library, seed: int) -> Verdict:
-        """Weigh the heads by all rows; what that is worth is told by weighing them again on drawn rows. See `Rule`."""
+        """Weigh the heads on drawn rows, and take the mean; what it is worth is told by rows not drawn. See `Rule`."""
         n = len(library.labels)
         draws = bootstrap(n, seed, restackings(n))
-        weights = stacked(library, np.concatenate([np.ones((1, n), np.int64), draws]), members=self.members)
-        logp = left_out(library, weights[1:], draws)
-        return Verdict(weights[0], by_row(library, logp, seed), logp)
+        shares = stacked(library, draws, members=self.members)
+        logp = left_out(library, shares, draws)
+        return Verdict(bagged(library, draws, shares, members=self.members), by_row(library, logp, seed), logp)
 
 
 def restackings(n: int) -> int:

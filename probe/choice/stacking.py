@@ -9,6 +9,9 @@ and w minimises
 the log-loss of softmax(z) on those rows, and a prior toward equal weights of all K heads. That is strictly convex: it
 has one minimum, which the projected gradient certifies. Most weights there are 0, of heads that do not earn what the
 prior would give them. Their sum is free, the inverse of a temperature; what is returned is each weight's share of it.
+
+A mean of the weights that many bootstrap samples of the rows ask for is steadier than those of the rows themselves
+(bagging: Breiman 1996, Machine Learning 24, 123-140), and rows that samples left out tell what it is worth.
 """
 
 import numpy as np
@@ -60,6 +63,29 @@ def stacked(library: Library, draws: np.ndarray, *, members: int) -> np.ndarray:
     side_by_side(solve, min(1, len(draws)), numpy_arrays())
     side_by_side(lambda k: solve(k + 1), len(draws) - 1, numpy_arrays())
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def bagged(library: Library, draws: np.ndarray, shares: np.ndarray, *, members: int) -> np.ndarray:
+    """Average what `stacked` returned, (draws, heads), for several draws: weights (heads,) that sum to 1.
+
+    Where more than `members` heads have a weight then, those of largest weight are weighed once more, on every draw,
+    without the others.
+    """
+    mean = shares.mean(axis=0)
+    kept = _largest(mean, library.sizes, members)
+    if len(kept) == np.count_nonzero(mean):
+        return np.asarray(mean)
+    again = np.zeros_like(shares)
+
+    def solve(k: int) -> None:
+        weights = _Stacking(library, draws[k]).solve_among(kept, shares[k])
+        again[k] = weights / weights.sum() if weights.any() else 0
+
+    side_by_side(solve, len(draws), numpy_arrays())
+    total = again.sum(axis=0)
+    if not total.any():  # what is kept says of every draw that all classes are alike
+        total[kept] = mean[kept]
+    return np.asarray(total / total.sum())
 
 
 def _largest(weights: np.ndarray, sizes: np.ndarray, members: int) -> np.ndarray:

@@ -6,6 +6,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 CALIBRATION_BINS = 15
+SPREAD = 1.0
+"""Of 1 / T around 1: a weak prior, which n rows outweigh."""
 
 
 def reliability(logp: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,42 +58,48 @@ def true_class_probabilities(logp: np.ndarray, labels: np.ndarray) -> np.ndarray
     return np.sort(np.exp(np.minimum(logp[known, labels[known]], 0.0, dtype=np.float64)))
 
 
-def fit_temperature(logp: np.ndarray, labels: np.ndarray, bounds: tuple[float, float] = (0.05, 20.0)) -> float:
+def fit_temperature(
+    logp: np.ndarray, labels: np.ndarray, bounds: tuple[float, float] = (0.05, 20.0), spread: float | None = None
+) -> float:
     """Find the T within `bounds` at which softmax(log p / T) has the least log-loss (Guo et al. 2017, section 4.2).
 
-    The loss is convex in 1 / T, so that its one minimum is found. A share of 1 / (n + 2) of each label is any class, as
-    if more rows had been seen than n (Platt 1999, section 2.2): that all of them are right does not make certain.
+    What is minimised is convex in 1 / T, so that its one minimum is found. That all rows are right does not make
+    certain: see `spread`.
 
     Parameters
     ----------
     logp : (n, classes) array
         Log-probabilities of rows that did not train the head: on others, T only undoes what training did.
     labels : (n,) int array
+    bounds : tuple of float
+    spread : float, optional
+        The standard deviation of 1 / T, normal around 1, for probabilities that may be right as they are. Without one,
+        for scores on any scale, a share of 1 / (n + 2) of each label is any class, as if more rows had been seen than
+        n (Platt 1999, section 2.2).
 
     Raises
     ------
     DataError
         A log-probability is NaN or plus infinity.
     """
-    others = 1 / (len(labels) + 2)
+    n = len(labels)
+    others = 1 / (n + 2)
 
-    def smoothed_loss(log_t: float) -> float:
+    def objective(log_t: float) -> float:
         scaled = normalized(logp, float(np.exp(log_t)))
+        if spread is not None:
+            return log_loss(scaled, labels) + ((np.exp(-log_t) - 1) / spread) ** 2 / (2 * n)
         return (1 - others) * log_loss(scaled, labels) - others * float(scaled.mean())
 
-    optimum = minimize_scalar(
-        smoothed_loss,
-        bounds=(np.log(bounds[0]), np.log(bounds[1])),
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
+    limits = np.log(bounds[0]), np.log(bounds[1])
+    optimum = minimize_scalar(objective, bounds=limits, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(optimum.x))
 
 
 def temperature_of(logp: np.ndarray, labels: np.ndarray) -> float:
     """Fit the temperature at which predictions (n, classes) have the least log-loss; 1 where all of them are NaN."""
     known = ~np.isnan(logp).any(axis=1)
-    return fit_temperature(normalized(logp[known]), labels[known]) if known.any() else 1.0
+    return fit_temperature(normalized(logp[known]), labels[known], spread=SPREAD) if known.any() else 1.0
 
 
 def at_temperature(logp: np.ndarray, temperature: float) -> np.ndarray:
