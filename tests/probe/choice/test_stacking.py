@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from head2toe.probe.choice import stacking
-from head2toe.probe.choice.stacking import PRIOR, stacked
+from head2toe.probe.choice.stacking import PRIOR, bagged, stacked
 from head2toe.probe.choice.trials import Library
 from scipy.optimize import minimize
 from scipy.special import log_softmax
@@ -80,6 +80,33 @@ def test_members_are_those_of_largest_weight_weighed_once_more() -> None:
     assert few.sum() == pytest.approx(1)
 
 
+def test_bagged_weights_are_the_mean_of_those_of_all_draws() -> None:
+    heads = library()
+    shares = stacked(heads, DRAWS, members=100)
+    assert bagged(heads, DRAWS, shares, members=100) == pytest.approx(shares.mean(axis=0))
+
+
+def test_bagged_members_are_those_of_largest_weight_weighed_once_more_on_every_draw() -> None:
+    heads = library(heads=40)
+    shares = stacked(heads, DRAWS, members=100)
+    mean = shares.mean(axis=0)
+    found = bagged(heads, DRAWS, shares, members=5)
+    kept = np.flatnonzero(found)
+    assert len(kept) == 5 < np.count_nonzero(mean)
+    assert mean[kept].min() >= np.delete(mean, kept).max()
+
+    def among(weights: np.ndarray, draw: np.ndarray) -> float:
+        whole = np.zeros(40)
+        whole[kept] = weights
+        return objective(whole, heads, draw)
+
+    alone = []
+    for draw in DRAWS:
+        least = minimize(among, np.full(5, 0.2), (draw,), "SLSQP", bounds=[(0, None)] * 5, tol=1e-13).x
+        alone.append(least / least.sum())
+    assert found[kept] == pytest.approx(np.mean(alone, axis=0), abs=2e-3)
+
+
 def test_equal_heads_have_equal_weights() -> None:
     heads = library(heads=6)
     doubled = Library(np.repeat(heads.log_probabilities, 2, axis=0), heads.labels, heads.folds, heads.sizes.repeat(2))
@@ -115,7 +142,11 @@ def test_where_no_head_knows_anything_the_least_bad_one_is_taken() -> None:
     heads = Library.of(wrong, labels, np.zeros(N, int), [5, 5])
     many = Library.of(wrong * 400, labels, np.zeros(N, int), [5] * 800)
     assert stacked(heads, ALL_ROWS, members=3)[0].sum() == 1
-    assert stacked(many, ALL_ROWS, members=3)[0].sum() == pytest.approx(1)
+    shares = stacked(many, ALL_ROWS, members=3)
+    assert shares[0].sum() == pytest.approx(1)
+    assert bagged(many, ALL_ROWS, np.full((1, 800), 1 / 800), members=3).tolist() == pytest.approx(
+        [1 / 3] * 3 + [0] * 797
+    )
 
 
 def test_the_weights_are_the_same_bits_for_any_number_of_threads() -> None:
