@@ -21,5 +21,5 @@ def test_the_digits_stay_within_their_budgets(tmp_path: Path) -> None:
     assert selection["bytes up"] <= 130e6
     assert linear["calls"] <= 8_500
     assert linear["waits"] <= 320
-    assert head2toe["calls"] <= 20_000  # 19,281 were counted
+    assert head2toe["calls"] <= 20_000  # 19,464 were counted, 19,568 without `linear` before it
     assert head2toe["waits"] <= 800
