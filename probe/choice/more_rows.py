@@ -12,6 +12,7 @@ rows has earned more certainty, or less, than those that the folds judged.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from head2toe.probe.choice.bias_corrected import bootstrap
@@ -24,9 +25,12 @@ from head2toe.probe.methods.candidates import Choice, HeadOnColumns, NearestNeig
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.viewed import HeadOnViews
 from head2toe.probe.metrics.calibration import temperature_of
-from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
+from head2toe.probe.metrics.classification import LESS_IS_BETTER
+from head2toe.probe.metrics.on_draws import on_draws
 from head2toe.probe.metrics.uncertainty import LEVEL, Estimate, Interval
 from scipy.stats import norm
+
+Figure = TypeVar("Figure", float, np.ndarray)
 
 FEWEST_FOLDS = 3
 """How many folds there must be: two can be left out, and one is left."""
@@ -58,40 +62,48 @@ class TwoSizes:
     labels: np.ndarray
     n_folds: int
 
-    def factor(self, metric: str, rows: np.ndarray | None = None) -> float:
-        """Return by what the error is to be multiplied for heads that see all rows; NaN where no error is defined.
+    def factor(self, metric: str) -> float:
+        """Return by what the error is to be multiplied for heads that see all rows: see `factors`."""
+        return float(self.factors(metric, np.ones((1, len(self.labels)), np.int64))[0])
+
+    def factors(self, metric: str, draws: np.ndarray) -> np.ndarray:
+        """Return the same, judged by drawn rows.
 
         Parameters
         ----------
         metric : str
             One of `METRICS`.
-        rows : (m,) int array, optional
-            The rows to judge by, all by default; one may be there more than once.
+        draws : (draws, n) int array
+            How often each row counts.
+
+        Returns
+        -------
+        (draws,) float64 array
+            NaN where no error is defined.
         """
-        chosen = slice(None) if rows is None else rows
-        both = self.many, self.fewer
-        many, fewer = (error(METRICS[metric](logp[chosen], self.labels[chosen]), metric) for logp in both)
-        if not (math.isfinite(many) and math.isfinite(fewer)):
-            return math.nan
-        if many <= 0:
-            return 1.0
-        return self._continued(min(self._exponent(max(fewer / many, 1.0)), STEEPEST))
+        many, fewer = (error(on_draws(metric, logp, self.labels, draws), metric) for logp in (self.many, self.fewer))
+        erring = many > 0
+        ratios = np.maximum(np.divide(fewer, many, out=np.ones(len(draws)), where=erring), 1.0)
+        factors = self._continued(np.minimum(self._exponent(ratios), STEEPEST))
+        return np.where(np.isfinite(many) & np.isfinite(fewer), np.where(erring, factors, 1.0), np.nan)
 
     def temperature_factor(self) -> float:
         """Return by what the folds' temperature is to be multiplied for heads that see all rows."""
         many, fewer = (temperature_of(logp, self.labels) for logp in (self.many, self.fewer))
         return float(np.clip(self._continued(self._exponent(fewer / many)), 1 / MOST_WARMER, MOST_WARMER))
 
-    def _exponent(self, ratio: float) -> float:
+    def _exponent(self, ratio: Figure) -> Figure:
         """Return the c of n^-c that makes a figure so many times as large on the fewer rows as on the many."""
-        return math.log(ratio) / math.log((self.n_folds - 1) / (self.n_folds - 2))
+        exponent: Figure = np.log(ratio) / math.log((self.n_folds - 1) / (self.n_folds - 2))
+        return exponent
 
-    def _continued(self, exponent: float) -> float:
+    def _continued(self, exponent: Figure) -> Figure:
         """Return by what a figure of n^-c changes from the many rows to all."""
-        return float(((self.n_folds - 1) / self.n_folds) ** exponent)
+        change: Figure = ((self.n_folds - 1) / self.n_folds) ** exponent
+        return change
 
 
-def error(value: float, metric: str) -> float:
+def error(value: Figure, metric: str) -> Figure:
     """Return a metric as an error, which is 0 at best."""
     return value if metric in LESS_IS_BETTER else 1 - value
 
@@ -112,7 +124,7 @@ def on_all_rows(corrected: Mapping[str, Estimate], sizes: TwoSizes, seed: int) -
     dict
         The same metrics. An interval is that of before around the new figure, widened by the spread of the factor.
     """
-    draws = [np.repeat(np.arange(len(d)), d) for d in bootstrap(len(sizes.labels), seed, DRAWS)]
+    draws = bootstrap(len(sizes.labels), seed, DRAWS)
     found = {}
     for name, estimate in corrected.items():
         factor = sizes.factor(name)
@@ -123,13 +135,13 @@ def on_all_rows(corrected: Mapping[str, Estimate], sizes: TwoSizes, seed: int) -
         value = error(factor * before, name)
         interval = estimate.interval
         if interval is not None:
-            spread = before * _spread([sizes.factor(name, rows) for rows in draws])
+            spread = before * _spread(sizes.factors(name, draws))
             interval = _widened(interval, factor, name, spread)
         found[name] = Estimate(value, interval)
     return found
 
 
-def _spread(factors: Sequence[float]) -> float:
+def _spread(factors: np.ndarray) -> float:
     """Half the width of an interval of the factor."""
     return float(norm.ppf((1 + LEVEL) / 2) * np.nanstd(factors))
 

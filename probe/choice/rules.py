@@ -9,7 +9,8 @@ import numpy as np
 from head2toe.probe.choice.bias_corrected import bootstrap, by_draw, by_row, left_out
 from head2toe.probe.choice.stacking import bagged, stacked
 from head2toe.probe.choice.trials import Library
-from head2toe.probe.metrics.classification import LESS_IS_BETTER, METRICS
+from head2toe.probe.metrics.classification import LESS_IS_BETTER
+from head2toe.probe.metrics.on_draws import on_draws
 from head2toe.probe.metrics.uncertainty import Estimate
 
 DRAWS = 100
@@ -179,9 +180,7 @@ def _on_rows(library: Library, draws: np.ndarray, rows: np.ndarray, metric: str)
                 warnings.simplefilter("ignore", RuntimeWarning)  # of a draw without any row of the fold
                 return np.asarray(np.nanmean(np.stack(shares), axis=0))
     values = np.full((len(draws), len(library.sizes)), np.nan)
-    for draw, count in enumerate(draws[:, rows]):
-        drawn = np.repeat(np.arange(len(count)), count)
-        if len(drawn):
-            for head, logp in enumerate(library.log_probabilities[:, rows]):
-                values[draw, head] = METRICS[metric](logp[drawn], labels[drawn])
+    drawn = counts.any(axis=1)
+    for head, logp in enumerate(library.log_probabilities[:, rows]):
+        values[drawn, head] = on_draws(metric, logp, labels, draws[drawn][:, rows])
     return values

@@ -88,7 +88,7 @@ def fit_temperature(
     def objective(log_t: float) -> float:
         scaled = normalized(logp, float(np.exp(log_t)))
         if spread is not None:
-            return log_loss(scaled, labels) + ((np.exp(-log_t) - 1) / spread) ** 2 / (2 * n)
+            return log_loss(scaled, labels) + ((float(np.exp(-log_t)) - 1) / spread) ** 2 / (2 * n)
         return (1 - others) * log_loss(scaled, labels) - others * float(scaled.mean())
 
     limits = np.log(bounds[0]), np.log(bounds[1])

@@ -87,16 +87,28 @@ def auroc(logp: np.ndarray, labels: np.ndarray) -> float:
     column after the other: with 10,000 rows and 100 classes in 1.1 s instead of 0.7 s, but with 200 rows and 10 classes
     in 25 ms instead of 0.27 ms, and a sweep that chooses by this metric asks for thousands of folds of that size.
     """
-    scores = logp[:, 1:] - logp[:, :1] if logp.shape[1] == 2 else logp
-    own = labels[:, None] == np.arange(logp.shape[1])[None, -scores.shape[1] :]
+    levels, own = one_against_rest(logp, labels)
     positives = own.sum(axis=0)
     defined = (positives > 0) & (positives < len(labels))
     if not defined.any():
         return float("nan")
     # The ranks of the positives, less what they would sum to if they all came first.
-    ranks = rankdata(_levels(scores), axis=0)
+    ranks = rankdata(levels, axis=0)
     p, q = positives[defined], (len(labels) - positives)[defined]
     return float((((ranks * own).sum(axis=0)[defined] - p * (p + 1) / 2) / (p * q)).mean())
+
+
+def one_against_rest(logp: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each class, or the second of two, how probable it makes every row, and whether the row is its own.
+
+    Returns
+    -------
+    levels : (n, k) int64 array
+        In the order of the probabilities; those that differ by rounding alone are level.
+    own : (n, k) bool array
+    """
+    scores = logp[:, 1:] - logp[:, :1] if logp.shape[1] == 2 else logp
+    return _levels(scores), labels[:, None] == np.arange(logp.shape[1])[None, -scores.shape[1] :]
 
 
 def _levels(scores: np.ndarray) -> np.ndarray:
