@@ -112,8 +112,7 @@ class BestHead:
 class Stacking:
     """A weighted mean of heads, its weights those of least log-loss under a prior toward equal ones (see `stacked`).
 
-    They are the mean of those of drawn rows: what a row is predicted by the draws that left it out tells what that is
-    worth.
+    They are averaged over bootstrap draws of the rows; the rows that a draw left out tell what its weights are worth.
 
     Attributes
     ----------
