@@ -9,16 +9,14 @@ disk and from memory, and of later gathers, which only look whether a file is th
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
-from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a ratio of CPU times wants one thread
 
 import numpy as np
 from head2toe.store.reading import mapping
-from ways import BY_NAME, Ours, OursHalf, OursHdf5, Way, drop_cache, layers_of, parser_of, written
+from ways import BY_NAME, Ours, OursHalf, OursHdf5, Way, drop_cache, in_a_process, layers_of, parser_of, written
 
 OURS = (Ours, OursHdf5, OursHalf)
 GATHERED = (10, 100, 1000)
@@ -35,25 +33,19 @@ def measure(words: list[str], repeats: int) -> None:
             times = {}
             for checked in in_turn(pair):
                 flags = [flag for flag, on in (("--from-disk", cold), ("--checked", checked)) if on]
-                times[checked] = np.array(in_a_process(words, "--first", way.__name__, *flags))
+                times[checked] = np.array(in_a_process(__file__, words, "--first", way.__name__, *flags))
             ratios[cold].append(times[True] / times[False])
         medians = np.concatenate([np.median(of_pairs, axis=0) for of_pairs in ratios.values()])
         print(f"{way.title():42}" + "".join(f"{ratio:10.2f}" for ratio in medians), flush=True)
     print(f"{'later gathers of so many columns, warm CPU':42}" + "".join(f"{count:10}" for count in GATHERED))
     for way in OURS:
-        medians = in_a_process(words, "--gathers", way.__name__, f"--repeats={repeats}")
+        medians = in_a_process(__file__, words, "--gathers", way.__name__, f"--repeats={repeats}")
         print(f"{way.title():42}" + "".join(f"{ratio:10.3f}" for ratio in medians), flush=True)
 
 
 def in_turn(pair: int) -> tuple[bool, bool]:
     """Which of a pair comes first, checked or not."""
     return (True, False) if pair % 2 else (False, True)
-
-
-def in_a_process(words: list[str], *more: str) -> Any:
-    """Run a part of this script in a fresh process, and return what it measured."""
-    command = [sys.executable, __file__, *words, *more]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def first_pass(way: type[Way], options: argparse.Namespace) -> list[float]:

@@ -23,7 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a ratio of CPU times wants
 import numpy as np
 from head2toe.store.common.errors import MissingExtra
 from head2toe.store.format.layer_index import LayerIndex
-from ways import BY_NAME, WAYS, OursHalf, Way, drop_cache, layers_of, parser_of, written
+from ways import BY_NAME, WAYS, OursHalf, Way, drop_cache, in_a_process, layers_of, parser_of, written
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -93,9 +93,10 @@ def bytes_read() -> int:
 
 def cold_in_a_process(way: type[Way], words: list[str]) -> str:
     """`cold_gather` in a fresh process, as text; "-" where the platform can't count what was read."""
-    command = [sys.executable, __file__, *words, "--cold", way.__name__]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    ratio = json.loads(process.stdout) if process.returncode == 0 else None
+    try:
+        ratio = in_a_process(__file__, words, "--cold", way.__name__)
+    except subprocess.CalledProcessError:
+        return "-"
     return f"{ratio:.2f}" if ratio else "-"  # 0: the files lie in memory (tmpfs), nothing can be cold
 
 

@@ -2,12 +2,16 @@
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -247,6 +251,12 @@ def written(options: argparse.Namespace, X: np.ndarray, ways: Sequence[type[Way]
         yield root, [*words, f"--heads={options.heads}", f"--root={root}"]
     finally:
         shutil.rmtree(root)
+
+
+def in_a_process(script: str, words: list[str], *more: str) -> Any:
+    """Run a part of a benchmark in a fresh process, and return what it measured. Raises CalledProcessError."""
+    command = [sys.executable, script, *words, *more]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def drop_cache(root: Path) -> None:

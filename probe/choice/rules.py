@@ -166,20 +166,9 @@ def merits_over_folds(library: Library, draws: np.ndarray, metric: str) -> tuple
 
 def _on_rows(library: Library, draws: np.ndarray, rows: np.ndarray, metric: str) -> np.ndarray:
     """A metric of every head on some rows (n,) bool of every draw, (draws, heads); NaN where no row counts."""
-    counts, labels = draws[:, rows].astype(np.float64), library.labels[rows]
-    with np.errstate(invalid="ignore"):
-        if metric == "log_loss":
-            return np.asarray(counts @ library.losses[:, rows].T / counts.sum(axis=1, keepdims=True))
-        if metric == "accuracy":
-            return np.asarray(counts @ library.hits[:, rows].T / counts.sum(axis=1, keepdims=True))
-        if metric == "balanced_accuracy":
-            own = [labels == label for label in np.unique(labels)]
-            shares = [counts[:, o] @ library.hits[:, rows][:, o].T / counts[:, o].sum(axis=1)[:, None] for o in own]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # of a draw without any row of the fold
-                return np.asarray(np.nanmean(np.stack(shares), axis=0))
-    values = np.full((len(draws), len(library.sizes)), np.nan)
+    counts, labels = draws[:, rows], library.labels[rows]
     drawn = counts.any(axis=1)
+    values = np.full((len(draws), len(library.sizes)), np.nan)
     for head, logp in enumerate(library.log_probabilities[:, rows]):
-        values[drawn, head] = on_draws(metric, logp, labels, draws[drawn][:, rows])
+        values[drawn, head] = on_draws(metric, logp, labels, counts[drawn])
     return values

@@ -84,11 +84,6 @@ class Library:
         """The log-loss of every head in every row, (heads, n) float32, in nats."""
         return -np.take_along_axis(self.log_probabilities, self.labels[None, :, None], axis=2)[:, :, 0]
 
-    @cached_property
-    def hits(self) -> np.ndarray:
-        """Whether every head is right in every row, (heads, n) float32 of 0 and 1."""
-        return np.asarray(self.log_probabilities.argmax(axis=2) == self.labels, np.float32)
-
 
 def tried_each(grid: Sequence[Candidate], data: ProbeData, progress: Progress | None) -> list[Trial]:
     """Judge every candidate with every setting of its head.

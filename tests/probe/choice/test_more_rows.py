@@ -60,7 +60,7 @@ def test_a_temperature_is_continued_by_a_power_law(n_folds: int, exponent: float
     labels = (np.exp(calibrated).cumsum(axis=1) < rng.random((2000, 1))).sum(axis=1)
     many, fewer = (calibrated * share**-exponent for share in ((K - 1) / K, (K - 2) / K))
     found = TwoSizes(many, fewer, labels, K).temperature_factor()
-    assert found == pytest.approx(np.clip(((K - 1) / K) ** exponent, 1 / MOST_WARMER, MOST_WARMER), rel=2e-3)
+    assert found == pytest.approx(np.clip(((K - 1) / K) ** exponent, 1 / MOST_WARMER, MOST_WARMER), rel=1e-3)
     assert TwoSizes(many, 50 * fewer, labels, K).temperature_factor() == pytest.approx(1 / MOST_WARMER)
 
 
