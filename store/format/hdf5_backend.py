@@ -79,9 +79,7 @@ class Hdf5Backend:
             with _new_file(partial, libver=("v110", "v110"), track_order=True) as file:
                 file.attrs.update({"key": spec.key, "identity": canonical(spec.identity)})
                 for name, width, dtype in zip(spec.layers.names, spec.layers.widths, dtypes, strict=True):
-                    dataset = file.create_virtual_dataset(
-                        folder_name(name), _virtual_layout(spec, name, width, dtype), fillvalue=np.nan
-                    )
+                    dataset = _virtual_dataset(file, spec, name, width, dtype)
                     dataset.attrs["layer"] = name
                     dataset.dims[0].label, dataset.dims[1].label = f"{name} feature", "image"
             share(partial, target.parent)
@@ -123,12 +121,25 @@ def _removed_if_left(partial: Path) -> Iterator[None]:
         partial.unlink(missing_ok=True)
 
 
-def _virtual_layout(spec: Spec, layer: str, width: int, dtype: str) -> h5py.VirtualLayout:
-    """Lay all blocks of a layer side by side by rows, without the last one's padding."""
-    literal = folder_name(layer).replace("%", "%%")  # HDF5 reads the name of a source as a printf format
-    layout = h5py.VirtualLayout((width, spec.n_rows), np.dtype(dtype).newbyteorder("<"))
+def _virtual_dataset(file: h5py.File, spec: Spec, layer: str, width: int, dtype: str) -> h5py.Dataset:
+    """Create the dataset of a layer: all blocks side by side by rows, without the last one's padding.
+
+    By the low-level interface, for `create_virtual_dataset` writes the time of creation into the file, and the same
+    blocks are to give the same bytes.
+    """
+    name = folder_name(layer)
+    kind = np.dtype(dtype).newbyteorder("<")
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_layout(h5py.h5d.VIRTUAL)
+    creation.set_obj_track_times(False)
+    creation.set_fill_value(np.full(1, np.nan, kind))
+    all_rows = h5py.h5s.create_simple((width, spec.n_rows))
+    of_block = h5py.h5s.create_simple((width, spec.rows_per_block))
+    literal = name.replace("%", "%%").encode()  # HDF5 reads the name of a source as a printf format
     for block in range(spec.n_blocks):
         rows = spec.block_rows(block)
-        source = h5py.VirtualSource(f"{block}.h5", literal, (width, spec.rows_per_block), dtype)
-        layout[:, rows.start : rows.stop] = source[:, : len(rows)]
-    return layout
+        all_rows.select_hyperslab((0, rows.start), (width, len(rows)))
+        of_block.select_hyperslab((0, 0), (width, len(rows)))
+        creation.set_virtual(all_rows, f"{block}.h5".encode(), literal, of_block)
+    all_rows.select_all()
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(kind), all_rows, creation))
