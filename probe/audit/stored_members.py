@@ -8,7 +8,7 @@ from head2toe.probe.choice.sweep import candidates
 from head2toe.probe.methods.candidates import Choice, HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.methods.viewed import HeadOnViews
+from head2toe.probe.methods.viewed import HeadOnViews, on_means
 from head2toe.store.common.errors import DataError
 
 VIEWS = "views"
@@ -32,6 +32,7 @@ def stored_members(outcome: Outcome, data: ProbeData) -> tuple[Member, ...]:
     """
     recorded = outcome.members or ({"settings": outcome.settings, "weight": 1.0},)
     grid = candidates(outcome.name, data)
+    grid += on_means(grid, data)
     return tuple(_member(one["settings"], one["weight"], grid, outcome.name) for one in recorded)
 
 

@@ -19,7 +19,7 @@ from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.methods.viewed import AS_PUBLISHED, with_views
+from head2toe.probe.methods.viewed import AS_PUBLISHED, on_means, with_views
 from head2toe.probe.metrics import classification
 from head2toe.probe.metrics.calibration import at_temperature, temperature_of
 from head2toe.probe.options import RULES
@@ -64,6 +64,7 @@ def evaluate(
     one_head = best_head(metric, rule)
     choose = Stacking(data.members) if averaging else one_head
     grid = thinned(grid, data, partial(merits, averaging=averaging, progress=progress))
+    grid += on_means(grid, data) if averaging else []
     outcome = decided(name, try_all(grid, data, progress), data, choose)
     flops = sum(training_flops(data, candidate) for candidate in grid)
     return replace(outcome, flops=flops, seconds=time.perf_counter() - start)

@@ -1,7 +1,7 @@
 """The refit of a head on all training rows, with what its settings were chosen to be."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import array_api_compat
@@ -35,6 +35,10 @@ class Refit:
     log_probabilities: np.ndarray
     model: LinearModel
     weights: Weights
+
+    def on_views(self, views: tuple[str, ...]) -> "Refit":
+        """Return the same head with a model that says on which views it was trained."""
+        return replace(self, model=replace(self.model, views=views))
 
 
 def refit(

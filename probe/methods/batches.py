@@ -92,13 +92,15 @@ def _refitted(
     read: dict[int, tuple[RefitRows, RotatedRows]] = {}
     training = data.arrays.xp.arange(data.n_train, device=data.arrays.device)
     for head, members in batch:
-        design, sizes = data.designs[head.target_size], head.target_sizes
+        design, sizes = head.rows(data).designs[head.target_size], head.target_sizes
         rows = RefitRows.read(design, head.columns, data.on_device, head.scaling, data.arrays, sizes)
         rotated = RotatedRows.of(rows.scaled.values, rows.train, rows.Y, data.arrays, training)
         read.update(dict.fromkeys(members, (rows, rotated)))
     weights = ExactHeads().trained([rotated for _, rotated in read.values()], [chosen[k][1] for k in read])
     trained = refits([(rows, head) for (rows, _), head in zip(read.values(), weights, strict=True)])
-    yield from ((k, (one.log_probabilities, one.model)) for k, one in zip(read, trained, strict=True))
+    views = {k: head.views for head, members in batch for k in members}
+    found = ((k, one.on_views(views[k])) for k, one in zip(read, trained, strict=True))
+    yield from ((k, (one.log_probabilities, one.model)) for k, one in found)
 
 
 def batches(heads: Mapping[int, HeadOnColumns], data: ProbeData, most: int) -> Iterator[list[int]]:
@@ -124,9 +126,10 @@ def most_bytes(data: ProbeData) -> int:
 
 def _side_by_side(kind: KindOnBases, heads: Sequence[HeadOnColumns], data: ProbeData) -> list[list[Tried]]:
     """Train the heads of a batch in lockstep."""
+    designs = [head.rows(data).training[head.target_size] for head in heads]
     bases = [
-        fold_bases(data.training[head.target_size], head.fold_columns, data.on_device, head.scaling, data.arrays)
-        for head in heads
+        fold_bases(training, head.fold_columns, data.on_device, head.scaling, data.arrays)
+        for head, training in zip(heads, designs, strict=True)
     ]
     basis = joined(bases, data.arrays.xp)
     del bases

@@ -81,6 +81,8 @@ class HeadOnColumns:
         How columns are read: see `Scaling`.
     kind : Kind, optional
         Which head; of the run's kind unless the method says.
+    views : tuple of str
+        The data's views where the mean of each image's is read; without them it is the whole image alone.
     """
 
     settings: Settings
@@ -89,6 +91,7 @@ class HeadOnColumns:
     columns: Columns
     scaling: Scaling
     kind: Kind | None = None
+    views: tuple[str, ...] = ()
 
     @property
     def target_sizes(self) -> tuple[int, ...]:
@@ -99,9 +102,13 @@ class HeadOnColumns:
         """Return the kind of head that is trained. Raises TypeError for one that lacks a method of `Kind`."""
         return checked_kind(self.kind or KINDS[data.head](data.seed))
 
+    def rows(self, data: ProbeData) -> ProbeData:
+        """Return the data whose designs the head reads: these, or those of the means of views."""
+        return data.on_means if self.views else data
+
     def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Train heads of every setting on every fold; see `Candidate`."""
-        design, kind = data.training[self.target_size], self.kind_of(data)
+        design, kind = self.rows(data).training[self.target_size], self.kind_of(data)
         of_columns = design, self.fold_columns, data.on_device, self.scaling, data.arrays
         if many_rows.suits(kind, self.fold_columns, self.scaling, data.n_train, data.arrays):
             yield from many_rows.cross_validate(kind, *of_columns)
@@ -119,16 +126,16 @@ class HeadOnColumns:
 
     def trained(self, data: ProbeData, heads: Sequence[Settings]) -> list[Refit]:
         """Do the same: the columns are read once for all heads."""
-        design, kind = data.designs[self.target_size], self.kind_of(data)
-        scaling, sizes = self.scaling, self.target_sizes
-        if many_rows.suits(kind, [self.columns], scaling, data.n_train, data.arrays):
-            return many_rows.refit_all(kind, design, self.columns, data.on_device, heads, scaling, data.arrays, sizes)
-        if isinstance(kind, ExactHeads):
-            fit_all = kind.fit_all(heads)
+        kind, of_columns = self.kind_of(data), (self.rows(data).designs[self.target_size], self.columns, data.on_device)
+        how = self.scaling, data.arrays, self.target_sizes
+        if many_rows.suits(kind, [self.columns], self.scaling, data.n_train, data.arrays):
+            refits = many_rows.refit_all(kind, *of_columns, heads, *how)
+        elif isinstance(kind, ExactHeads):
+            refits = refit_all(*of_columns, kind.fit_all(heads), *how)
         else:
             fits = [kind.fit(head) for head in heads]
-            fit_all = lambda *rows: [fit(*rows) for fit in fits]  # noqa: E731
-        return refit_all(design, self.columns, data.on_device, fit_all, scaling, data.arrays, sizes)
+            refits = refit_all(*of_columns, lambda *rows: [fit(*rows) for fit in fits], *how)
+        return [one.on_views(self.views) for one in refits]
 
 
 @dataclass(frozen=True, eq=False)

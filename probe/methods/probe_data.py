@@ -13,6 +13,7 @@ from head2toe.select.ranking.selection import Selection
 from head2toe.store.common.labelled import Labelled
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.reading.design_matrix import Design
+from head2toe.store.reading.row_mean import RowMean
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,16 @@ class ProbeData(Labelled):
         """Return these data with so many folds left out of the training of each fold's heads; see `left_out`."""
         others = replace(self, left_out=n_folds)
         vars(others)["training"] = self.training  # the same designs: a GPU holds them once
+        if self.views:
+            vars(others)["on_means"] = self.on_means.leaving_out(n_folds)
         return others
+
+    @cached_property
+    def on_means(self) -> "ProbeData":
+        """These data with the mean of each image's views, the whole image among them, in place of the whole image."""
+        views = self.views.values()
+        means = {size: RowMean([design, *(of[size] for of in views)]) for size, design in self.designs.items()}
+        return replace(self, designs=means, views={})
 
     def layers(self, target_sizes: Sequence[int]) -> LayerIndex:
         """Return the layers of the designs of some target sizes side by side; of several, names begin with the size."""

@@ -1,7 +1,8 @@
 """Heads on several views of every image: trained on all of them, judged by the mean of what they predict.
 
 Whether views help is for the folds to say (a flip harms directions, a crop harms locations): each of the candidates
-that do best without them stands in the grid with them, too.
+that do best without them stands in the grid with them, too. Where heads are averaged, every head on columns stands
+there once more, on the mean of each image's views.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,8 +14,8 @@ from head2toe.probe.heads.crossval import Labels, cross_validate
 from head2toe.probe.heads.kinds import STRENGTHS, ExactHeads, Logistic
 from head2toe.probe.heads.linear_model import LinearModel
 from head2toe.probe.heads.refit import Refit, refit
-from head2toe.probe.heads.scaling import Columns
-from head2toe.probe.methods.candidates import Choice, HeadOnColumns
+from head2toe.probe.heads.scaling import Columns, unit_rows
+from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.store.reading.design_matrix import Design
 from head2toe.store.reading.row_stack import RowStack
@@ -26,6 +27,9 @@ times what one does."""
 
 AS_PUBLISHED = ("all-l1", "all-l21", "head2toe-paper")
 """The methods that stay what the paper describes, which knows no views."""
+
+MEAN_OF_VIEWS = "mean_of_views"
+"""The setting that names the views whose mean a head reads."""
 
 MOST_COLUMNS = 10_000
 """Heads on more columns are not tried with views."""
@@ -104,7 +108,7 @@ class HeadOnViews:
         scaling, sizes = self.base.scaling, self.target_sizes
         trained = refit(design, self.columns, self._labels(data), fit, scaling, data.arrays, sizes)
         logp = mean_over_views(trained.log_probabilities, self.n_views)
-        return replace(trained, log_probabilities=logp, model=replace(trained.model, views=self.views))
+        return replace(trained, log_probabilities=logp).on_views(self.views)
 
     def all_rows(self, data: ProbeData) -> RowStack:
         """Put the training rows in every view, view after view, before the test rows in every view."""
@@ -158,7 +162,7 @@ def with_views(ranked: Iterable[tuple[Choice, Mapping[str, Any]]], data: ProbeDa
     """
     usual: dict[int, tuple[HeadOnColumns, float | None]] = {}
     for choice, head in ranked:
-        if not isinstance(choice, HeadOnColumns) or len(choice.columns) > MOST_COLUMNS:
+        if not isinstance(choice, HeadOnColumns) or choice.views or len(choice.columns) > MOST_COLUMNS:
             continue
         if not (isinstance(choice.kind, ExactHeads) and "head" in head):  # of both kinds, the logistic heads
             usual.setdefault(id(choice), (choice, head.get("C")))
@@ -171,6 +175,25 @@ def with_views(ranked: Iterable[tuple[Choice, Mapping[str, Any]]], data: ProbeDa
         *(HeadOnViews(head, every, C) for head, C in heads),
         *(HeadOnViews(best, views, strength) for views in kinds),
     ]
+
+
+def on_means(grid: Iterable[Candidate], data: ProbeData) -> list[HeadOnColumns]:
+    """Make the same heads on the mean of each image's views, the whole image among them; none where there are no views.
+
+    They cost what heads on the whole images do. For a linear head the mean of the views' features is worth the mean of
+    its scores: what predicts one view after the other can use it. That isn't so at unit norm, where there are none.
+
+    Parameters
+    ----------
+    grid : iterable of Candidate
+        Those that are heads on columns have such a twin.
+    data : ProbeData
+        With the views that there are.
+    """
+    views = tuple(data.views)
+    heads = [one for one in grid if isinstance(one, HeadOnColumns) and one.scaling is not unit_rows]
+    named = {MEAN_OF_VIEWS: "+".join(views)}
+    return [replace(head, settings={**head.settings, **named}, views=views) for head in heads] if views else []
 
 
 def view_sets(views: Sequence[str]) -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from head2toe.store.reading.design_matrix import Block, Design, DesignMatrix, Span
+from head2toe.store.reading.row_mean import RowMean
 
 CHUNK_BYTES = 1 << 28  # of float32 that a pass makes at a time: products as large as a GPU needs, memory to spare
 STAGING_BYTES = 1 << 25  # of each of the two pinned buffers that everything goes up through
@@ -168,10 +169,11 @@ class DeviceMemory:
         Returns
         -------
         array of float32 (k, n), or None
-            None if the design is too large to be kept, or no store's: its columns come faster from the host.
+            None if the design is too large to be kept, or neither a store's nor a mean of such: its columns come faster
+            from the host.
         """
         base = design.base if isinstance(design, RowScaled) else design
-        if not isinstance(base, DesignMatrix):
+        if not isinstance(base, DesignMatrix | RowMean):
             return None
         if sum(group.nbytes(base.shape[0]) for group in _Group.of(base)) > self.most:
             return None

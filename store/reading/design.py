@@ -117,6 +117,16 @@ def overlap(span: Span, within: Span | None) -> Span:
     return span if within is None else (max(span[0], within[0]), min(span[1], within[1]))
 
 
+def blocks_of_columns(design: "Design", max_bytes: int, within: Span | None) -> Iterator[Block]:
+    """Stream a design by its `columns`, in blocks of at most `max_bytes` (one feature at least) within a layer."""
+    at_once = max(1, max_bytes // max(1, 4 * design.shape[0]))
+    for first, last in pairwise(design.layers.offsets.tolist()):
+        first, last = overlap((first, last), within)
+        for start in range(first, last, at_once):
+            stop = min(start + at_once, last)
+            yield Block(start, stop, read_only(design.columns(np.arange(start, stop))))
+
+
 def read_only(values: np.ndarray) -> np.ndarray:
     """Return a view of the values that they can't be written through."""
     view = values.view()

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 from head2toe.store.common.errors import BadRequest
-from head2toe.store.reading.design import DEFAULT_BYTES, Block, Design, Span, checked_indices, overlap, read_only
+from head2toe.store.reading.design import DEFAULT_BYTES, Block, Design, Span, blocks_of_columns, checked_indices
 
 
 class RowStack:
@@ -61,9 +61,4 @@ class RowStack:
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
         """Read features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer."""
-        at_once = max(1, max_bytes // max(1, 4 * self.shape[0]))
-        for first, last in pairwise(self.layers.offsets.tolist()):
-            first, last = overlap((first, last), within)
-            for start in range(first, last, at_once):
-                stop = min(start + at_once, last)
-                yield Block(start, stop, read_only(self.columns(np.arange(start, stop))))
+        return blocks_of_columns(self, max_bytes, within)

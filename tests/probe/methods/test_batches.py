@@ -14,7 +14,9 @@ from head2toe.probe.methods.batches import cross_validated_in_batches, refitted_
 from head2toe.probe.methods.candidates import Candidate, HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.methods.viewed import on_means
 from head2toe.select.compute.arrays import namespace
+from head2toe.store.reading.design import ArrayDesign
 
 FOLDS = np.where(np.arange(100) == 7, -1, np.arange(100) * 4 // 100)
 Posed = Callable[[np.ndarray], ProbeData]
@@ -22,9 +24,12 @@ Posed = Callable[[np.ndarray], ProbeData]
 
 @pytest.fixture
 def data(posed: Posed, cupy_double: ModuleType) -> tuple[ProbeData, ProbeData]:
-    """The same on a GPU and on the CPU."""
+    """The same on a GPU and on the CPU, with a view of every image."""
     cupy_double.cuda.Device(0).use()
     on_cpu = posed(FOLDS)
+    design = on_cpu.designs[512]
+    flipped = design.columns(np.arange(design.shape[1])).T[:, ::-1]
+    on_cpu = replace(on_cpu, views={"flip": {512: ArrayDesign(flipped, design.layers)}})
     return replace(on_cpu, arrays=namespace("cuda")), on_cpu
 
 
@@ -77,6 +82,25 @@ def test_many_candidates_ask_little_more_than_one(data: tuple[ProbeData, ProbeDa
             assert len(dict(cross_validated_in_batches(some, on_gpu))) == len(some)
         calls.append(used.calls)
     assert calls[1] <= len(heads) * calls[0] / 2
+
+
+def test_heads_on_means_of_views_are_what_they_are_alone(
+    data: tuple[ProbeData, ProbeData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_gpu, on_cpu = data
+    monkeypatch.setattr(crossval, "logistic_path", lambda *args, tol: logistic_path(*args, tol=tol / 100))
+    whole = [one for one in grid_of(on_cpu) if isinstance(one, HeadOnColumns)][:2]
+    viewed = on_means(whole, on_cpu)
+    for k, tried in cross_validated_in_batches([*whole, *viewed], on_gpu):
+        alone = list([*whole, *viewed][k].cross_validate(on_cpu))
+        assert np.nanmean(np.abs(probabilities(tried) - probabilities(alone))) < 2e-3
+    settings = {"C": 100.0}
+    refits = dict(refitted_in_batches([(one, settings) for one in (*whole, *viewed)], on_gpu))
+    for k, (logp, model) in refits.items():
+        expected, _ = [*whole, *viewed][k].refit(on_cpu, settings)
+        np.testing.assert_allclose(np.exp(logp), np.exp(expected), atol=1e-3)
+        assert model.views == (("flip",) if k >= len(whole) else ())
+    assert np.abs(np.exp(refits[0][0]) - np.exp(refits[len(whole)][0])).max() > 0.01, "they are other heads"
 
 
 def test_members_are_refitted_as_they_are_alone(data: tuple[ProbeData, ProbeData]) -> None:

@@ -14,7 +14,7 @@ from head2toe.probe.heads.scaling import standardized_rows, unit_rows
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
-from head2toe.probe.methods.viewed import HeadOnViews, from_here, mean_over_views, view_sets, with_views
+from head2toe.probe.methods.viewed import HeadOnViews, from_here, mean_over_views, on_means, view_sets, with_views
 from head2toe.store.reading.design_matrix import ArrayDesign
 from scipy.special import log_softmax
 
@@ -79,6 +79,59 @@ def test_every_kind_of_head_predicts_the_mean_features_of_the_views(
     mean = (values_of(data) + data.views["flip"][512].columns(ALL).T)[100:] / 2
     scores = ((mean - model.mean) * model.scale).astype(np.float64) @ model.coef + model.intercept
     np.testing.assert_allclose(test, log_softmax(scores, axis=1), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_head_on_the_mean_of_views_is_one_on_these_features(
+    posed: Callable[[np.ndarray], ProbeData], kind: str
+) -> None:
+    """What it is trained on and what it predicts are means, of training rows and of others; the model says so."""
+    data, rng = replace(posed(FOLDS), head=kind), np.random.default_rng(1)
+    X, flip = values_of(data), rng.standard_normal((140, 160)).astype(np.float32)
+    data = with_designs(data, flip=flip)
+    means = replace(data, designs={512: ArrayDesign((X + flip) / 2, data.designs[512].layers)}, views={})
+    (viewed,) = on_means([head(data)], data)
+    assert viewed.settings == {"of": "test", "mean_of_views": "flip"}
+    tried, expected = list(viewed.cross_validate(data)), list(head(data).cross_validate(means))
+    assert [settings for settings, _ in tried] == [settings for settings, _ in expected]
+    for (_, found), (_, wanted) in zip(tried, expected, strict=True):
+        np.testing.assert_allclose(np.exp(found), np.exp(wanted), atol=1e-4)
+    test, model = viewed.refit(data, tried[0][0])
+    wanted, model_of_means = head(data).refit(means, tried[0][0])
+    np.testing.assert_allclose(np.exp(test), np.exp(wanted), atol=1e-4)
+    assert model is not None
+    assert model_of_means is not None
+    assert (model.views, model_of_means.views) == (("flip",), ())
+
+
+def test_heads_at_unit_norm_and_data_without_views_have_no_twin(posed: Callable[[np.ndarray], ProbeData]) -> None:
+    """The norm of a mean is not the mean of the norms: the model could not predict one view after the other."""
+    data = posed(FOLDS)
+    assert on_means([head(data)], data) == []
+    data = with_designs(data, flip=values_of(data))
+    assert len(on_means([head(data), head(data, unit_rows)], data)) == 1
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_heads_on_means_of_views_speak_where_they_help(posed: Callable[[np.ndarray], ProbeData], helps: bool) -> None:
+    """A second look with noise of its own helps; one that takes the classes out of the mean does no harm."""
+    data, rng = posed(FOLDS), np.random.default_rng(1)
+    signal = np.zeros((140, 160), np.float32)
+    signal[:, 120:] = rng.standard_normal((3, 40))[data.labels] * 0.35
+    plain = signal + rng.standard_normal((140, 160)).astype(np.float32)
+    view = (signal if helps else -signal) + rng.standard_normal((140, 160)).astype(np.float32)
+    data = with_designs(replace(data, designs={512: ArrayDesign(plain, data.designs[512].layers)}), flip=view)
+    outcome, without = evaluate("head2toe", data), evaluate("head2toe", replace(data, views={}))
+    weight = sum(one["weight"] for one in outcome.members if "mean_of_views" in one["settings"])
+    assert (weight > 0.5) == helps
+    assert outcome.model is not None
+    assert outcome.model.views == ("flip",)
+    assert not any("mean_of_views" in one["settings"] for one in without.members)
+    held = data.train_labels[:, None]
+    loss, loss_without = (
+        -np.take_along_axis(one.fold_log_probabilities, held, axis=1).mean() for one in (outcome, without)
+    )
+    assert loss < (0.8 if helps else 1.02) * loss_without
 
 
 def test_no_view_of_a_held_out_image_teaches(posed: Callable[[np.ndarray], ProbeData]) -> None:

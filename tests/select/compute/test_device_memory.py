@@ -9,6 +9,7 @@ from head2toe.select.compute.normalize import UnitRows
 from head2toe.store.format.layer_index import LayerIndex
 from head2toe.store.management.catalogue import Catalogue
 from head2toe.store.reading.design_matrix import ArrayDesign, DesignMatrix
+from head2toe.store.reading.row_mean import RowMean
 
 LAYERS = LayerIndex(("a", "b", "c", "d"), (30, 50, 20, 40))
 N = 24
@@ -121,8 +122,12 @@ def test_the_share_of_what_is_free(gpu):
     assert namespace("cuda", memory=0.25).memory.most == pytest.approx(0.25e9, rel=0.01)
 
 
+def mean_of_views(design):
+    return RowMean([design, design.take(np.arange(N)[::-1])])
+
+
 @pytest.mark.parametrize("memory", [0.8, 0.0])
-@pytest.mark.parametrize("wrapped", [lambda design: design, UnitRows.of])
+@pytest.mark.parametrize("wrapped", [lambda design: design, UnitRows.of, mean_of_views])
 def test_features_of_several_folds_come_together(gpu, stored, memory, wrapped):
     """From the device's own memory in as few calls as those of one fold; from the host if they don't fit there."""
     arrays, design = namespace("cuda", memory=memory), wrapped(stored)
