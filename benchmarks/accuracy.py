@@ -3,12 +3,14 @@
     python benchmarks/accuracy.py --data path/to/tasks                        # a folder for each task
     python benchmarks/accuracy.py --data path/to/tasks --methods all --output results
     python benchmarks/accuracy.py --data path/to/tasks --methods head2toe --nested
+    python benchmarks/accuracy.py --data path/to/tasks --tasks dtd10 rsscn7 --views flip,crop
 
 Prints Markdown tables: test accuracies with their 95 % intervals, log-losses, accuracies over the folds, and what the
 folds promise beside what the test keeps (with --nested, nested cross-validation, too). `head2toe, one head` is the
 method with `--members 1`. Then what is asked of `head2toe`: a mean of .83 and a mean log-loss a fifth below that of one
 head; on no task below the linear probe, nor below one head by more than one standard error; at least 4 points above
-`head2toe-paper`; the corrected accuracy within two standard errors of the test on all tasks but one. Runs that are
+`head2toe-paper`; the corrected accuracy within two standard errors of the test on all tasks but one. With --views every
+task is run without them, too, and a table says what they bring: half a point over the folds is asked. Runs that are
 there already are recalled, so that it may be stopped and run again.
 """
 
@@ -111,6 +113,35 @@ def promised(table: Table) -> str:
     return "\n".join(lines)
 
 
+def views_bring(table: Table, without: Table, methods: Sequence[str]) -> str:
+    """What further views bring each method: accuracy and log-loss over the folds and on the test, without and with."""
+    lines = ["| with views | folds | test | log-loss, folds | log-loss, test |", f"|{'---|' * 5}"]
+    for method in methods:
+        pairs = [(task, without[task][method], of_task[method]) for task, of_task in table.items()]
+        for task, before, after in pairs:
+            cells = [
+                " → ".join(f"{one[part][metric]['mean' if part == 'cv' else 'value']:.3f}" for one in (before, after))
+                for metric in ("accuracy", "log_loss")
+                for part in ("cv", "test")
+            ]
+            lines.append(f"| {method}, {task} | {' | '.join(cells)} |")
+    lines.append("")
+    for method in methods:
+        gains = [
+            statistics.fmean(
+                100 * (of_task[method][part]["accuracy"][key] - without[task][method][part]["accuracy"][key])
+                for task, of_task in table.items()
+            )
+            for part, key in (("cv", "mean"), ("corrected", "value"), ("test", "value"))
+        ]
+        over_folds, corrected, on_tests = (f"{gain:+.2f}" for gain in gains)
+        lines.append(
+            f"{method}: views bring {over_folds} points over the folds (asked: +.5), {corrected} corrected, "
+            f"{on_tests} on the test"
+        )
+    return "\n".join(lines)
+
+
 def errors_off(table: Table, task: str) -> float:
     """How far the corrected accuracy of head2toe is above the test's, in standard errors of their difference."""
     folds, test = table[task]["head2toe"]["corrected"]["accuracy"]["value"], accuracy(table, task, "head2toe")
@@ -174,10 +205,13 @@ def main() -> None:
     options = {"input_size": o.input_size, "target_sizes": tuple(o.target_size), "output": o.output, "nested": o.nested}
     options |= {"views": views, "pool": tuple(o.pool.split(",")), **({"store": o.store} if o.store else {})}
     table = measured(folders, methods, one_head, options)
+    without = measured(folders, methods, one_head, options | {"views": ()}) if views else {}
     methods = [*methods, ONE_HEAD] if one_head else methods
     print(f"{date.today()}: tf_efficientnet_lite0 at {o.input_size} px, target size {o.target_size}")
     print(f"command: python {' '.join(sys.argv)}\n")
     print(markdown(table, methods), end="\n\n")
+    if views:
+        print(views_bring(table, without, methods), end="\n\n")
     if "head2toe" in methods:
         print(promised(table), end="\n\n")
         print("\n".join(verdicts(table, methods)))

@@ -30,13 +30,14 @@ from head2toe.extract.deploy.model_card import model_card
 from head2toe.extract.uncertainty.calibration import COMPLETE, KINDS, Calibration
 from head2toe.store.common.errors import BadRequest, DataError, Head2ToeError
 from head2toe.store.common.files import PARTIAL, explained, json_bytes, read_json, require_writable
-from head2toe.store.common.outputs import holds_only, whole_folder
+from head2toe.store.common.outputs import holds, holds_only, whole_folder
 
 FORMAT_NAME = "head2toe model"
-FORMAT_VERSION = 2
-"""The newest version; a model that version 1 can tell is written as such, for readers of before."""
+FORMAT_VERSION = 3
+"""The newest version; a model that an earlier one can tell is written as such, for readers of before."""
 MODEL, HEAD, CALIBRATION, CARD = "model.json", "head.safetensors", "calibration.safetensors", "README.md"
-ARRAYS = {"columns": "int32", "mean": "float32", "scale": "float32", "coef": "float32", "intercept": "float32"}
+ARRAYS = {"columns": "int32"} | dict.fromkeys(("mean", "scale", "coef", "coef_whole", "intercept"), "float32")
+ALWAYS = frozenset(ARRAYS) - {"coef_whole"}
 ANOTHER_FOLDER = "choose another folder"
 
 
@@ -77,7 +78,8 @@ class KeptLayer:
 class Bundle:
     """A linear classifier of images: what it reads of which network, its numbers, and where it comes from.
 
-    The probabilities are softmax(coefᵀ z + intercept), z = (x - mean) * scale, x the kept features of an image.
+    The probabilities are softmax(coefᵀ z + intercept), z = (x - mean) * scale, x the kept features of an image. Of one
+    in several views z is the mean over them; coef_wholeᵀ z₀, where it is there, is added, z₀ of the whole image.
 
     Attributes
     ----------
@@ -103,6 +105,8 @@ class Bundle:
         What is subtracted from a feature, and what it is multiplied with then.
     coef : (k, classes) float32 array
         The head's coefficients.
+    coef_whole : (k, classes) float32 array, optional
+        Those of what reads the whole image alone, where other heads of the mean were trained on several views.
     intercept : (classes,) float32 array
         The head's intercepts.
     method : str
@@ -136,6 +140,7 @@ class Bundle:
     coef: np.ndarray
     intercept: np.ndarray
     method: str
+    coef_whole: np.ndarray | None = None
     pool: Statistics = MEAN
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -152,11 +157,14 @@ class Bundle:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that `head.safetensors` holds, by name."""
-        return {name: np.ascontiguousarray(getattr(self, name), dtype) for name, dtype in ARRAYS.items()}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        return {name: np.ascontiguousarray(a, ARRAYS[name]) for name, a in arrays.items() if a is not None}
 
     @property
     def format_version(self) -> int:
         """The first version of the format that can tell this model."""
+        if self.coef_whole is not None:
+            return 3
         # Version 1 knows the mean alone, and has windows of maps from the width.
         return 2 if self.pool != MEAN or any(layer.needs_height for layer in self.layers) else 1
 
@@ -210,7 +218,7 @@ class Bundle:
             hashes["calibration_sha256"] = sha256(content[CALIBRATION])
         content[CARD] = model_card(document | hashes, len(content[HEAD])).encode()
         content[MODEL] = json_bytes(sealed(document | hashes))
-        if _holds(folder, content):  # equal runs at once leave each other's model alone
+        if holds(folder, content):  # equal runs at once leave each other's model alone
             return folder
         with whole_folder(folder, tuple(content), another) as partial, explained(folder, another):
             for name, bytes_of_it in content.items():
@@ -240,7 +248,8 @@ class Bundle:
             raise DataError(f"{folder / MODEL}: damaged (not what was written): {remedy(folder)}")
         if fault := fault_of_document(document):
             raise DataError(f"{folder / MODEL} is no {FORMAT_NAME} ({fault}): {remedy(folder)}")
-        arrays, calibration = read_arrays(folder / HEAD, document["head_sha256"], [frozenset(ARRAYS)], ARRAYS), None
+        complete, calibration = (ALWAYS, frozenset(ARRAYS)), None
+        arrays = read_arrays(folder / HEAD, document["head_sha256"], complete, ARRAYS)
         if digest := document.get("calibration_sha256"):
             calibration = Calibration.of(read_arrays(folder / CALIBRATION, digest, COMPLETE, KINDS))
         with named(folder):
@@ -307,11 +316,3 @@ def require_model_folder(folder: Path, another: str = ANOTHER_FOLDER) -> None:
             (folder / MODEL).is_file() or holds_only(folder, (HEAD, CALIBRATION, CARD, MODEL))
         ):
             raise BadRequest(f"{folder} is there already and no model: {another}")
-
-
-def _holds(folder: Path, content: Mapping[str, bytes]) -> bool:
-    """Whether the files of a folder hold this content already."""
-    try:
-        return all((folder / name).read_bytes() == expected for name, expected in content.items())
-    except OSError:  # one is missing: it is written now
-        return False

@@ -84,7 +84,10 @@ def fault_of_parts(bundle: Any) -> str | None:
     """Say what of a `Bundle` doesn't fit together, if anything."""
     k, n_classes = sum(layer.kept for layer in bundle.layers), len(bundle.classes)
     shapes = {"columns": (k,), "mean": (k,), "scale": (k,), "coef": (k, n_classes), "intercept": (n_classes,)}
-    for name, shape in shapes.items():
+    whole = bundle.coef_whole
+    if whole is not None and not bundle.views:
+        return "coef_whole is there, and no views are"
+    for name, shape in (shapes if whole is None else shapes | {"coef_whole": (k, n_classes)}).items():
         array = getattr(bundle, name)
         if array.shape != shape:
             return f"{name} has the shape {array.shape} instead of {shape}"
@@ -95,18 +98,22 @@ def fault_of_parts(bundle: Any) -> str | None:
             return f"the columns of layer {layer.name} are not ascending positions below {layer.width}"
         if columns[-1] >= (n := sum(width for _, width in bundle.blocks_of(layer))):
             return f"the columns of layer {layer.name} go beyond the {n} features that its tap gives"
-    if fault := _fault_of_head(bundle.mean, bundle.scale, bundle.coef, bundle.intercept):
+    size = np.abs(bundle.coef.astype(float)) + (0 if whole is None else np.abs(whole.astype(float)))
+    if fault := _fault_of_head(bundle.mean, bundle.scale, size, bundle.intercept):
         return fault
     return None if bundle.calibration is None else bundle.calibration.fault(k)
 
 
-def _fault_of_head(mean: np.ndarray, scale: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> str:
-    """Say what no training leaves in a head's numbers: a negative scale, or weights of which only overflow can come."""
+def _fault_of_head(mean: np.ndarray, scale: np.ndarray, size: np.ndarray, intercept: np.ndarray) -> str:
+    """Say what no training leaves in a head's numbers: a negative scale, or weights of which only overflow can come.
+
+    `size` (k, classes) float64 holds the absolute values of all coefficients.
+    """
     if (scale < 0).any():
         return "scale holds negative numbers"
     with np.errstate(over="ignore"):
         inputs = np.maximum(np.abs(mean.astype(float) * scale), 1.0)  # of a feature that is 0, or 1 off its mean
-        logits = np.abs(coef.astype(float)).T @ inputs + np.abs(intercept)
+        logits = size.T @ inputs + np.abs(intercept)
     largest = float(logits.max(initial=0.0))
     return "" if largest <= _LARGEST_LOGIT else f"its weights give scores of {largest:.0e}, which overflow"
 

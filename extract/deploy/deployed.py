@@ -58,6 +58,7 @@ class Deployed(nn.Module):
 
     centre: torch.Tensor
     coef: torch.Tensor
+    coef_whole: torch.Tensor
     intercept: torch.Tensor
 
     def __init__(self, backbone: Backbone, bundle: Bundle) -> None:
@@ -81,6 +82,9 @@ class Deployed(nn.Module):
             # The scale is folded into the coefficients. The centre is not: far from zero it would cancel digits.
             self.register_buffer("centre", torch.from_numpy(bundle.mean))
             self.register_buffer("coef", torch.from_numpy(bundle.scale[:, None] * bundle.coef))
+            if bundle.coef_whole is not None:
+                self.register_buffer("coef_whole", torch.from_numpy(bundle.scale[:, None] * bundle.coef_whole))
+        self._has_whole = bool(bundle.layers) and bundle.coef_whole is not None
         self.register_buffer("intercept", torch.from_numpy(bundle.intercept))
         novelty = bundle.calibration.novelty if bundle.calibration else None
         self.novelty = NoveltyScore(novelty) if novelty and bundle.layers else None
@@ -113,17 +117,25 @@ class Deployed(nn.Module):
         DataError
             The backbone does not pass all taps of the model.
         """
-        logits = self.logits(images)
-        if self.mirrored:
-            logits = (logits + self.logits(images.flip(-1))) / 2
-        return torch.softmax(logits, dim=1)
+        return torch.softmax(self.averaged_scores(images, ood=False)[0], dim=1)
 
-    def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Compute what the softmax of `forward` is taken of: logits (n, classes) float32."""
-        return self.scores(images, ood=False)[0]
+    def averaged_scores(self, images: torch.Tensor, *, ood: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Compute the `scores` of images (n, 3, s, s) that are looked at as `mirrored` says."""
+        if not self.mirrored:
+            return self.scores(images, ood=ood)
+        return self.scores(torch.stack((images, images.flip(-1)), dim=1).flatten(0, 1), ood=ood, n_views=2)
 
-    def scores(self, images: torch.Tensor, *, ood: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def scores(self, images: torch.Tensor, *, ood: bool, n_views: int = 1) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Compute the logits and, if asked for, the novelty in one pass.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            (n * n_views, 3, s, s), all views of an image after each other, the whole image first.
+        ood : bool
+            Whether to compute the novelty, that of the whole images.
+        n_views : int
+            Views of an image, over which logits are averaged.
 
         Returns
         -------
@@ -135,17 +147,23 @@ class Deployed(nn.Module):
         if images.ndim != 4 or images.shape[1:] != (3, self.input_size, self.input_size):
             raise BadRequest(f"images of shape {tuple(images.shape)}: (n, 3, {self.input_size}, {self.input_size})")
         if not self._rounded:  # the null model: no layer is read, and the network need not run
-            return self.intercept.expand(images.shape[0], -1), None
+            return self.intercept.expand(images.shape[0] // n_views, -1), None
         x = self.features(images)
-        logits = (x - self.centre) @ self.coef + self.intercept
-        return logits, self.novelty(x) if ood and self.novelty is not None else None
+        whole = x.reshape(-1, n_views, x.shape[1])[:, 0]
+        return self._logits(x, whole), self.novelty(whole) if ood and self.novelty is not None else None
 
     def placed(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Compute the logits, and where the images lie (n, r) in the directions of the novelty; None without these."""
         if self.novelty is None:
-            return self.logits(images), None
+            return self.scores(images, ood=False)
         x = self.features(images)
-        return (x - self.centre) @ self.coef + self.intercept, self.novelty.coordinates(x)
+        return self._logits(x, x), self.novelty.coordinates(x)
+
+    def _logits(self, x: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+        """Average the logits of all views (n * n_views, k) of images whose first view is the whole one (n, k)."""
+        logits = (x - self.centre) @ self.coef + self.intercept
+        logits = logits.reshape(whole.shape[0], -1, logits.shape[1]).mean(dim=1)
+        return logits + (whole - self.centre) @ self.coef_whole if self._has_whole else logits
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Read the kept features (n, k) float32, of unit norm per layer if the head wants them so."""

@@ -45,9 +45,7 @@ class _WithNovelty(nn.Module):
         self.deployed = deployed
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        logits, novelty = self.deployed.scores(images, ood=True)
-        if self.deployed.mirrored:
-            logits = (logits + self.deployed.logits(images.flip(-1))) / 2
+        logits, novelty = self.deployed.averaged_scores(images, ood=True)
         return torch.softmax(logits, dim=1), novelty
 
 

@@ -42,6 +42,10 @@ class Head(Protocol):
         """The coefficients (k, classes)."""
 
     @property
+    def coef_whole(self) -> np.ndarray | None:
+        """The coefficients (k, classes) of what reads the whole image alone, beside heads on several views."""
+
+    @property
     def intercept(self) -> np.ndarray:
         """The intercepts (classes,)."""
 
@@ -148,6 +152,7 @@ def bundle_of(
         mean=np.asarray(head.mean, np.float32),
         scale=np.asarray(head.scale, np.float32),
         coef=np.asarray(head.coef, np.float32),
+        coef_whole=None if head.coef_whole is None else np.asarray(head.coef_whole, np.float32),
         intercept=np.asarray(head.intercept, np.float32),
         method=method,
         settings=dict(settings),

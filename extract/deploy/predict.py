@@ -146,7 +146,7 @@ def predict(
         What an image that can't be read does: raise its error, or become a prediction with its fault.
     views : sequence of View
         Further views of every image; what is predicted is the mean of the log-probabilities over the whole image and
-        these, normalised. An image then costs as many passes more.
+        these, normalised, or what `Bundle.coef_whole` says. An image then costs as many passes more.
     ood : bool
         Whether to tell how unlike the training images each whole image is.
     placed : bool
@@ -176,10 +176,10 @@ def predict(
     for pairs, batch in view_batches(wanted, source, deployed.preprocessing, whole_images):
         with torch.inference_mode():
             pixels = batch.to(deployed.device, memory_format=torch.channels_last)
-            logits, novelty = deployed.placed(pixels) if placed else deployed.scores(pixels, ood=ood)
-            values = torch.softmax(logits.reshape(-1, len(every), logits.shape[1]).mean(dim=1), dim=1).cpu().numpy()
+            scored = deployed.placed(pixels) if placed else deployed.scores(pixels, ood=ood, n_views=len(every))
+            values = torch.softmax(scored[0], dim=1).cpu().numpy()
         names = [name for name, view in pairs if view == PLAIN]
-        further = [None] * len(names) if novelty is None else novelty[:: len(every)].cpu().numpy()  # the whole first
+        further = [None] * len(names) if scored[1] is None else scored[1].cpu().numpy()
         for name, probabilities, value in zip(names, values, further, strict=True):
             reason = next(iter(lenient[name].faults), "") or overflow(images[int(name)].name, probabilities, value)
             if reason and on_error == "stop":

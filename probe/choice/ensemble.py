@@ -119,6 +119,8 @@ def weighted_mean(log_probabilities: Sequence[np.ndarray], weights: Sequence[flo
 def combined(models: Sequence[LinearModel], weights: Sequence[float], widths: Mapping[int, int]) -> LinearModel:
     """Make one model on the union of the columns that predicts what the weighted mean of the models does.
 
+    Those that know the same views, or none: what reads the whole image alone has weights apart where others have views.
+
     Parameters
     ----------
     models : sequence of LinearModel
@@ -131,14 +133,15 @@ def combined(models: Sequence[LinearModel], weights: Sequence[float], widths: Ma
     placed = [model.columns + start_of(model.target_sizes, widths) for model in models]
     columns = np.unique(np.concatenate(placed))
     mean = np.zeros(len(columns))
-    coef = np.zeros((len(columns), models[0].coef.shape[1]))
-    intercept = np.zeros(coef.shape[1])
+    views = max((model.views for model in models), key=len)
+    coef = {seen: np.zeros((len(columns), models[0].coef.shape[1])) for seen in (views, ())}
+    intercept = np.zeros(models[0].coef.shape[1])
     for model, own in zip(models, placed, strict=True):
         mean[np.searchsorted(columns, own)] = model.mean
     for model, own, weight in zip(models, placed, weights, strict=True):
         at = np.searchsorted(columns, own)
         part = weight * model.scale[:, None].astype(np.float64) * model.coef
-        coef[at] += part
+        coef[model.views][at] += part
         # The means of a feature agree but for rounding; what is left of it goes into the intercept.
         intercept += weight * model.intercept + (mean[at] - model.mean) @ part
     return LinearModel(
@@ -147,7 +150,8 @@ def combined(models: Sequence[LinearModel], weights: Sequence[float], widths: Ma
         unit=False,
         mean=mean.astype(np.float32),
         scale=np.ones(len(columns), np.float32),
-        coef=coef.astype(np.float32),
+        coef=coef[views].astype(np.float32),
         intercept=intercept.astype(np.float32),
-        views=tuple(dict.fromkeys(view for model in models for view in model.views)),
+        views=views,
+        coef_whole=coef[()].astype(np.float32) if views and coef[()].any() else None,
     )

@@ -64,8 +64,12 @@ def evaluate(
     one_head = best_head(metric, rule)
     choose = Stacking(data.members) if averaging else one_head
     grid = thinned(grid, data, partial(merits, averaging=averaging, progress=progress))
-    grid += on_means(grid, data) if averaging else []
-    outcome = decided(name, try_all(grid, data, progress), data, choose)
+    if averaging:
+        grid += on_means(grid, data)
+        tried = tried_each(grid, data, progress)
+    else:
+        tried = try_all(grid, data, progress)
+    outcome = decided(name, tried, data, choose)
     flops = sum(training_flops(data, candidate) for candidate in grid)
     return replace(outcome, flops=flops, seconds=time.perf_counter() - start)
 

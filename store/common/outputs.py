@@ -162,6 +162,14 @@ def share_contents(folder: Path) -> None:
         share(path, path.parent)
 
 
+def holds(folder: Path, content: Mapping[str, bytes]) -> bool:
+    """Whether files of a folder hold this content already."""
+    try:
+        return all((folder / name).read_bytes() == expected for name, expected in content.items())
+    except OSError:  # one is missing: it is written now
+        return False
+
+
 def holds_only(folder: Path, names: Collection[str]) -> bool:
     """Whether a folder holds nothing but files of these names and what killed writers of them left."""
     return all(

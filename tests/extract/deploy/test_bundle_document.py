@@ -200,10 +200,11 @@ FORGED: list[tuple[str, str, Callable[[np.ndarray], np.ndarray], str]] = [
     (HEAD, "columns", lambda array: array.astype(np.uint8), "columns is uint8 instead of int32"),
     (HEAD, "columns", lambda array: array - 1, "columns of layer act1 are not ascending"),
     (HEAD, "scale", lambda array: -array, "scale holds negative numbers"),
-    *((HEAD, name, lambda array: array + 1e30, "overflow") for name in ("coef", "mean", "intercept")),
+    *((HEAD, name, lambda array: array + 1e30, "overflow") for name in ("coef", "coef_whole", "mean", "intercept")),
     (HEAD, "scale", lambda array: array + np.float32(3e38), "overflow"),
     (HEAD, "coef", lambda array: array[:, :1], r"coef has the shape \(3, 1\)"),
-    (HEAD, "coef", lambda array: array * np.nan, "coef holds NaN"),
+    (HEAD, "coef_whole", lambda array: array[:, :1], r"coef_whole has the shape \(3, 1\)"),
+    *((HEAD, name, lambda array: array * np.nan, f"{name} holds NaN") for name in ("coef", "coef_whole")),
     *((CALIBRATION, name, lambda array: array.astype(np.float64), f"{name} is float64") for name in KINDS),
     (CALIBRATION, "scale", lambda array: -array, "negative scale or distance"),
     (CALIBRATION, "distances", lambda array: -array, "negative scale or distance"),
@@ -216,7 +217,12 @@ def test_numbers_that_no_training_leaves_are_refused_whatever_hash_they_have(
 ) -> None:
     """The model reads features far off their mean, so that the scale matters."""
     usual = replace(
-        bundle(), calibration=CALIBRATED, mean=np.full(3, 100, np.float32), coef=np.ones((3, 2), np.float32)
+        bundle(),
+        calibration=CALIBRATED,
+        mean=np.full(3, 100, np.float32),
+        coef=np.ones((3, 2), np.float32),
+        coef_whole=np.ones((3, 2), np.float32),
+        views={"names": ["flip"], "seed": 0},
     )
     usual.save(tmp_path)
     assert Bundle.load(tmp_path).calibration is not None
@@ -230,6 +236,19 @@ def test_numbers_that_no_training_leaves_are_refused_whatever_hash_they_have(
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
     assert "copy or export the model again" in str(error.value)
+
+
+def test_weights_of_whole_images_make_a_model_of_version_3(tmp_path: Path) -> None:
+    """Readers of before refuse it; without them a model is written as ever."""
+    whole = np.arange(6, dtype=np.float32).reshape(3, 2)
+    mixed = replace(bundle(), coef_whole=whole, views={"names": ["flip"], "seed": 0})
+    for model, version in ((mixed, 3), (replace(mixed, coef_whole=None), 1)):
+        read = Bundle.load(model.save(tmp_path))
+        assert json.loads((tmp_path / MODEL).read_text())["format_version"] == version
+        assert ("coef_whole" in safetensors.numpy.load_file(tmp_path / HEAD)) == (version == 3)
+        assert (read.coef_whole is None) == (version == 1)
+    with pytest.raises(DataError, match="coef_whole is there, and no views are"):
+        replace(bundle(), coef_whole=whole)
 
 
 def test_weights_of_any_scale_that_training_leaves_are_read(tmp_path: Path) -> None:

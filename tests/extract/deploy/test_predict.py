@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from head2toe.store.console.text import without_controls
 from head2toe.store.reading.design_matrix import DesignMatrix
 from head2toe.tests.commands import call
 from PIL import Image
+from scipy.special import log_softmax, softmax
 
 
 def test_a_pattern_finds_files_alone(image_folder: Path) -> None:
@@ -100,30 +102,43 @@ def test_jsonl_keeps_names_as_they_are(tmp_path: Path) -> None:
 
 @pytest.fixture
 def saved(image_folder: Path, small: dict[str, Any], tmp_path: Path) -> Path:
-    """A model whose head was trained on views, in a folder of its own."""
+    """A model of heads on views and heads on whole images, in a folder of its own."""
     extraction = extract(str(image_folder), **small, views=("flip", "crop"), seed=3)
     columns, rng = np.arange(0, 5000, 20), np.random.default_rng(0)
     X = DesignMatrix.of([extraction.store], extraction.digests).columns(columns)
     mean, scale = X.mean(axis=1), 1 / np.maximum(X.std(axis=1), 1e-3)
-    coef = (0.2 * rng.standard_normal((len(columns), 3))).astype(np.float32)
-    head = LinearModel((64,), columns, False, mean, scale, coef, np.zeros(3, np.float32), ("flip", "crop#1"))
+    coef, whole = (0.2 * rng.standard_normal((2, len(columns), 3))).astype(np.float32)
+    head = LinearModel((64,), columns, False, mean, scale, coef, np.zeros(3, np.float32), ("flip", "crop#1"), whole)
     bundle = bundle_of(extraction, head, method="head2toe", settings={}, metrics={}, versions={})
     assert bundle.views == {"names": ["flip", "crop#1"], "seed": 3}
     return bundle.save(tmp_path / "model")
 
 
-def test_predictions_over_views_are_the_mean_of_their_log_probabilities(saved: Path, image_folder: Path) -> None:
-    """The same crops as at extraction: by the image's content and the recorded seed."""
-    network, images = load(Bundle.load(saved), device="cpu"), find_images([str(image_folder / "test")])
+@pytest.mark.parametrize("with_whole", [False, True])
+def test_predictions_over_views_are_the_mean_of_their_log_probabilities(
+    saved: Path, image_folder: Path, with_whole: bool
+) -> None:
+    """The same crops as at extraction: by the image's content and the recorded seed.
+
+    Heads on whole images see the whole image alone, and are part of what is predicted without views, too.
+    """
+    bundle = Bundle.load(saved)
+    assert bundle.coef_whole is not None
+    whole = bundle.coef_whole * with_whole
+    bundle = bundle if with_whole else replace(bundle, coef_whole=None)
+    network, images = load(bundle, device="cpu"), find_images([str(image_folder / "test")])
     views, resize = [View.of(name, 3) for name in ("flip", "crop#1")], network.preprocessing.resizer()
     pixels = [torch.stack([resize(view(i.load(), i)) for i in images]) for view in (PLAIN, *views)]
     with torch.inference_mode():
-        logp = torch.stack([torch.log_softmax(network.logits(part), dim=1) for part in pixels]).mean(dim=0)
-    expected = torch.softmax(logp, dim=1).numpy()
+        features = [network.features(part).numpy().astype(np.float64) for part in pixels]
+    Z = [(x - bundle.mean) * bundle.scale for x in features]
+    logp = np.mean([log_softmax(z @ bundle.coef, axis=1) for z in Z], axis=0)
+    expected = softmax(logp + Z[0] @ whole, axis=1)
     for batch_size in (1, 4, 32):
         got = [one.probabilities for one in predict(network, images, views=views, batch_size=batch_size)]
         np.testing.assert_allclose(np.stack(got), expected, rtol=0, atol=1e-4)  # type: ignore[arg-type]
     plain = np.stack([one.probabilities for one in predict(network, images)])  # type: ignore[misc]
+    np.testing.assert_allclose(plain, softmax(Z[0] @ (bundle.coef + whole), axis=1), rtol=0, atol=1e-4)
     assert np.abs(plain - expected).max() > 1e-3, "views make a difference"
 
 

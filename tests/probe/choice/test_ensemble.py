@@ -12,6 +12,7 @@ from head2toe.probe.heads.scaling import standardized_rows, unit_rows
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
+from head2toe.probe.methods.viewed import on_means
 from head2toe.store.reading.design_matrix import ArrayDesign
 from scipy.special import log_softmax
 
@@ -45,6 +46,29 @@ def test_the_combined_model_predicts_what_its_members_average(data: ProbeData) -
     alone = [head.refit(data, {"C": 10.0 ** (k + 1)})[0] for k, head in enumerate(heads)]
     mean = sum(weight * one for weight, one in zip(weights, alone, strict=True))
     np.testing.assert_allclose(logp, log_softmax(mean, axis=1), atol=1e-12)
+
+
+def test_heads_on_whole_images_and_on_means_of_views_are_one_model(data: ProbeData) -> None:
+    """The weights of both stand apart, and each predicts from what it was trained on."""
+    design, columns = data.designs[512], np.arange(160)
+    flipped = design.columns(columns).T + 0.5 * np.random.default_rng(5).standard_normal((140, 160)).astype(np.float32)
+    data = replace(data, views={"flip": {512: ArrayDesign(flipped, design.layers)}})
+    whole = HeadOnColumns({}, 512, [columns] * 5, columns, standardized_rows)
+    (viewed,) = on_means([replace(whole, columns=columns[::2])], data)
+    members = (Member(whole, {"C": 1.0}, 0.6), Member(viewed, {"C": 10.0}, 0.4))
+    logp, model = Ensemble({}, members, {512: 160}).refit(data, {})
+    assert model is not None
+    assert model.views == ("flip",)
+    assert model.coef_whole is not None
+    x = [of.columns(model.columns).T.astype(np.float64)[100:] for of in (design, data.on_means.designs[512])]
+    of_whole, of_mean = ((values - model.mean) * model.scale for values in x)
+    scores = of_mean @ model.coef + of_whole @ model.coef_whole + model.intercept
+    np.testing.assert_allclose(log_softmax(scores, axis=1), logp, atol=2e-4)
+    assert model.nbytes == model.at_temperature(2.0).nbytes
+    np.testing.assert_allclose(model.at_temperature(2.0).coef_whole, model.coef_whole / 2)  # type: ignore[arg-type]
+    only = Ensemble({}, (Member(viewed, {"C": 10.0}, 1.0),), {512: 160}).refit(data, {})[1]
+    assert only is not None
+    assert only.coef_whole is None
 
 
 def test_members_of_several_target_sizes_are_one_model(data: ProbeData) -> None:
