@@ -23,7 +23,7 @@ def model_card(model: Model, head_bytes: int) -> str:
     """
     model = _as_text(model)
     return (
-        "\n".join([*_introduction(model), *_scores(model), *_layers(model, head_bytes), *_use(), *_limits(model)])
+        "\n".join([*_introduction(model), *_scores(model), *_layers(model, head_bytes), *_use(model), *_limits(model)])
         + "\n"
     )
 
@@ -93,11 +93,12 @@ def _layers(model: Model, head_bytes: int) -> list[str]:
     ]
 
 
-def _use() -> list[str]:
+def _use(model: Model) -> list[str]:
+    views = ",".join(model.get("views", {}).get("names", ()))
     return [
         "## Use",
         "```console",
-        "$ head2toe predict . photo.jpg folder_of_photos -o predictions.csv",
+        f"$ head2toe predict . photo.jpg folder_of_photos{f' --views {views}' if views else ''} -o predictions.csv",
         "$ head2toe info .",
         "$ head2toe export . --format onnx -o model.onnx",
         "```",

@@ -45,3 +45,9 @@ def test_names_are_text(name: str) -> None:
         )
     shown = html.unescape(re.sub(r"\\(.)", r"\1", card))
     assert " ".join(name.replace("\x1b", "x1b").split()) in shown
+
+
+def test_a_model_on_views_is_used_with_them() -> None:
+    viewed = model("plain") | {"views": {"names": ["flip", "crop#1"], "seed": 0}}
+    assert "folder_of_photos --views flip,crop#1 -o" in model_card(viewed, 10)
+    assert "--views" not in model_card(model("plain"), 10)
