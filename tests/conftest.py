@@ -1,11 +1,12 @@
 """What all tests share: small tasks made on the spot, stores and results in a folder of the test's own."""
 
 import contextlib
+import gc
 import importlib
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,17 @@ def pytest_configure() -> None:
     """Take Ctrl-C where a shell has turned it off (of what runs in the background): commands would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Look for no garbage while everything is imported, and never again among what was: that takes half a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
