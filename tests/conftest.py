@@ -1,10 +1,13 @@
 """What all tests share: small tasks made on the spot, stores and results in a folder of the test's own."""
 
+import contextlib
+import gc
 import importlib
+import shutil
 import signal
 import sys
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,9 +15,13 @@ from typing import Any
 import array_api_compat
 import numpy as np
 import pytest
+from head2toe.probe.results.stored_runs import SHARED_FOLDERS
 from PIL import Image
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+SMALL: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
+FLAGS = ("--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64")
+Fill = Callable[[Path], None]
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +36,17 @@ def pytest_configure() -> None:
     """Take Ctrl-C where a shell has turned it off (of what runs in the background): commands would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Look for no garbage while everything is imported, and never again among what was: that takes half a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -99,7 +117,7 @@ def striped(rng: np.random.Generator, label: int, size: int = 24) -> Image.Image
 @pytest.fixture
 def small() -> dict[str, Any]:
     """Options under which extraction takes no time: a small network at random, and small images."""
-    return {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
+    return SMALL.copy()
 
 
 @pytest.fixture
@@ -109,23 +127,57 @@ def smaller(small: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def flags(small: dict[str, Any]) -> list[str]:
+def flags() -> list[str]:
     """What `small` says, for the command line."""
-    words = ["--backbone", small["backbone"], "--weights", small["weights"], "--input-size", str(small["input_size"])]
-    return words + [word for size in small["target_sizes"] for word in ("--target-size", str(size))]
+    return list(FLAGS)
 
 
-@pytest.fixture
-def image_folder(tmp_path: Path) -> Path:
+def stripes(parent: Path) -> Path:
     """An ImageFolder task: 3 classes, 12 training and 5 test images each."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("test", 5)):
         for label, name in enumerate(("across", "down", "slant")):
-            folder = tmp_path / "stripes" / split / name
+            folder = parent / "stripes" / split / name
             folder.mkdir(parents=True)
             for i in range(count):
                 striped(rng, label).save(folder / f"{i:02d}.png")
-    return tmp_path / "stripes"
+    return parent / "stripes"
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """The task `stripes`, in the test's own folder."""
+    return stripes(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fill], Path]:
+    """A folder that a function fills, once for all tests of this process: `once(fill)`. It is read, never changed."""
+
+    @cache
+    def filled(fill: Fill) -> Path:
+        folder = tmp_path_factory.mktemp(fill.__name__)
+        with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HEAD2TOE_STORE", str(folder / "stores"))
+            fill(folder)
+        return folder
+
+    return filled
+
+
+@pytest.fixture
+def made_before(once: Callable[[Fill], Path], tmp_path: Path) -> Callable[[Fill], None]:
+    """Give the test what `fill` has commands keep: as for who has called them before, in the same place.
+
+    Its stores, selections and outcomes, which are named by their content, are copied; not its task and its results.
+    """
+
+    def give(fill: Fill) -> None:
+        for part in ("stores", *(f"results/{name}" for name in SHARED_FOLDERS)):
+            if (once(fill) / part).is_dir():
+                shutil.copytree(once(fill) / part, tmp_path / part)
+
+    return give
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.extract.weights import sources
 from head2toe.extract.weights.fitting import create
 from head2toe.pipeline import main
+from head2toe.probe.results.stored_runs import SHARED_FOLDERS
 from head2toe.select import stage
 from head2toe.store.cloud.address import Address
 from head2toe.store.cloud.bucket import Bucket
@@ -178,6 +179,12 @@ def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stores")
 
 
+@pytest.fixture(scope="session")
+def shared_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all pages: what one selected and probed, the next one finds."""
+    return tmp_path_factory.mktemp("results")
+
+
 @pytest.fixture
 def my_bucket(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The bucket `my-bucket` on a server of this machine: a few pictures below `pets/`, their shard and manifest."""
@@ -209,6 +216,7 @@ def shell(
     tmp_path: Path,
     image_folder: Path,
     shared_store: Path,
+    shared_results: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Iterator[Shell]:
@@ -231,7 +239,16 @@ def shell(
     monkeypatch.setattr(sources, "_from_hub", lambda name, options: sources.Weighted(create(name, options), "random:0"))
     with Listener(family="AF_UNIX") as listener:
         installed(tmp_path, listener)
+        add_parts(shared_results, tmp_path / "results")
         yield Shell(tmp_path, listener)
+        add_parts(tmp_path / "results", shared_results)
+
+
+def add_parts(source: Path, target: Path) -> None:
+    """Copy what runs of a folder of results share, which is named by its content: selections and outcomes."""
+    for name in SHARED_FOLDERS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
 
 
 def photos(folder: Path) -> None:

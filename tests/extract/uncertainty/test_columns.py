@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,20 @@ from head2toe.pipeline import Head2Toe, run
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.metrics.calibration import at_temperature
 from head2toe.store.common.errors import BadRequest, DataError
-from head2toe.tests.commands import call
+from head2toe.tests.commands import call, document
+from head2toe.tests.conftest import FLAGS, stripes
+
+
+def ran(folder: Path) -> None:
+    document("run", stripes(folder), *FLAGS, "--methods", "linear")
 
 
 @pytest.fixture
-def saved(image_folder: Path, small: dict[str, Any], tmp_path: Path) -> Path:
-    """A model of a run."""
+def saved(
+    image_folder: Path, small: dict[str, Any], tmp_path: Path, made_before: Callable[[Callable[[Path], None]], None]
+) -> Path:
+    """A model of a run, of which everything but the result was found."""
+    made_before(ran)
     result = run(str(image_folder), methods=["linear"], output=tmp_path / "results", **small)
     return result.file.parent / "models" / "linear"
 

@@ -4,22 +4,34 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from head2toe.extract.tasks.registry import load_task
 from head2toe.tests.commands import call, document
+from head2toe.tests.conftest import FLAGS, stripes
 from PIL import Image
 
 
-@pytest.fixture
-def spoiled(image_folder: Path) -> Path:
+def spoil(task: Path) -> Path:
     """The task with an image in the wrong class, one twice, and one in training and test."""
-    train, test = image_folder / "train", image_folder / "test"
+    train, test = task / "train", task / "test"
     (train / "across" / "00.png").rename(train / "down" / "wrong.png")
     shutil.copy(train / "slant" / "03.png", train / "slant" / "twice.png")
     shutil.copy(train / "slant" / "05.png", test / "slant" / "leak.png")
-    return image_folder
+    return task
+
+
+def ran(folder: Path) -> None:
+    document("run", spoil(stripes(folder)), *FLAGS, "--methods", "linear")
+
+
+@pytest.fixture
+def spoiled(image_folder: Path, made_before: Callable[[Callable[[Path], None]], None]) -> Path:
+    """A task that was run before; its results are not there."""
+    made_before(ran)
+    return spoil(image_folder)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,14 +11,29 @@ import pytest
 from head2toe.probe.choice.sweep import evaluate
 from head2toe.store.common.errors import DataError
 from head2toe.tests.commands import call, document
+from head2toe.tests.conftest import FLAGS, stripes
+
+HOW = ("--methods", "linear,ncm", "--sizes", "12,20,36")
+MadeBefore = Callable[[Callable[[Path], None]], None]
+
+
+def extracted(folder: Path) -> None:
+    document("extract", stripes(folder), *FLAGS)
+
+
+def drawn(folder: Path) -> None:
+    document("curve", stripes(folder), *FLAGS, *HOW)
 
 
 @pytest.fixture
-def curve(image_folder: Path, flags: list[str]) -> list[str]:
-    return ["curve", str(image_folder), *flags, "--methods", "linear,ncm", "--sizes", "12,20,36"]
+def curve(image_folder: Path) -> list[str]:
+    return ["curve", str(image_folder), *FLAGS, *HOW]
 
 
-def test_the_curve_has_its_points_its_promises_and_a_picture(curve: list[str], tmp_path: Path) -> None:
+def test_the_curve_has_its_points_its_promises_and_a_picture(
+    curve: list[str], tmp_path: Path, made_before: MadeBefore
+) -> None:
+    made_before(drawn)
     found = document(*curve, "-o", tmp_path / "curve.svg")
     assert [one["method"] for one in found["curves"]] == ["linear", "ncm"]
     for one in found["curves"]:
@@ -32,15 +48,19 @@ def test_the_curve_has_its_points_its_promises_and_a_picture(curve: list[str], t
 
 
 def test_the_last_point_is_that_of_nested_cross_validation(
-    curve: list[str], image_folder: Path, flags: list[str]
+    curve: list[str], image_folder: Path, flags: list[str], made_before: MadeBefore
 ) -> None:
+    made_before(drawn)
     found = document(*curve)
     nested = document("run", image_folder, *flags, "--methods", "linear,ncm", "--nested")
     for one, method in zip(found["curves"], nested["methods"], strict=True):
         assert one["points"][-1]["accuracy"] == pytest.approx(method["nested"]["accuracy"]["mean"], abs=1e-6)
 
 
-def test_what_was_solved_is_recalled(curve: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_solved_is_recalled(
+    curve: list[str], monkeypatch: pytest.MonkeyPatch, made_before: MadeBefore
+) -> None:
+    made_before(extracted)
     first = document(*curve)
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -51,8 +71,10 @@ def test_what_was_solved_is_recalled(curve: list[str], monkeypatch: pytest.Monke
 
 
 def test_one_methods_failure_leaves_the_others_curves_and_exit_code_1(
-    curve: list[str], monkeypatch: pytest.MonkeyPatch
+    curve: list[str], monkeypatch: pytest.MonkeyPatch, made_before: MadeBefore
 ) -> None:
+    made_before(extracted)
+
     def failing(name: str, *args: Any, **how: Any) -> Any:
         if name == "ncm":
             raise DataError("a mean that is none")
@@ -68,7 +90,8 @@ def test_one_methods_failure_leaves_the_others_curves_and_exit_code_1(
     assert "Traceback" not in shown.stderr
 
 
-def test_people_see_a_table_and_what_twice_the_labels_would_bring(curve: list[str]) -> None:
+def test_people_see_a_table_and_what_twice_the_labels_would_bring(curve: list[str], made_before: MadeBefore) -> None:
+    made_before(drawn)
     shown = call(*curve)
     assert shown.exit_code == 0, shown.output
     assert "twice the labels would bring" in shown.stdout
@@ -85,7 +108,10 @@ def test_people_see_a_table_and_what_twice_the_labels_would_bring(curve: list[st
         ("0,10,20", "three numbers or more, from 1 to the 36 training rows"),
     ],
 )
-def test_sizes_that_make_no_sense_are_one_line(image_folder: Path, flags: list[str], sizes: str, says: str) -> None:
+def test_sizes_that_make_no_sense_are_one_line(
+    image_folder: Path, flags: list[str], sizes: str, says: str, made_before: MadeBefore
+) -> None:
+    made_before(extracted)
     result = call("curve", image_folder, *flags, "--methods", "ncm", "--sizes", sizes)
     assert result.exit_code == 2
     assert says in result.stderr
