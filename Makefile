@@ -45,9 +45,10 @@ demo: $(VENV)/demo
 	$(BIN)/head2toe run digits --input-size 96 --target-size 512
 
 # A process of one thread for each core: threads of several would get in each other's way, which takes half as long
-# again. Tests of a file stay in one process, which makes what they share once.
+# again. Tests of a file stay in one process, which makes what they share once. Python keeps what it compiled, whatever
+# the environment says: tests start many processes.
 test: $(VENV)/dev
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8 --dist loadfile
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow

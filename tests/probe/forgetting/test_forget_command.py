@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from head2toe.extract.images.sources import ImageFile
 from head2toe.pipeline import run
 from head2toe.probe.results import stored_runs
 from head2toe.tests.commands import call, document
+from head2toe.tests.conftest import FLAGS, stripes
+
+
+def ran_before(folder: Path) -> None:
+    document("run", stripes(folder), *FLAGS, "--taps", "blocks", "--methods", "linear,head2toe")
 
 
 @pytest.fixture
-def ran(image_folder: Path, smaller: dict[str, Any]) -> Path:
-    """The folder of a run of the task."""
+def ran(image_folder: Path, smaller: dict[str, Any], made_before: Callable[[Callable[[Path], None]], None]) -> Path:
+    """The folder of a run of the task, of which everything but the result was found."""
+    made_before(ran_before)
     return run(str(image_folder), **smaller, methods=("linear", "head2toe")).file.parent
 
 
