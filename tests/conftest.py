@@ -20,7 +20,6 @@ from PIL import Image
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 SMALL: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
-FLAGS = ("--backbone", "resnet18", "--weights", "random", "--input-size", "32", "--target-size", "64")
 Fill = Callable[[Path], None]
 
 
@@ -127,9 +126,18 @@ def smaller(small: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def flags() -> list[str]:
+def flags(small: dict[str, Any]) -> list[str]:
     """What `small` says, for the command line."""
-    return list(FLAGS)
+    return words_of(small)
+
+
+def words_of(small: dict[str, Any]) -> list[str]:
+    """Options of extraction as words of the command line."""
+    words = ["--backbone", small["backbone"], "--weights", small["weights"], "--input-size", str(small["input_size"])]
+    return words + [word for size in small["target_sizes"] for word in ("--target-size", str(size))]
+
+
+FLAGS = tuple(words_of(SMALL))
 
 
 def stripes(parent: Path) -> Path:
