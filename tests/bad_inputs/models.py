@@ -188,7 +188,7 @@ MODELS = (
         "`model.json` of a newer version",
         "info model",
         1,
-        "model/model.json: version 9, this is version 2: upgrade head2toe",
+        "model/model.json: version 9, this is version 3: upgrade head2toe",
         change("model/model.json", format_version=9),
     ),
     BadInput(
