@@ -134,6 +134,16 @@ def test_heads_on_means_of_views_speak_where_they_help(posed: Callable[[np.ndarr
     assert loss < (0.8 if helps else 1.02) * loss_without
 
 
+def test_a_strong_head_on_views_is_approached_over_weaker_ones(posed: Callable[[np.ndarray], ProbeData]) -> None:
+    """What it predicts does not depend on which strength was the first to be asked for."""
+    data = posed(FOLDS)
+    data = with_designs(data, flip=values_of(data)[:, ::-1])
+    tried = [list(HeadOnViews(head(data), ("flip",), C).cross_validate(data)) for C in (100.0, 1000.0, 10_000.0)]
+    assert [[settings["C"] for settings, _ in one] for one in tried] == [[100, 1000], [1000, 10_000], [10_000]]
+    np.testing.assert_array_equal(tried[0][1][1], tried[1][0][1])
+    np.testing.assert_array_equal(tried[1][1][1], tried[2][0][1])
+
+
 def test_no_view_of_a_held_out_image_teaches(posed: Callable[[np.ndarray], ProbeData]) -> None:
     """Other labels of the images that fold 0 holds out leave its predictions as they are, and no other fold's."""
     data = posed(FOLDS)
