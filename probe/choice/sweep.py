@@ -19,7 +19,7 @@ from head2toe.probe.methods.candidates import Candidate, Choice, HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
 from head2toe.probe.methods.registry import METHODS
-from head2toe.probe.methods.viewed import AS_PUBLISHED, on_means, with_views
+from head2toe.probe.methods.viewed import AS_PUBLISHED, HeadOnViews, on_means, with_views
 from head2toe.probe.metrics import classification
 from head2toe.probe.metrics.calibration import at_temperature, temperature_of
 from head2toe.probe.options import RULES
@@ -70,7 +70,7 @@ def evaluate(
     else:
         tried = try_all(grid, data, progress)
     outcome = decided(name, tried, data, choose)
-    flops = sum(training_flops(data, candidate) for candidate in grid)
+    flops = sum(training_flops(data, one) for one in {id(trial.candidate): trial.candidate for trial in tried}.values())
     return replace(outcome, flops=flops, seconds=time.perf_counter() - start)
 
 
@@ -209,7 +209,8 @@ def members_of(choice: Choice) -> tuple[dict[str, Any], ...]:
 def training_flops(data: ProbeData, candidate: Choice) -> float:
     """Estimate the floating-point operations of a candidate's heads, over all folds.
 
-    What is no head on columns counts as the exact one would.
+    What is no head on columns counts as the exact one would, and a view of an image as a row.
     """
-    kind = candidate.kind_of(data) if isinstance(candidate, HeadOnColumns) else Logistic()
-    return data.n_folds * kind.flops(len(candidate.columns), data.n_train, data.n_classes)
+    views, head = (candidate.n_views, candidate.base) if isinstance(candidate, HeadOnViews) else (1, candidate)
+    kind = head.kind_of(data) if isinstance(head, HeadOnColumns) else Logistic()
+    return data.n_folds * kind.flops(len(candidate.columns), views * data.n_train, data.n_classes)

@@ -240,4 +240,5 @@ def test_a_run_with_views_has_them_in_its_record_and_a_name_of_its_own(
     before = without.record["methods"][1]
     assert l21["cv"] == before["cv"], "selections see plain rows alone"
     assert linear["cost"]["extraction_flops"] == 3 * without.record["methods"][0]["cost"]["extraction_flops"]
+    assert linear["cost"]["flops"] > without.record["methods"][0]["cost"]["flops"], "heads on views are search, too"
     assert run(str(image_folder), **smaller, methods=("linear", "l21"), views=("flip", "crop")).recalled
