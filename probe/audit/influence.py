@@ -63,7 +63,7 @@ def left_out(candidate: HeadOnColumns, settings: Settings, data: ProbeData, rows
     if not isinstance(kind, (Logistic, Ridge, ExactHeads)):
         return None
     host = numpy_arrays()
-    design = candidate.inputs(data).training[candidate.target_size]
+    design = candidate.training(data)
     train = np.ones(data.n_train, bool)
     Z = to_numpy(candidate.scaling(design, candidate.columns, train, host).values).T.astype(np.float64)
     if isinstance(kind, Ridge) or settings.get("head") == "ridge":

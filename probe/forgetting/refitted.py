@@ -72,7 +72,7 @@ def _trained(members: Sequence[Member], data: ProbeData) -> list[Refitted]:
     """Train members of one and the same candidate."""
     candidate, heads = members[0].candidate, [{**member.head, "tolerance": EXACTNESS} for member in members]
     if isinstance(candidate, HeadOnColumns):
-        base, n_views, design = candidate, 1, candidate.inputs(data).designs[candidate.target_size]
+        base, n_views, design = candidate, 1, candidate.design(data)
         refits = candidate.trained(data, heads)
     elif isinstance(candidate, HeadOnViews):
         base, n_views, design = candidate.base, candidate.n_views, candidate.all_rows(data)

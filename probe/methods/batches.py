@@ -92,7 +92,7 @@ def _refitted(
     read: dict[int, tuple[RefitRows, RotatedRows]] = {}
     training = data.arrays.xp.arange(data.n_train, device=data.arrays.device)
     for head, members in batch:
-        design, sizes = head.inputs(data).designs[head.target_size], head.target_sizes
+        design, sizes = head.design(data), head.target_sizes
         rows = RefitRows.read(design, head.columns, data.on_device, head.scaling, data.arrays, sizes)
         rotated = RotatedRows.of(rows.scaled.values, rows.train, rows.Y, data.arrays, training)
         read.update(dict.fromkeys(members, (rows, rotated)))
@@ -126,10 +126,8 @@ def most_bytes(data: ProbeData) -> int:
 
 def _side_by_side(kind: KindOnBases, heads: Sequence[HeadOnColumns], data: ProbeData) -> list[list[Tried]]:
     """Train the heads of a batch in lockstep."""
-    designs = [head.inputs(data).training[head.target_size] for head in heads]
     bases = [
-        fold_bases(training, head.fold_columns, data.on_device, head.scaling, data.arrays)
-        for head, training in zip(heads, designs, strict=True)
+        fold_bases(head.training(data), head.fold_columns, data.on_device, head.scaling, data.arrays) for head in heads
     ]
     basis = joined(bases, data.arrays.xp)
     del bases

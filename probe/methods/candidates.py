@@ -102,13 +102,17 @@ class HeadOnColumns:
         """Return the kind of head that is trained. Raises TypeError for one that lacks a method of `Kind`."""
         return checked_kind(self.kind or KINDS[data.head](data.seed))
 
-    def inputs(self, data: ProbeData) -> ProbeData:
-        """Return the data whose designs the head reads: these, or those of the means of views."""
-        return data.on_means if self.views else data
+    def design(self, data: ProbeData) -> Design:
+        """Return the design of all rows that the head reads: of the whole images, or of the means of their views."""
+        return (data.on_means if self.views else data).designs[self.target_size]
+
+    def training(self, data: ProbeData) -> Design:
+        """Return the same of the training rows alone."""
+        return (data.on_means if self.views else data).training[self.target_size]
 
     def cross_validate(self, data: ProbeData) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
         """Train heads of every setting on every fold; see `Candidate`."""
-        design, kind = self.inputs(data).training[self.target_size], self.kind_of(data)
+        design, kind = self.training(data), self.kind_of(data)
         of_columns = design, self.fold_columns, data.on_device, self.scaling, data.arrays
         if many_rows.suits(kind, self.fold_columns, self.scaling, data.n_train, data.arrays):
             yield from many_rows.cross_validate(kind, *of_columns)
@@ -126,10 +130,7 @@ class HeadOnColumns:
 
     def trained(self, data: ProbeData, heads: Sequence[Settings]) -> list[Refit]:
         """Do the same: the columns are read once for all heads."""
-        kind, of_columns = (
-            self.kind_of(data),
-            (self.inputs(data).designs[self.target_size], self.columns, data.on_device),
-        )
+        kind, of_columns = self.kind_of(data), (self.design(data), self.columns, data.on_device)
         how = self.scaling, data.arrays, self.target_sizes
         if many_rows.suits(kind, [self.columns], self.scaling, data.n_train, data.arrays):
             refits = many_rows.refit_all(kind, *of_columns, heads, *how)
