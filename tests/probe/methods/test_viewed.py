@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from head2toe.pipeline import run
 from head2toe.probe.choice.sweep import evaluate
-from head2toe.probe.heads.kinds import KINDS
+from head2toe.probe.heads.kinds import KINDS, Logistic
 from head2toe.probe.heads.scaling import standardized_rows, unit_rows
+from head2toe.probe.many_rows import heads as many_rows
 from head2toe.probe.methods.candidates import HeadOnColumns
 from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.methods.probe_data import ProbeData
@@ -102,6 +103,22 @@ def test_a_head_on_the_mean_of_views_is_one_on_these_features(
     assert model is not None
     assert model_of_means is not None
     assert (model.views, model_of_means.views) == (("flip",), ())
+
+
+def test_with_many_rows_means_of_views_are_read_as_with_few(
+    posed: Callable[[np.ndarray], ProbeData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = posed(FOLDS)
+    data = with_designs(data, flip=values_of(data)[:, ::-1])
+    (viewed,) = on_means([replace(head(data), kind=Logistic())], data)
+    usual, model = viewed.refit(data, {"C": 10.0})
+    monkeypatch.setattr(many_rows, "MANY", 50)
+    assert many_rows.suits(Logistic(), viewed.fold_columns, viewed.scaling, data.n_train, data.arrays)
+    found, model_of_many = viewed.refit(data, {"C": 10.0})
+    np.testing.assert_allclose(np.exp(found), np.exp(usual), atol=5e-3)
+    assert model is not None
+    assert model_of_many is not None
+    assert model.views == model_of_many.views == ("flip",)
 
 
 def test_heads_at_unit_norm_and_data_without_views_have_no_twin(posed: Callable[[np.ndarray], ProbeData]) -> None:
