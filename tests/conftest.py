@@ -21,6 +21,7 @@ from PIL import Image
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 SMALL: dict[str, Any] = {"backbone": "resnet18", "weights": "random", "input_size": 32, "target_sizes": (64,)}
 Fill = Callable[[Path], None]
+MadeBefore = Callable[[Fill], None]
 
 
 @pytest.fixture(autouse=True)
@@ -174,18 +175,25 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fill], Path]:
 
 
 @pytest.fixture
-def made_before(once: Callable[[Fill], Path], tmp_path: Path) -> Callable[[Fill], None]:
+def made_before(once: Callable[[Fill], Path], tmp_path: Path) -> MadeBefore:
     """Give the test what `fill` has commands keep: as for who has called them before, in the same place.
 
     Its stores, selections and outcomes, which are named by their content, are copied; not its task and its results.
     """
 
     def give(fill: Fill) -> None:
-        for part in ("stores", *(f"results/{name}" for name in SHARED_FOLDERS)):
-            if (once(fill) / part).is_dir():
-                shutil.copytree(once(fill) / part, tmp_path / part)
+        made = once(fill)
+        shutil.copytree(made / "stores", tmp_path / "stores")
+        add_shared(made / "results", tmp_path / "results")
 
     return give
+
+
+def add_shared(source: Path, target: Path) -> None:
+    """Copy what runs of a folder of results share, which is named by its content: selections and outcomes."""
+    for name in SHARED_FOLDERS:
+        if (source / name).is_dir():
+            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ class Deployed(nn.Module):
 
     centre: torch.Tensor
     coef: torch.Tensor
-    coef_whole: torch.Tensor
+    coef_whole: torch.Tensor | None
     intercept: torch.Tensor
 
     def __init__(self, backbone: Backbone, bundle: Bundle) -> None:
@@ -82,9 +82,9 @@ class Deployed(nn.Module):
             # The scale is folded into the coefficients. The centre is not: far from zero it would cancel digits.
             self.register_buffer("centre", torch.from_numpy(bundle.mean))
             self.register_buffer("coef", torch.from_numpy(bundle.scale[:, None] * bundle.coef))
-            if bundle.coef_whole is not None:
-                self.register_buffer("coef_whole", torch.from_numpy(bundle.scale[:, None] * bundle.coef_whole))
-        self._has_whole = bool(bundle.layers) and bundle.coef_whole is not None
+            whole = bundle.coef_whole
+            scaled = None if whole is None else torch.from_numpy(bundle.scale[:, None] * whole)
+            self.register_buffer("coef_whole", scaled)
         self.register_buffer("intercept", torch.from_numpy(bundle.intercept))
         novelty = bundle.calibration.novelty if bundle.calibration else None
         self.novelty = NoveltyScore(novelty) if novelty and bundle.layers else None
@@ -163,7 +163,7 @@ class Deployed(nn.Module):
         """Average the logits of all views (n * n_views, k) of images whose first view is the whole one (n, k)."""
         logits = (x - self.centre) @ self.coef + self.intercept
         logits = logits.reshape(whole.shape[0], -1, logits.shape[1]).mean(dim=1)
-        return logits + (whole - self.centre) @ self.coef_whole if self._has_whole else logits
+        return logits if self.coef_whole is None else logits + (whole - self.centre) @ self.coef_whole
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Read the kept features (n, k) float32, of unit norm per layer if the head wants them so."""

@@ -117,14 +117,19 @@ def overlap(span: Span, within: Span | None) -> Span:
     return span if within is None else (max(span[0], within[0]), min(span[1], within[1]))
 
 
-def blocks_of_columns(design: "Design", max_bytes: int, within: Span | None) -> Iterator[Block]:
-    """Stream a design by its `columns`, in blocks of at most `max_bytes` (one feature at least) within a layer."""
+def block_spans(design: "Design", max_bytes: int, within: Span | None) -> Iterator[Span]:
+    """Cut a design's columns into blocks of at most `max_bytes` of float32 (one feature at least) within a layer."""
     at_once = max(1, max_bytes // max(1, 4 * design.shape[0]))
-    for first, last in pairwise(design.layers.offsets.tolist()):
-        first, last = overlap((first, last), within)
+    for layer in pairwise(design.layers.offsets.tolist()):
+        first, last = overlap(layer, within)
         for start in range(first, last, at_once):
-            stop = min(start + at_once, last)
-            yield Block(start, stop, read_only(design.columns(np.arange(start, stop))))
+            yield start, min(start + at_once, last)
+
+
+def blocks_of_columns(design: "Design", max_bytes: int, within: Span | None) -> Iterator[Block]:
+    """Stream a design by its `columns`, in blocks as `block_spans` cuts them."""
+    for start, stop in block_spans(design, max_bytes, within):
+        yield Block(start, stop, read_only(design.columns(np.arange(start, stop))))
 
 
 def read_only(values: np.ndarray) -> np.ndarray:
@@ -212,13 +217,9 @@ class ArrayDesign:
 
     def stream(self, *, max_bytes: int = DEFAULT_BYTES, within: Span | None = None) -> Iterator[Block]:
         """Read features in column order, in blocks of at most `max_bytes` (one feature at least) within a layer."""
-        at_once = max(1, max_bytes // max(1, 4 * len(self._rows)))
         where = as_slice(self._rows)
-        for first, last in pairwise(self.layers.offsets.tolist()):
-            first, last = overlap((first, last), within)
-            for start in range(first, last, at_once):
-                stop = min(start + at_once, last)
-                yield Block(start, stop, read_only(self._by_feature[start:stop, where]))
+        for start, stop in block_spans(self, max_bytes, within):
+            yield Block(start, stop, read_only(self._by_feature[start:stop, where]))
 
     def columns(self, indices: np.ndarray) -> np.ndarray:
         """Read the given features, in the order given: (len(indices), n) float32, in memory of their own."""

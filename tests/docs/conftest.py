@@ -32,10 +32,10 @@ from head2toe.extract.vtab.tasks import VTAB_TASKS
 from head2toe.extract.weights import sources
 from head2toe.extract.weights.fitting import create
 from head2toe.pipeline import main
-from head2toe.probe.results.stored_runs import SHARED_FOLDERS
 from head2toe.select import stage
 from head2toe.store.cloud.address import Address
 from head2toe.store.cloud.bucket import Bucket
+from head2toe.tests.conftest import add_shared
 from head2toe.tests.store.cloud.server import bucket_server, make_bucket
 from PIL import Image
 
@@ -239,16 +239,9 @@ def shell(
     monkeypatch.setattr(sources, "_from_hub", lambda name, options: sources.Weighted(create(name, options), "random:0"))
     with Listener(family="AF_UNIX") as listener:
         installed(tmp_path, listener)
-        add_parts(shared_results, tmp_path / "results")
+        add_shared(shared_results, tmp_path / "results")
         yield Shell(tmp_path, listener)
-        add_parts(tmp_path / "results", shared_results)
-
-
-def add_parts(source: Path, target: Path) -> None:
-    """Copy what runs of a folder of results share, which is named by its content: selections and outcomes."""
-    for name in SHARED_FOLDERS:
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
+        add_shared(tmp_path / "results", shared_results)
 
 
 def photos(folder: Path) -> None:

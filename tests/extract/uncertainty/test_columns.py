@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.metrics.calibration import at_temperature
 from head2toe.store.common.errors import BadRequest, DataError
 from head2toe.tests.commands import call, document
-from head2toe.tests.conftest import FLAGS, stripes
+from head2toe.tests.conftest import FLAGS, MadeBefore, stripes
 
 
 def ran(folder: Path) -> None:
@@ -26,9 +25,7 @@ def ran(folder: Path) -> None:
 
 
 @pytest.fixture
-def saved(
-    image_folder: Path, small: dict[str, Any], tmp_path: Path, made_before: Callable[[Callable[[Path], None]], None]
-) -> Path:
+def saved(image_folder: Path, small: dict[str, Any], tmp_path: Path, made_before: MadeBefore) -> Path:
     """A model of a run, of which everything but the result was found."""
     made_before(ran)
     result = run(str(image_folder), methods=["linear"], output=tmp_path / "results", **small)

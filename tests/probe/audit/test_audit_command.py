@@ -4,13 +4,12 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from head2toe.extract.tasks.registry import load_task
 from head2toe.tests.commands import call, document
-from head2toe.tests.conftest import FLAGS, stripes
+from head2toe.tests.conftest import FLAGS, MadeBefore, stripes
 from PIL import Image
 
 
@@ -28,7 +27,7 @@ def ran(folder: Path) -> None:
 
 
 @pytest.fixture
-def spoiled(image_folder: Path, made_before: Callable[[Callable[[Path], None]], None]) -> Path:
+def spoiled(image_folder: Path, made_before: MadeBefore) -> Path:
     """A task that was run before; its results are not there."""
     made_before(ran)
     return spoil(image_folder)

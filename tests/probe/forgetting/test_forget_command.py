@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from head2toe.extract.images.sources import ImageFile
 from head2toe.pipeline import run
 from head2toe.probe.results import stored_runs
 from head2toe.tests.commands import call, document
-from head2toe.tests.conftest import FLAGS, stripes
+from head2toe.tests.conftest import FLAGS, MadeBefore, stripes
 
 
 def ran_before(folder: Path) -> None:
@@ -23,7 +22,7 @@ def ran_before(folder: Path) -> None:
 
 
 @pytest.fixture
-def ran(image_folder: Path, smaller: dict[str, Any], made_before: Callable[[Callable[[Path], None]], None]) -> Path:
+def ran(image_folder: Path, smaller: dict[str, Any], made_before: MadeBefore) -> Path:
     """The folder of a run of the task, of which everything but the result was found."""
     made_before(ran_before)
     return run(str(image_folder), **smaller, methods=("linear", "head2toe")).file.parent

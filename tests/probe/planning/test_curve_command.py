@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,10 +10,9 @@ import pytest
 from head2toe.probe.choice.sweep import evaluate
 from head2toe.store.common.errors import DataError
 from head2toe.tests.commands import call, document
-from head2toe.tests.conftest import FLAGS, stripes
+from head2toe.tests.conftest import FLAGS, MadeBefore, stripes
 
 HOW = ("--methods", "linear,ncm", "--sizes", "12,20,36")
-MadeBefore = Callable[[Callable[[Path], None]], None]
 
 
 def extracted(folder: Path) -> None:
