@@ -12,6 +12,7 @@ from head2toe.store.console.cli import echo, json_option, setting_options, show
 if TYPE_CHECKING:
     from head2toe.probe.planning.learning_curve import LearningCurve
 
+REPEATS = 3
 Makes = Callable[[str, Any], Any]
 """Takes a task and options and returns an `Experiment` on all its rows."""
 
@@ -26,9 +27,16 @@ def curve_command(makes: Makes, options: type) -> click.Command:
         "--sizes",
         help="Numbers of labels, with commas.  [default: six, from all of them down by factors of 1.4]",
     )
+    @click.option(
+        "--repeats",
+        type=click.IntRange(min=1),
+        default=REPEATS,
+        show_default=True,
+        help="How often the labels of a size are drawn: what a curve promises is the surer, the more.",
+    )
     @click.option("-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="Draw the curves: an SVG file.")
     @json_option
-    def curve(task: str, sizes: str | None, file: Path | None, as_json: bool, **given: Any) -> None:
+    def curve(task: str, sizes: str | None, repeats: int, file: Path | None, as_json: bool, **given: Any) -> None:
         """Say what more labels would bring: accuracy at fewer labels, and a power law beyond.
 
         All work is done again on parts of the training rows, nothing is extracted. What was done before is recalled.
@@ -41,7 +49,7 @@ def curve_command(makes: Makes, options: type) -> click.Command:
         if file is not None and file.suffix.lower() != ".svg":
             raise BadRequest(f"-o {file}: the curve is drawn as SVG: give its file the suffix .svg")
         experiment = makes(task, chosen)
-        curves, failures = _curves(experiment, sizes, chosen)
+        curves, failures = _curves(experiment, sizes, repeats, chosen)
         if file is not None:
             _draw(experiment.task.name, curves, file)
         if as_json:
@@ -55,7 +63,9 @@ def curve_command(makes: Makes, options: type) -> click.Command:
     return curve
 
 
-def _curves(experiment: Any, sizes: str | None, options: Any) -> "tuple[list[LearningCurve], dict[str, str]]":
+def _curves(
+    experiment: Any, sizes: str | None, repeats: int, options: Any
+) -> "tuple[list[LearningCurve], dict[str, str]]":
     """Make the curves of all methods, and name those that failed."""
     from head2toe.probe.commands import echo_failures
     from head2toe.probe.planning.learning_curve import LearningCurve, Point, learning_curves
@@ -64,7 +74,7 @@ def _curves(experiment: Any, sizes: str | None, options: Any) -> "tuple[list[Lea
     task = experiment.task
     n = task.n_train
     numbers = usual_sizes(n, len(task.classes)) if sizes is None else _numbers(sizes, n)
-    splits = subsets(task.labels[:n], task.folds, numbers, options.seed)
+    splits = subsets(task.labels[:n], task.folds, numbers, options.seed, repeats)
     points: dict[str, list[Point]] = {}
     for _, of_method in learning_curves(experiment, numbers, splits):
         for method, point in of_method.items():

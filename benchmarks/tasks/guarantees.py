@@ -2,16 +2,19 @@
 
     python benchmarks/tasks/guarantees.py --data path/to/tasks             # a folder for each task
     python benchmarks/tasks/guarantees.py --data path/to/tasks --coverage 0.8 0.9 --output results --store stores
+    python benchmarks/tasks/guarantees.py --data path/to/tasks --tasks blood_cells --redraw
 
 Prints two Markdown tables. The first: for each task and coverage the share of test images whose set holds the true
 class, how many standard errors that is from what was asked (of test and held-out rows, by the binomial), and the mean
 size of a set. The second: for each task's model the share of its own test images whose `ood` is .95 or more, and how
 well `ood` tells its test images from those of every other task (area under the ROC curve), beside the same by 1 minus
 the largest probability. Features come from the stores: what `predict` computes of the images. Runs that are there
-already are recalled.
+already are recalled. With `--redraw` training and test images are drawn anew from all images of a task, so that they
+are alike.
 """
 
 import argparse
+import csv
 import statistics
 import sys
 from collections.abc import Sequence
@@ -58,10 +61,25 @@ class Said:
     ood: np.ndarray
 
 
-def trained(folder: Path, method: str, options: dict[str, Any]) -> Trained:
+def redrawn(task: Path, folder: Path) -> Path:
+    """Draw a task's training and test images anew from all of them: a manifest."""
+    lists = [(task / name).read_text(encoding="utf-8").splitlines() for name in ("train800val200.txt", "test.txt")]
+    images = np.random.default_rng(0).permutation([line for lines in lists for line in lines])
+    splits = np.repeat(["train", "test"], [len(lines) for lines in lists])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{task.name}_redrawn.csv").open("w", newline="", encoding="utf-8") as file:
+        write = csv.writer(file).writerow
+        write(("path", "label", "split"))
+        for line, split in zip(images, splits, strict=True):
+            image, label = line.split()
+            write((task.resolve() / image, label, split))
+    return Path(file.name)
+
+
+def trained(task: Path, method: str, options: dict[str, Any]) -> Trained:
     """Run a task, or recall its run."""
-    result = run(str(folder), methods=[method], **options)
-    print(f"{folder.name}: {result.file}", file=sys.stderr, flush=True)
+    result = run(str(task), methods=[method], **options)
+    print(f"{task.name}: {result.file}", file=sys.stderr, flush=True)
     return Trained(Bundle.load(result.file.parent / "models" / method), result.extractions[0])
 
 
@@ -141,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder with a folder for each task")
     parser.add_argument("--tasks", nargs="+", help="some of them")
+    parser.add_argument("--redraw", action="store_true", help="draw training and test images anew from all")
     parser.add_argument("--method", default="head2toe", help="one that leaves a model")
     parser.add_argument("--coverage", type=float, nargs="+", default=[0.9, 0.95])
     parser.add_argument("--input-size", type=int, default=160)
@@ -151,7 +170,10 @@ def main() -> None:
     options = {"input_size": o.input_size, "target_sizes": tuple(o.target_size), "output": o.output}
     options |= {"store": o.store} if o.store else {}
     names = sorted(folder.name for folder in o.data.iterdir() if folder.is_dir())
-    models = {name: trained(o.data / name, o.method, options) for name in o.tasks or names}
+    tasks = {name: o.data / name for name in o.tasks or names}
+    if o.redraw:
+        tasks = {name: redrawn(folder, o.output / "redrawn") for name, folder in tasks.items()}
+    models = {name: trained(task, o.method, options) for name, task in tasks.items()}
     print(f"{date.today()}: {o.method}, tf_efficientnet_lite0 at {o.input_size} px, target size {o.target_size}")
     print(f"command: python {' '.join(sys.argv)}\n")
     print(coverages(models, o.coverage), end="\n\n")

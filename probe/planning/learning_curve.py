@@ -24,9 +24,10 @@ class Point:
     labels : int
         How many there would be.
     accuracy : float
-        Mean over the folds, each judged by heads that did not see it and were given so many labels but for a fold's.
+        Mean over the folds, each judged by heads that did not see it and were given so many labels but for a fold's,
+        and over repeats with other labels.
     error : float
-        Its standard error.
+        Its standard error over the folds.
     """
 
     labels: int
@@ -34,13 +35,10 @@ class Point:
     error: float
 
     @classmethod
-    def of(cls, size: int, splits: Sequence[Split], outcomes: Sequence[Outcome], labels: np.ndarray) -> "Point":
-        """Judge the outcome of each split on the rows that it predicted; `labels` are those of all rows."""
-        right = [
-            np.mean(outcome.test_log_probabilities.argmax(axis=1) == labels[split.predicted])
-            for split, outcome in zip(splits, outcomes, strict=True)
-        ]
-        return cls(size, float(np.mean(right)), float(np.std(right, ddof=1) / len(right) ** 0.5))
+    def of(cls, size: int, accuracies: np.ndarray) -> "Point":
+        """Judge a size by the accuracies (R, K) of its R repeats on the K folds."""
+        of_folds = accuracies.mean(axis=0)
+        return cls(size, float(of_folds.mean()), float(of_folds.std(ddof=1) / len(of_folds) ** 0.5))
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class LearningCurve:
 
 
 def learning_curves(
-    experiment: Any, sizes: Sequence[int], splits: Sequence[Sequence[Split]]
+    experiment: Any, sizes: Sequence[int], splits: Sequence[Sequence[Sequence[Split]]]
 ) -> Iterator[tuple[int, dict[str, Point]]]:
     """Solve again on every subset; what was solved before is recalled, for each method and subset by itself.
 
@@ -114,18 +112,27 @@ def learning_curves(
     sizes : sequence of int
         Numbers of labels.
     splits : sequence
-        Of `subsets`: for each size a split for each fold.
+        Of `subsets`: for each size its repeats, and for each of these a split for each fold.
 
     Yields
     ------
     int, dict
         A size, and the point of each method; a method that fails on one of its subsets has none.
     """
-    for size, of_folds in zip(sizes, splits, strict=True):
-        by_method: dict[str, list[Outcome]] = {}
-        for k, split in enumerate(of_folds, start=1):
-            part = replace(experiment, split=split, where=f", {size} labels, fold {k} of {len(of_folds)}")
-            for outcome in part.outcomes():
-                by_method.setdefault(outcome.name, []).append(outcome)
-        whole = {name: outcomes for name, outcomes in by_method.items() if len(outcomes) == len(of_folds)}
-        yield size, {name: Point.of(size, of_folds, found, experiment.task.labels) for name, found in whole.items()}
+    labels = experiment.task.labels
+    for size, repeats in zip(sizes, splits, strict=True):
+        shape = len(repeats), len(repeats[0])
+        accuracies: dict[str, list[float]] = {}
+        for r, of_folds in enumerate(repeats, start=1):
+            repeat = f", repeat {r} of {len(repeats)}" if len(repeats) > 1 else ""
+            for k, split in enumerate(of_folds, start=1):
+                part = replace(experiment, split=split, where=f", {size} labels{repeat}, fold {k} of {len(of_folds)}")
+                for outcome in part.outcomes():
+                    accuracies.setdefault(outcome.name, []).append(_accuracy(outcome, labels[split.predicted]))
+        whole = {name: found for name, found in accuracies.items() if len(found) == shape[0] * shape[1]}
+        yield size, {name: Point.of(size, np.reshape(found, shape)) for name, found in whole.items()}
+
+
+def _accuracy(outcome: Outcome, labels: np.ndarray) -> float:
+    """Return the share of the predicted rows, whose labels these are, that an outcome is right about."""
+    return float(np.mean(outcome.test_log_probabilities.argmax(axis=1) == labels))

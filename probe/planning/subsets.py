@@ -3,6 +3,9 @@
 A task of n labels in K folds, had it m labels, would train on (K - 1) / K · m rows. For each fold of the task, heads
 are trained on so many rows of the other folds, and judged on all rows of that fold: each point of a learning curve is
 thus judged on all n rows, however few labels it is about, and no row has a part in what it is predicted by.
+
+Which m rows these are is chance, and what an accuracy owes to that is as large as its standard error over the folds:
+so they are drawn repeatedly.
 """
 
 from collections.abc import Sequence
@@ -39,7 +42,9 @@ def usual_sizes(n: int, n_classes: int) -> tuple[int, ...]:
     return kept
 
 
-def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: int) -> list[list[Split]]:
+def subsets(
+    labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: int, repeats: int
+) -> list[list[list[Split]]]:
     """Make the splits of every size.
 
     Parameters
@@ -51,13 +56,15 @@ def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: i
     sizes : sequence of int
         Numbers of labels, of n at most.
     seed : int
-        Draws the order in which rows are taken: the same seed draws the same subsets, and a larger one holds every
-        smaller one of its fold.
+        Draws the orders in which rows are taken: the same seed draws the same subsets, and a larger one holds every
+        smaller one of its repeat and fold.
+    repeats : int
+        How many orders are drawn for each fold.
 
     Returns
     -------
-    list of list of Split
-        For each size a split for each fold.
+    list of list of list of Split
+        For each size its repeats, and for each of these a split for each fold. All n rows are taken once.
 
     Raises
     ------
@@ -69,16 +76,29 @@ def subsets(labels: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: i
         raise BadRequest(
             f"a learning curve needs {FEWEST_FOLDS} folds or more, and the task has {n_folds}: try --folds stratified"
         )
-    of_size: list[list[Split]] = [[] for _ in sizes]
-    for number, split in enumerate(outer_folds(folds)):
-        order = stratified_order(labels[split.training], np.random.default_rng([seed, number]))
-        always = split.folds[order] < 0
-        order = np.concatenate([order[always], order[~always]])
-        for splits, size in zip(of_size, sizes, strict=True):
-            taken = np.sort(order[: round(size * len(order) / n)])
-            _require_heads(labels[split.training[taken]], split.folds[taken], size)
-            splits.append(Split(np.concatenate([split.training[taken], split.predicted]), numbered(split.folds[taken])))
-    return of_size
+    outer = outer_folds(folds)
+    orders = [[_order(labels, split, [seed, k, repeat]) for k, split in enumerate(outer)] for repeat in range(repeats)]
+    return [
+        [
+            [_part(labels, split, order, size, n) for split, order in zip(outer, of_folds, strict=True)]
+            for of_folds in (orders if size < n else orders[:1])
+        ]
+        for size in sizes
+    ]
+
+
+def _order(labels: np.ndarray, split: Split, seed: list[int]) -> np.ndarray:
+    """Order a split's training rows, those of fold -1 first."""
+    order = stratified_order(labels[split.training], np.random.default_rng(seed))
+    always = split.folds[order] < 0
+    return np.concatenate([order[always], order[~always]])
+
+
+def _part(labels: np.ndarray, split: Split, order: np.ndarray, size: int, n: int) -> Split:
+    """Return a split with as many of its training rows, in this order, as a task of `size` labels instead of n has."""
+    taken = np.sort(order[: round(size * len(order) / n)])
+    _require_heads(labels[split.training[taken]], split.folds[taken], size)
+    return Split(np.concatenate([split.training[taken], split.predicted]), numbered(split.folds[taken]))
 
 
 def _require_heads(labels: np.ndarray, folds: np.ndarray, size: int) -> None:

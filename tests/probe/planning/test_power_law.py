@@ -1,5 +1,6 @@
 """The law is found again where there is one, and what it promises comes with an interval that noise widens."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,3 +79,22 @@ def test_folds_that_agree_by_chance_do_not_bind_the_law() -> None:
     lucky[2] = 0.002
     told = extrapolate(SIZES, accuracies, lucky, 1000)[0]
     assert told == pytest.approx(extrapolate(SIZES, accuracies, [0.015] * 5, 1000)[0], abs=0.006)
+
+
+def test_a_point_is_judged_by_the_means_of_its_repeats_on_each_fold() -> None:
+    point = Point.of(125, np.array([[0.6, 0.7, 0.8], [0.8, 0.7, 0.6]]))
+    assert (point.labels, point.accuracy) == (125, pytest.approx(0.7))
+    assert point.error == pytest.approx(0, abs=1e-12)
+    alone = Point.of(125, np.array([[0.6, 0.7, 0.8]]))
+    assert alone.error == pytest.approx(0.1 / 3**0.5)
+
+
+def test_repeats_bring_what_is_promised_nearer_to_what_comes() -> None:
+    """Points that chance moves, as often as it is: with four repeats half as far as with one."""
+    law, rng = PowerLaw(1.0, 60.0, 0.5), np.random.default_rng(0)
+    off: dict[int, list[float]] = {1: [], 4: []}
+    for repeats, _ in itertools.product(off, range(40)):
+        accuracies = [float(law(n)) + rng.normal(0, 0.02, (repeats, 5)) for n in SIZES]
+        points = tuple(Point.of(n, found) for n, found in zip(SIZES, accuracies, strict=True))
+        off[repeats].append(abs(float(LearningCurve("linear", points).law(1000)) - float(law(1000))))
+    assert np.mean(off[4]) < 0.65 * np.mean(off[1])
