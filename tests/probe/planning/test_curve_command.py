@@ -12,7 +12,7 @@ from head2toe.store.common.errors import DataError
 from head2toe.tests.commands import call, document
 from head2toe.tests.conftest import FLAGS, MadeBefore, stripes
 
-HOW = ("--methods", "linear,ncm", "--sizes", "12,20,36", "--repeats", "2")
+HOW = ("--methods", "linear,ncm", "--sizes", "12,20,36")
 
 
 def extracted(folder: Path) -> None:
@@ -33,6 +33,7 @@ def test_the_curve_has_its_points_its_promises_and_a_picture(
 ) -> None:
     made_before(drawn)
     found = document(*curve, "-o", tmp_path / "curve.svg")
+    assert found["repeats"] == 2
     assert [one["method"] for one in found["curves"]] == ["linear", "ncm"]
     for one in found["curves"]:
         assert [point["labels"] for point in one["points"]] == [12, 20, 36]
@@ -57,7 +58,7 @@ def test_the_last_point_is_that_of_nested_cross_validation(
 
 def test_a_repeat_draws_other_labels_and_all_of_them_have_no_other(curve: list[str], made_before: MadeBefore) -> None:
     made_before(drawn)
-    twice, once = (document(*curve[:-1], repeats)["curves"] for repeats in ("2", "1"))
+    twice, once = (document(*curve, "--repeats", repeats)["curves"] for repeats in (2, 1))
     assert any(one["points"][0] != both["points"][0] for one, both in zip(once, twice, strict=True))
     assert [one["points"][-1] for one in once] == [both["points"][-1] for both in twice]
 
@@ -129,7 +130,7 @@ def test_images_without_any_difference_are_told_by_task_size_and_fold(image_fold
     alike = call("curve", image_folder, *flags, "--methods", "l21", "--sizes", "12,20,36")
     assert alike.exit_code == 1, alike.output
     assert re.search(
-        r"task stripes, target size 64, 12 labels, repeat 1 of 3, fold 1 of 5: "
+        r"task stripes, target size 64, 12 labels, repeat 1 of 2, fold 1 of 5: "
         r"every feature is constant on the images outside of fold 1 of 4: there is nothing to select from",
         alike.stderr,
     ), alike.stderr
