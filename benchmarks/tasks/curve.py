@@ -88,21 +88,21 @@ class Tally:
     held: int = 0
 
 
-def promise(curve: LearningCurve) -> tuple[float, Interval]:
-    """Return what the points of a curve but the last promise for the labels of the last."""
-    *half, last = curve.points
-    return replace(curve, points=tuple(half)).at(last.labels)
+def without_last(curve: LearningCurve) -> LearningCurve:
+    """Return a curve that does not know what all labels bring."""
+    return replace(curve, points=curve.points[:-1])
 
 
 def points_off(curve: LearningCurve) -> float:
-    """Return by how many points that is above what came."""
-    return 100 * (promise(curve)[0] - curve.points[-1].accuracy)
+    """Return by how many points the law through the points but the last is above the last."""
+    last = curve.points[-1]
+    return 100 * (float(without_last(curve).law(last.labels)) - last.accuracy)
 
 
-def row(name: str, curve: LearningCurve) -> str:
-    """Write a curve, what it promises and what came."""
+def row(name: str, curve: LearningCurve, interval: Interval) -> str:
+    """Write a curve, what it promises for all labels, within which interval, and what came."""
     *half, last = curve.points
-    promised, interval = promise(curve)
+    promised = float(without_last(curve).law(last.labels))
     shown = ", ".join(f"{point.labels}: {point.accuracy:.3f}" for point in half)
     cells = [name, curve.method, shown, f"{promised:.3f} [{interval.low:.3f}, {interval.high:.3f}]"]
     cells += [f"{last.accuracy:.3f} ± {last.error:.3f}", f"{points_off(curve):+.1f}"]
@@ -134,10 +134,11 @@ def main() -> None:
     for name in names:
         task = Task(o.data / name, o.methods, o.repeats, options)
         for curve in task.curves():
-            print(row(name, curve), flush=True)
-            interval, came = promise(curve)[1], curve.points[-1].accuracy
+            last = curve.points[-1]
+            _, interval = without_last(curve).at(last.labels)
+            print(row(name, curve, interval), flush=True)
             tallies[curve.method].off.append(points_off(curve))
-            tallies[curve.method].held += interval.low <= came <= interval.high
+            tallies[curve.method].held += interval.low <= last.accuracy <= interval.high
         for repeat in range(o.repeats):
             for curve in task.curves_of_one(repeat):
                 tallies[curve.method].of_one.append(points_off(curve))
