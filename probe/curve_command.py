@@ -70,23 +70,19 @@ def _curves(
 ) -> "tuple[list[LearningCurve], dict[str, str]]":
     """Make the curves of all methods, and name those that failed."""
     from head2toe.probe.commands import echo_failures
-    from head2toe.probe.planning.learning_curve import LearningCurve, Point, learning_curves
+    from head2toe.probe.planning.learning_curve import learning_curves
     from head2toe.probe.planning.subsets import subsets, usual_sizes
 
     task = experiment.task
     n = task.n_train
     numbers = usual_sizes(n, len(task.classes)) if sizes is None else _numbers(sizes, n)
     splits = subsets(task.labels[:n], task.folds, numbers, options.seed, repeats)
-    points: dict[str, list[Point]] = {}
-    for _, of_method in learning_curves(experiment, numbers, splits):
-        for method, point in of_method.items():
-            points.setdefault(method, []).append(point)
+    curves = learning_curves(experiment, numbers, splits, options.seed)
     failures = dict(experiment.failures.errors)
     echo_failures(failures)
-    whole = {method: found for method, found in points.items() if len(found) == len(numbers)}
-    if not whole:
+    if not curves:
         raise experiment.failures.none_left()
-    return [LearningCurve(method, tuple(found), options.seed) for method, found in whole.items()], failures
+    return curves, failures
 
 
 def _numbers(text: str, n: int) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ class Task:
 
     def __init__(self, folder: Path, methods: list[str], repeats: int, options: dict[str, Any]) -> None:
         chosen = Options(methods=tuple(methods), **options)
-        self.methods = methods
+        self.methods, self.seed = methods, chosen.seed
         self.experiment = experiment_on(str(folder), chosen)
         task = self.experiment.task
         fewest = FEWEST_PER_CLASS * len(task.classes)
@@ -62,11 +62,8 @@ class Task:
         return self._curves([of_size[repeat : repeat + 1] or of_size for of_size in self.splits])
 
     def _curves(self, splits: Sequence[Sequence[Sequence[Split]]]) -> list[LearningCurve]:
-        points: dict[str, list[Point]] = {method: [] for method in self.methods}
-        for _, found in learning_curves(self.experiment, self.sizes, splits):
-            for method in self.methods:
-                points[method].append(found[method])
-        return [LearningCurve(method, tuple(of_method)) for method, of_method in points.items()]
+        found = {one.method: one for one in learning_curves(self.experiment, self.sizes, splits, self.seed)}
+        return [found[method] for method in self.methods]
 
 
 @dataclass
@@ -93,19 +90,17 @@ def without_last(curve: LearningCurve) -> LearningCurve:
     return replace(curve, points=curve.points[:-1])
 
 
-def points_off(curve: LearningCurve) -> float:
-    """Return by how many points the law through the points but the last is above the last."""
-    last = curve.points[-1]
-    return 100 * (float(without_last(curve).law(last.labels)) - last.accuracy)
+def points_off(half: LearningCurve, last: Point) -> float:
+    """Return by how many points the law of a curve without its last point is above that point."""
+    return 100 * (float(half.law(last.labels)) - last.accuracy)
 
 
-def row(name: str, curve: LearningCurve, interval: Interval) -> str:
-    """Write a curve, what it promises for all labels, within which interval, and what came."""
-    *half, last = curve.points
-    promised = float(without_last(curve).law(last.labels))
-    shown = ", ".join(f"{point.labels}: {point.accuracy:.3f}" for point in half)
-    cells = [name, curve.method, shown, f"{promised:.3f} [{interval.low:.3f}, {interval.high:.3f}]"]
-    cells += [f"{last.accuracy:.3f} ± {last.error:.3f}", f"{points_off(curve):+.1f}"]
+def row(name: str, half: LearningCurve, last: Point, interval: Interval) -> str:
+    """Write a curve without its last point, what it promises there, within which interval, and what came."""
+    shown = ", ".join(f"{point.labels}: {point.accuracy:.3f}" for point in half.points)
+    promised = f"{half.law(last.labels):.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    cells = [name, half.method, shown, promised, f"{last.accuracy:.3f} ± {last.error:.3f}"]
+    cells.append(f"{points_off(half, last):+.1f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -134,14 +129,14 @@ def main() -> None:
     for name in names:
         task = Task(o.data / name, o.methods, o.repeats, options)
         for curve in task.curves():
-            last = curve.points[-1]
-            _, interval = without_last(curve).at(last.labels)
-            print(row(name, curve, interval), flush=True)
-            tallies[curve.method].off.append(points_off(curve))
+            half, last = without_last(curve), curve.points[-1]
+            _, interval = half.at(last.labels)
+            print(row(name, half, last, interval), flush=True)
+            tallies[curve.method].off.append(points_off(half, last))
             tallies[curve.method].held += interval.low <= last.accuracy <= interval.high
         for repeat in range(o.repeats):
             for curve in task.curves_of_one(repeat):
-                tallies[curve.method].of_one.append(points_off(curve))
+                tallies[curve.method].of_one.append(points_off(without_last(curve), curve.points[-1]))
     print("\nPoints off in the mean, and in brackets the most:\n")
     print(f"| method | {o.repeats} repeats | intervals that hold it | one repeat |\n|---|---|---|---|")
     for method, tally in tallies.items():

@@ -1,13 +1,12 @@
 """A method's learning curve on a task: its accuracy at fewer labels, and what a power law promises at more."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from head2toe.probe.choice.nested import Split
-from head2toe.probe.methods.outcome import Outcome
 from head2toe.probe.metrics.uncertainty import Interval
 from head2toe.probe.planning.power_law import PowerLaw, drawn_laws, fit, interval_at
 
@@ -101,8 +100,8 @@ class LearningCurve:
 
 
 def learning_curves(
-    experiment: Any, sizes: Sequence[int], splits: Sequence[Sequence[Sequence[Split]]]
-) -> Iterator[tuple[int, dict[str, Point]]]:
+    experiment: Any, sizes: Sequence[int], splits: Sequence[Sequence[Sequence[Split]]], seed: int
+) -> list[LearningCurve]:
     """Solve again on every subset; what was solved before is recalled, for each method and subset by itself.
 
     Parameters
@@ -110,29 +109,35 @@ def learning_curves(
     experiment : Experiment
         On all rows of a task.
     sizes : sequence of int
-        Numbers of labels.
+        Numbers of labels, ascending.
     splits : sequence
         Of `subsets`: for each size its repeats, and for each of these a split for each fold.
+    seed : int
+        Of the curves.
 
-    Yields
-    ------
-    int, dict
-        A size, and the point of each method; a method that fails on one of its subsets has none.
+    Returns
+    -------
+    list of LearningCurve
+        One for each method but those that fail on one of the subsets, which the experiment names.
     """
-    labels = experiment.task.labels
+    points: dict[str, list[Point]] = {}
     for size, repeats in zip(sizes, splits, strict=True):
-        shape = len(repeats), len(repeats[0])
-        accuracies: dict[str, list[float]] = {}
-        for r, of_folds in enumerate(repeats, start=1):
-            repeat = f", repeat {r} of {len(repeats)}" if len(repeats) > 1 else ""
-            for k, split in enumerate(of_folds, start=1):
-                part = replace(experiment, split=split, where=f", {size} labels{repeat}, fold {k} of {len(of_folds)}")
-                for outcome in part.outcomes():
-                    accuracies.setdefault(outcome.name, []).append(_accuracy(outcome, labels[split.predicted]))
-        whole = {name: found for name, found in accuracies.items() if len(found) == shape[0] * shape[1]}
-        yield size, {name: Point.of(size, np.reshape(found, shape)) for name, found in whole.items()}
+        for method, accuracies in _accuracies(experiment, size, repeats).items():
+            points.setdefault(method, []).append(Point.of(size, accuracies))
+    whole = {method: found for method, found in points.items() if len(found) == len(sizes)}
+    return [LearningCurve(method, tuple(found), seed) for method, found in whole.items()]
 
 
-def _accuracy(outcome: Outcome, labels: np.ndarray) -> float:
-    """Return the share of the predicted rows, whose labels these are, that an outcome is right about."""
-    return float(np.mean(outcome.test_log_probabilities.argmax(axis=1) == labels))
+def _accuracies(experiment: Any, size: int, repeats: Sequence[Sequence[Split]]) -> dict[str, np.ndarray]:
+    """Solve the R repeats of a size on K folds: accuracies (R, K) of each method that fails on none."""
+    shape = len(repeats), len(repeats[0])
+    found: dict[str, list[float]] = {}
+    for r, of_folds in enumerate(repeats, start=1):
+        where = f", {size} labels" + (f", repeat {r} of {len(repeats)}" if len(repeats) > 1 else "")
+        for k, split in enumerate(of_folds, start=1):
+            part = replace(experiment, split=split, where=f"{where}, fold {k} of {len(of_folds)}")
+            truth = experiment.task.labels[split.predicted]
+            for outcome in part.outcomes():
+                right = outcome.test_log_probabilities.argmax(axis=1) == truth
+                found.setdefault(outcome.name, []).append(float(np.mean(right)))
+    return {method: np.reshape(of, shape) for method, of in found.items() if len(of) == shape[0] * shape[1]}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from head2toe.benchmarks.tasks.guarantees import redrawn
 from head2toe.pipeline import Head2Toe
 
 SHIFTED = "blood_cells"
@@ -30,19 +31,6 @@ def model_of(task: Path, made: dict[str, Head2Toe], input_size: int = 64) -> Hea
     return made[name]
 
 
-def redrawn(task: Path, folder: Path) -> Path:
-    """Draw a task's training and test images anew from all of them: a manifest."""
-    train, test = (
-        (task / name).read_text(encoding="utf-8").splitlines() for name in ("train800val200.txt", "test.txt")
-    )
-    images = [line.split() for line in np.random.default_rng(0).permutation([*train, *test])]
-    splits = np.repeat(["train", "test"], [len(train), len(test)])
-    rows = [f"{task / image},{label},{split}" for (image, label), split in zip(images, splits, strict=True)]
-    manifest = folder / f"{task.name}_redrawn.csv"
-    manifest.write_text("\n".join(["path,label,split", *rows]), encoding="utf-8")
-    return manifest
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -53,8 +41,8 @@ def redrawn(task: Path, folder: Path) -> Path:
 def test_sets_hold_the_true_class_within_sampling_error(
     name: str, shared_data: Path, trained: dict[str, Head2Toe], tmp_path: Path
 ) -> None:
-    task = shared_data / name
-    model = model_of(redrawn(task, tmp_path) if name == SHIFTED else task, trained)
+    folder = shared_data / name
+    model = model_of(redrawn(folder, tmp_path) if name == SHIFTED else folder, trained)
     task = model.result_.extractions[0].task
     truth, images = np.asarray(task.classes)[task.test_labels], task.images[task.n_train :]
     calibration = model.bundle_.calibration

@@ -33,7 +33,7 @@ def test_a_larger_subset_holds_every_smaller_one(task: tuple[np.ndarray, np.ndar
 
 
 def test_the_last_size_is_nested_cross_validation(task: tuple[np.ndarray, np.ndarray]) -> None:
-    (((*splits,),),) = subsets(*task, (N,), 3, repeats=2)
+    ((splits,),) = subsets(*task, (N,), 3, repeats=2)
     for split, outer in zip(splits, outer_folds(task[1]), strict=True):
         assert np.array_equal(split.rows, outer.rows)
         assert np.array_equal(split.folds, outer.folds)
